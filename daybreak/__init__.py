@@ -1,0 +1,1 @@
+"""daybreak: text, any machine and a deadline in; a usable language model out."""

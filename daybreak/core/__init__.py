@@ -1,0 +1,1 @@
+"""Words that every floor says; standard library only."""

@@ -1,0 +1,131 @@
+"""The clock: where progress comes from (seconds, tokens, a replayed log); the present is injected."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from daybreak.core.records import Step
+
+Now = Callable[[], float]
+
+
+def boot_seconds() -> float:
+    """Seconds since the machine started, suspension included where the system tells it; never set back."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.clock_gettime(clock) if clock is not None else time.monotonic()
+
+
+def process_start() -> float:
+    """When the operating system started this command, on `boot_seconds`' scale.
+
+    The interpreter and the imports that ran before this line belong to the user's waiting time. Where the system does
+    not tell (no /proc), the processor time used so far is the best lower bound of what has passed.
+    """
+    try:
+        with open(f"/proc/{os.getpid()}/stat") as file:
+            ticks = float(file.read().rpartition(")")[2].split()[19])
+        return min(boot_seconds(), ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):
+        return boot_seconds() - time.process_time()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """Leave to take one more step, and how."""
+
+    progress: float  # 0 to 1, in the middle of the step
+    micro_batch: int | None = None  # set where a log is replayed
+    accumulation: int | None = None
+    skip: bool = False
+
+
+class Clock(Protocol):
+    def tick(self, expected_seconds: float, batch_tokens: int) -> Tick | None: ...
+
+    def used(self) -> float: ...
+
+
+class Stopwatch:
+    """Seconds of the budget that were used: by this process since it was started, and by those before it."""
+
+    def __init__(self, *, start: float | None = None, used_before: float = 0.0, now: Now = boot_seconds) -> None:
+        self._now = now
+        self._start = process_start() if start is None else start
+        self._used_before = used_before
+
+    def used(self) -> float:
+        return self._used_before + self._now() - self._start
+
+    def continue_from(self, used_before: float) -> None:
+        """Count what earlier processes of the same run used."""
+        self._used_before = used_before
+
+
+class SecondsClock:
+    """Progress is the share of the training time that has passed; a slow hour shortens the run.
+
+    `begin` and `end` are seconds of the budget: training starts at the one and must be over at the other.
+    """
+
+    def __init__(self, stopwatch: Stopwatch, *, begin: float, end: float) -> None:
+        self._stopwatch, self._begin, self.end = stopwatch, begin, end
+        self._progress = 0.0
+
+    def used(self) -> float:
+        return self._stopwatch.used()
+
+    def tick(self, expected_seconds: float, batch_tokens: int) -> Tick | None:
+        used = self.used()
+        # A step that is expected to end late is not begun, so the margin for its scatter is the reserve's business.
+        if used + expected_seconds > self.end:
+            return None
+        share = (used + 0.5 * expected_seconds - self._begin) / max(self.end - self._begin, 1e-9)
+        # Never backwards: a step that was expected to be long and was short must not raise the rate again.
+        self._progress = min(1.0, max(self._progress, share))
+        return Tick(progress=self._progress)
+
+    def resume(self, progress: float) -> None:
+        self._progress = max(self._progress, progress)
+
+
+class TokensClock:
+    """Progress is the share of a fixed number of targets: the same on every machine and every day."""
+
+    def __init__(self, stopwatch: Stopwatch, *, tokens: int) -> None:
+        self._stopwatch, self._total, self._done = stopwatch, tokens, 0
+
+    def used(self) -> float:
+        return self._stopwatch.used()
+
+    def tick(self, expected_seconds: float, batch_tokens: int) -> Tick | None:
+        if self._done >= self._total:
+            return None
+        progress = min(1.0, (self._done + 0.5 * batch_tokens) / self._total)
+        self._done += batch_tokens
+        return Tick(progress=progress)
+
+    def resume(self, tokens: int) -> None:
+        self._done = tokens
+
+
+class ReplayClock:
+    """Progress, batches and skipped steps as a log has them: repeats any run, a timed one too."""
+
+    def __init__(self, stopwatch: Stopwatch, steps: Iterable[Step]) -> None:
+        self._stopwatch, self._steps = stopwatch, iter(steps)
+
+    def used(self) -> float:
+        return self._stopwatch.used()
+
+    def tick(self, expected_seconds: float, batch_tokens: int) -> Tick | None:
+        step = next(self._steps, None)
+        if step is None:
+            return None
+        return Tick(
+            progress=step.progress,
+            micro_batch=step.micro_batch,
+            accumulation=step.accumulation,
+            skip=step.skipped,
+        )

@@ -1,0 +1,57 @@
+"""Every error a user can cause, in three parts, with the exit code of the command.
+
+DaybreakError            4
+├── UsageError           2   the command or a setting is wrong
+│   └── BudgetTooShort   2   this machine needs longer
+├── DataError            3   the text is missing, empty or unreadable
+├── ResourceError        4   memory, disk or a damaged file
+├── Saved               75   a terminated run that continues with the same command
+└── Interrupted        130   Ctrl-C; the run was saved first
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class DaybreakError(Exception):
+    """What is wrong, what was received, what to try."""
+
+    exit_code = 4
+
+    def __init__(self, what: str, *, received: str, attempt: str) -> None:
+        super().__init__(what)
+        self.what, self.received, self.attempt = what, received, attempt
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  received: {self.received}\n  try: {self.attempt}"
+
+
+class UsageError(DaybreakError):
+    exit_code = 2
+
+
+class BudgetTooShort(UsageError):
+    pass
+
+
+class DataError(DaybreakError):
+    exit_code = 3
+
+
+class ResourceError(DaybreakError):
+    exit_code = 4
+
+
+class Saved(DaybreakError):
+    exit_code = 75
+
+
+class Interrupted(DaybreakError):
+    exit_code = 130
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the closest known word, or lists the known ones."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(known)}"

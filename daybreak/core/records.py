@@ -1,0 +1,137 @@
+"""Records: append-only JSON lines that stages write and that reports, mirrors and replays read."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One optimizer step. `progress`, `micro_batch`, `accumulation` and `skipped` repeat it exactly."""
+
+    step: int
+    progress: float
+    micro_batch: int  # rows of one forward pass
+    accumulation: int  # forward passes in the step
+    skipped: bool  # a non-finite loss or gradient: nothing was changed
+    nats: float  # mean over the step's targets
+    gradient_norm: float
+    learning_rate_factor: float
+    tokens: int  # targets so far, this step included
+    seconds: float  # this step took
+    used_seconds: float  # of the budget, at its end
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Validation:
+    step: int
+    progress: float
+    used_seconds: float
+    tokens: int
+    bits_per_byte: float
+    perplexity: float
+    bytes: int
+    weights: str = "current"  # or the technique whose weights were scored
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A stretch of the budget; the phases of a run add up to what it used."""
+
+    name: str
+    seconds: float
+    used_seconds: float  # of the budget, at its end
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Touched:
+    """What a technique changed on a seam."""
+
+    technique: str
+    seam: str
+    places: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    progress: float
+    used_seconds: float
+    prompt: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A figure with its unit, such as the bits per byte of `model/` alone."""
+
+    name: str
+    value: float
+    unit: str
+    needs: str = "model/"  # what has to be kept to reach the figure
+    bytes: int = 0  # of text that it was measured on
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something a reader should know: a warning, a resume, an amendment, the end."""
+
+    name: str
+    used_seconds: float
+    detail: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+Record = Step | Validation | Phase | Touched | Sample | Measurement | Event
+_KINDS: dict[str, type] = {
+    kind.__name__.lower(): kind for kind in (Step, Validation, Phase, Touched, Sample, Measurement, Event)
+}
+
+
+class Log:
+    """An open record file. A line is written whole, so a kill loses at most the last one."""
+
+    def __init__(self, path: Path) -> None:
+        torn = path.exists() and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
+        self._file = path.open("a", encoding="utf-8")
+        if torn:
+            self._file.write("\n")
+
+    def append(self, record: Record) -> None:
+        line = {"record": type(record).__name__.lower(), **dataclasses.asdict(record)}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(path: Path) -> Iterator[Record]:
+    """The records of a file in order; a torn line (a kill while writing) and unknown kinds are passed over."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                fields = json.loads(line)
+                kind = _KINDS[fields.pop("record")]
+                yield kind(**fields)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+
+
+def standing_steps(path: Path) -> list[Step]:
+    """The steps that led to the final weights: a step repeated after a resume replaces what it repeats."""
+    standing: list[Step] = []
+    for record in read(path):
+        if isinstance(record, Step):
+            while standing and standing[-1].step >= record.step:
+                standing.pop()
+            standing.append(record)
+    return standing

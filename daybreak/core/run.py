@@ -1,0 +1,221 @@
+"""Run: the folder of a run. Every file name in it is spelled here, once."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from daybreak.core import records
+from daybreak.core.errors import DataError, ResourceError, UsageError
+from daybreak.core.types import Corpus, Plan, Probe
+
+HEARTBEAT_SECONDS = 0.5
+
+
+class Run:
+    """Paths and small files of one run; big files belong to the stages that write them."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.plan_file = self.path / "plan.json"
+        self.amendments_file = self.path / "amendments.jsonl"
+        self.log_file = self.path / "log.jsonl"
+        self.python_log_file = self.path / "run.log"
+        self.heartbeat_file = self.path / "heartbeat.json"
+        self.tokenizer_file = self.path / "tokenizer.json"
+        self.corpus_folder = self.path / "corpus"
+        self.corpus_file = self.corpus_folder / "corpus.json"
+        self.probe_file = self.corpus_folder / "probe.json"
+        self.standard_input_file = self.corpus_folder / "standard-input.txt"
+        self.ngram_file = self.corpus_folder / "ngram.safetensors"
+        self.checkpoints_folder = self.path / "checkpoints"
+        self.model_folder = self.path / "model"
+        self.report_file = self.path / "report.md"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """A run that exists. Raises UsageError."""
+        run = cls(path)
+        if not run.path.is_dir():
+            raise UsageError(
+                "there is no such run",
+                received=str(path),
+                attempt="a folder that `daybreak run` made, such as runs/NAME",
+            )
+        if not (run.plan_file.exists() or run.corpus_file.exists()):
+            raise UsageError(
+                "the folder is not a run",
+                received=f"{path} (neither plan.json nor corpus/corpus.json in it)",
+                attempt="the folder that `daybreak run` printed at its end",
+            )
+        return run
+
+    def make(self) -> None:
+        try:
+            self.corpus_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResourceError(
+                "the run folder cannot be made",
+                received=f"{self.path}: {error.strerror}",
+                attempt="--out with a folder you may write",
+            ) from None
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    # Values
+
+    def plan(self) -> Plan:
+        """Raises UsageError: no plan, or one that does not hold together."""
+        return Plan.from_json(read_json(self.plan_file, "`daybreak plan --out`, or a new run"), "plan.json")
+
+    def corpus(self) -> Corpus:
+        return Corpus.from_json(read_json(self.corpus_file, "`daybreak prepare` first"), "corpus/corpus.json")
+
+    def probe(self) -> Probe:
+        return Probe.from_json(read_json(self.probe_file, "a new run"), "corpus/probe.json")
+
+    def amend(self, what: str, **detail: Any) -> None:
+        """What adapted while running. What holds is the plan plus its amendments."""
+        with self.amendments_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"amendment": what, **detail}) + "\n")
+
+    def amendments(self) -> list[dict[str, Any]]:
+        if not self.amendments_file.exists():
+            return []
+        return [json.loads(line) for line in self.amendments_file.read_text(encoding="utf-8").splitlines() if line]
+
+    def finished(self) -> bool:
+        return any(isinstance(r, records.Event) and r.name == "finished" for r in records.read(self.log_file))
+
+    # Time used, and who uses the folder
+
+    def used_seconds(self) -> float:
+        """Of the budget, up to the last heartbeat of the last process that worked here."""
+        try:
+            return float(json.loads(self.heartbeat_file.read_text())["used_seconds"])
+        except (OSError, ValueError, KeyError):
+            return 0.0
+
+    @contextlib.contextmanager
+    def alive(self, used: Callable[[], float]) -> Iterator[None]:
+        """Holds the folder for this process and writes the time used twice a second, so that a kill loses little."""
+        self._claim()
+        over = threading.Event()
+
+        def beat() -> None:
+            while True:
+                # A full disk must not end the run here; the next beat tries again.
+                with contextlib.suppress(OSError):
+                    write_json(
+                        self.heartbeat_file,
+                        {"used_seconds": used(), "pid": os.getpid(), "start": _start_of(os.getpid())},
+                    )
+                if over.wait(HEARTBEAT_SECONDS):
+                    return
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            with contextlib.suppress(OSError):
+                write_json(self.heartbeat_file, {"used_seconds": used(), "pid": 0, "start": 0})
+
+    def _claim(self) -> None:
+        """Raises UsageError where another living process works in the folder. Two at once: the lock file decides."""
+        lock = self.path / ".starting"
+        try:
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            if time.time() - lock.stat().st_mtime < 10:
+                raise self._busy("another process that is just starting") from None
+            lock.unlink(missing_ok=True)
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except OSError as error:
+            raise ResourceError(
+                "the run folder cannot be written",
+                received=f"{self.path}: {error.strerror}",
+                attempt="--out with a folder you may write",
+            ) from None
+        try:
+            other = json.loads(self.heartbeat_file.read_text()) if self.heartbeat_file.exists() else {"pid": 0}
+            if other["pid"] not in (0, os.getpid()) and _start_of(other["pid"]) == other.get("start") is not None:
+                raise self._busy(f"process {other['pid']}")
+            write_json(
+                self.heartbeat_file,
+                {"used_seconds": self.used_seconds(), "pid": os.getpid(), "start": _start_of(os.getpid())},
+            )
+        except (ValueError, KeyError):
+            pass  # a torn heartbeat tells nothing
+        finally:
+            os.close(descriptor)
+            lock.unlink(missing_ok=True)
+
+    def _busy(self, who: str) -> UsageError:
+        return UsageError(
+            "the run is being worked on",
+            received=f"{self.path}, held by {who}",
+            attempt="wait for it, end it, or name another folder with --out",
+        )
+
+
+def runs_in(folder: Path) -> list[Run]:
+    """Run folders in `folder`, newest first."""
+    if not folder.is_dir():
+        return []
+    found = [Run(path) for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    return sorted((r for r in found if r.corpus_folder.is_dir()), key=lambda r: r.path.stat().st_mtime, reverse=True)
+
+
+def name_for(sources: tuple[str, ...], when: time.struct_time) -> str:
+    """A folder name made from the text and the time."""
+    stem = Path(sources[0]).name.split(".")[0] if sources else "builtin"
+    stem = re.sub(r"[^\w-]+", "-", stem).strip("-").lower()[:40] or "text"
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S', when)}"
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Written beside and renamed: a reader sees the old file or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path, attempt: str) -> dict[str, Any]:
+    """Raises UsageError where the file is missing and DataError where it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError("a file of the run is missing", received=str(path), attempt=attempt) from None
+    except (ValueError, OSError) as error:
+        raise DataError("a file cannot be read", received=f"{path}: {error}", attempt=attempt) from None
+
+
+def _start_of(pid: int) -> int | None:
+    """A number that tells a process from a later one with the same id; None where it is gone or unknowable."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        os.kill(pid, 0)
+        return 0
+    except OSError:
+        return None

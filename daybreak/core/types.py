@@ -1,0 +1,333 @@
+"""The five values of a run: Machine, Corpus, Probe, Shape and Plan. Frozen; JSON both ways; an identity."""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from daybreak.core.errors import UsageError, nearest
+
+SCHEMA = 1
+
+
+class Value:
+    """JSON both ways for the frozen values below. Unknown or missing fields are errors with the nearest name."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **_plain(self)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
+        """Raises UsageError: an unknown, missing or wrongly typed field, or a newer schema."""
+        data = dict(data)
+        schema = data.pop("schema", SCHEMA)
+        if schema != SCHEMA:
+            raise UsageError(
+                "the file was made by another version of daybreak",
+                received=f"schema {schema} in {where or cls.__name__}",
+                attempt=f"the version that made it (this one reads schema {SCHEMA}), or a new run",
+            )
+        return _built(cls, data, where or cls.__name__.lower())
+
+    def replace(self, **changes: Any) -> Self:
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(Value):
+    """What was measured on this machine; never looked up by a card's name."""
+
+    kind: str  # "cpu", "cuda", "mps"
+    name: str
+    cores: int
+    devices: int
+    memory_bytes: int
+    matmul_flops: dict[str, float]  # floating-point operations per second for each dtype that works
+    bandwidth_bytes_per_second: float
+    disk_bytes_per_second: float
+    compiler: str  # path of the C++ compiler; empty where there is none
+    versions: dict[str, str]
+    measured_at: float = 0.0  # seconds since 1970
+
+    def key(self) -> str:
+        """What must be equal for older measurements to hold."""
+        same = (self.kind, self.name, self.cores, self.devices, sorted(self.versions.items()))
+        return _digest(same)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus(Value):
+    """Facts of a scan of the text."""
+
+    sources: tuple[str, ...]
+    heldout: str  # the file given for it; empty where documents were chosen by their hash
+    digest: str
+    files: int
+    documents: int
+    bytes: int  # of the training part
+    heldout_documents: int
+    heldout_bytes: int
+    replaced_bytes: int  # not UTF-8
+    languages: dict[str, float]  # share of the characters by script: latin, cjk, digits, other
+    bytes_per_token: dict[str, float]  # on a sample, by vocabulary
+    tokens_per_second: float  # of encoding, measured on the sample
+    bytes_per_second: float  # of reading
+    xz_bits_per_byte: float
+    ngram_bits_per_byte: float
+    ngram_unit: str  # "byte" or "character"
+    ngram_order: int
+    ngram_bytes: int  # of text the n-gram model was fitted on
+    notes: tuple[str, ...] = ()  # what was decided and is said aloud, such as the column that holds the text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Value):
+    """One measured shape: seconds a row costs in training at this micro-batch."""
+
+    shape: str  # Shape.key()
+    dtype: str
+    compiled: bool
+    micro_batch: int
+    step_seconds: float  # forward, backward and optimizer of one micro-batch
+    forward_seconds: float  # without gradients
+    memory_bytes: int
+    compile_seconds: float  # 0 where nothing was compiled
+    cold: bool  # the compile cache was empty
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Value):
+    """Measured for this corpus on this machine."""
+
+    timings: tuple[Timing, ...]
+    import_seconds: float
+    compile_cold_seconds: float
+    compile_warm_seconds: float
+    compiled_speedup: float  # tokens per second, compiled over eager
+    compile_cache_warm: bool
+    used_seconds: float = 0.0  # of the budget when the probe was finished
+
+
+@dataclass(frozen=True, kw_only=True)
+class GptShape(Value):
+    """A decoder of Qwen3's class: RMSNorm, rotary positions, normed queries and keys, gated MLP."""
+
+    family: ClassVar[str] = "gpt"
+    vocabulary: int
+    layers: int
+    width: int
+    heads: int
+    key_value_heads: int
+    head_dim: int
+    mlp_width: int
+    context_length: int
+    tied: bool
+    rope_base: float = 10000.0
+
+    def matmul_parameters(self) -> int:
+        """Weights that every token is multiplied with; the head once, the embedding look-up not."""
+        attention = self.width * self.head_dim * (2 * self.heads + 2 * self.key_value_heads)
+        return self.layers * (attention + 3 * self.width * self.mlp_width) + self.vocabulary * self.width
+
+    def parameters(self) -> int:
+        gains = self.layers * (2 * self.width + 2 * self.head_dim) + self.width
+        table = 0 if self.tied else self.vocabulary * self.width
+        return self.matmul_parameters() + table + gains
+
+    def flops_per_token(self) -> float:
+        """Training: 6 a matmul weight, and attention's 12 L d T (arXiv:2204.02311, appendix B)."""
+        attention = 12 * self.layers * self.heads * self.head_dim * self.context_length
+        return 6 * self.matmul_parameters() + attention
+
+    def key(self) -> str:
+        rest = f"{self.heads}x{self.head_dim}k{self.key_value_heads}m{self.mlp_width}{'t' if self.tied else 'u'}"
+        return f"gpt-L{self.layers}-d{self.width}-{rest}-V{self.vocabulary}-T{self.context_length}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NgramShape(Value):
+    """Interpolated Kneser-Ney over bytes, characters or tokens."""
+
+    family: ClassVar[str] = "ngram"
+    order: int
+    unit: str  # "byte", "character" or "token"
+    vocabulary: int
+
+    def parameters(self) -> int:
+        return 0  # counts, as many as the text has
+
+    def flops_per_token(self) -> float:
+        return 0.0
+
+    def key(self) -> str:
+        return f"ngram-{self.unit}-{self.order}"
+
+
+Shape = GptShape | NgramShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerChoice(Value):
+    kind: str  # "bpe" or "bytes"
+    vocabulary: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(Value):
+    clock: str  # "seconds" or "tokens"
+    seconds: float
+    until: str = ""  # the moment given with --until, ISO; its seconds are counted anew on resume
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerChoice(Value):
+    name: str  # "muon", "adamw", "adam", "sgd", "adagrad"
+    learning_rate: float  # of hidden matrices
+    table_learning_rate: float  # of embedding, head and gains
+    weight_decay: float  # decoupled, of hidden matrices
+    momentum: float
+    orthogonalize_steps: int  # Newton-Schulz iterations of Muon
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleChoice(Value):
+    name: str  # "linear", "cosine", "constant", "inverse_sqrt", "plateau"
+    warmup: float  # share of the progress
+    decay: float  # share of the progress
+    floor: float  # of the peak rate, at the end
+
+
+@dataclass(frozen=True, kw_only=True)
+class TechniqueChoice(Value):
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Value):
+    tokens_per_second: float
+    bits_per_byte: float
+    bits_per_byte_low: float
+    bits_per_byte_high: float
+    memory_bytes: int
+    phase_seconds: dict[str, float]  # adds up to the budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Value):
+    """All that a run does. `plan.json` is the run: train reads nothing else."""
+
+    objective: str  # "next_token"
+    corpus: str  # digest
+    tokenizer: TokenizerChoice
+    shape: Shape
+    budget: Budget
+    tokens: int  # expected; the budget itself where its clock is "tokens"
+    batch_tokens: int  # targets of one optimizer step
+    micro_batch: int  # rows of one forward pass
+    optimizer: OptimizerChoice
+    schedule: ScheduleChoice
+    techniques: tuple[TechniqueChoice, ...]
+    refused: dict[str, str]
+    seed: int
+    reproducible: bool
+    evaluation_bytes: int  # of the held-out part, scored inside the run
+    predicted: Prediction
+    reasons: dict[str, str]
+    parent: str = ""
+    request: dict[str, Any] = field(default_factory=dict)  # what was asked, so that the same command continues
+
+    def identity(self) -> str:
+        """What checkpoints must agree on; budget, machine and micro-batch may change on resume."""
+        return _digest(
+            [
+                self.objective,
+                self.corpus,
+                self.tokenizer.to_json(),
+                _plain(self.shape),
+                self.seed,
+                self.parent,
+            ]
+        )
+
+    def technique(self, name: str) -> TechniqueChoice | None:
+        return next((choice for choice in self.techniques if choice.name == name), None)
+
+
+def settable(plan: Plan) -> dict[str, str]:
+    """Names that --set knows, each with the part of the plan that it belongs to."""
+    parts = {"shape": plan.shape, "optimizer": plan.optimizer, "schedule": plan.schedule}
+    names = {f.name: part for part, value in parts.items() for f in dataclasses.fields(value) if f.name != "name"}
+    names |= {"optimizer": "optimizer.name", "schedule": "schedule.name"}
+    return names | dict.fromkeys(("batch_tokens", "micro_batch", "evaluation_bytes"), "plan")
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        family = getattr(type(value), "family", None)
+        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"family": family, **fields} if family else fields
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _wrong(what: str, where: str, received: Any, attempt: str) -> UsageError:
+    return UsageError(f"{what} in {where}", received=str(received), attempt=attempt)
+
+
+def _built(kind: Any, data: Any, where: str) -> Any:
+    """The value of type `kind` that `data` (from JSON) describes."""
+    if kind is Any:
+        return data
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        if not isinstance(data, dict):
+            raise _wrong("a shape was expected", where, data, "the shape as `daybreak plan --out` writes it")
+        families = {member.family: member for member in arguments}
+        family = data.get("family", "")
+        if family not in families:
+            raise _wrong("an unknown family", where, family, nearest(str(family), families))
+        return _built(families[family], {k: v for k, v in data.items() if k != "family"}, where)
+    if origin is tuple:
+        if not isinstance(data, list):
+            raise _wrong("a list was expected", where, data, "[...]")
+        return tuple(_built(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise _wrong("an object was expected", where, data, "{...}")
+        return {key: _built(arguments[1], item, f"{where}.{key}") for key, item in data.items()}
+    if dataclasses.is_dataclass(kind):
+        return _built_dataclass(kind, data, where)
+    if kind is float and type(data) in (int, float):
+        return float(data)
+    if type(data) is not kind:
+        raise _wrong(f"a value that is not {kind.__name__}", where, repr(data), f"a {kind.__name__}")
+    return data
+
+
+def _built_dataclass(kind: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise _wrong("an object was expected", where, data, "{...}")
+    hints = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for name in data:
+        if name not in fields:
+            raise _wrong(f"an unknown field {name!r}", where, name, nearest(name, fields))
+    optional = {
+        name
+        for name, f in fields.items()
+        if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
+    }
+    for name in fields.keys() - data.keys() - optional:
+        raise _wrong(f"the field {name!r} is missing", where, sorted(data), f"add {name!r}")
+    return kind(**{name: _built(hints[name], item, f"{where}.{name}") for name, item in data.items()})

@@ -1,0 +1,84 @@
+"""Durations, moments, sizes and rates: from what people write to numbers, and back."""
+
+import datetime
+import re
+
+from daybreak.core.errors import UsageError
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+LONGEST_SECONDS = 366 * 86400.0
+
+
+def seconds_of(text: str) -> float:
+    """'8h', '90m', '1h30m', '144s' or '144' in seconds. Raises UsageError."""
+    compact = text.strip().lower().replace(" ", "")
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", compact)
+    if not parts or "".join(number + unit for number, unit in parts) != compact:
+        raise UsageError(
+            "the budget is not a length of time",
+            received=f"--for {text}",
+            attempt="a number with a unit, such as --for 90s, --for 20m, --for 8h or --for 1h30m; "
+            "for a moment of the day use --until 07:00",
+        )
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise UsageError(
+            "the budget is out of range",
+            received=f"--for {text}",
+            attempt="more than nothing and at most 366 days, such as --for 20m",
+        )
+    return seconds
+
+
+def moment_of(text: str, now: datetime.datetime) -> datetime.datetime:
+    """The next moment that the clock on the wall shows `text` ('07:00' or an ISO date and time)."""
+    try:
+        if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text.strip()):
+            hour, minute, *second = (int(part) for part in text.strip().split(":"))
+            moment = now.replace(hour=hour, minute=minute, second=second[0] if second else 0, microsecond=0)
+            return moment if moment > now else moment + datetime.timedelta(days=1)
+        moment = datetime.datetime.fromisoformat(text.strip())
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+    except ValueError:
+        raise UsageError(
+            "the deadline is not a moment",
+            received=f"--until {text}",
+            attempt="a time of day such as --until 07:00, or a date and time such as --until 2030-01-31T07:00",
+        ) from None
+    if moment <= now:
+        raise UsageError("the deadline has passed", received=f"--until {text}", attempt="a moment still to come")
+    return moment
+
+
+def count_of(text: str) -> int:
+    """'20k', '1.5M' or '4096' as a whole number. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)", text.strip().lower())
+    if not match:
+        raise ValueError(text)
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def count(number: float) -> str:
+    """12,345 as '12.3 thousand', for people."""
+    for limit, word in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if number >= limit:
+            return f"{number / limit:.3g} {word}"
+    return f"{number:.0f}"
+
+
+def size(number: float) -> str:
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:.0f} bytes"

@@ -1,0 +1,1 @@
+"""Nouns: sources, tokenizers, shards, batches."""

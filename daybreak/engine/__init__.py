@@ -1,0 +1,1 @@
+"""Nouns: machine probe, loop, optimizers, schedules, scaling laws, checkpoints."""

@@ -1,0 +1,1 @@
+"""Nouns: families, objectives, decoding."""
