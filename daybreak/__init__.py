@@ -1,1 +1,79 @@
-"""daybreak: text, any machine and a deadline in; a usable language model out."""
+"""daybreak: text, any machine and a deadline in; by the deadline a usable language model out."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from daybreak.core.types import Plan
+    from daybreak.stages.evaluate import Loaded
+    from daybreak.stages.run import Finished
+
+__all__ = ["Model", "load", "plan", "run"]
+__version__ = "0.1.0"
+
+
+class Model:
+    """A run's model, loaded: generates and evaluates."""
+
+    def __init__(self, loaded: "Loaded") -> None:
+        self._loaded = loaded
+
+    def generate(self, prompt: str = "", *, n: int = 1, stop: Sequence[str] = (), **sampling: Any) -> str | list[str]:
+        """The continuation of the prompt, or a list of n. sampling: max_tokens, temperature, top_p, top_k, seed."""
+        from daybreak.models.predictors import Sampling
+        from daybreak.stages.generate import continuations
+
+        texts = continuations(self._loaded, prompt, Sampling(**sampling), n=n, stop=tuple(stop))
+        return texts[0] if n == 1 else texts
+
+    def stream(self, prompt: str = "", *, stop: Sequence[str] = (), **sampling: Any) -> Iterator[str]:
+        """The continuation piece by piece, never a broken character."""
+        from daybreak.models.predictors import Sampling
+        from daybreak.stages.generate import pieces
+
+        return pieces(self._loaded, prompt, Sampling(**sampling), stop=tuple(stop))
+
+    def evaluate(self, *on: str) -> dict[str, Any]:
+        """bits_per_byte, perplexity, bytes and tokens over all of the given files, or over the held-out text."""
+        from daybreak.stages.evaluate import evaluate
+
+        return evaluate(self._loaded.run.path, on)
+
+
+def run(*sources: str, budget: str, out: str = "", quiet: bool = True, **asked: Any) -> "Finished":
+    """Trains on the sources (none: the built-in text) for a budget such as "8h".
+
+    asked: heldout, family, settings (a dict), include, exclude, reproducible, seed, device. Raises DaybreakError.
+    The budget counts from this call, not from the start of the process.
+    """
+    from daybreak.core.clock import Stopwatch, boot_seconds
+    from daybreak.stages.progress import Progress, Silence
+    from daybreak.stages.run import run as carry_out
+
+    display = Silence() if quiet else Progress()
+    return carry_out(_request(sources, budget, asked), display, out=out, stopwatch=Stopwatch(start=boot_seconds()))
+
+
+def plan(*sources: str, budget: str, **asked: Any) -> "Plan":
+    """What `run` would do, without doing it."""
+    from daybreak.core.clock import Stopwatch, boot_seconds
+    from daybreak.stages.run import plan_only
+
+    return plan_only(_request(sources, budget, asked), Stopwatch(start=boot_seconds()))
+
+
+def load(path: str, *, device: str = "", without: Sequence[str] = ()) -> Model:
+    """The model of a run folder. without=("ngram_mix",) uses model/ alone."""
+    from daybreak.stages.evaluate import load as load_run
+
+    return Model(load_run(path, device=device, without=tuple(without)))
+
+
+def _request(sources: Sequence[str], budget: str, asked: dict[str, Any]) -> Any:
+    from daybreak.core.types import Request
+    from daybreak.core.units import seconds_of
+
+    asked = {**asked, "settings": {name: str(value) for name, value in asked.get("settings", {}).items()}}
+    for name in ("include", "exclude"):
+        asked[name] = tuple(asked.get(name, ()))
+    return Request(sources=tuple(sources), seconds=seconds_of(budget), **asked)

@@ -70,8 +70,8 @@ class SecondsClock:
     """
 
     def __init__(self, stopwatch: Stopwatch, *, begin: float, end: float) -> None:
-        self._stopwatch, self._begin, self.end = stopwatch, begin, end
-        self._progress = 0.0
+        self._stopwatch, self.begin, self.end = stopwatch, begin, end
+        self.progress = 0.0
 
     def used(self) -> float:
         return self._stopwatch.used()
@@ -81,13 +81,13 @@ class SecondsClock:
         # A step that is expected to end late is not begun, so the margin for its scatter is the reserve's business.
         if used + expected_seconds > self.end:
             return None
-        share = (used + 0.5 * expected_seconds - self._begin) / max(self.end - self._begin, 1e-9)
+        share = (used + 0.5 * expected_seconds - self.begin) / max(self.end - self.begin, 1e-9)
         # Never backwards: a step that was expected to be long and was short must not raise the rate again.
-        self._progress = min(1.0, max(self._progress, share))
-        return Tick(progress=self._progress)
+        self.progress = min(1.0, max(self.progress, share))
+        return Tick(progress=self.progress)
 
     def resume(self, progress: float) -> None:
-        self._progress = max(self._progress, progress)
+        self.progress = max(self.progress, progress)
 
 
 class TokensClock:

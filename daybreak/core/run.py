@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core import records
-from daybreak.core.errors import DataError, ResourceError, UsageError
-from daybreak.core.types import Corpus, Plan, Probe
+from daybreak.core.errors import DataError, DaybreakError, ResourceError, UsageError
+from daybreak.core.types import Corpus, Plan, Request
 
 HEARTBEAT_SECONDS = 0.5
 
@@ -24,6 +24,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.plan_file = self.path / "plan.json"
+        self.request_file = self.path / "request.json"
         self.amendments_file = self.path / "amendments.jsonl"
         self.log_file = self.path / "log.jsonl"
         self.python_log_file = self.path / "run.log"
@@ -31,11 +32,11 @@ class Run:
         self.tokenizer_file = self.path / "tokenizer.json"
         self.corpus_folder = self.path / "corpus"
         self.corpus_file = self.corpus_folder / "corpus.json"
-        self.probe_file = self.corpus_folder / "probe.json"
+        self.merges_file = self.corpus_folder / "merges.json"
         self.standard_input_file = self.corpus_folder / "standard-input.txt"
-        self.ngram_file = self.corpus_folder / "ngram.safetensors"
         self.checkpoints_folder = self.path / "checkpoints"
         self.model_folder = self.path / "model"
+        self.mixture_folder = self.path / "mixture"
         self.report_file = self.path / "report.md"
 
     def __str__(self) -> str:
@@ -51,10 +52,10 @@ class Run:
                 received=str(path),
                 attempt="a folder that `daybreak run` made, such as runs/NAME",
             )
-        if not (run.plan_file.exists() or run.corpus_file.exists()):
+        if not (run.plan_file.exists() or run.request_file.exists()):
             raise UsageError(
                 "the folder is not a run",
-                received=f"{path} (neither plan.json nor corpus/corpus.json in it)",
+                received=f"{path} (neither plan.json nor request.json in it)",
                 attempt="the folder that `daybreak run` printed at its end",
             )
         return run
@@ -81,8 +82,12 @@ class Run:
     def corpus(self) -> Corpus:
         return Corpus.from_json(read_json(self.corpus_file, "`daybreak prepare` first"), "corpus/corpus.json")
 
-    def probe(self) -> Probe:
-        return Probe.from_json(read_json(self.probe_file, "a new run"), "corpus/probe.json")
+    def request(self) -> Request | None:
+        """What was asked of the run; None where it was not written, or by another version."""
+        try:
+            return Request.from_json(read_json(self.request_file, ""))
+        except DaybreakError:
+            return None
 
     def amend(self, what: str, **detail: Any) -> None:
         """What adapted while running. What holds is the plan plus its amendments."""
@@ -176,7 +181,7 @@ def runs_in(folder: Path) -> list[Run]:
     if not folder.is_dir():
         return []
     found = [Run(path) for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
-    return sorted((r for r in found if r.corpus_folder.is_dir()), key=lambda r: r.path.stat().st_mtime, reverse=True)
+    return sorted((r for r in found if r.request_file.exists()), key=lambda r: r.path.stat().st_mtime, reverse=True)
 
 
 def name_for(sources: tuple[str, ...], when: time.struct_time) -> str:

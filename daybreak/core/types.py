@@ -37,6 +37,28 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Request(Value):
+    """What was asked. Two commands with the same request continue each other."""
+
+    sources: tuple[str, ...]
+    seconds: float
+    until: str = ""  # ISO; the seconds are counted to it
+    heldout: str = ""
+    family: str = "gpt"
+    settings: dict[str, str] = field(default_factory=dict)  # --set
+    include: tuple[str, ...] = ()  # --with
+    exclude: tuple[str, ...] = ()  # --without
+    reproducible: bool = False
+    seed: int = 0
+    device: str = ""
+
+    def continues(self, other: "Request") -> bool:
+        """Whether the same was asked; a moment of the day is the same moment however far away it was."""
+        same = dataclasses.replace(self, seconds=other.seconds) if self.until and self.until == other.until else self
+        return same == other
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine(Value):
     """What was measured on this machine; never looked up by a card's name."""
 
@@ -49,6 +71,7 @@ class Machine(Value):
     bandwidth_bytes_per_second: float
     disk_bytes_per_second: float
     compiler: str  # path of the C++ compiler; empty where there is none
+    fast_dtypes: tuple[str, ...]  # that the hardware has instructions for, as it says itself
     versions: dict[str, str]
     measured_at: float = 0.0  # seconds since 1970
 
@@ -62,8 +85,9 @@ class Machine(Value):
 class Corpus(Value):
     """Facts of a scan of the text."""
 
-    sources: tuple[str, ...]
+    sources: tuple[str, ...]  # files
     heldout: str  # the file given for it; empty where documents were chosen by their hash
+    threshold: float  # documents with a smaller share are held out
     digest: str
     files: int
     documents: int
@@ -71,7 +95,7 @@ class Corpus(Value):
     heldout_documents: int
     heldout_bytes: int
     replaced_bytes: int  # not UTF-8
-    languages: dict[str, float]  # share of the characters by script: latin, cjk, digits, other
+    languages: dict[str, float]  # share of the characters by script
     bytes_per_token: dict[str, float]  # on a sample, by vocabulary
     tokens_per_second: float  # of encoding, measured on the sample
     bytes_per_second: float  # of reading
@@ -102,13 +126,11 @@ class Timing(Value):
 class Probe(Value):
     """Measured for this corpus on this machine."""
 
-    timings: tuple[Timing, ...]
-    import_seconds: float
-    compile_cold_seconds: float
+    timings: tuple[Timing, ...]  # of this run; a shape that stands here is measured
+    earlier: tuple[Timing, ...]  # of earlier runs on this machine: hints
+    compile_cold_seconds: float  # 0: not known yet
     compile_warm_seconds: float
-    compiled_speedup: float  # tokens per second, compiled over eager
-    compile_cache_warm: bool
-    used_seconds: float = 0.0  # of the budget when the probe was finished
+    used_seconds: float  # of the budget when the probe was finished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +235,10 @@ class Prediction(Value):
     bits_per_byte_low: float
     bits_per_byte_high: float
     memory_bytes: int
+    corpus_tokens: int  # in one pass over the text
+    bytes_per_token: float
+    compile_seconds: float
+    compiled_speedup: float  # tokens per second, compiled over not
     phase_seconds: dict[str, float]  # adds up to the budget
 
 
@@ -238,7 +264,7 @@ class Plan(Value):
     predicted: Prediction
     reasons: dict[str, str]
     parent: str = ""
-    request: dict[str, Any] = field(default_factory=dict)  # what was asked, so that the same command continues
+    request: Request | None = None  # so that the same command continues
 
     def identity(self) -> str:
         """What checkpoints must agree on; budget, machine and micro-batch may change on resume."""
@@ -290,6 +316,8 @@ def _built(kind: Any, data: Any, where: str) -> Any:
     if kind is Any:
         return data
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType and types.NoneType in arguments:
+        return None if data is None else _built(next(a for a in arguments if a is not types.NoneType), data, where)
     if origin is types.UnionType:
         if not isinstance(data, dict):
             raise _wrong("a shape was expected", where, data, "the shape as `daybreak plan --out` writes it")

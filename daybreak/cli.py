@@ -1,0 +1,316 @@
+"""The command line: one subcommand a verb; parse, call, print."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from daybreak.core.errors import DaybreakError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from daybreak.core.types import Request
+
+app = typer.Typer(
+    name="daybreak",
+    help="Text, any machine and a deadline in; by the deadline a usable language model out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Sources = Annotated[
+    list[str] | None, typer.Argument(help="Files, folders, globs, or - for standard input; none: the built-in text.")
+]
+For = Annotated[str, typer.Option("--for", help="How long the whole command may take: 90s, 20m, 8h, 1h30m.")]
+Until = Annotated[str, typer.Option(help="When it must be over: 07:00, or a date and time.")]
+Out = Annotated[str, typer.Option(help="The run's folder; else runs/ and a name made from text and time.")]
+Heldout = Annotated[str, typer.Option(help="A file to score on, in place of a part of the text.")]
+Family = Annotated[str, typer.Option(help="gpt or ngram.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
+With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use.")]
+Without = Annotated[list[str] | None, typer.Option("--without", help="A technique to leave out.")]
+Reproducible = Annotated[bool, typer.Option("--reproducible", help="The same command, the same model to the last bit.")]
+Seed = Annotated[int, typer.Option(help="Of everything that is random.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; else the fastest that is here.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, such as runs/NAME.")]
+
+
+def _asked(
+    sources: list[str] | None,
+    duration: str,
+    until: str,
+    heldout: str,
+    family: str,
+    settings: list[str] | None,
+    include: list[str] | None,
+    exclude: list[str] | None,
+    reproducible: bool,
+    seed: int,
+    device: str,
+) -> "Request":
+    """Raises UsageError."""
+    import datetime
+
+    from daybreak.core import units
+    from daybreak.core.clock import boot_seconds, process_start
+    from daybreak.core.types import Request
+
+    if bool(duration) == bool(until):
+        raise UsageError(
+            "the budget is missing" if not duration else "there are two budgets",
+            received="neither --for nor --until" if not duration else f"--for {duration} and --until {until}",
+            attempt="one of the two, such as --for 20m or --until 07:00",
+        )
+    moment = ""
+    if until:
+        now = datetime.datetime.now().astimezone()
+        end = units.moment_of(until, now)
+        moment = end.isoformat()
+        seconds = (end - now).total_seconds() + boot_seconds() - process_start()
+    else:
+        seconds = units.seconds_of(duration)
+    pairs = {}
+    for pair in settings or []:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise UsageError("a setting has a name and a value", received=f"--set {pair}", attempt="--set layers=8")
+        pairs[name] = value
+    return Request(
+        sources=tuple(sources or ()),
+        seconds=seconds,
+        until=moment,
+        heldout=heldout,
+        family=family,
+        settings=pairs,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        reproducible=reproducible,
+        seed=seed,
+        device=device,
+    )
+
+
+@app.command()
+def run(
+    sources: Sources = None,
+    duration: For = "",
+    until: Until = "",
+    out: Out = "",
+    heldout: Heldout = "",
+    family: Family = "gpt",
+    settings: Set = None,
+    include: With = None,
+    exclude: Without = None,
+    reproducible: Reproducible = False,
+    seed: Seed = 0,
+    device: Device = "",
+    as_json: Json = False,
+) -> None:
+    """Train the best model that fits the time: scan, probe, plan, encode, train, evaluate."""
+    from daybreak.stages.progress import Progress
+    from daybreak.stages.run import guarded
+    from daybreak.stages.run import run as carry_out
+
+    request = _asked(sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device)
+    finished = guarded(lambda: carry_out(request, Progress(), out=out))
+    _print_finished(finished, as_json)
+
+
+@app.command()
+def plan(
+    sources: Sources = None,
+    duration: For = "",
+    until: Until = "",
+    out: Annotated[str, typer.Option(help="Write the plan to this file, or to plan.json in this run folder.")] = "",
+    heldout: Heldout = "",
+    family: Family = "gpt",
+    settings: Set = None,
+    include: With = None,
+    exclude: Without = None,
+    reproducible: Reproducible = False,
+    seed: Seed = 0,
+    device: Device = "",
+    as_json: Json = False,
+) -> None:
+    """Show what `run` would do, and why, before the time is spent."""
+    from daybreak.core.clock import Stopwatch
+    from daybreak.stages.run import guarded, plan_only
+    from daybreak.stages.show import plan_lines
+
+    request = _asked(sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device)
+    made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
+    if as_json:
+        print(json.dumps(made.to_json(), ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(plan_lines(made)))
+        if out:
+            print(f"\nwritten to {out}; edit it, then: daybreak train {out}")
+
+
+@app.command()
+def prepare(
+    sources: Sources = None,
+    out: Annotated[str, typer.Option(help="The folder to prepare.")] = "",
+    heldout: Heldout = "",
+    vocabulary: Annotated[int, typer.Option(help="Tokens of the tokenizer, one of the ladder.")] = 4096,
+    as_json: Json = False,
+) -> None:
+    """Read text, learn a tokenizer, and write tokens."""
+    from daybreak.stages.run import guarded, prepare_only
+
+    facts = guarded(lambda: prepare_only(tuple(sources or ()), out=out, heldout=heldout, vocabulary=vocabulary))
+    _print(facts, as_json)
+
+
+@app.command()
+def train(
+    path: Annotated[str, typer.Argument(metavar="PLAN", help="A run's folder, or the plan.json that `plan` wrote.")],
+    out: Out = "",
+    replay: Annotated[bool, typer.Option("--replay", help="Repeat the run from its log, to the last bit.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Carry out a plan."""
+    from daybreak.stages.progress import Progress
+    from daybreak.stages.run import guarded, train_only
+
+    finished = guarded(lambda: train_only(path, Progress(), out=out, replay=replay))
+    _print_finished(finished, as_json)
+
+
+@app.command()
+def evaluate(
+    path: RunFolder,
+    on: Annotated[list[str] | None, typer.Option("--on", help="Text to score on; else the held-out text.")] = None,
+    device: Device = "",
+    as_json: Json = False,
+) -> None:
+    """Bits per byte and perplexity over all bytes of a text."""
+    from daybreak.stages.evaluate import evaluate as score
+    from daybreak.stages.run import guarded
+
+    _print(guarded(lambda: score(path, tuple(on or ()), device=device)), as_json)
+
+
+@app.command()
+def generate(
+    path: RunFolder,
+    prompt: Annotated[str, typer.Argument(help="What to continue.")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="At most this many tokens.")] = 200,
+    n: Annotated[int, typer.Option(min=1, help="How many continuations.")] = 1,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text. Again for more.")] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest.")] = 0.8,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Only the likeliest of this mass.")] = 0.95,
+    top_k: Annotated[int, typer.Option(min=0, help="Only this many likeliest; 0: all.")] = 0,
+    seed: Seed = 0,
+    without: Without = None,
+    device: Device = "",
+    as_json: Json = False,
+) -> None:
+    """Continue a text with a run's model."""
+    from daybreak.models.predictors import Sampling
+    from daybreak.stages.evaluate import load
+    from daybreak.stages.generate import continuations, nth, pieces
+    from daybreak.stages.run import guarded
+
+    loaded = guarded(lambda: load(path, device=device, without=tuple(without or ())))
+    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
+    words = tuple(stop or ())
+    if as_json:
+        texts = continuations(loaded, prompt, sampling, n=n, stop=words)
+        print(json.dumps({"prompt": prompt, "texts": texts}, ensure_ascii=False))
+        return
+    for index in range(n):
+        if n > 1:
+            print(f"--- {index + 1}")
+        sys.stdout.write(prompt)
+        for piece in pieces(loaded, prompt, nth(sampling, index), stop=words):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        print()
+
+
+@app.command()
+def doctor(device: Device = "", as_json: Json = False) -> None:
+    """What this machine can do, measured."""
+    from daybreak.stages.doctor import examined, lines
+    from daybreak.stages.run import guarded
+
+    found = guarded(lambda: examined(device))
+    print(json.dumps(found, ensure_ascii=False, indent=1) if as_json else "\n".join(lines(found)))
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    from daybreak.stages.show import fact_lines
+
+    print("\n".join(fact_lines(facts)))
+
+
+def _print_finished(finished: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"run": str(finished.run), **finished.figures}, ensure_ascii=False))
+        return
+    from daybreak.stages.show import finished_lines
+
+    print("\n".join(finished_lines(finished)))
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends now: taking torch down in order would cost a part of the deadline, and all files are closed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    """The console command: errors in three parts, no traceback for a user's mistake, and the right exit code."""
+    try:
+        app(standalone_mode=False)
+        code = 0
+    except DaybreakError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = Interrupted.exit_code
+    except BrokenPipeError:  # the reader of our output has gone: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except typer.Exit as leave:
+        code = leave.exit_code
+    except Exception as error:
+        code = _told(error)
+    _leave(code)
+
+
+def _told(error: Exception) -> int:
+    """click's own errors have words for users; anything else is a defect, and its traceback goes to a file."""
+    from click.exceptions import Abort, ClickException
+
+    if isinstance(error, ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, Abort):
+        return Interrupted.exit_code
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="daybreak-", suffix=".log", delete=False) as file:
+        traceback.print_exc(file=file)
+    print(
+        f"error: daybreak has failed in a way that it does not know\n  received: {type(error).__name__}: {error}\n"
+        f"  try: the same command again; what was saved is kept. Details: {Path(file.name)}",
+        file=sys.stderr,
+    )
+    return 4
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Shards: a stream of documents as files of tokens, and the one long array that they are to a reader."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daybreak.core.errors import ResourceError
+from daybreak.core.run import read_json, write_json
+from daybreak.core.types import Value
+from daybreak.data.sources import Document
+from daybreak.data.tokenizers import Tokenizer
+
+SHARD_TOKENS = 1 << 24
+_BATCH_CHARACTERS = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index(Value):
+    """What the shards of one name hold; the file NAME.json, written last."""
+
+    tokens: int  # ends of text included
+    bytes: int  # of text behind them
+    documents: int
+    vocabulary: int
+    end_of_text: int
+    dtype: str
+    files: tuple[str, ...]
+    file_tokens: tuple[int, ...]
+    file_hashes: tuple[str, ...]
+    starts_hash: str
+
+    def digest(self) -> str:
+        """Equal for equal tokens in shards of equal size."""
+        return hashlib.blake2b("".join((*self.file_hashes, self.starts_hash)).encode(), digest_size=16).hexdigest()
+
+
+def write(
+    folder: Path, name: str, documents: Iterable[Document], tokenizer: Tokenizer, *, shard_tokens: int = SHARD_TOKENS
+) -> Index:
+    """Encodes documents into files `NAME-00000.bin` and so on, in bounded memory.
+
+    The end-of-text token stands before every document that starts; a piece follows the piece that it continues. Older
+    shards of the name are replaced; while it is being written, there are none. Raises ResourceError: the disk is full
+    or the folder may not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").unlink(missing_ok=True)
+        writer = _Writer(folder, name, tokenizer.dtype, shard_tokens)
+        try:
+            text_bytes = 0
+            for batch in _batches(documents):
+                starts, tokens = _joined(batch, tokenizer)
+                text_bytes += int(tokenizer.token_bytes[tokens].sum(dtype=np.int64))
+                writer.add(tokens, starts)
+            index = writer.finish(text_bytes, tokenizer)
+        finally:
+            writer.close()
+        write_json(folder / f"{name}.json", index.to_json())
+        return index
+    except OSError as error:
+        raise ResourceError(
+            "the tokens cannot be written",
+            received=f"{folder}: {error.strerror or error}",
+            attempt="a folder with free space that you may write (`df -h`, --out)",
+        ) from None
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _joined(batch: list[Document], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Where documents start in the batch's tokens, and the tokens."""
+    end = np.array([tokenizer.end_of_text], dtype=tokenizer.dtype)
+    parts: list[np.ndarray] = []
+    starts: list[int] = []
+    position = 0
+    for document, tokens in zip(batch, tokenizer.encode_documents([d.text for d in batch]), strict=True):
+        if document.starts:
+            starts.append(position)
+            parts.append(end)
+            position += 1
+        parts.append(tokens)
+        position += len(tokens)
+    return np.array(starts, dtype=np.int64), np.concatenate(parts)
+
+
+class _Writer:
+    def __init__(self, folder: Path, name: str, dtype: Any, shard_tokens: int) -> None:
+        self._folder, self._name, self._dtype, self._shard_tokens = folder, name, np.dtype(dtype), shard_tokens
+        self._tokens = self._documents = 0
+        self._files: list[tuple[str, int, str]] = []
+        self._file: Any = None
+        self._room = 0
+        self._hash = self._new_hash()
+        self._starts_hash = self._new_hash()
+        self._starts = self._path(f"{name}.starts.bin.part").open("wb")
+
+    def _path(self, file: str) -> Path:
+        return self._folder / file
+
+    @staticmethod
+    def _new_hash() -> Any:
+        return hashlib.blake2b(digest_size=16)
+
+    def add(self, tokens: np.ndarray, starts: np.ndarray) -> None:
+        data = (starts + self._tokens).astype("<i8").tobytes()
+        self._starts.write(data)
+        self._starts_hash.update(data)
+        self._documents += len(starts)
+        self._tokens += len(tokens)
+        while len(tokens):
+            if self._file is None:
+                self._file = self._path(f"{self._name}-{len(self._files):05d}.bin.part").open("wb")
+                self._room, self._hash = self._shard_tokens, self._new_hash()
+            data = tokens[: self._room].astype(self._dtype.newbyteorder("<"), copy=False).tobytes()
+            self._file.write(data)
+            self._hash.update(data)
+            written = len(data) // self._dtype.itemsize
+            self._room -= written
+            tokens = tokens[written:]
+            if not self._room:
+                self._close_shard()
+
+    def _close_shard(self) -> None:
+        self._file.close()
+        file = self._path(self._file.name).name.removesuffix(".part")
+        os.replace(self._file.name, self._path(file))
+        self._files.append((file, self._shard_tokens - self._room, self._hash.hexdigest()))
+        self._file = None
+
+    def finish(self, text_bytes: int, tokenizer: Tokenizer) -> Index:
+        if self._file is not None:
+            self._close_shard()
+        self._starts.close()
+        os.replace(self._starts.name, self._path(f"{self._name}.starts.bin"))
+        kept = {file for file, _, _ in self._files}
+        for old in self._folder.glob(f"{self._name}-*.bin*"):
+            if old.name not in kept:
+                old.unlink()
+        return Index(
+            tokens=self._tokens,
+            bytes=text_bytes,
+            documents=self._documents,
+            vocabulary=tokenizer.vocabulary,
+            end_of_text=tokenizer.end_of_text,
+            dtype=self._dtype.name,
+            files=tuple(file for file, _, _ in self._files),
+            file_tokens=tuple(count for _, count, _ in self._files),
+            file_hashes=tuple(digest for _, _, digest in self._files),
+            starts_hash=self._starts_hash.hexdigest(),
+        )
+
+    def close(self) -> None:
+        self._starts.close()
+        if self._file is not None:
+            self._file.close()
+
+
+class Tokens:
+    """The shards of one name as one array of tokens; the files are mapped, not read.
+
+    Raises UsageError where there are none, and ResourceError where a file does not fit the index.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        where = folder / f"{name}.json"
+        self.index = Index.from_json(read_json(where, "`daybreak prepare` to encode the text again"), str(where))
+        self.bytes = self.index.bytes
+        self.documents = self.index.documents
+        self.vocabulary = self.index.vocabulary
+        self.end_of_text = self.index.end_of_text
+        self.dtype = np.dtype(self.index.dtype)
+        self._folder, self._name = folder, name
+        self._offsets = np.concatenate([[0], np.cumsum(self.index.file_tokens, dtype=np.int64)]).astype(np.int64)
+        self._shards = [
+            self._mapped(folder / file, count, self.dtype.newbyteorder("<"))
+            for file, count in zip(self.index.files, self.index.file_tokens, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return self.index.tokens
+
+    def slice(self, start: int, stop: int) -> np.ndarray:
+        """Tokens from `start` up to `stop`, both within the length; a view of the file where one shard holds them."""
+        assert 0 <= start <= stop <= len(self), (start, stop, len(self))
+        if start == stop:
+            return np.empty(0, dtype=self.dtype)
+        first = int(np.searchsorted(self._offsets, start, side="right")) - 1
+        last = int(np.searchsorted(self._offsets, stop, side="left")) - 1
+        parts = [
+            shard[max(start - offset, 0) : stop - offset]
+            for shard, offset in zip(self._shards[first : last + 1], self._offsets[first:].tolist(), strict=False)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Positions of the end-of-text tokens that documents start with, int64 [documents]."""
+        return self._mapped(self._folder / f"{self._name}.starts.bin", self.documents, np.dtype("<i8"))
+
+    def verify(self) -> None:
+        """Reads every file. Raises ResourceError where one is not what was written."""
+        starts = (f"{self._name}.starts.bin", self.index.starts_hash)
+        for file, expected in (*zip(self.index.files, self.index.file_hashes, strict=True), starts):
+            digest = hashlib.blake2b(digest_size=16)
+            with (self._folder / file).open("rb") as opened:
+                while block := opened.read(1 << 20):
+                    digest.update(block)
+            if digest.hexdigest() != expected:
+                raise _damaged(self._folder / file, "its content has changed")
+
+    @staticmethod
+    def _mapped(path: Path, count: int, dtype: np.dtype) -> np.ndarray:
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise _damaged(path, error.strerror or str(error)) from None
+        if size != count * dtype.itemsize:
+            raise _damaged(path, f"{size} bytes instead of {count * dtype.itemsize}")
+        # An empty file cannot be mapped.
+        return np.memmap(path, dtype=dtype, mode="r") if count else np.empty(0, dtype=dtype)
+
+
+def _damaged(path: Path, why: str) -> ResourceError:
+    return ResourceError(
+        "a file of tokens is damaged",
+        received=f"{path}: {why}",
+        attempt="`daybreak prepare` to encode the text again",
+    )

@@ -1,0 +1,194 @@
+"""This machine, measured: arithmetic, memory, disk and compiler, in seconds, kept in the user's cache."""
+
+import json
+import math
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from daybreak.core.errors import UsageError
+from daybreak.core.run import write_json
+from daybreak.core.types import Machine
+
+STALE_SECONDS = 30 * 86400
+MATMUL = {"cpu": 2048, "cuda": 4096, "mps": 2048}
+
+
+def cache_folder() -> Path:
+    """Where measurements and compiled kernels are kept between runs."""
+    base = os.environ.get("DAYBREAK_CACHE")
+    if base:
+        return Path(base)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daybreak"
+
+
+def pick_device(name: str = "") -> torch.device:
+    """The named device, or the fastest kind that is here. Raises UsageError."""
+    if name:
+        try:
+            device = torch.device(name)
+            torch.empty(1, device=device)
+            return device
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(
+                "the device cannot be used",
+                received=f"--device {name}: {str(error).splitlines()[0]}",
+                attempt="--device cpu",
+            ) from None
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def measured(device: torch.device, *, anew: bool = False) -> Machine:
+    """From the cache where it still holds, else measured now (about a second) and kept."""
+    blank = described(device)
+    path = cache_folder() / f"machine-{blank.key()}.json"
+    if not anew:
+        try:
+            known = Machine.from_json(json.loads(path.read_text(encoding="utf-8")))
+            if time.time() - known.measured_at < STALE_SECONDS:
+                return known.replace(memory_bytes=blank.memory_bytes, compiler=blank.compiler)
+        except Exception:  # missing, torn or of another version: measure again
+            pass
+    machine = blank.replace(
+        matmul_flops={
+            str(dtype).removeprefix("torch."): rate
+            for dtype in (torch.float32, torch.bfloat16, torch.float16)
+            if (rate := _matmul_rate(device, dtype)) > 0
+        },
+        bandwidth_bytes_per_second=_bandwidth(device),
+        disk_bytes_per_second=_disk_rate(),
+        measured_at=time.time(),
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, machine.to_json())
+    except OSError:
+        pass  # a home that cannot be written costs a second in every run, nothing else
+    return machine
+
+
+def memory_available() -> int:
+    """Bytes that this process may take, the limit of its control group included."""
+    limits = [_memory_total()]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int(Path(path).read_text()))
+        except (OSError, ValueError):
+            continue
+    return min(limits)
+
+
+def described(device: torch.device) -> Machine:
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        name, memory, devices = properties.name, properties.total_memory, torch.cuda.device_count()
+    else:
+        name, memory, devices = _processor_name(), memory_available(), 1
+    return Machine(
+        kind=device.type,
+        name=name,
+        cores=torch.get_num_threads(),
+        devices=devices,
+        memory_bytes=memory,
+        matmul_flops={},
+        bandwidth_bytes_per_second=0.0,
+        disk_bytes_per_second=0.0,
+        compiler=compiler(),
+        fast_dtypes=_fast_dtypes(device),
+        versions={"torch": torch.__version__, "python": platform.python_version()},
+    )
+
+
+def _fast_dtypes(device: torch.device) -> tuple[str, ...]:
+    if device.type == "cuda":
+        return ("float32", "bfloat16") if torch.cuda.get_device_capability(device) >= (8, 0) else ("float32",)
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
+    return ("float32", "bfloat16") if fast else ("float32",)
+
+
+def compiler() -> str:
+    """The C++ compiler that torch would use, or nothing."""
+    for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
+        if name and (path := shutil.which(name)):
+            return path
+    return ""
+
+
+def _processor_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_total() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 8 * 2**30
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def timed(work: Callable[[], object], device: torch.device, *, times: int = 3) -> float:
+    """Median seconds of `work`, after one turn that is not counted."""
+    work()
+    synchronize(device)
+    seconds = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        synchronize(device)
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds)
+
+
+def _matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    size = MATMUL.get(device.type, 1024)
+    try:
+        a, b = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
+        first = timed(lambda: a @ b, device, times=1)
+        # A dtype that is emulated is not worth measuring well, and could take minutes.
+        seconds = first if first > 0.5 else timed(lambda: a @ b, device)
+    except RuntimeError:
+        return 0.0
+    return 2 * size**3 / seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+
+
+def _bandwidth(device: torch.device) -> float:
+    source = torch.ones(2**24, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() * 4 / timed(lambda: target.copy_(source), device)
+
+
+def _disk_rate() -> float:
+    block = os.urandom(2**20) * 16
+    try:
+        with tempfile.NamedTemporaryFile() as file:
+            begun = time.perf_counter()
+            file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+            return len(block) / (time.perf_counter() - begun)
+    except OSError:
+        return 0.0

@@ -1,0 +1,188 @@
+"""Optimizers: Muon for hidden matrices with AdamW for the rest, and torch's own by name."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from daybreak.core.errors import UsageError, nearest
+from daybreak.core.types import OptimizerChoice
+
+# Five steps of a composed polynomial that drives singular values in [0.001, 1] to 1 (Polar Express,
+# arXiv:2505.16932). Fewer steps keep the first, which lift the small ones, and the last, which settles them.
+POLAR_EXPRESS = (
+    (8.157, -22.483, 15.879),
+    (4.043, -2.809, 0.500),
+    (3.892, -2.772, 0.506),
+    (3.286, -2.368, 0.464),
+    (2.347, -1.710, 0.423),
+)
+NAMES = ("muon", "adamw", "adam", "sgd", "adagrad")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Factors of the plan's rates at one moment of the progress."""
+
+    learning_rate: float
+    momentum: float = 1.0
+    weight_decay: float = 1.0
+
+
+def orthogonalized(updates_KMN: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
+    """Each matrix [M, N] of a stack with its singular values driven towards 1.
+
+    Source: Muon (https://kellerjordan.github.io/posts/muon/) with Polar Express' coefficients.
+    """
+    x = updates_KMN.to(dtype)
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / (torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float32) * 1.02 + 1e-7).to(dtype)
+    coefficients = (*POLAR_EXPRESS[: steps - 1], POLAR_EXPRESS[-1]) if steps < 5 else POLAR_EXPRESS
+    for a, b, c in coefficients:
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+class Muon:
+    """Momentum, orthogonalized, for 2-D weights; equal shapes are stacked into one product.
+
+    W <- W - lr * wd * W - lr * sqrt(max(1, rows / columns)) * orthogonalized(Nesterov momentum of the gradient)
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], choice: OptimizerChoice) -> None:
+        self.choice = choice
+        groups: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
+        for weight in weights:
+            groups[tuple(weight.shape)].append(weight)  # type: ignore[index]
+        self.groups = dict(groups)
+        self.momenta = {
+            shape: torch.zeros(len(group), *shape, device=group[0].device) for shape, group in self.groups.items()
+        }
+
+    @torch.no_grad()
+    def step(self, rates: Rates) -> None:
+        momentum = self.choice.momentum * rates.momentum
+        rate = self.choice.learning_rate * rates.learning_rate
+        decay = rate * self.choice.weight_decay * rates.weight_decay
+        for shape, weights in self.groups.items():
+            gradients = torch.stack([weight.grad for weight in weights if weight.grad is not None])
+            velocity = self.momenta[shape].lerp_(gradients, 1 - momentum)
+            dtype = torch.float32 if gradients.device.type == "mps" else torch.bfloat16
+            update = orthogonalized(gradients.lerp_(velocity, momentum), self.choice.orthogonalize_steps, dtype)
+            update = update.float().mul_(-rate * max(1.0, shape[0] / shape[1]) ** 0.5)
+            if decay:
+                torch._foreach_mul_(weights, 1 - decay)
+            torch._foreach_add_(weights, update.unbind())
+
+    def state(self) -> dict[str, Tensor]:
+        return {f"muon.{rows}x{columns}": tensor for (rows, columns), tensor in self.momenta.items()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        for (rows, columns), tensor in self.momenta.items():
+            tensor.copy_(state[f"muon.{rows}x{columns}"])
+
+
+class FromTorch:
+    """One of torch's optimizers behind the same three methods."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, prefix: str) -> None:
+        self.optimizer, self.prefix = optimizer, prefix
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+
+    def step(self, rates: Rates) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rates.learning_rate
+        self.optimizer.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Flat names, so that safetensors can hold it: prefix.parameter.key."""
+        return {
+            f"{self.prefix}.{index}.{key}": torch.as_tensor(value)
+            for index, entries in self.optimizer.state_dict()["state"].items()
+            for key, value in entries.items()
+            if value is not None
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        entries: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, value in state.items():
+            prefix, _, rest = name.partition(".")
+            if prefix == self.prefix:
+                index, _, key = rest.partition(".")
+                entries[int(index)][key] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": dict(entries)})
+
+
+class Optimizers:
+    """What the loop steps: one optimizer a kind of weight."""
+
+    def __init__(self, parts: list[Muon | FromTorch], weights: list[nn.Parameter]) -> None:
+        self.parts, self.weights = parts, weights
+
+    def step(self, rates: Rates) -> None:
+        for part in self.parts:
+            part.step(rates)
+
+    def clear(self) -> None:
+        for weight in self.weights:
+            weight.grad = None
+
+    def gradient_norm(self) -> float:
+        """Over all weights; not finite where any gradient is not."""
+        norms = torch._foreach_norm([weight.grad for weight in self.weights if weight.grad is not None])
+        return float(torch.linalg.vector_norm(torch.stack(norms)))
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: tensor for part in self.parts for name, tensor in part.state().items()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        for part in self.parts:
+            part.load(state)
+
+
+def make(choice: OptimizerChoice, matrices: list[nn.Parameter], others: list[nn.Parameter]) -> Optimizers:
+    """Raises UsageError: an unknown name."""
+    tables = [weight for weight in others if weight.ndim == 2]
+    gains = [weight for weight in others if weight.ndim == 1]
+    # Tables see few of their rows in a step: a short first and a long second memory, no decay.
+    side = {"betas": (0.8, 0.95), "eps": 1e-10, "weight_decay": 0.0}
+    groups = [
+        {"params": tables, "lr": choice.table_learning_rate},
+        {"params": gains, "lr": choice.table_learning_rate},
+    ]
+    fused = {"fused": True} if others[0].device.type in ("cpu", "cuda") else {}
+    if choice.name == "muon":
+        adamw = torch.optim.AdamW(groups, **side, **fused)  # type: ignore[arg-type]
+        return Optimizers([Muon(matrices, choice), FromTorch(adamw, "adamw")], [*matrices, *others])
+    every = [
+        {"params": matrices, "lr": choice.learning_rate, "weight_decay": choice.weight_decay},
+        {"params": tables, "lr": choice.table_learning_rate, "weight_decay": 0.0},
+        {"params": gains, "lr": choice.table_learning_rate, "weight_decay": 0.0},
+    ]
+    betas = {"betas": (0.9, 0.95), "eps": 1e-8}
+    optimizer: torch.optim.Optimizer
+    match choice.name:
+        case "adamw":
+            optimizer = torch.optim.AdamW(every, **betas, **fused)  # type: ignore[arg-type]
+        case "adam":
+            optimizer = torch.optim.Adam(every, **betas, **fused)  # type: ignore[arg-type]
+        case "sgd":
+            optimizer = torch.optim.SGD(every, momentum=choice.momentum, nesterov=True, **fused)
+        case "adagrad":
+            optimizer = torch.optim.Adagrad(every)
+        case _:
+            raise UsageError(
+                "an unknown optimizer", received=f"optimizer={choice.name}", attempt=nearest(choice.name, NAMES)
+            )
+    return Optimizers([FromTorch(optimizer, choice.name)], [*matrices, *others])
+
+
+def overhead(matrix_width: int, batch_tokens: int, steps: int) -> float:
+    """Muon's share of the floating-point operations of forward and backward: about d / B an iteration."""
+    return steps * matrix_width / batch_tokens if batch_tokens else math.inf

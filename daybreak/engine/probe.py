@@ -1,0 +1,117 @@
+"""The probe: seconds and memory of training steps, measured on this machine and kept in the user's cache."""
+
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from daybreak.core.run import write_json
+from daybreak.core.types import Machine, Timing
+from daybreak.engine.loop import Loss
+from daybreak.engine.machine import cache_folder, synchronize
+from daybreak.engine.optimizers import Optimizers, Rates
+
+KEPT_TIMINGS = 200
+
+
+class Timings:
+    """What was measured before on this machine with these versions."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._path = cache_folder() / f"timings-{machine.key()}.json"
+        try:
+            self.entries = [Timing.from_json(entry) for entry in json.loads(self._path.read_text(encoding="utf-8"))]
+        except Exception:  # missing, torn or of another version: as on a new machine
+            self.entries = []
+
+    def add(self, timing: Timing) -> None:
+        same = (timing.shape, timing.dtype, timing.compiled, timing.micro_batch)
+        others = [t for t in self.entries if (t.shape, t.dtype, t.compiled, t.micro_batch) != same]
+        self.entries = [*others, timing][-KEPT_TIMINGS:]
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self._path, [entry.to_json() for entry in self.entries])
+        except OSError:
+            pass  # measured again next time
+
+    def compile_seconds(self, *, cold: bool) -> float:
+        """Median of what compiling took; 0 where it is not known yet."""
+        known = [t.compile_seconds for t in self.entries if t.compiled and t.cold == cold]
+        return statistics.median(known) if known else 0.0
+
+    def was_compiled(self, shape: str, micro_batch: int) -> bool:
+        return any(t.compiled and t.shape == shape and t.micro_batch == micro_batch for t in self.entries)
+
+
+def compile_cache() -> Path:
+    """Compiled kernels live beside the measurements: what forgets the one forgets the other."""
+    return Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "kernels")))
+
+
+def memory_bytes(device: torch.device) -> int:
+    """The most that this process has held so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def time_training(
+    module: nn.Module,
+    loss: Loss,
+    optimizer: Optimizers,
+    rows: Tensor,
+    *,
+    shape: str,
+    dtype: str,
+    compiled: bool,
+    cold: bool,
+    seconds: float,
+    evaluate: Callable[[Tensor], object],
+) -> Timing:
+    """Median of as many steps as fit in `seconds`, at least two after the first. rows: [micro_batch, T + 1]."""
+    device = rows.device
+
+    def step() -> float:
+        begun = time.perf_counter()
+        (loss(module, rows) / loss.targets(rows)).backward()
+        optimizer.gradient_norm()
+        optimizer.step(Rates(learning_rate=1e-6))
+        optimizer.clear()
+        synchronize(device)
+        return time.perf_counter() - begun
+
+    module.train()
+    first = step()
+    second = step()
+    taken = [step()]
+    while len(taken) < 2 or sum(taken) + statistics.median(taken) < seconds:
+        taken.append(step())
+        if len(taken) >= 12:
+            break
+    steady = statistics.median(taken)
+    module.eval()
+    evaluate(rows)
+    begun = time.perf_counter()
+    evaluate(rows)
+    synchronize(device)
+    forward = time.perf_counter() - begun
+    module.train()
+    return Timing(
+        shape=shape,
+        dtype=dtype,
+        compiled=compiled,
+        micro_batch=rows.shape[0],
+        step_seconds=steady,
+        forward_seconds=forward,
+        memory_bytes=memory_bytes(device),
+        compile_seconds=max(0.0, first - steady) + max(0.0, second - 2 * steady) if compiled else 0.0,
+        cold=cold,
+    )

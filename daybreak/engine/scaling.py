@@ -1,0 +1,37 @@
+"""Scaling laws: how large a model, how many tokens, which batch, and what loss to expect. Pure arithmetic."""
+
+import math
+
+# Muon-class stacks are best at about ten tokens a weight that multiplies (recipes, 2.1); below some tens of millions
+# of weights the overhead of a step moves the best size down and the ratio with it.
+TOKENS_PER_WEIGHT = 10.0
+
+
+def effective_epochs(epochs: float) -> float:
+    """What repeated passes are worth in fresh ones: 4 are worth 3.7, ever more at most 16.4 (arXiv:2305.16264)."""
+    half_life = 15.387756
+    if epochs <= 1:
+        return epochs
+    return 1 + half_life * (1 - math.exp(-(epochs - 1) / half_life))
+
+
+def excess(weights: float, text_bytes: float, corpus_bytes: float) -> float:
+    """Expected bits per byte over the n-gram model's, as a factor, for a GPT trained by this house's recipe.
+
+    weights: that multiply; text_bytes: trained on, repeats counted; corpus_bytes: of the text itself. The form is
+    E + A / N^a + B / D^b (arXiv:2203.15556) with D in effective bytes; the constants are fitted to this project's own
+    runs (benchmarks/predictions.py).
+    """
+    fresh = corpus_bytes * effective_epochs(text_bytes / max(corpus_bytes, 1.0))
+    return 0.40 + 6.0 / weights**0.26 + 60.0 / fresh**0.35
+
+
+def batch_tokens(tokens: float, floor: int) -> int:
+    """Targets of a step: D / 1700 for short runs, growing as D^0.55 after (recipes, 2.1), a power of two."""
+    best = tokens / 1700 if tokens < 0.45e9 else 2**18 * (tokens / 0.45e9) ** 0.55
+    return max(floor, 2 ** round(math.log2(max(best, 1.0))))
+
+
+def rate_factor(batch: int) -> float:
+    """Learning rates against those of batches of 4,096 tokens: flat for small batches (recipes, 2.1 and 7)."""
+    return 1.0 if batch <= 2**18 else (batch / 2**18) ** 0.5

@@ -1,0 +1,46 @@
+"""Cross-entropy fused with the head: logits exist for one chunk of rows at a time, never all at once."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK_BYTES = 8 * 2**20  # of float32 logits; about what the caches of a core and its neighbours hold
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """The gradient of a chunk is softmax minus one-hot, so it is taken while its logits are still at hand.
+
+    Backward then only scales: a summed loss is a scalar, and its gradient a factor.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, rows: int) -> Tensor:  # type: ignore[override]
+        needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        weight = head_VD.to(hidden_ND.dtype)
+        total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
+        gradient_hidden = torch.empty_like(hidden_ND) if needs_gradient else None
+        gradient_head = torch.zeros_like(head_VD) if needs_gradient else None
+        for start in range(0, hidden_ND.shape[0], rows):
+            chunk, targets = hidden_ND[start : start + rows], targets_N[start : start + rows, None]
+            log_probabilities = torch.log_softmax(F.linear(chunk, weight), -1, dtype=torch.float32)
+            total -= log_probabilities.gather(1, targets).sum()
+            if gradient_hidden is None or gradient_head is None:
+                continue
+            gradient = log_probabilities.exp_()
+            gradient.scatter_add_(1, targets, gradient.new_full((1, 1), -1.0).expand_as(targets))
+            narrow = gradient.to(hidden_ND.dtype)
+            torch.mm(narrow, weight, out=gradient_hidden[start : start + rows])
+            gradient_head += narrow.t() @ chunk
+        ctx.save_for_backward(gradient_hidden, gradient_head)
+        return total
+
+    @staticmethod
+    def backward(ctx, scale: Tensor):  # type: ignore[override]
+        gradient_hidden, gradient_head = ctx.saved_tensors
+        return gradient_hidden * scale.to(gradient_hidden.dtype), gradient_head * scale, None, None
+
+
+def chunked(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """Summed cross-entropy in nats; equal to `objectives.full_logits` up to rounding."""
+    rows = max(64, CHUNK_BYTES // (4 * head_VD.shape[0]))
+    return _ChunkedCrossEntropy.apply(hidden_ND, head_VD, targets_N, rows)

@@ -1,0 +1,56 @@
+"""The ladder: the fixed set of shapes a plan picks from, so that noise in a measurement does not miss a compile cache."""
+
+from daybreak.core.types import GptShape
+
+# Layers and width. Few and wide at the small end, where products of narrow matrices waste a processor; about 64 of
+# width a layer at the large end (recipes, 1.4 and 4).
+RUNGS = (
+    (2, 128),
+    (2, 192),
+    (3, 192),
+    (3, 256),
+    (4, 256),
+    (4, 320),
+    (5, 384),
+    (6, 384),
+    (6, 512),
+    (8, 512),
+    (8, 640),
+    (10, 640),
+    (12, 768),
+    (14, 896),
+    (16, 1024),
+    (20, 1280),
+    (24, 1536),
+    (28, 1792),
+    (32, 2048),
+)
+CONTEXTS = (128, 256, 512, 1024, 2048)
+TIE_ABOVE = 0.5  # of the weights that multiply: a larger head is shared with the embedding
+
+
+def padded(vocabulary: int) -> int:
+    """Rows of the tables: a multiple of 64, which matrix products like."""
+    return -(-vocabulary // 64) * 64
+
+
+def gpt(layers: int, width: int, *, vocabulary: int, context_length: int, **changes: int | float | bool) -> GptShape:
+    """A shape of this class with the house's proportions, and with what the user set in their place."""
+    width = int(changes.pop("width", width))
+    head_dim = int(changes.pop("head_dim", 128 if width >= 1024 and width % 128 == 0 else 64))
+    heads = int(changes.pop("heads", max(1, width // head_dim)))
+    shape = GptShape(
+        vocabulary=padded(vocabulary),
+        layers=int(changes.pop("layers", layers)),
+        width=width,
+        heads=heads,
+        key_value_heads=int(changes.pop("key_value_heads", heads)),
+        head_dim=head_dim,
+        # Three matrices of 8/3 the width weigh what two of 4 would.
+        mlp_width=int(changes.pop("mlp_width", round(8 * width / 3 / 64) * 64)),
+        context_length=int(changes.pop("context_length", context_length)),
+        tied=False,
+        rope_base=float(changes.pop("rope_base", 10000.0 if context_length <= 512 else 100000.0)),
+    )
+    head = shape.vocabulary * shape.width
+    return shape.replace(tied=bool(changes.pop("tied", head > TIE_ABOVE * shape.matmul_parameters())))

@@ -1,0 +1,43 @@
+"""Objectives: summed nats of a batch and the number of true targets, so that batches can be split at will."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Head = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Objective(Protocol):
+    def __call__(self, module: nn.Module, rows: Tensor) -> Tensor: ...
+
+    def targets(self, rows: Tensor) -> int: ...
+
+
+def full_logits(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """Summed cross-entropy in nats, with all logits [N, V] in memory at once."""
+    logits_NV = F.linear(hidden_ND, head_VD.to(hidden_ND.dtype)).float()
+    return F.cross_entropy(logits_NV, targets_N, reduction="sum")
+
+
+class NextToken:
+    """Each token from those before it; rows [B, T+1] are inputs and targets at once."""
+
+    def __init__(self, head: Head = full_logits) -> None:
+        self.head = head
+
+    def targets(self, rows: Tensor) -> int:
+        return rows.shape[0] * (rows.shape[1] - 1)
+
+    def __call__(self, module: nn.Module, rows: Tensor) -> Tensor:
+        hidden_BTD = module.hidden(rows[:, :-1])  # type: ignore[operator]
+        return self.head(hidden_BTD.flatten(0, 1), module.lm_head.weight, rows[:, 1:].flatten())  # type: ignore
+
+
+@torch.no_grad()
+def token_nats(module: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Nats [B, T] of every target, in float32."""
+    logits_BTV = module(inputs_BT)
+    return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none").view_as(targets_BT)

@@ -1,0 +1,193 @@
+"""Predictors: what a finished run gives back, behind one face: a network, an n-gram model, or a mixture of both."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from daybreak.models import decoding
+from daybreak.models.gpt import Gpt
+from daybreak.models.ngram import KneserNey
+from daybreak.models.objectives import token_nats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn; temperature 0 takes the likeliest."""
+
+    max_tokens: int = 200
+    temperature: float = 0.8
+    top_p: float = 0.95
+    top_k: int = 0
+    seed: int = 0
+
+
+class Predictor(Protocol):
+    needs: str  # what has to be kept to reach its figures
+
+    def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]: ...
+
+
+class Network:
+    """A GPT on its device."""
+
+    needs = "model/"
+
+    def __init__(self, module: Gpt, *, end_of_text: int) -> None:
+        self.module, self.end_of_text = module, end_of_text
+        self.device = module.lm_head.weight.device
+
+    def nats(self, windows: Iterable[tuple[np.ndarray, np.ndarray]], stream: np.ndarray) -> Iterator[np.ndarray]:
+        """Nats of every target, window batch by window batch. stream: all targets, in order."""
+        self.module.eval()
+        for inputs, targets in windows:
+            pair = (torch.from_numpy(np.ascontiguousarray(part)).to(self.device) for part in (inputs, targets))
+            yield token_nats(self.module, *pair).cpu().numpy()
+
+    def continuation(
+        self, prompt: Sequence[int], sampling: Sampling, mixing: decoding.Mixing | None = None
+    ) -> Iterator[int]:
+        self.module.eval()
+        return decoding.generate(
+            self.module,
+            prompt,
+            max_tokens=sampling.max_tokens,
+            end_of_text=self.end_of_text,
+            seed=sampling.seed,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            known_tokens=self.end_of_text + 1,
+            mixing=mixing,
+        )
+
+
+class Counts:
+    """Interpolated Kneser-Ney over the run's own tokens."""
+
+    needs = "model/"
+
+    def __init__(self, ngram: KneserNey, *, end_of_text: int) -> None:
+        self.ngram, self.end_of_text = ngram, end_of_text
+
+    def nats(self, windows: Iterable[tuple[np.ndarray, np.ndarray]], stream: np.ndarray) -> Iterator[np.ndarray]:
+        done = 0
+        nats = self.stream_nats(stream)
+        for _, targets in windows:
+            yield nats[done : done + targets.size].reshape(targets.shape)
+            done += targets.size
+
+    def stream_nats(self, stream: np.ndarray) -> np.ndarray:
+        starts = np.flatnonzero(stream == self.end_of_text)
+        return -np.log(self.ngram.probabilities(stream, starts=starts)[self.ngram.order - 1])
+
+    def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(sampling.seed)
+        tokens = [self.end_of_text, *prompt]
+        for _ in range(sampling.max_tokens):
+            logits = torch.from_numpy(np.log(self.ngram.distribution(tokens[-self.ngram.order :])))
+            token = decoding.chosen(
+                logits, generator, temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k
+            )
+            if token == self.end_of_text:
+                return
+            tokens.append(token)
+            yield token
+
+
+class Mixture:
+    """(1 - weight) network + weight counts, token by token: a distribution like its parts."""
+
+    needs = "model/ and mixture/"
+
+    def __init__(self, network: Network, counts: Counts, weight: float) -> None:
+        self.network, self.counts, self.weight = network, counts, weight
+
+    def mixed(self, network_nats: np.ndarray, stream: np.ndarray) -> np.ndarray:
+        """Nats [n] of the first n tokens of the stream, from the network's."""
+        counted = self.counts.stream_nats(stream[: len(network_nats)])
+        return mixed_nats(network_nats, counted, self.weight)
+
+    def cross_fitted(self, network_nats: np.ndarray, stream: np.ndarray) -> np.ndarray:
+        """As `mixed`, each half scored with the weight that was fitted on the other: no token chooses its own."""
+        counted = self.counts.stream_nats(stream[: len(network_nats)])
+        middle = len(network_nats) // 2
+        halves = slice(0, middle), slice(middle, None)
+        scored = [
+            mixed_nats(network_nats[one], counted[one], fitted_weight(network_nats[other], counted[other]))
+            for one, other in (halves, halves[::-1])
+        ]
+        return np.concatenate(scored)
+
+    def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
+        def mixing(probabilities_V: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+            counted = self.counts.ngram.distribution(tokens[-self.counts.ngram.order :])
+            mixed = probabilities_V * (1 - self.weight)
+            mixed[: len(counted)] += torch.from_numpy(counted).to(mixed) * self.weight
+            return mixed
+
+        return self.network.continuation(prompt, sampling, mixing)
+
+
+def mixed_nats(network: np.ndarray, counted: np.ndarray, weight: float) -> np.ndarray:
+    return -np.log((1 - weight) * np.exp(-network.astype(np.float64)) + weight * np.exp(-counted))
+
+
+def fitted_weight(network: np.ndarray, counted: np.ndarray) -> float:
+    """The weight of the counts with the highest likelihood, by expectation maximization: the maximum is the only one."""
+    if not len(network):
+        return 0.5
+    p, q = np.exp(-network.astype(np.float64)), np.exp(-counted.astype(np.float64))
+    weight = 0.5
+    for _ in range(30):
+        weight = float(np.mean(weight * q / ((1 - weight) * p + weight * q)))
+    return weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Summed over the targets that have bytes; special tokens count neither."""
+
+    nats: float
+    bytes: int
+    tokens: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / (self.bytes * np.log(2)) if self.bytes else float("nan")
+
+    @property
+    def perplexity(self) -> float:
+        """Of a token."""
+        return float(np.exp(self.nats / self.tokens)) if self.tokens else float("nan")
+
+
+def nats_of(
+    predictor: Network | Counts,
+    windows: Iterable[tuple[np.ndarray, np.ndarray]],
+    stream: np.ndarray,
+    *,
+    seconds: float = float("inf"),
+) -> np.ndarray:
+    """Nats of the stream's targets in order, float32, until it ends or the seconds are over."""
+    begun = time.perf_counter()
+    parts, done = [], 0
+    for batch in predictor.nats(windows, stream):
+        parts.append(batch.reshape(-1).astype(np.float32))
+        done += batch.size
+        # The next batch is expected to cost what the mean one did.
+        passed = time.perf_counter() - begun
+        if passed + passed * batch.size / done > seconds:
+            break
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def summed(nats: np.ndarray, stream: np.ndarray, token_bytes: np.ndarray) -> Score:
+    """The score of the first len(nats) tokens of the stream. token_bytes: [V]."""
+    sizes = token_bytes[stream[: len(nats)]].astype(np.int64)
+    return Score(
+        nats=float(nats[sizes > 0].sum(dtype=np.float64)), bytes=int(sizes.sum()), tokens=int((sizes > 0).sum())
+    )

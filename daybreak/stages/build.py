@@ -1,0 +1,64 @@
+"""Build: a plan's module, loss, optimizer and schedule, with its techniques folded in."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from daybreak import techniques
+from daybreak.core.records import Touched
+from daybreak.core.run import Run
+from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.engine import optimizers, schedules
+from daybreak.models.gpt import Gpt
+from daybreak.models.objectives import NextToken
+from daybreak.techniques import Context
+
+
+@dataclass(kw_only=True)
+class Built:
+    """The things that the loop turns; `touched` says what each technique changed in them."""
+
+    module: Gpt
+    loss: Any
+    optimizer: optimizers.Optimizers
+    schedule: schedules.Schedule
+    followers: list[Any]
+    techniques: list[tuple[str, techniques.Technique]]
+    touched: list[Touched]
+    context: Context
+
+    def context_with(self, **changes: Any) -> Context:
+        return replace(self.context, **changes)
+
+
+def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None = None) -> Built:
+    """Weights are those of the seed, the same on every machine. Raises UsageError: a technique that is not there."""
+    assert isinstance(plan.shape, GptShape)
+    on = [(choice.name, techniques.make(choice)) for choice in plan.techniques]
+    context = Context(plan=plan, machine=machine, run=run)
+    touched: list[Touched] = []
+
+    def folded(seam: str, thing: Any) -> Any:
+        changed, places = techniques.fold(on, seam, thing, context)
+        touched.extend(places)
+        return changed
+
+    module = Gpt(plan.shape)
+    module.initialize(plan.seed)
+    module = folded("module", module.to(device).train())
+    loss = folded("loss", NextToken())
+    optimizer = folded("optimizer", optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains()))
+    rows = max(1, plan.batch_tokens // plan.shape.context_length)
+    schedule = folded("schedule", schedules.Schedule(plan.schedule, batch_rows=rows))
+    followers = folded("step", [])
+    return Built(
+        module=module,
+        loss=loss,
+        optimizer=optimizer,
+        schedule=schedule,
+        followers=followers,
+        techniques=on,
+        touched=touched,
+        context=context,
+    )

@@ -1,0 +1,135 @@
+"""Evaluate: bits per byte and perplexity of a run's model on a text, every byte once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daybreak import techniques
+from daybreak.core.errors import DataError, UsageError
+from daybreak.core.run import Run
+from daybreak.core.types import NgramShape, Plan
+from daybreak.data import batches, sources
+from daybreak.data.tokenizers import Tokenizer
+from daybreak.engine import machine as machines
+from daybreak.models import files
+from daybreak.models.predictors import Counts, Mixture, Network, Predictor, Score, nats_of, summed
+
+EVALUATION_TOKENS = 8192  # of one forward pass
+
+
+@dataclass(kw_only=True)
+class Loaded:
+    """A finished (or unfinished) run's model, ready to score and to continue text."""
+
+    run: Run
+    plan: Plan
+    tokenizer: Tokenizer
+    alone: Network | Counts  # from model/
+    predictor: Predictor  # with the run's decode techniques
+    context_length: int
+
+
+def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = ()) -> Loaded:
+    """Reads `model/` of a run. Raises UsageError: no such run, or one without a model yet."""
+    run = Run.open(path)
+    if not (run.model_folder / "config.json").exists():
+        raise UsageError(
+            "the run has no model yet",
+            received=f"{run} (no model/config.json in it)",
+            attempt="the same `daybreak run` command again: it continues",
+        )
+    plan = run.plan()
+    chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
+    tokenizer = Tokenizer.load(run.model_folder / "tokenizer.json")
+    if isinstance(plan.shape, NgramShape):
+        counts = Counts(files.read_ngram(run.model_folder), end_of_text=tokenizer.end_of_text)
+        return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
+    network = Network(files.read(run.model_folder, chosen), end_of_text=tokenizer.end_of_text)
+    predictor: Any = network
+    on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
+    if run.mixture_folder.exists():
+        context = techniques.Context(plan=plan, machine=machines.described(chosen), run=run)
+        predictor, _ = techniques.fold(on, "decode", network, context)
+    return Loaded(
+        run=run,
+        plan=plan,
+        tokenizer=tokenizer,
+        alone=network,
+        predictor=predictor,
+        context_length=network.module.shape.context_length,
+    )
+
+
+def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict[str, Any]:
+    """Figures over every byte of the text: of `model/` alone, and of the mixture where the run has one.
+
+    Raises DataError: no text. The keys are those of `daybreak evaluate --json`.
+    """
+    loaded = load(path, device=device)
+    if on:
+        texts = sources.Reading(sources.find(on), named=[Path(name) for name in on if Path(name).is_file()])
+        stream = encoded(loaded.tokenizer, iter(texts))
+        if not len(stream):
+            raise DataError("there is no text to evaluate on", received=", ".join(on), attempt="a file with text in it")
+    else:
+        stream = heldout_stream(loaded.run, loaded.plan)
+    windows = list(stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length))
+    nats = nats_of(loaded.alone, windows, stream)
+    sizes = loaded.tokenizer.token_bytes
+    figures = _figures(summed(nats, stream, sizes))
+    result: dict[str, Any] = {"run": str(loaded.run), "needs": loaded.alone.needs, **figures}
+    if isinstance(loaded.predictor, Mixture):
+        mixed = loaded.predictor.mixed(nats, stream)
+        result["mixture"] = {
+            "needs": loaded.predictor.needs,
+            "weight_of_counts": loaded.predictor.weight,
+            **_figures(summed(mixed, stream, sizes)),
+        }
+    return result
+
+
+def heldout_stream(run: Run, plan: Plan) -> np.ndarray:
+    """The run's own held-out tokens."""
+    from daybreak.stages.prepare import encode
+
+    _, held = encode(run, run.corpus(), plan.tokenizer)
+    return held.slice(0, len(held))
+
+
+def encoded(tokenizer: Tokenizer, documents: Iterator[sources.Document]) -> np.ndarray:
+    """All documents as one stream, each opened by the end-of-text token."""
+    parts: list[np.ndarray] = []
+    batch: list[sources.Document] = []
+
+    def flush() -> None:
+        for document, tokens in zip(batch, tokenizer.encode_documents([d.text for d in batch]), strict=True):
+            if document.starts:
+                parts.append(np.array([tokenizer.end_of_text], tokens.dtype))
+            parts.append(tokens)
+        batch.clear()
+
+    for document in documents:
+        batch.append(document)
+        if len(batch) >= 256:
+            flush()
+    flush()
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint16)
+
+
+def stream_windows(
+    stream: np.ndarray, end_of_text: int, context_length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    rows = max(1, EVALUATION_TOKENS // context_length)
+    return batches.windows(stream, context_length, rows=rows, end_of_text=end_of_text)
+
+
+def _figures(score: Score) -> dict[str, Any]:
+    return {
+        "bits_per_byte": score.bits_per_byte,
+        "perplexity": score.perplexity,
+        "bytes": score.bytes,
+        "tokens": score.tokens,
+    }

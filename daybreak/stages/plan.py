@@ -1,0 +1,511 @@
+"""Plan: what was measured and what was asked in, every decision with its reason out. `planned` is a pure function."""
+
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from daybreak import techniques
+from daybreak.core import units
+from daybreak.core.errors import BudgetTooShort, UsageError, nearest
+from daybreak.core.types import (
+    Budget,
+    Corpus,
+    GptShape,
+    Machine,
+    NgramShape,
+    OptimizerChoice,
+    Plan,
+    Prediction,
+    Probe,
+    Request,
+    ScheduleChoice,
+    TechniqueChoice,
+    Timing,
+    TokenizerChoice,
+    settable,
+)
+from daybreak.engine import scaling
+from daybreak.models import ladder
+from daybreak.techniques.compiled import pays
+
+LEAST_STEPS = 20
+UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
+UNKNOWN_WARM_SECONDS = 3.0
+UNKNOWN_SPEEDUP = {"cpu": 1.6, "cuda": 1.3}
+SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
+EVALUATION_SHARE = 0.02  # of the budget for the last figure; the figures on the way take half of that
+SAMPLING_SHARE = 0.005
+STEP_TOKENS_FLOOR = {"cpu": 4096, "cuda": 16384}
+MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A shape with a vocabulary, and what it is expected to reach."""
+
+    shape: GptShape
+    tokenizer: TokenizerChoice
+    micro_batch: int
+    batch_tokens: int
+    tokens_per_second: float
+    tokens: float
+    bits_per_byte: float
+
+
+def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, only_measured: bool = False) -> Plan:
+    """only_measured: choose among the shapes that this probe has timed, if there are any.
+
+    Raises BudgetTooShort (with the shortest that works) and UsageError (a setting or technique that cannot be)."""
+    if request.reproducible:
+        corpus, machine, probe = _nominal(corpus, machine)
+    if request.family == "ngram":
+        return _planned_ngram(corpus, request)
+    if request.family != "gpt":
+        raise UsageError(
+            "an unknown family", received=request.family, attempt=nearest(request.family, ("gpt", "ngram"))
+        )
+    settings = _parsed(request)
+    bf16 = _switched("bf16", request, machine)
+    compile_seconds, speedup = _compile_cost(machine, probe)
+    fixed = _fixed_seconds(corpus, probe, request)
+    available = request.seconds - sum(fixed.values())
+    compiled = _switched("compiled", request, machine) and pays(available, compile_seconds, speedup)
+    phases = {**fixed, "compile": compile_seconds if compiled else 0.0}
+    training = request.seconds - sum(phases.values())
+    found = list(_candidates(corpus, machine, probe, settings, training, bf16=bf16, compiled=compiled))
+    timed = {t.shape for t in probe.timings}
+    measured = [candidate for candidate in found if candidate.shape.key() in timed]
+    best = _best(measured if only_measured and measured else found)
+    _check_long_enough(best, training, phases, request)
+    phases["training"] = training
+    plan = _draft(corpus, machine, request, settings, best, phases, compile_seconds, speedup, found)
+    return _with_techniques(plan, machine, request)
+
+
+def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
+    """Figures that are the same on every day, for a plan that must be: cautious ones for what was measured here."""
+    known = {"float32": 4e10, "bfloat16": 1.2e11}
+    rates = {
+        name: rate * machine.cores if machine.kind == "cpu" else 500 * rate
+        for name, rate in known.items()
+        if name in machine.fast_dtypes
+    }
+    machine = machine.replace(matmul_flops=rates, bandwidth_bytes_per_second=1e10, disk_bytes_per_second=1e8)
+    corpus = corpus.replace(bytes_per_second=2e7, tokens_per_second=2e6)
+    return (
+        corpus,
+        machine,
+        Probe(timings=(), earlier=(), compile_cold_seconds=0, compile_warm_seconds=0, used_seconds=8),
+    )
+
+
+# Time
+
+
+def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, float]:
+    """Seconds of the budget that are not training, by phase."""
+    budget = request.seconds
+    return {
+        "until the plan": probe.used_seconds,
+        "encode": corpus.bytes / max(corpus.bytes_per_second, 1.0) + 0.3,
+        "validation": EVALUATION_SHARE * budget * 0.5,
+        "samples": SAMPLING_SHARE * budget,
+        "saving": 0.005 * budget + 0.1,
+        "the end": EVALUATION_SHARE * budget + 0.4,
+    }
+
+
+def _compile_cost(machine: Machine, probe: Probe) -> tuple[float, float]:
+    """Seconds that compiling will still take, and what it makes of the tokens per second."""
+    eager = [t for t in (*probe.timings, *probe.earlier) if not t.compiled]
+    gains = [
+        slow.step_seconds / t.step_seconds
+        for t in (*probe.timings, *probe.earlier)
+        if t.compiled
+        for slow in eager
+        if (slow.shape, slow.micro_batch, slow.dtype) == (t.shape, t.micro_batch, t.dtype)
+    ]
+    speedup = statistics.median(gains) if gains else UNKNOWN_SPEEDUP.get(machine.kind, 1.3)
+    if any(t.compiled for t in probe.timings):
+        return 0.5, speedup  # the kernels are in this process or in its cache
+    if any(t.compiled for t in probe.earlier):
+        return probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS, speedup
+    return probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(machine.kind, 30.0), speedup
+
+
+def _check_long_enough(best: Candidate, training: float, phases: dict[str, float], request: Request) -> None:
+    """Raises BudgetTooShort where fewer than LEAST_STEPS steps fit."""
+    step_seconds = best.batch_tokens / best.tokens_per_second
+    if training >= LEAST_STEPS * step_seconds:
+        return
+    shortest = math.ceil(1.15 * (request.seconds - training + LEAST_STEPS * step_seconds))
+    raise BudgetTooShort(
+        "the budget is too short for this machine and this text",
+        received=f"--for {units.duration(request.seconds)}, of which {units.duration(max(0.0, training))} would be left "
+        f"for training at {units.duration(step_seconds)} a step",
+        attempt=f"--for {shortest}s, the shortest that works here; or --family ngram, which needs a few seconds",
+    )
+
+
+# Shapes
+
+
+def _candidates(
+    corpus: Corpus,
+    machine: Machine,
+    probe: Probe,
+    settings: dict[str, Any],
+    training: float,
+    *,
+    bf16: bool,
+    compiled: bool,
+) -> Iterator[Candidate]:
+    """Every rung with every vocabulary that was measured on the text, or with those that were set."""
+    dtype = "bfloat16" if bf16 else "float32"
+    speed = _Speed(machine, probe, dtype=dtype, compiled=compiled)
+    shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
+    wanted = shape_settings.pop("vocabulary", None)
+    measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
+    vocabularies = [wanted] if wanted in measured else [v for v in measured if wanted is None or v <= wanted]
+    seen = set()
+    for vocabulary in vocabularies or [min(measured)]:
+        for layers, width in ladder.RUNGS:
+            context = _context(machine, training, layers, width)
+            shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, **shape_settings)
+            if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
+                continue
+            seen.add(shape)
+            yield _rated(corpus, machine, speed, shape, vocabulary, measured[vocabulary], settings, training)
+
+
+def _rated(
+    corpus: Corpus,
+    machine: Machine,
+    speed: "_Speed",
+    shape: GptShape,
+    vocabulary: int,
+    bytes_per_token: float,
+    settings: dict[str, Any],
+    training: float,
+) -> Candidate:
+    rate = speed.tokens_per_second(shape)
+    tokens = max(1.0, rate * max(training, 0.1))
+    batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
+    text_bytes = tokens * bytes_per_token
+    expected = corpus.ngram_bits_per_byte * scaling.excess(shape.matmul_parameters(), text_bytes, corpus.bytes)
+    most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
+    micro = settings.get("micro_batch") or max(1, min(batch, most) // shape.context_length)
+    return Candidate(
+        shape=shape,
+        tokenizer=TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary),
+        micro_batch=micro,
+        batch_tokens=max(batch, shape.context_length),
+        tokens_per_second=rate,
+        tokens=tokens,
+        bits_per_byte=expected,
+    )
+
+
+def _context(machine: Machine, training: float, layers: int, width: int) -> int:
+    """Short where few tokens are seen: attention costs what the weights do at T = 6 d, and long context pays late."""
+    rate = max(machine.matmul_flops.values(), default=1e11)
+    tokens = 0.4 * rate * max(training, 1.0) / (72 * layers * width**2)
+    context = ladder.CONTEXTS[0]
+    for length, least_tokens in zip(ladder.CONTEXTS[1:], (8e6, 6e7, 4e8, 4e9), strict=True):
+        if tokens >= least_tokens:
+            context = length
+    return context
+
+
+def _best(candidates: list[Candidate]) -> Candidate:
+    lowest = min(candidate.bits_per_byte for candidate in candidates)
+    near = [c for c in candidates if c.bits_per_byte <= lowest * (1 + SMALLER_WITHIN)]
+    return min(near, key=lambda c: (c.shape.matmul_parameters(), c.bits_per_byte))
+
+
+class _Speed:
+    """Tokens per second of a shape: measured where it was, else arithmetic and memory traffic, set by what was."""
+
+    # Bytes of memory traffic per token for each layer and unit of width, and for each word of the vocabulary. Compiled
+    # kernels keep what they can in cache.
+    TRAFFIC = {True: (100, 12), False: (400, 40)}
+
+    def __init__(self, machine: Machine, probe: Probe, *, dtype: str, compiled: bool) -> None:
+        self.machine, self.dtype, self.compiled = machine, dtype, compiled
+        self.measured = {t.shape: t for t in probe.timings if t.dtype == dtype and t.compiled == compiled}
+        ratios = [
+            self._estimate(shape, t.compiled) / (t.step_seconds / t.micro_batch)
+            for t in (*probe.earlier, *probe.timings)
+            if t.dtype == dtype and t.compiled == compiled and (shape := _shape_named(t.shape)) is not None
+        ]
+        self.factor = statistics.median(ratios) if ratios else 1.0
+
+    def tokens_per_second(self, shape: GptShape) -> float:
+        timing = self.measured.get(shape.key())
+        if timing is not None:
+            return timing.micro_batch * shape.context_length / timing.step_seconds
+        return shape.context_length * self.factor / self._estimate(shape, self.compiled)
+
+    def _estimate(self, shape: GptShape, compiled: bool) -> float:
+        """Seconds of a row."""
+        rate = self.machine.matmul_flops.get(self.dtype) or max(self.machine.matmul_flops.values(), default=5e10)
+        layer_bytes, word_bytes = self.TRAFFIC[compiled]
+        traffic = layer_bytes * shape.layers * shape.width + word_bytes * shape.vocabulary
+        bandwidth = max(self.machine.bandwidth_bytes_per_second, 1e9)
+        return shape.context_length * (shape.flops_per_token() / rate + traffic / bandwidth)
+
+
+def _shape_named(key: str) -> GptShape | None:
+    """The shape whose `key` this is; None where it is not of this form."""
+    import re
+
+    match = re.fullmatch(r"gpt-L(\d+)-d(\d+)-(\d+)x(\d+)k(\d+)m(\d+)([tu])-V(\d+)-T(\d+)", key)
+    if match is None:
+        return None
+    layers, width, heads, head_dim, key_value_heads, mlp_width = (int(part) for part in match.groups()[:6])
+    return GptShape(
+        vocabulary=int(match[8]),
+        layers=layers,
+        width=width,
+        heads=heads,
+        key_value_heads=key_value_heads,
+        head_dim=head_dim,
+        mlp_width=mlp_width,
+        context_length=int(match[9]),
+        tied=match[7] == "t",
+    )
+
+
+# The plan itself
+
+
+def _draft(
+    corpus: Corpus,
+    machine: Machine,
+    request: Request,
+    settings: dict[str, Any],
+    best: Candidate,
+    phases: dict[str, float],
+    compile_seconds: float,
+    speedup: float,
+    found: list[Candidate],
+) -> Plan:
+    """The plan before its techniques."""
+    shape = best.shape
+    tokens = int(best.tokens)
+    epochs = tokens * corpus.bytes_per_token[str(best.tokenizer.vocabulary)] / corpus.bytes
+    matrix_rate = 0.02 * scaling.rate_factor(best.batch_tokens)
+    optimizer = OptimizerChoice(
+        name=settings.get("optimizer", "muon"),
+        learning_rate=0.03 if best.batch_tokens <= 16384 else matrix_rate,
+        table_learning_rate=0.004 * scaling.rate_factor(best.batch_tokens),
+        weight_decay=0.1 if epochs < 2 else 0.2,
+        momentum=0.95,
+        orthogonalize_steps=3 if shape.width / best.batch_tokens > 0.03 else 5,
+    )
+    if optimizer.name != "muon":
+        rates = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2}.get(optimizer.name, 3e-3)
+        optimizer = optimizer.replace(learning_rate=rates, table_learning_rate=rates)
+    optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
+    schedule = ScheduleChoice(name=settings.get("schedule", "linear"), warmup=0.0, decay=0.7, floor=0.05)
+    if optimizer.name != "muon":
+        schedule = schedule.replace(warmup=0.02)
+    schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
+    band = 0.10
+    scored = EVALUATION_SHARE * request.seconds * 2.5 * best.tokens_per_second
+    scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    reasons = _reasons(corpus, machine, request, best, found, epochs, optimizer)
+    return Plan(
+        objective="next_token",
+        corpus=corpus.digest,
+        tokenizer=best.tokenizer,
+        shape=shape,
+        budget=Budget(
+            clock="tokens" if request.reproducible else "seconds", seconds=request.seconds, until=request.until
+        ),
+        tokens=tokens,
+        batch_tokens=best.batch_tokens,
+        micro_batch=best.micro_batch,
+        optimizer=optimizer,
+        schedule=schedule,
+        techniques=(),
+        refused={},
+        seed=request.seed,
+        reproducible=request.reproducible,
+        evaluation_bytes=settings.get("evaluation_bytes") or min(corpus.heldout_bytes, int(scored)),
+        predicted=Prediction(
+            tokens_per_second=best.tokens_per_second,
+            bits_per_byte=best.bits_per_byte,
+            bits_per_byte_low=best.bits_per_byte * (1 - band),
+            bits_per_byte_high=best.bits_per_byte * (1 + band),
+            memory_bytes=_memory_bytes(shape, best.micro_batch),
+            corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
+            bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
+            compile_seconds=compile_seconds,
+            compiled_speedup=speedup,
+            phase_seconds=phases,
+        ),
+        reasons=reasons,
+        request=request,
+    )
+
+
+def _memory_bytes(shape: GptShape, micro_batch: int) -> int:
+    """Weights, gradients and optimizer state, activations of a micro-batch, and the libraries themselves."""
+    activations = 40 * shape.width * shape.layers + 10 * shape.vocabulary
+    scores = 6 * shape.layers * shape.heads * shape.context_length if shape.context_length <= 256 else 0
+    tokens = micro_batch * shape.context_length
+    return int(16 * shape.parameters() + tokens * (activations + scores) + 400e6)
+
+
+def _with_techniques(plan: Plan, machine: Machine, request: Request) -> Plan:
+    """Every technique that is on by default or asked for, unless it refuses. Raises UsageError: asked for and refused."""
+    chosen, refused = [], {}
+    for name in (*request.include, *request.exclude):
+        techniques.class_of(name)
+    for name in techniques.names():
+        kind = techniques.class_of(name)
+        if name in request.exclude:
+            refused[name] = "you said --without"
+            continue
+        if not kind.default and name not in request.include:
+            refused[name] = f"off unless asked for; --with {name}"
+            continue
+        reason = kind().refuses(plan, machine)
+        if reason is None:
+            chosen.append(TechniqueChoice(name=name))
+        elif name in request.include:
+            raise UsageError(
+                f"the technique {name} does not apply here", received=f"--with {name}: {reason}", attempt="without it"
+            )
+        else:
+            refused[name] = reason
+    return plan.replace(techniques=tuple(chosen), refused=refused)
+
+
+def _switched(name: str, request: Request, machine: Machine) -> bool:
+    """Whether a technique that decides the speed will be on, as far as the machine alone can tell."""
+    kind: Any = techniques.class_of(name)
+    return name not in request.exclude and kind().unusable(machine) is None
+
+
+def _reasons(
+    corpus: Corpus,
+    machine: Machine,
+    request: Request,
+    best: Candidate,
+    found: list[Candidate],
+    epochs: float,
+    optimizer: OptimizerChoice,
+) -> dict[str, str]:
+    shape, set_by_user = best.shape, set(request.settings)
+    others = sorted({c.shape.layers * 10000 + c.shape.width: c.bits_per_byte for c in found}.items())
+    near = min(others, key=lambda item: abs(item[1] - best.bits_per_byte) if item[1] > best.bits_per_byte else 9.0)
+    reasons = {
+        "shape": f"{shape.layers} layers of {shape.width} reach {best.bits_per_byte:.3f} bits per byte in this time by "
+        f"the scaling law; the nearest other rung, {near[0] // 10000} of {near[0] % 10000}, {near[1]:.3f}",
+        "tokens": f"{units.count(best.tokens_per_second)} tokens/s for {units.count(best.tokens)} tokens: "
+        f"{epochs:.2f} passes over the text, {best.tokens / shape.matmul_parameters():.1f} tokens a weight",
+        "vocabulary": f"{best.tokenizer.vocabulary} tokens of "
+        f"{corpus.bytes_per_token[str(best.tokenizer.vocabulary)]:.2f} bytes; the head takes "
+        f"{shape.vocabulary * shape.width / shape.matmul_parameters():.0%} of the products",
+        "context_length": f"{shape.context_length} tokens: longer pays when more tokens are seen",
+        "batch_tokens": f"{best.batch_tokens}: tokens / 1700, a power of two, at least what fills the machine",
+        "micro_batch": f"{best.micro_batch} rows fill the products' rows without leaving the caches",
+        "optimizer": f"{optimizer.name}: the lowest loss a second of those known for hidden matrices"
+        if optimizer.name == "muon"
+        else "you set it",
+        "orthogonalize_steps": f"{optimizer.orthogonalize_steps}: an iteration costs "
+        f"{shape.width / best.batch_tokens:.1%} of a step",
+        "schedule": "few tokens reward a long decay: the last 70% of the run fall in a line to 5%",
+        "weight_decay": f"{optimizer.weight_decay}: {epochs:.1f} passes over the text",
+        "evaluation": f"{EVALUATION_SHARE:.0%} of the budget scores the end, half of that the way",
+    }
+    return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(set_by_user)}
+
+
+def _planned_ngram(corpus: Corpus, request: Request) -> Plan:
+    """Counting has nothing to plan but the unit: bytes, or tokens where characters take several bytes."""
+    wide = corpus.ngram_unit == "character"
+    vocabulary = max((int(v) for v in corpus.bytes_per_token if int(v) <= 8192), default=257) if wide else 257
+    order = 4 if wide else 8
+    return Plan(
+        objective="next_token",
+        corpus=corpus.digest,
+        tokenizer=TokenizerChoice(kind="bpe" if wide else "bytes", vocabulary=vocabulary),
+        shape=NgramShape(order=order, unit="token" if wide else "byte", vocabulary=vocabulary),
+        budget=Budget(clock="seconds", seconds=request.seconds, until=request.until),
+        tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),
+        batch_tokens=0,
+        micro_batch=0,
+        optimizer=OptimizerChoice(
+            name="muon",
+            learning_rate=0.0,
+            table_learning_rate=0.0,
+            weight_decay=0.0,
+            momentum=0.0,
+            orthogonalize_steps=0,
+        ),
+        schedule=ScheduleChoice(name="constant", warmup=0.0, decay=0.0, floor=0.0),
+        techniques=(),
+        refused={},
+        seed=request.seed,
+        reproducible=request.reproducible,
+        evaluation_bytes=corpus.heldout_bytes,
+        predicted=Prediction(
+            tokens_per_second=1e6,
+            bits_per_byte=corpus.ngram_bits_per_byte,
+            bits_per_byte_low=corpus.ngram_bits_per_byte * 0.9,
+            bits_per_byte_high=corpus.ngram_bits_per_byte * 1.1,
+            memory_bytes=int(60 * order * corpus.bytes),
+            corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),
+            bytes_per_token=corpus.bytes_per_token[str(vocabulary)],
+            compile_seconds=0.0,
+            compiled_speedup=1.0,
+            phase_seconds={},
+        ),
+        reasons={"shape": f"you asked for the family ngram; order {order} over {'tokens' if wide else 'bytes'}"},
+        request=request,
+    )
+
+
+def _names(value: Any) -> set[str]:
+    return {field.name for field in fields(value)}
+
+
+def _parsed(request: Request) -> dict[str, Any]:
+    """--set's words as numbers. Raises UsageError: an unknown name, with the nearest, or a value of another type."""
+    kinds: dict[str, type] = {
+        field.name: {"int": int, "float": float, "bool": bool, "str": str}.get(
+            getattr(field.type, "__name__", str(field.type)), str
+        )
+        for kind in (GptShape, OptimizerChoice, ScheduleChoice)
+        for field in fields(kind)
+        if field.name != "name"
+    }
+    kinds |= {"optimizer": str, "schedule": str, "batch_tokens": int, "micro_batch": int, "evaluation_bytes": int}
+    parsed: dict[str, Any] = {}
+    for name, text in request.settings.items():
+        if name not in kinds:
+            raise UsageError("an unknown setting", received=f"--set {name}={text}", attempt=nearest(name, kinds))
+        try:
+            parsed[name] = text.lower() in ("true", "yes", "1", "on") if kinds[name] is bool else kinds[name](text)
+        except ValueError:
+            raise UsageError(
+                f"{name} takes a number of type {kinds[name].__name__}",
+                received=f"--set {name}={text}",
+                attempt=f"--set {name}=8",
+            ) from None
+        if kinds[name] in (int, float) and not parsed[name] >= 0:
+            raise UsageError("a setting is below zero", received=f"--set {name}={text}", attempt="a positive number")
+    return parsed
+
+
+def timings_of(timings: list[Timing], *, limit: int = 40) -> tuple[Timing, ...]:
+    """The newest earlier measurements: enough for a median."""
+    return tuple(timings[-limit:])
+
+
+__all__ = ["planned", "settable", "timings_of"]

@@ -1,0 +1,141 @@
+"""Prepare: from what people have to facts of the text (scan) and to tokens on disk (encode)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from daybreak.core import units
+from daybreak.core.errors import DataError
+from daybreak.core.run import Run, write_json
+from daybreak.core.types import Corpus, Request, TokenizerChoice
+from daybreak.data import scan as scanning
+from daybreak.data import shards, sources, tokenizers
+from daybreak.models import ngram
+
+CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
+NGRAM_ORDER = {"byte": 8, "character": 4}
+NGRAM_TOKENS_PER_SECOND = 2.5e6  # of counting all orders; the budget decides how much text is counted
+MEASURING_SHARE = 0.01  # of the budget, for each figure of the text
+
+
+def scan(run: Run, request: Request) -> Corpus:
+    """Reads the text once and writes its facts and a tokenizer's merges. Raises DataError."""
+    paths = _paths(run, request)
+    heldout = Path(request.heldout) if request.heldout else None
+    named = [Path(source) for source in request.sources if Path(source).is_file()]
+    measured_bytes = int(max(2e5, MEASURING_SHARE * request.seconds * 2e6))
+    scanned = scanning.scan(paths, heldout=heldout, named=named, packed_bytes=min(2_000_000, measured_bytes))
+    largest = max(v for v in tokenizers.VOCABULARY_LADDER if v <= max(1024, scanned.bytes // 500))
+    learnt = tokenizers.Tokenizer.learn(scanned.sample, largest)
+    unseen = _first_bytes(scanning.heldout_documents(scanned.paths, scanned.threshold, heldout), 300_000)
+    ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
+    bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+    unit = "character" if scanned.languages.get("cjk", 0.0) > CJK_FROM else "byte"
+    counted = int(min(2e7, max(3e5, MEASURING_SHARE * request.seconds * NGRAM_TOKENS_PER_SECOND)))
+    order, bits, fitted = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=counted)
+    run.make()
+    learnt.save(run.merges_file)
+    corpus = Corpus(
+        sources=tuple(str(path) for path in scanned.paths),
+        heldout=str(heldout or ""),
+        threshold=scanned.threshold,
+        digest=scanned.digest,
+        files=scanned.files,
+        documents=scanned.documents,
+        bytes=scanned.bytes,
+        heldout_documents=scanned.heldout_documents,
+        heldout_bytes=scanned.heldout_bytes,
+        replaced_bytes=scanned.replaced_bytes,
+        languages=scanned.languages,
+        bytes_per_token=bytes_per_token,
+        tokens_per_second=rate,
+        bytes_per_second=scanned.bytes_per_second,
+        xz_bits_per_byte=scanned.xz_bits_per_byte,
+        ngram_bits_per_byte=bits,
+        ngram_unit=unit,
+        ngram_order=order,
+        ngram_bytes=fitted,
+        notes=scanned.notes,
+    )
+    write_json(run.corpus_file, corpus.to_json())
+    return corpus
+
+
+def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.Tokens, shards.Tokens]:
+    """Training and held-out tokens, from the folder where they stand there already. Raises DataError."""
+    tokenizer = tokenizers.Tokenizer.load(run.merges_file).truncated(choice.vocabulary)
+    if not run.tokenizer_file.exists():
+        tokenizer.save(run.tokenizer_file)
+    paths = [Path(path) for path in corpus.sources]
+    heldout = Path(corpus.heldout) if corpus.heldout else None
+    folder = run.corpus_folder
+    parts = []
+    for part, documents in (
+        ("heldout", scanning.heldout_documents(paths, corpus.threshold, heldout)),
+        ("train", scanning.documents(paths, corpus.threshold, heldout)),
+    ):
+        name = f"{part}-{tokenizer.vocabulary}"
+        if not (folder / f"{name}.json").exists():
+            shards.write(folder, name, documents, tokenizer)
+        parts.append(shards.Tokens(folder, name))
+    held, train = parts
+    if train.bytes != corpus.bytes:
+        raise DataError(
+            "the text has changed since it was scanned",
+            received=f"{units.count(train.bytes)} bytes now, {units.count(corpus.bytes)} then",
+            attempt="the same command with another --out, or with the text as it was",
+        )
+    return train, held
+
+
+def ngram_figure(sample: tuple[str, ...], heldout: list[str], *, unit: str, most_bytes: int) -> tuple[int, float, int]:
+    """Best order, bits per byte on the held-out documents, and bytes counted, of interpolated Kneser-Ney."""
+    seen, fitted = [], 0
+    for text in sample:
+        if fitted >= most_bytes:
+            break
+        seen.append(text)
+        fitted += len(text.encode())
+    escape = 0.0
+    if unit == "character":
+        characters = ngram.CharacterVocabulary.learn("".join(seen))
+        size = characters.size
+        train, test = ([characters.encode(text) for text in texts] for texts in (seen, heldout))
+        escape = sum(characters.escape_nats(text) for text in heldout)
+    else:
+        size = 256
+        train, test = ([np.frombuffer(t.encode(), np.uint8) for t in texts] for texts in (seen, heldout))
+    # An opening mark gives the first token of a document something to be counted after.
+    streams = [_opened(texts, size) for texts in (train, test)]
+    model = ngram.KneserNey.fit(streams[0][0], order=NGRAM_ORDER[unit], vocabulary=size + 1, starts=streams[0][1])
+    probabilities = model.probabilities(streams[1][0], starts=streams[1][1])
+    inside = streams[1][0] != size
+    nats = -np.log(probabilities[:, inside]).sum(1) + escape
+    best = int(nats.argmin())
+    return best + 1, float(nats[best] / np.log(2) / sum(len(text.encode()) for text in heldout)), fitted
+
+
+def _opened(documents: list[np.ndarray], mark: int) -> tuple[np.ndarray, np.ndarray]:
+    """One stream with `mark` before every document, and where they start."""
+    sizes = np.array([len(document) + 1 for document in documents], np.int64)
+    stream = np.concatenate([np.concatenate(([mark], document)) for document in documents]).astype(np.uint32)
+    return stream, np.concatenate(([0], np.cumsum(sizes)[:-1]))
+
+
+def _paths(run: Run, request: Request) -> list[Path]:
+    if not request.sources:
+        return sources.builtin_sources()
+    if request.sources == ("-",):
+        return [run.standard_input_file]
+    return sources.find(request.sources)
+
+
+def _first_bytes(documents: Iterator[sources.Document], most: int) -> list[str]:
+    texts, size = [], 0
+    for document in documents:
+        texts.append(document.text)
+        size += len(document.text.encode())
+        if size >= most:
+            break
+    return texts

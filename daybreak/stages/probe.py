@@ -1,0 +1,76 @@
+"""Probe: times steps of the shapes that a plan would pick, and has the picked one compiled in passing."""
+
+import torch
+
+from daybreak import techniques
+from daybreak.core.clock import Stopwatch
+from daybreak.core.types import Corpus, GptShape, Machine, Plan, Probe, Request, Timing
+from daybreak.engine.probe import Timings, compile_cache, time_training
+from daybreak.models.objectives import token_nats
+from daybreak.stages.build import build
+from daybreak.stages.plan import planned
+
+PROBING_SHARE = 0.04  # of the budget that may go into a further shape
+TIMING_SECONDS = 1.2
+MOST_SHAPES = 4
+EARLIER_TIMINGS = 40
+
+
+def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.device, stopwatch: Stopwatch) -> Probe:
+    """Measures the best shape by what is known, asks again with what was learnt, and so on while it pays.
+
+    The first shape is always timed, since a run compiles it anyway; a further one only where it costs little of the
+    budget. Raises BudgetTooShort and UsageError as the plan does.
+    """
+    compile_cache()
+    timings = Timings(machine)
+    known = Probe(
+        timings=(),
+        earlier=tuple(timings.entries[-EARLIER_TIMINGS:]),
+        compile_cold_seconds=timings.compile_seconds(cold=True),
+        compile_warm_seconds=timings.compile_seconds(cold=False),
+        used_seconds=stopwatch.used() + TIMING_SECONDS,
+    )
+    if request.family == "ngram" or request.reproducible:
+        return known.replace(used_seconds=stopwatch.used())
+    for turn in range(MOST_SHAPES):
+        plan = planned(corpus, machine, known, request)
+        assert isinstance(plan.shape, GptShape)
+        compiled = plan.technique("compiled") is not None
+        if any(t.shape == plan.shape.key() and t.compiled == compiled for t in known.timings):
+            break
+        cold = compiled and not timings.was_compiled(plan.shape.key(), plan.micro_batch)
+        price = TIMING_SECONDS + (plan.predicted.compile_seconds if compiled else 0.0)
+        price += known.compile_cold_seconds if cold and turn else 0.0
+        if turn and price > PROBING_SHARE * request.seconds:
+            break
+        timing = _timed(plan, machine, device, compiled=compiled, cold=cold)
+        timings.add(timing)
+        known = known.replace(
+            timings=(*known.timings, timing),
+            compile_cold_seconds=timings.compile_seconds(cold=True),
+            compile_warm_seconds=timings.compile_seconds(cold=False),
+            used_seconds=stopwatch.used(),
+        )
+    return known.replace(used_seconds=stopwatch.used())
+
+
+def _timed(plan: Plan, machine: Machine, device: torch.device, *, compiled: bool, cold: bool) -> Timing:
+    assert isinstance(plan.shape, GptShape)
+    # Techniques that count or keep the text have nothing to do with a step's seconds.
+    of_a_step = [c for c in plan.techniques if hasattr(techniques.class_of(c.name), "module") or c.name == "fused_loss"]
+    built = build(plan.replace(techniques=tuple(of_a_step)), machine, device)
+    size = (plan.micro_batch, plan.shape.context_length + 1)
+    rows = torch.randint(plan.tokenizer.vocabulary, size, generator=torch.Generator().manual_seed(0)).to(device)
+    return time_training(
+        built.module,
+        built.loss,
+        built.optimizer,
+        rows,
+        shape=plan.shape.key(),
+        dtype=str(built.module.compute_dtype).removeprefix("torch."),
+        compiled=compiled,
+        cold=cold,
+        seconds=TIMING_SECONDS,
+        evaluate=lambda rows: token_nats(built.module, rows[:, :-1], rows[:, 1:]),
+    )

@@ -1,0 +1,104 @@
+"""Techniques: how a run is made faster, smaller or better. One file each, folded in at the seams it names.
+
+The seams, in order: documents batches module loss optimizer schedule step weights decode. A technique has a method
+named after each seam that it changes; the method takes the thing and the run's `Context` and gives back the same kind
+of thing and the number of places it touched.
+"""
+
+import dataclasses
+import functools
+import importlib
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daybreak.core.errors import UsageError, nearest
+from daybreak.core.records import Touched
+from daybreak.core.run import Run
+from daybreak.core.types import Machine, Plan, TechniqueChoice
+
+SEAMS = ("documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
+MAY_TOUCH_NOTHING = ("documents", "batches")
+
+# Within a seam: structure, then precision, then parallel, then compile.
+ORDER = ("batch_ramp", "fused_loss", "ema", "ngram_mix", "bf16", "compiled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a technique may look at while it is folded in."""
+
+    plan: Plan
+    machine: Machine
+    run: Run | None = None  # its folder; none while a probe times steps
+    kept: dict[str, Any] = dataclasses.field(default_factory=dict)  # by techniques, from one seam to a later one
+    scored: tuple[np.ndarray, np.ndarray] | None = None  # held-out tokens [n] and the network's nats [n], at the end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Technique:
+    """What all techniques share: the number that should move, and when they do not apply."""
+
+    claim: ClassVar[str]
+    default: ClassVar[bool] = True  # part of the plan unless it refuses
+
+    def unusable(self, machine: Machine) -> str | None:
+        """A reason in words why this machine never gains by it, or None."""
+        return None
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        """A reason in words why this plan does not gain by it, or None."""
+        return self.unusable(machine)
+
+
+def names() -> tuple[str, ...]:
+    """Ours in their order, then those of third parties."""
+    return (*ORDER, *sorted(set(_third_parties()) - set(ORDER)))
+
+
+def class_of(name: str) -> type[Technique]:
+    """The technique's class. Raises UsageError: no such technique."""
+    if name in ORDER:
+        module = importlib.import_module(f"daybreak.techniques.{name}")
+        title = "".join(part.capitalize() for part in name.split("_"))
+        return getattr(module, title)
+    if name in _third_parties():
+        return _third_parties()[name].load()
+    raise UsageError("an unknown technique", received=name, attempt=nearest(name, names()))
+
+
+def make(choice: TechniqueChoice) -> Technique:
+    """Raises UsageError: no such technique, or a setting that it does not have."""
+    kind = class_of(choice.name)
+    known = {field.name for field in dataclasses.fields(kind)}
+    for setting in choice.settings:
+        if setting not in known:
+            raise UsageError(
+                f"the technique {choice.name} has no such setting", received=setting, attempt=nearest(setting, known)
+            )
+    return kind(**choice.settings)
+
+
+def fold(techniques: Sequence[tuple[str, Technique]], seam: str, thing: Any, run: Any) -> tuple[Any, list[Touched]]:
+    """The thing after every technique that changes this seam, in order, and what each one touched.
+
+    Raises RuntimeError where one touched nothing: a technique that silently does nothing is a defect.
+    """
+    touched = []
+    for name, technique in techniques:
+        change = getattr(technique, seam, None)
+        if change is None:
+            continue
+        thing, places = change(thing, run)
+        if places == 0 and seam not in MAY_TOUCH_NOTHING:
+            raise RuntimeError(f"the technique {name} touched nothing on the seam {seam}; it should have refused")
+        touched.append(Touched(technique=name, seam=seam, places=places))
+    return thing, touched
+
+
+@functools.cache
+def _third_parties() -> dict[str, importlib.metadata.EntryPoint]:
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group="daybreak.techniques")}

@@ -1,0 +1,29 @@
+"""Small batches early, when gradients agree, and full ones later, when they are noise."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from daybreak.core.types import Machine, Plan
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRamp(Technique):
+    """A quarter, a half and then the full batch (arXiv:1711.00489), by the number of micro-batches: no new shapes."""
+
+    claim: ClassVar[str] = "bits_per_byte"
+    quarter_until: float = 0.1  # of the progress
+    half_until: float = 0.25
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        micro_batches = plan.batch_tokens // (plan.micro_batch * plan.shape.context_length)  # type: ignore[union-attr]
+        if micro_batches < 4:
+            return f"the batch is {max(1, micro_batches)} micro-batch(es); a ramp needs four"
+        return None
+
+    def schedule(self, schedule: Any, run: Context) -> tuple[Any, int]:
+        def share(progress: float) -> float:
+            return 0.25 if progress < self.quarter_until else 0.5 if progress < self.half_until else 1.0
+
+        schedule.batch_share = share
+        return schedule, 1

@@ -1,0 +1,28 @@
+"""Matrix products in bfloat16, weights and their updates in float32."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from daybreak.core.types import Machine
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bf16(Technique):
+    """Mixed precision (arXiv:1710.03740) with bfloat16 (arXiv:1905.12322): no loss scaling is needed."""
+
+    claim: ClassVar[str] = "tokens_per_second"
+    least_gain: float = 1.2  # of the matmul rate; below it the conversions cost what the products save
+
+    def unusable(self, machine: Machine) -> str | None:
+        rates = machine.matmul_flops
+        gain = rates.get("bfloat16", 0.0) / max(rates.get("float32", 0.0), 1.0)
+        if gain < self.least_gain:
+            return f"matrix products in bfloat16 run at {gain:.1f} times the speed of float32 on this machine"
+        return None
+
+    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        module.compute_dtype = torch.bfloat16
+        return module, sum(weight.ndim == 2 for weight in module.parameters())

@@ -1,0 +1,60 @@
+"""The repeated layer and the head compiled into fused kernels by torch.compile."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from daybreak.core.types import Machine, Plan
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled(Technique):
+    """One graph for all layers (https://docs.pytorch.org/tutorials/recipes/regional_compilation.html).
+
+    Compiling the layer instead of the model makes the price independent of the depth, at the same speed, and keeps
+    the embedding's gather out of the graph, where its gradient would add up in random order.
+    """
+
+    claim: ClassVar[str] = "tokens_per_second"
+
+    def unusable(self, machine: Machine) -> str | None:
+        if machine.kind == "cpu" and not machine.compiler:
+            return "there is no C++ compiler on this machine (g++ or clang++)"
+        return None
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        seconds, speedup = plan.predicted.compile_seconds, plan.predicted.compiled_speedup
+        available = plan.predicted.phase_seconds["training"] + plan.predicted.phase_seconds["compile"]
+        if not pays(available, seconds, speedup):
+            return (
+                f"compiling would take {seconds:.0f} s of {available:.0f} and make steps {speedup:.2f} times as fast: "
+                "it does not pay its own time back"
+            )
+        return self.unusable(machine)
+
+    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        _prepare()
+        blocks = module.blocks()
+        for block in blocks:
+            block.compile(dynamic=False)
+        return module, len(blocks)
+
+    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+        loss.head = torch.compile(loss.head, dynamic=False)
+        return loss, 1
+
+
+def pays(available_seconds: float, compile_seconds: float, speedup: float) -> bool:
+    """Whether more is trained in what compiling leaves of the time."""
+    return (available_seconds - compile_seconds) * speedup > available_seconds
+
+
+def _prepare() -> None:
+    import torch._inductor.config as inductor
+
+    # Inductor builds a test program for every vector extension that the processor reports, 16 s on two cores with an
+    # empty cache; the report of the processor itself is enough.
+    if inductor.cpp.vec_isa_ok is None:
+        inductor.cpp.vec_isa_ok = True

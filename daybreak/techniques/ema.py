@@ -1,0 +1,73 @@
+"""An exponential moving average of the weights, kept beside them and scored against them at the end."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from daybreak.core.types import Machine, Plan
+from daybreak.techniques import Context, Technique
+
+
+class Average:
+    """Follows a module's weights every few steps; `memory` is a share of the run."""
+
+    def __init__(self, memory: float) -> None:
+        self.memory = memory
+        self.weights: dict[str, Tensor] = {}
+        self.progress = 0.0
+
+    @torch.no_grad()
+    def follow(self, module: Any, progress: float) -> None:
+        current = {name: weight.detach() for name, weight in module.named_parameters()}
+        if not self.weights:
+            self.weights = {name: weight.clone() for name, weight in current.items()}
+        else:
+            # By progress, not by steps, so that a slow hour does not change what is averaged.
+            share = min(1.0, max(0.0, progress - self.progress) / self.memory)
+            torch._foreach_lerp_(list(self.weights.values()), list(current.values()), share)
+        self.progress = progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ema(Technique):
+    """Averages the end of the run (arXiv:1803.05407 gives the reason that it helps)."""
+
+    claim: ClassVar[str] = "bits_per_byte"
+    memory: float = 0.03  # of the run
+    start: float = 0.7  # before this the average would only hold what the run has left behind
+    every: float = 0.002  # of the run: an update reads and writes all weights
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        if plan.tokens < 200 * plan.batch_tokens:
+            return f"the run is {plan.tokens // max(1, plan.batch_tokens)} steps long; there is little to average"
+        return None
+
+    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
+        following = Following(Average(self.memory), self)
+        run.kept["ema"] = following
+        return [*followers, following], 1
+
+    def weights(self, candidates: dict[str, Any], run: Context) -> tuple[dict[str, Any], int]:
+        average = run.kept["ema"].average.weights or candidates["current"]  # a run cut short has no average yet
+        return {**candidates, "ema": average}, len(average)
+
+
+class Following:
+    """Called after each step; its state goes into checkpoints."""
+
+    name = "ema"
+
+    def __init__(self, average: Average, settings: Ema) -> None:
+        self.average, self.settings = average, settings
+
+    def __call__(self, module: Any, progress: float) -> None:
+        if progress >= self.settings.start and progress - self.average.progress >= self.settings.every:
+            self.average.follow(module, progress)
+
+    def state(self) -> tuple[dict[str, Tensor], float]:
+        return self.average.weights, self.average.progress
+
+    def load(self, weights: dict[str, Tensor], progress: float) -> None:
+        self.average.weights, self.average.progress = weights, progress

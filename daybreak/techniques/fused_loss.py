@@ -1,0 +1,26 @@
+"""The head and the cross-entropy fused: no full logits in memory."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from daybreak.core.types import Machine, Plan
+from daybreak.models.fused_loss import chunked
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedLoss(Technique):
+    """Gradients of the logits taken chunk by chunk while they are at hand (arXiv:2411.09009 is the same idea)."""
+
+    claim: ClassVar[str] = "memory_bytes"
+    least_bytes: int = 256 * 2**20  # of float32 logits; less is not worth leaving the compiled head for
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        logits = 4 * plan.micro_batch * plan.shape.context_length * plan.shape.vocabulary  # type: ignore[union-attr]
+        if logits < self.least_bytes:
+            return f"the logits of a micro-batch take {logits / 2**20:.0f} MiB, which fits anyway"
+        return None
+
+    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+        loss.head = chunked
+        return loss, 1
