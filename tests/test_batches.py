@@ -70,22 +70,21 @@ def test_a_text_that_is_too_short(tokens: Tokens) -> None:
 
 
 @pytest.mark.parametrize(
-    ("context_length", "rows", "limit"), [(10, 4, None), (37, 32, 500), (1000, 2, None), (333, 1, None)]
+    ("context_length", "rows", "total"), [(10, 4, 999), (37, 32, 500), (1000, 2, 999), (333, 1, 999)]
 )
-def test_every_token_is_a_target_once(tokens: Tokens, context_length: int, rows: int, limit: int | None) -> None:
-    total = limit or 999
-    stream = tokens.slice(0, total).tolist()
+def test_every_token_is_a_target_once(tokens: Tokens, context_length: int, rows: int, total: int) -> None:
+    stream = tokens.slice(0, total)
     seen: list[int] = []
-    shapes = Counter()
+    shapes: Counter[tuple[int, ...]] = Counter()
     before = tokens.end_of_text
-    for inputs, targets in windows(tokens, context_length, rows=rows, limit=limit):
+    for inputs, targets in windows(stream, context_length, end_of_text=tokens.end_of_text, rows=rows):
         assert inputs.dtype == targets.dtype == np.int64 and inputs.shape == targets.shape
         shapes[inputs.shape] += 1
         flat = targets.reshape(-1).tolist()
         assert inputs.reshape(-1).tolist() == [before, *flat[:-1]]
         before = flat[-1]
         seen += flat
-    assert seen == stream
+    assert seen == stream.tolist()
     rest = total % context_length
     assert not rest or (1, rest) in shapes
     assert all(shape[0] <= rows and shape[1] in (context_length, rest) for shape in shapes)

@@ -75,9 +75,7 @@ def windows(
         yield _window(stream, full, len(stream), len(stream) - full, end_of_text)
 
 
-def _window(
-    stream: np.ndarray, start: int, stop: int, width: int, end_of_text: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _window(stream: np.ndarray, start: int, stop: int, width: int, end_of_text: int) -> tuple[np.ndarray, np.ndarray]:
     part = np.empty(stop - start + 1, dtype=np.int64)
     part[0] = stream[start - 1] if start else end_of_text
     part[1:] = stream[start:stop]

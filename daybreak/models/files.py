@@ -153,7 +153,7 @@ def read_ngram(folder: Path) -> KneserNey:
 
 
 def _renamed(folder: Path, fill: Callable[[Path], None]) -> None:
-    """`folder` anew: filled aside, synced, then renamed. Raises ResourceError; the old one stays until the new is whole."""
+    """`folder` anew: filled aside, synced, renamed; the old one stays till then. Raises ResourceError."""
     aside, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     try:
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,6 +1,7 @@
 """GPT: a decoder with the parameter names of transformers' Qwen3, trained and decoded by the same module.
 
-Axes in tensor names: B rows, T positions, S positions attended to, H heads, K head size, D width, M MLP width, V vocabulary.
+Axes in tensor names: B rows, T positions, S positions attended to, H heads, K head size, D width, M MLP width,
+V vocabulary.
 """
 
 import math

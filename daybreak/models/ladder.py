@@ -1,4 +1,7 @@
-"""The ladder: the fixed set of shapes a plan picks from, so that noise in a measurement does not miss a compile cache."""
+"""The ladder: the fixed set of shapes a plan picks from, so that noise does not miss a compile cache."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from daybreak.core.types import GptShape
 
@@ -34,8 +37,11 @@ def padded(vocabulary: int) -> int:
     return -(-vocabulary // 64) * 64
 
 
-def gpt(layers: int, width: int, *, vocabulary: int, context_length: int, **changes: int | float | bool) -> GptShape:
-    """A shape of this class with the house's proportions, and with what the user set in their place."""
+def gpt(
+    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
+) -> GptShape:
+    """A shape of this class with the house's proportions, and with what the user set (`changes`) in their place."""
+    changes = dict(changes or {})
     width = int(changes.pop("width", width))
     head_dim = int(changes.pop("head_dim", 128 if width >= 1024 and width % 128 == 0 else 64))
     heads = int(changes.pop("heads", max(1, width // head_dim)))

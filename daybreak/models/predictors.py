@@ -1,7 +1,7 @@
 """Predictors: what a finished run gives back, behind one face: a network, an n-gram model, or a mixture of both."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -137,7 +137,7 @@ def mixed_nats(network: np.ndarray, counted: np.ndarray, weight: float) -> np.nd
 
 
 def fitted_weight(network: np.ndarray, counted: np.ndarray) -> float:
-    """The weight of the counts with the highest likelihood, by expectation maximization: the maximum is the only one."""
+    """The counts' weight of highest likelihood, by expectation maximization; there is one maximum."""
     if not len(network):
         return 0.5
     p, q = np.exp(-network.astype(np.float64)), np.exp(-counted.astype(np.float64))

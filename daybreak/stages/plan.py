@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from daybreak import techniques
 from daybreak.core import units
@@ -143,8 +143,8 @@ def _check_long_enough(best: Candidate, training: float, phases: dict[str, float
     shortest = math.ceil(1.15 * (request.seconds - training + LEAST_STEPS * step_seconds))
     raise BudgetTooShort(
         "the budget is too short for this machine and this text",
-        received=f"--for {units.duration(request.seconds)}, of which {units.duration(max(0.0, training))} would be left "
-        f"for training at {units.duration(step_seconds)} a step",
+        received=f"--for {units.duration(request.seconds)}, which leaves {units.duration(max(0.0, training))} for "
+        f"training at {units.duration(step_seconds)} a step",
         attempt=f"--for {shortest}s, the shortest that works here; or --family ngram, which needs a few seconds",
     )
 
@@ -173,7 +173,7 @@ def _candidates(
     for vocabulary in vocabularies or [min(measured)]:
         for layers, width in ladder.RUNGS:
             context = _context(machine, training, layers, width)
-            shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, **shape_settings)
+            shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=shape_settings)
             if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
                 continue
             seen.add(shape)
@@ -230,7 +230,7 @@ class _Speed:
 
     # Bytes of memory traffic per token for each layer and unit of width, and for each word of the vocabulary. Compiled
     # kernels keep what they can in cache.
-    TRAFFIC = {True: (100, 12), False: (400, 40)}
+    TRAFFIC: ClassVar = {True: (100, 12), False: (400, 40)}
 
     def __init__(self, machine: Machine, probe: Probe, *, dtype: str, compiled: bool) -> None:
         self.machine, self.dtype, self.compiled = machine, dtype, compiled
@@ -361,7 +361,7 @@ def _memory_bytes(shape: GptShape, micro_batch: int) -> int:
 
 
 def _with_techniques(plan: Plan, machine: Machine, request: Request) -> Plan:
-    """Every technique that is on by default or asked for, unless it refuses. Raises UsageError: asked for and refused."""
+    """Every technique that is on by default or asked for, unless it refuses. Raises UsageError: asked for, refused."""
     chosen, refused = [], {}
     for name in (*request.include, *request.exclude):
         techniques.class_of(name)

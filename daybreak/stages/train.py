@@ -25,11 +25,10 @@ from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer
 from daybreak.engine import checkpoints, loop
 from daybreak.models import files
 from daybreak.models.ngram import KneserNey
-from daybreak.models.predictors import Counts, Mixture, Network, Sampling, nats_of, summed
+from daybreak.models.predictors import Mixture, Network, Sampling, nats_of, summed
 from daybreak.stages.build import Built, build
 from daybreak.stages.evaluate import stream_windows
 from daybreak.stages.signals import Signals
-from daybreak.techniques import Context
 
 logger = logging.getLogger(__name__)
 
@@ -108,10 +107,13 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     assert isinstance(bench.plan.shape, GptShape)
     bench.ledger.enter("build")
     built = build(bench.plan, bench.machine, bench.device, run=bench.run)
-    for touched in built.touched:
-        bench.record(touched)
+    for record in built.touched:
+        bench.record(record)
     batches = Batches(bench.train, context_length=bench.plan.shape.context_length, seed=bench.plan.seed)
-    batches, touched_batches = techniques.fold(built.techniques, "batches", batches, built.context)
+    with bench.ledger.within("counting"), _cost(bench, "counting"):
+        batches, touched = techniques.fold(built.techniques, "batches", batches, built.context)
+    for record in touched:
+        bench.record(record)
     position, resumed = _resume(bench, built)
     clock = _clock(bench, replay, position, resumed)
     if not resumed:
@@ -129,7 +131,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     )
     bench.ledger.enter("training")
     _consume(bench, built, steps, clock, position)
-    chosen = _chosen_weights(bench, built)
+    chosen = _chosen_weights(bench, built, position)
     return _finish(bench, built, chosen)
 
 
@@ -138,8 +140,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
 
 def _consume(bench: Workbench, built: Built, steps: Iterator[Step], clock: Clock, position: loop.Position) -> None:
     """Takes the steps; shows, validates, samples and saves between them."""
-    saved_at = validated_at = bench.stopwatch.used()
-    began = bench.stopwatch.used()
+    saved_at = began = bench.stopwatch.used()
     spent = {"validation": 0.0, "samples": 0.0}
     budget = bench.plan.budget.seconds
     written = 0
@@ -162,7 +163,7 @@ def _consume(bench: Workbench, built: Built, steps: Iterator[Step], clock: Clock
                 _set_end(bench, clock)
             if spent["validation"] + bench.costs.get("quick", 0.0) <= 0.012 * budget * step.progress + 0.002 * budget:
                 with bench.ledger.within("validation"), _cost(bench, "quick"):
-                    bench.record(_validation(bench, built, step))
+                    bench.record(_validation(bench, built, position, step.progress))
                 spent["validation"] += bench.costs["quick"]
                 _set_end(bench, clock)
             if spent["samples"] + bench.costs.get("sample", 0.0) <= 0.005 * budget * step.progress:
@@ -177,7 +178,6 @@ def _consume(bench: Workbench, built: Built, steps: Iterator[Step], clock: Clock
                 _save_checkpoint(bench, built, position, clock)
             saved_at = bench.stopwatch.used()
     logger.info("%d steps, %d skipped, %.1f s", position.step, skipped, bench.stopwatch.used() - began)
-    del validated_at
 
 
 def _clock(bench: Workbench, replay: list[Step] | None, position: loop.Position, facts: dict[str, Any]) -> Clock:
@@ -202,14 +202,14 @@ def _set_end(bench: Workbench, clock: Clock) -> None:
         "model", 0.1 + 20 * bench.plan.shape.parameters() / max(bench.machine.disk_bytes_per_second, 1e7)
     )
     quick = bench.costs.get("quick", 0.003 * budget)
-    candidates = 1 + sum(technique_has_weights(choice.name) for choice in bench.plan.techniques)
+    candidates = 1 + sum(_has_weights(choice.name) for choice in bench.plan.techniques)
     scoring = min(0.02 * budget, QUICK_SHARE * quick)
     comparing = candidates * quick if candidates > 1 else 0.0
     mixing = bench.costs.get("counting", 0.0) * 0.3
     clock.end = budget - (1.3 * save + comparing + scoring + mixing + LEAVING_SECONDS + 0.004 * budget)
 
 
-def technique_has_weights(name: str) -> bool:
+def _has_weights(name: str) -> bool:
     return hasattr(techniques.class_of(name), "weights")
 
 
@@ -260,15 +260,17 @@ def _scored_by(bench: Workbench, network: Network, most_bytes: int, seconds: flo
     return stream[: len(nats)], nats
 
 
-def _validation(bench: Workbench, built: Built, step: Step, weights: str = "current") -> Validation:
+def _validation(
+    bench: Workbench, built: Built, position: loop.Position, progress: float, weights: str = "current"
+) -> Validation:
     most = max(20_000, bench.plan.evaluation_bytes // QUICK_SHARE)
     stream, nats = _scored(bench, built, most_bytes=most, seconds=max(0.05, 0.1 * bench.remaining()))
     score = summed(nats, stream, bench.tokenizer.token_bytes)
     return Validation(
-        step=step.step,
-        progress=step.progress,
+        step=position.step,
+        progress=progress,
         used_seconds=bench.stopwatch.used(),
-        tokens=step.tokens,
+        tokens=position.tokens,
         bits_per_byte=score.bits_per_byte,
         perplexity=score.perplexity,
         bytes=score.bytes,
@@ -304,7 +306,7 @@ def continued(predictor: Any, tokenizer: Tokenizer, prompt: list[int], sampling:
 # The end
 
 
-def _chosen_weights(bench: Workbench, built: Built) -> dict[str, Tensor]:
+def _chosen_weights(bench: Workbench, built: Built, position: loop.Position) -> dict[str, Tensor]:
     """The candidate that scores best; a replay takes what the first run took."""
     bench.ledger.enter("validation")
     current = _current(built)
@@ -313,15 +315,11 @@ def _chosen_weights(bench: Workbench, built: Built) -> dict[str, Tensor]:
         bench.record(record)
     if len(candidates) == 1:
         return current
-    last = Step(
-        step=0, progress=1.0, micro_batch=0, accumulation=0, skipped=False, nats=0.0, gradient_norm=0.0,
-        learning_rate_factor=0.0, tokens=0, seconds=0.0, used_seconds=0.0,
-    )  # fmt: skip
     scores: dict[str, float] = {}
     original = {name: weight.detach().clone() for name, weight in current.items()}
     for name, weights in candidates.items():
         _load_into(built, weights)
-        validation = _validation(bench, built, last, weights=name)
+        validation = _validation(bench, built, position, 1.0, weights=name)
         bench.record(validation)
         scores[name] = validation.bits_per_byte
     best = min(scores, key=lambda name: scores[name])
@@ -471,7 +469,7 @@ def _resume(bench: Workbench, built: Built) -> tuple[loop.Position, dict[str, An
     if facts["identity"] != bench.plan.identity():
         raise UsageError(
             "the checkpoint belongs to another plan",
-            received=f"{bench.run.checkpoints_folder}: its text, tokenizer, shape, objective or seed differ from plan.json",
+            received=f"{bench.run.checkpoints_folder}: text, tokenizer, shape, objective or seed differ from plan.json",
             attempt="the plan.json that it was made with, or another --out",
         )
     prefixed = {
