@@ -1,5 +1,6 @@
 """The clock: where progress comes from (seconds, tokens, a replayed log); the present is injected."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -69,7 +70,7 @@ class SecondsClock:
     `begin` and `end` are seconds of the budget: training starts at the one and must be over at the other.
     """
 
-    def __init__(self, stopwatch: Stopwatch, *, begin: float, end: float) -> None:
+    def __init__(self, stopwatch: Stopwatch, *, begin: float, end: float = math.inf) -> None:
         self._stopwatch, self.begin, self.end = stopwatch, begin, end
         self.progress = 0.0
 
@@ -91,16 +92,23 @@ class SecondsClock:
 
 
 class TokensClock:
-    """Progress is the share of a fixed number of targets: the same on every machine and every day."""
+    """Progress is the share of a fixed number of targets: the same on every machine and every day.
 
-    def __init__(self, stopwatch: Stopwatch, *, tokens: int) -> None:
-        self._stopwatch, self._total, self._done = stopwatch, tokens, 0
+    A deadline is a promise all the same: where `end` comes first, the run is cut short and `cut` says so.
+    """
+
+    def __init__(self, stopwatch: Stopwatch, *, tokens: int, end: float = math.inf) -> None:
+        self._stopwatch, self._total, self._done, self.end = stopwatch, tokens, 0, end
+        self.cut = False
 
     def used(self) -> float:
         return self._stopwatch.used()
 
     def tick(self, expected_seconds: float, batch_tokens: int) -> Tick | None:
         if self._done >= self._total:
+            return None
+        if self.used() + expected_seconds > self.end:
+            self.cut = True
             return None
         progress = min(1.0, (self._done + 0.5 * batch_tokens) / self._total)
         self._done += batch_tokens

@@ -54,8 +54,8 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
 
 
-def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
-    """Tensors and facts of the newest checkpoint that verifies, and a warning for each that did not."""
+def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+    """Tensors and facts of the newest checkpoint that verifies (empty: none does); warnings of those that do not."""
     warnings: list[str] = []
     for path in checkpoints(folder):
         try:
@@ -67,7 +67,7 @@ def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] 
             warnings.append(f"{path.name} is damaged ({', '.join(broken)}); the one before is used")
         except (OSError, ValueError, KeyError) as error:
             warnings.append(f"{path.name} cannot be read ({error}); the one before is used")
-    return (({}, {}, warnings)) if warnings else None
+    return {}, {}, warnings
 
 
 def _hash(path: Path) -> str:

@@ -97,8 +97,9 @@ def carried_out(
     from daybreak.data.tokenizers import Tokenizer
     from daybreak.engine import machine as machines
     from daybreak.stages import prepare, report
+    from daybreak.stages.bench import Ledger, Workbench
     from daybreak.stages.signals import Signals
-    from daybreak.stages.train import Ledger, Workbench, train
+    from daybreak.stages.train import train
 
     log = Log(folder.log_file)
     since = stopwatch.used()

@@ -1,0 +1,103 @@
+"""The workbench: what the parts of training share, and the ledger of its seconds."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from daybreak.core.clock import Stopwatch
+from daybreak.core.records import Event, Log, Phase, Record
+from daybreak.core.run import Run
+from daybreak.core.types import Corpus, Machine, Plan
+from daybreak.data.shards import Tokens
+from daybreak.data.tokenizers import Tokenizer
+from daybreak.stages.signals import Signals
+
+logger = logging.getLogger(__name__)
+
+LEAVING_SECONDS = 0.25  # writing the report, closing files, ending the interpreter
+MARGIN_SHARE = 0.004  # of the budget, for what is never as it was measured
+
+
+class Ledger:
+    """Says where every second of the budget went: one phase at a time, and together they are what was used."""
+
+    def __init__(self, log: Log, stopwatch: Stopwatch, *, since: float) -> None:
+        self._log, self._stopwatch = log, stopwatch
+        self._name, self._since = "", since
+
+    def enter(self, name: str) -> None:
+        """The phase so far ends and this one begins."""
+        now = self._stopwatch.used()
+        if self._name:
+            self._log.append(Phase(name=self._name, seconds=now - self._since, used_seconds=now))
+        self._name, self._since = name, now
+
+    @contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """A phase inside another, which goes on after it."""
+        outer = self._name
+        self.enter(name)
+        try:
+            yield
+        finally:
+            self.enter(outer)
+
+    def close(self) -> None:
+        self.enter("")
+
+
+@dataclass(kw_only=True)
+class Workbench:
+    """What the parts of this stage share while a plan is carried out."""
+
+    run: Run
+    plan: Plan
+    corpus: Corpus
+    machine: Machine
+    device: torch.device
+    stopwatch: Stopwatch
+    ledger: Ledger
+    log: Log
+    tokenizer: Tokenizer
+    train: Tokens
+    heldout: Tokens
+    show: Callable[[Record], None]
+    signals: Signals
+    replayed: bool = False
+    costs: dict[str, float] = field(default_factory=dict)  # seconds that each thing took, the last time
+    spent: dict[str, float] = field(default_factory=dict)  # seconds that it took in all
+
+    def record(self, record: Record) -> None:
+        self.log.append(record)
+        self.show(record)
+
+    def remaining(self) -> float:
+        return self.plan.budget.seconds - self.stopwatch.used()
+
+    def timed(self) -> bool:
+        """Whether the deadline decides; where it does not, nothing may depend on how fast the machine is."""
+        return self.plan.budget.clock == "seconds" and not self.replayed
+
+    @contextmanager
+    def cost(self, name: str) -> Iterator[None]:
+        """Measures what something takes, for the reserve at the end."""
+        begun = time.perf_counter()
+        yield
+        self.costs[name] = time.perf_counter() - begun
+        self.spent[name] = self.spent.get(name, 0.0) + self.costs[name]
+
+    def affords(self, name: str, seconds: float) -> bool:
+        """Whether the next turn of `name` still fits in `seconds` for all of its turns."""
+        return self.spent.get(name, 0.0) + self.costs.get(name, 0.0) <= seconds
+
+    def warn(self, what: str) -> None:
+        logger.warning("%s", what)
+        self.record(Event(name="warning", used_seconds=self.stopwatch.used(), detail={"what": what}))
+
+    def margin(self) -> float:
+        """Seconds at the end that nothing may be planned into."""
+        return LEAVING_SECONDS + MARGIN_SHARE * self.plan.budget.seconds

@@ -1,0 +1,180 @@
+"""Finish: from trained weights to a chosen, written, read back and scored model/."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daybreak import techniques
+from daybreak.core import records
+from daybreak.core.records import Event, Measurement, Sample, Validation
+from daybreak.core.types import GptShape
+from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer
+from daybreak.engine import loop
+from daybreak.models import files
+from daybreak.models.predictors import Mixture, Network, Sampling, nats_of, summed
+from daybreak.stages.bench import Workbench
+from daybreak.stages.build import Built
+from daybreak.stages.evaluate import stream_windows
+
+QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
+QUICK_LEAST_BYTES = 20_000
+SAMPLE_TOKENS = 64
+MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
+
+
+def _scored(bench: Workbench, built: Built, *, most_bytes: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """The beginning of the held-out tokens [n] and the network's nats [n] of them."""
+    return _scored_by(bench, Network(built.module, end_of_text=bench.tokenizer.end_of_text), most_bytes, seconds)
+
+
+def _scored_by(bench: Workbench, network: Network, most_bytes: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    share = min(1.0, most_bytes / max(1, bench.heldout.bytes))
+    stream = bench.heldout.slice(0, max(1, round(share * len(bench.heldout))))
+    windows = stream_windows(stream, bench.tokenizer.end_of_text, network.module.shape.context_length)
+    nats = nats_of(network, windows, stream, seconds=seconds if bench.timed() else float("inf"))
+    return stream[: len(nats)], nats
+
+
+def validate(
+    bench: Workbench, built: Built, position: loop.Position, progress: float, weights: str = "current"
+) -> Validation:
+    most = max(QUICK_LEAST_BYTES, bench.plan.evaluation_bytes // QUICK_SHARE)
+    stream, nats = _scored(bench, built, most_bytes=most, seconds=max(0.05, 0.1 * bench.remaining()))
+    score = summed(nats, stream, bench.tokenizer.token_bytes)
+    return Validation(
+        step=position.step,
+        progress=progress,
+        used_seconds=bench.stopwatch.used(),
+        tokens=position.tokens,
+        bits_per_byte=score.bits_per_byte,
+        perplexity=score.perplexity,
+        bytes=score.bytes,
+        weights=weights,
+    )
+
+
+def sample(bench: Workbench, built: Built, progress: float) -> Sample:
+    network = Network(built.module, end_of_text=bench.tokenizer.end_of_text)
+    prompt = _prompt(bench)
+    text = continued(network, bench.tokenizer, prompt, Sampling(max_tokens=SAMPLE_TOKENS, seed=bench.plan.seed))
+    return Sample(
+        progress=progress,
+        used_seconds=bench.stopwatch.used(),
+        prompt=bench.tokenizer.decode(prompt),
+        text=text,
+    )
+
+
+def _prompt(bench: Workbench) -> list[int]:
+    """How a held-out document begins."""
+    starts = bench.heldout.starts
+    first = int(starts[len(starts) // 2]) + 1 if len(starts) else 0
+    tokens = bench.heldout.slice(first, min(first + 8, len(bench.heldout)))
+    return [int(token) for token in tokens if token != bench.tokenizer.end_of_text]
+
+
+def continued(predictor: Any, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling) -> str:
+    decoder = StreamDecoder(tokenizer)
+    return "".join(decoder.push(token) for token in predictor.continuation(prompt, sampling)) + decoder.finish()
+
+
+def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> dict[str, Tensor]:
+    """The candidate that scores best; a replay takes what the first run took."""
+    bench.ledger.enter("validation")
+    trained = current(built)
+    candidates, touched = techniques.fold(built.techniques, "weights", {"current": trained}, built.context)
+    for record in touched:
+        bench.record(record)
+    if len(candidates) == 1:
+        return trained
+    scores: dict[str, float] = {}
+    original = {name: weight.detach().clone() for name, weight in trained.items()}
+    for name, weights in candidates.items():
+        load_into(built, weights)
+        validation = validate(bench, built, position, 1.0, weights=name)
+        bench.record(validation)
+        scores[name] = validation.bits_per_byte
+    best = min(scores, key=lambda name: scores[name])
+    earlier = [r for r in records.read(bench.run.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
+    if bench.replayed and earlier:
+        best = earlier[-1].detail["weights"]
+    bench.record(Event(name="weights chosen", used_seconds=bench.stopwatch.used(), detail={"weights": best, **scores}))
+    chosen = original if best == "current" else candidates[best]
+    load_into(built, chosen)
+    return current(built)
+
+
+def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[str, Any]:
+    """Writes model/, reads it back, scores it alone, and then what the decode techniques make of it."""
+    bench.ledger.enter("saving")
+    write_model(bench, weights)
+    digest = weights_digest(weights)
+    bench.ledger.enter("the end")
+    network = Network(files.read(bench.run.model_folder, bench.device), end_of_text=bench.tokenizer.end_of_text)
+    network.module.compute_dtype = built.module.compute_dtype
+    left = bench.remaining() - bench.margin() - MIXING_SHARE * bench.costs.get("counting", 0.0)
+    stream, nats = _scored_by(bench, network, bench.heldout.bytes, max(0.1, left))
+    score = summed(nats, stream, bench.tokenizer.token_bytes)
+    result: dict[str, Any] = {
+        "bits_per_byte": score.bits_per_byte,
+        "perplexity": score.perplexity,
+        "bytes": score.bytes,
+        "tokens": score.tokens,
+        "weights_digest": digest,
+    }
+    bench.record(Measurement(name="bits_per_byte", value=score.bits_per_byte, unit="bits/byte", bytes=score.bytes))
+    bench.record(Measurement(name="perplexity", value=score.perplexity, unit="per token", bytes=score.bytes))
+    context = built.context_with(scored=(stream, nats))
+    predictor, touched = techniques.fold(built.techniques, "decode", network, context)
+    for record in touched:
+        bench.record(record)
+    if isinstance(predictor, Mixture):
+        mixed = summed(predictor.cross_fitted(nats, stream), stream, bench.tokenizer.token_bytes)
+        result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": predictor.weight}
+        bench.record(
+            Measurement(
+                name="bits_per_byte",
+                value=mixed.bits_per_byte,
+                unit="bits/byte",
+                needs=predictor.needs,
+                bytes=mixed.bytes,
+                note=f"{predictor.weight:.2f} of the counts; each half of the text with the weight of the other",
+            )
+        )
+    bench.ledger.close()
+    return result
+
+
+def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
+    """Raises ResourceError at the end of a run only: on the way, an older model/ stands and training goes on."""
+    assert isinstance(bench.plan.shape, GptShape)
+    files.save(
+        bench.run.model_folder,
+        bench.plan.shape,
+        weights,
+        tokenizer_file=bench.run.tokenizer_file,
+        end_of_text=bench.tokenizer.end_of_text,
+        token=END_OF_TEXT,
+    )
+
+
+def current(built: Built) -> dict[str, Tensor]:
+    return dict(built.module.named_parameters())
+
+
+def load_into(built: Built, weights: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, weight in built.module.named_parameters():
+            weight.copy_(weights[name])
+
+
+def weights_digest(weights: dict[str, Tensor]) -> str:
+    """Equal for weights that are equal to the last bit."""
+    whole = hashlib.blake2b(digest_size=16)
+    for name in sorted(weights):
+        whole.update(name.encode())
+        whole.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()
