@@ -291,13 +291,12 @@ def main() -> None:
 
 
 def _told(error: Exception) -> int:
-    """click's own errors have words for users; anything else is a defect, and its traceback goes to a file."""
-    from click.exceptions import Abort, ClickException
-
-    if isinstance(error, ClickException):
-        error.show()
-        return error.exit_code
-    if isinstance(error, Abort):
+    """The parser's own errors have words for users; anything else is a defect, and its traceback goes to a file."""
+    show = getattr(error, "show", None)  # typer brings click's errors under names that have changed
+    if show is not None:
+        show()
+        return int(getattr(error, "exit_code", UsageError.exit_code))
+    if isinstance(error, typer.Abort):
         return Interrupted.exit_code
     import tempfile
     import traceback

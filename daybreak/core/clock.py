@@ -1,13 +1,14 @@
 """The clock: where progress comes from (seconds, tokens, a replayed log); the present is injected."""
 
+import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from daybreak.core.records import Step
+from daybreak.core.records import Log, Phase, Step
 
 Now = Callable[[], float]
 
@@ -62,6 +63,33 @@ class Stopwatch:
     def continue_from(self, used_before: float) -> None:
         """Count what earlier processes of the same run used."""
         self._used_before = used_before
+
+
+class Ledger:
+    """Says where every second of the budget went: one phase at a time, and together they are what was used.
+
+    since: seconds that are in the log already; what has passed beyond them belongs to `name`.
+    """
+
+    def __init__(self, log: Log, stopwatch: Stopwatch, *, name: str, since: float = 0.0) -> None:
+        self.log, self.stopwatch = log, stopwatch
+        self._name, self._since = name, since
+
+    def enter(self, name: str) -> None:
+        """The phase so far ends and this one begins."""
+        now = self.stopwatch.used()
+        self.log.append(Phase(name=self._name, seconds=now - self._since, used_seconds=now))
+        self._name, self._since = name, now
+
+    @contextlib.contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """A phase inside another, which goes on after it."""
+        outer = self._name
+        self.enter(name)
+        try:
+            yield
+        finally:
+            self.enter(outer)
 
 
 class SecondsClock:

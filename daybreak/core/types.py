@@ -104,6 +104,7 @@ class Corpus(Value):
     ngram_unit: str  # "byte" or "character"
     ngram_order: int
     ngram_bytes: int  # of text the n-gram model was fitted on
+    ngram_fall: float  # exponent s of its bits per byte ~ bytes^-s, from a smaller part of the text
     notes: tuple[str, ...] = ()  # what was decided and is said aloud, such as the column that holds the text
 
 
@@ -281,14 +282,6 @@ class Plan(Value):
 
     def technique(self, name: str) -> TechniqueChoice | None:
         return next((choice for choice in self.techniques if choice.name == name), None)
-
-
-def settable(plan: Plan) -> dict[str, str]:
-    """Names that --set knows, each with the part of the plan that it belongs to."""
-    parts = {"shape": plan.shape, "optimizer": plan.optimizer, "schedule": plan.schedule}
-    names = {f.name: part for part, value in parts.items() for f in dataclasses.fields(value) if f.name != "name"}
-    names |= {"optimizer": "optimizer.name", "schedule": "schedule.name"}
-    return names | dict.fromkeys(("batch_tokens", "micro_batch", "evaluation_bytes"), "plan")
 
 
 def _digest(value: Any) -> str:

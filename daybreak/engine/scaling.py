@@ -15,15 +15,20 @@ def effective_epochs(epochs: float) -> float:
     return 1 + half_life * (1 - math.exp(-(epochs - 1) / half_life))
 
 
-def excess(weights: float, text_bytes: float, corpus_bytes: float) -> float:
-    """Expected bits per byte over the n-gram model's, as a factor, for a GPT trained by this house's recipe.
+def expected_bits_per_byte(
+    weights: float, text_bytes: float, corpus_bytes: float, *, ngram_bits: float, ngram_bytes: float, ngram_fall: float
+) -> float:
+    """Of a GPT trained by this house's recipe, anchored on the text's own n-gram figure and on how it falls.
 
-    weights: that multiply; text_bytes: trained on, repeats counted; corpus_bytes: of the text itself. The form is
-    E + A / N^a + B / D^b (arXiv:2203.15556) with D in effective bytes; the constants are fitted to this project's own
-    runs (benchmarks/predictions.py).
+    weights: that multiply; text_bytes: trained on, repeats counted; corpus_bytes: of the text itself. What an n-gram
+    model would reach on as many bytes as the network sees says how hard the text is; what the network makes of it
+    depends on its size and on how much it has seen, in the form E + A / N^a + B / D^b of arXiv:2203.15556. The
+    constants are fitted to this project's own runs (benchmarks/predictions.py).
     """
     fresh = corpus_bytes * effective_epochs(text_bytes / max(corpus_bytes, 1.0))
-    return 0.40 + 6.0 / weights**0.26 + 60.0 / fresh**0.35
+    # The fall of the counts is followed for a limited way: no power law of a small part holds for ever.
+    counted = ngram_bits * (min(fresh, 30 * ngram_bytes) / ngram_bytes) ** -ngram_fall
+    return counted * (0.55 + 5.0 / weights**0.20 + 12.0 / fresh**0.35)
 
 
 def batch_tokens(tokens: float, floor: int) -> int:

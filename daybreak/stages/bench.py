@@ -1,4 +1,4 @@
-"""The workbench: what the parts of training share, and the ledger of its seconds."""
+"""The workbench: what the parts of training share."""
 
 import logging
 import time
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from daybreak.core.clock import Stopwatch
-from daybreak.core.records import Event, Log, Phase, Record
+from daybreak.core.clock import Ledger, Stopwatch
+from daybreak.core.records import Event, Log, Record
 from daybreak.core.run import Run
 from daybreak.core.types import Corpus, Machine, Plan
 from daybreak.data.shards import Tokens
@@ -20,34 +20,6 @@ logger = logging.getLogger(__name__)
 
 LEAVING_SECONDS = 0.25  # writing the report, closing files, ending the interpreter
 MARGIN_SHARE = 0.004  # of the budget, for what is never as it was measured
-
-
-class Ledger:
-    """Says where every second of the budget went: one phase at a time, and together they are what was used."""
-
-    def __init__(self, log: Log, stopwatch: Stopwatch, *, since: float) -> None:
-        self._log, self._stopwatch = log, stopwatch
-        self._name, self._since = "", since
-
-    def enter(self, name: str) -> None:
-        """The phase so far ends and this one begins."""
-        now = self._stopwatch.used()
-        if self._name:
-            self._log.append(Phase(name=self._name, seconds=now - self._since, used_seconds=now))
-        self._name, self._since = name, now
-
-    @contextmanager
-    def within(self, name: str) -> Iterator[None]:
-        """A phase inside another, which goes on after it."""
-        outer = self._name
-        self.enter(name)
-        try:
-            yield
-        finally:
-            self.enter(outer)
-
-    def close(self) -> None:
-        self.enter("")
 
 
 @dataclass(kw_only=True)

@@ -29,7 +29,7 @@ def count(bench: Workbench) -> dict[str, Any]:
     total, tokens_scored = int(sizes.sum(dtype=np.int64)), int((sizes > 0).sum())
     bits = float(nats[best] / total / np.log(2))
     bench.record(Measurement(name="bits_per_byte", value=bits, unit="bits/byte", bytes=total, note=f"order {best + 1}"))
-    bench.ledger.close()
+    bench.ledger.enter("leaving")
     return {
         "bits_per_byte": bits,
         "perplexity": float(np.exp(nats[best] / tokens_scored)),

@@ -144,7 +144,7 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
                 note=f"{predictor.weight:.2f} of the counts; each half of the text with the weight of the other",
             )
         )
-    bench.ledger.close()
+    bench.ledger.enter("leaving")
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from daybreak import techniques
 from daybreak.core import units
-from daybreak.core.errors import BudgetTooShort, UsageError, nearest
+from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
 from daybreak.core.types import (
     Budget,
     Corpus,
@@ -22,9 +22,7 @@ from daybreak.core.types import (
     Request,
     ScheduleChoice,
     TechniqueChoice,
-    Timing,
     TokenizerChoice,
-    settable,
 )
 from daybreak.engine import scaling
 from daybreak.models import ladder
@@ -57,11 +55,13 @@ class Candidate:
 def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, only_measured: bool = False) -> Plan:
     """only_measured: choose among the shapes that this probe has timed, if there are any.
 
-    Raises BudgetTooShort (with the shortest that works) and UsageError (a setting or technique that cannot be)."""
+    Raises BudgetTooShort (with the shortest that works), ResourceError (no shape fits the memory) and UsageError (a
+    setting or technique that cannot be).
+    """
     if request.reproducible:
         corpus, machine, probe = _nominal(corpus, machine)
     if request.family == "ngram":
-        return _planned_ngram(corpus, request)
+        return _planned_ngram(corpus, request, _parsed(request))
     if request.family != "gpt":
         raise UsageError(
             "an unknown family", received=request.family, attempt=nearest(request.family, ("gpt", "ngram"))
@@ -75,6 +75,12 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     phases = {**fixed, "compile": compile_seconds if compiled else 0.0}
     training = request.seconds - sum(phases.values())
     found = list(_candidates(corpus, machine, probe, settings, training, bf16=bf16, compiled=compiled))
+    if not found:
+        raise ResourceError(
+            "no such model fits into the memory of this machine",
+            received=f"{', '.join(f'{k}={v}' for k, v in request.settings.items())}; {units.size(machine.memory_bytes)}",
+            attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
+        )
     timed = {t.shape for t in probe.timings}
     measured = [candidate for candidate in found if candidate.shape.key() in timed]
     best = _best(measured if only_measured and measured else found)
@@ -168,9 +174,8 @@ def _candidates(
     shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
     wanted = shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
-    vocabularies = [wanted] if wanted in measured else [v for v in measured if wanted is None or v <= wanted]
     seen = set()
-    for vocabulary in vocabularies or [min(measured)]:
+    for vocabulary in measured if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
             context = _context(machine, training, layers, width)
             shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=shape_settings)
@@ -194,7 +199,14 @@ def _rated(
     tokens = max(1.0, rate * max(training, 0.1))
     batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
     text_bytes = tokens * bytes_per_token
-    expected = corpus.ngram_bits_per_byte * scaling.excess(shape.matmul_parameters(), text_bytes, corpus.bytes)
+    expected = scaling.expected_bits_per_byte(
+        shape.matmul_parameters(),
+        text_bytes,
+        corpus.bytes,
+        ngram_bits=corpus.ngram_bits_per_byte,
+        ngram_bytes=corpus.ngram_bytes,
+        ngram_fall=corpus.ngram_fall,
+    )
     most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
     micro = settings.get("micro_batch") or max(1, min(batch, most) // shape.context_length)
     return Candidate(
@@ -294,7 +306,7 @@ def _draft(
 ) -> Plan:
     """The plan before its techniques."""
     shape = best.shape
-    tokens = int(best.tokens)
+    tokens = settings.get("tokens") or int(best.tokens)
     epochs = tokens * corpus.bytes_per_token[str(best.tokenizer.vocabulary)] / corpus.bytes
     matrix_rate = 0.02 * scaling.rate_factor(best.batch_tokens)
     optimizer = OptimizerChoice(
@@ -426,11 +438,13 @@ def _reasons(
     return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(set_by_user)}
 
 
-def _planned_ngram(corpus: Corpus, request: Request) -> Plan:
+def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -> Plan:
     """Counting has nothing to plan but the unit: bytes, or tokens where characters take several bytes."""
     wide = corpus.ngram_unit == "character"
-    vocabulary = max((int(v) for v in corpus.bytes_per_token if int(v) <= 8192), default=257) if wide else 257
-    order = 4 if wide else 8
+    best = max((int(v) for v in corpus.bytes_per_token if int(v) <= 8192), default=257) if wide else 257
+    vocabulary = known_vocabulary(settings.get("vocabulary", best), corpus)
+    wide = vocabulary != 257
+    order = settings.get("order") or (4 if wide else 8)
     return Plan(
         objective="next_token",
         corpus=corpus.digest,
@@ -471,6 +485,18 @@ def _planned_ngram(corpus: Corpus, request: Request) -> Plan:
     )
 
 
+def known_vocabulary(vocabulary: int, corpus: Corpus) -> int:
+    """Raises UsageError: a vocabulary that was not learnt from this text."""
+    known = sorted(int(size) for size in corpus.bytes_per_token)
+    if vocabulary not in known:
+        raise UsageError(
+            "no such vocabulary was learnt from this text",
+            received=f"vocabulary={vocabulary}",
+            attempt=f"one of: {', '.join(map(str, known))}",
+        )
+    return vocabulary
+
+
 def _names(value: Any) -> set[str]:
     return {field.name for field in fields(value)}
 
@@ -486,6 +512,10 @@ def _parsed(request: Request) -> dict[str, Any]:
         if field.name != "name"
     }
     kinds |= {"optimizer": str, "schedule": str, "batch_tokens": int, "micro_batch": int, "evaluation_bytes": int}
+    if request.reproducible:
+        kinds["tokens"] = int
+    if request.family == "ngram":
+        kinds = {"order": int, "vocabulary": int}
     parsed: dict[str, Any] = {}
     for name, text in request.settings.items():
         if name not in kinds:
@@ -501,11 +531,3 @@ def _parsed(request: Request) -> dict[str, Any]:
         if kinds[name] in (int, float) and not parsed[name] >= 0:
             raise UsageError("a setting is below zero", received=f"--set {name}={text}", attempt="a positive number")
     return parsed
-
-
-def timings_of(timings: list[Timing], *, limit: int = 40) -> tuple[Timing, ...]:
-    """The newest earlier measurements: enough for a median."""
-    return tuple(timings[-limit:])
-
-
-__all__ = ["planned", "settable", "timings_of"]

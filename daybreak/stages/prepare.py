@@ -1,5 +1,6 @@
 """Prepare: from what people have to facts of the text (scan) and to tokens on disk (encode)."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,14 @@ from daybreak.models import ngram
 
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 NGRAM_ORDER = {"byte": 8, "character": 4}
-NGRAM_TOKENS_PER_SECOND = 2.5e6  # of counting all orders; the budget decides how much text is counted
-MEASURING_SHARE = 0.01  # of the budget, for each figure of the text
+# How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
+SAMPLE_BYTES_PER_SECOND = 15_000
+PACKED_BYTES_PER_SECOND = 5_000
+COUNTED_BYTES_PER_SECOND = 25_000
+# A large vocabulary needs text to be learnt from and time to be trained.
+VOCABULARY_FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))
+BYTES_FOR_A_TOKEN = 500
+PART = 6  # of the counted text, for how fast its figure falls with more
 
 
 def scan(run: Run, request: Request) -> Corpus:
@@ -24,16 +31,22 @@ def scan(run: Run, request: Request) -> Corpus:
     paths = _paths(run, request)
     heldout = Path(request.heldout) if request.heldout else None
     named = [Path(source) for source in request.sources if Path(source).is_file()]
-    measured_bytes = int(max(2e5, MEASURING_SHARE * request.seconds * 2e6))
-    scanned = scanning.scan(paths, heldout=heldout, named=named, packed_bytes=min(2_000_000, measured_bytes))
-    largest = max(v for v in tokenizers.VOCABULARY_LADDER if v <= max(1024, scanned.bytes // 500))
+    scanned = scanning.scan(
+        paths,
+        heldout=heldout,
+        named=named,
+        sample_bytes=_within(request.seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
+        packed_bytes=_within(request.seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES),
+    )
+    largest = _largest_vocabulary(scanned.bytes, request.seconds)
     learnt = tokenizers.Tokenizer.learn(scanned.sample, largest)
     unseen = _first_bytes(scanning.heldout_documents(scanned.paths, scanned.threshold, heldout), 300_000)
     ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
     bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
     unit = "character" if scanned.languages.get("cjk", 0.0) > CJK_FROM else "byte"
-    counted = int(min(2e7, max(3e5, MEASURING_SHARE * request.seconds * NGRAM_TOKENS_PER_SECOND)))
+    counted = _within(request.seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
     order, bits, fitted = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=counted)
+    _, part_bits, part = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=fitted // PART)
     run.make()
     learnt.save(run.merges_file)
     corpus = Corpus(
@@ -56,6 +69,7 @@ def scan(run: Run, request: Request) -> Corpus:
         ngram_unit=unit,
         ngram_order=order,
         ngram_bytes=fitted,
+        ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
         notes=scanned.notes,
     )
     write_json(run.corpus_file, corpus.to_json())
@@ -121,6 +135,17 @@ def _opened(documents: list[np.ndarray], mark: int) -> tuple[np.ndarray, np.ndar
     sizes = np.array([len(document) + 1 for document in documents], np.int64)
     stream = np.concatenate([np.concatenate(([mark], document)) for document in documents]).astype(np.uint32)
     return stream, np.concatenate(([0], np.cumsum(sizes)[:-1]))
+
+
+def _within(value: float, least: float, most: float) -> int:
+    return int(min(most, max(least, value)))
+
+
+def _largest_vocabulary(text_bytes: int, seconds: float) -> int:
+    """The top of the ladder that is worth learning."""
+    by_time = next((size for limit, size in VOCABULARY_FOR_SECONDS if seconds < limit), 32768)
+    most = min(by_time, max(1024, text_bytes // BYTES_FOR_A_TOKEN))
+    return max(size for size in tokenizers.VOCABULARY_LADDER if size <= most)
 
 
 def _paths(run: Run, request: Request) -> list[Path]:

@@ -12,6 +12,7 @@ from daybreak.stages.plan import planned
 
 PROBING_SHARE = 0.04  # of the budget that may go into a further shape
 TIMING_SECONDS = 1.2
+TIMING_SHARE = 0.02  # of the budget, where that is less
 MOST_SHAPES = 4
 EARLIER_TIMINGS = 40
 
@@ -71,6 +72,6 @@ def _timed(plan: Plan, machine: Machine, device: torch.device, *, compiled: bool
         dtype=str(built.module.compute_dtype).removeprefix("torch."),
         compiled=compiled,
         cold=cold,
-        seconds=TIMING_SECONDS,
+        seconds=min(TIMING_SECONDS, TIMING_SHARE * plan.budget.seconds),
         evaluate=lambda rows: token_nats(built.module, rows[:, :-1], rows[:, 1:]),
     )

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from daybreak.core import records
-from daybreak.core.clock import Stopwatch
-from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, UsageError
+from daybreak.core.clock import Ledger, Stopwatch
+from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, Saved, UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Record
 from daybreak.core.run import Run, name_for, runs_in, write_json
 from daybreak.core.types import Machine, Plan, Request
@@ -51,12 +51,12 @@ def run(request: Request, display: Display, *, out: str = "", stopwatch: Stopwat
     folder = _folder(request, out)
     if folder.finished():
         return _again(folder)
-    with _kept(folder, request, stopwatch):
-        plan = prepared(folder, request, display, stopwatch)
-        return carried_out(folder, plan, display, stopwatch)
+    with _kept(folder, request, stopwatch) as ledger:
+        plan = prepared(folder, request, display, ledger)
+        return carried_out(folder, plan, display, ledger)
 
 
-def prepared(folder: Run, request: Request, display: Display, stopwatch: Stopwatch) -> Plan:
+def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) -> Plan:
     """Scan, probe and plan; what a folder has already is taken from it."""
     from daybreak.engine import machine as machines
     from daybreak.stages import prepare
@@ -64,53 +64,43 @@ def prepared(folder: Run, request: Request, display: Display, stopwatch: Stopwat
     from daybreak.stages.probe import probe
 
     if folder.plan_file.exists():
-        return _replanned(folder, folder.plan(), stopwatch)
-    log = Log(folder.log_file)
-    log.append(Phase(name="imports", seconds=stopwatch.used(), used_seconds=stopwatch.used()))
-
-    @contextlib.contextmanager
-    def phase(name: str) -> Iterator[None]:
-        begun = stopwatch.used()
-        display.phase(name)
-        yield
-        log.append(Phase(name=name, seconds=stopwatch.used() - begun, used_seconds=stopwatch.used()))
-
-    try:
-        with phase("scan"):
-            corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
-        with phase("probe"):
-            device = machines.pick_device(request.device)
-            machine = machines.measured(device)
-            probed = probe(corpus, machine, request, device, stopwatch)
-        plan = planned(corpus, machine, probed, request, only_measured=True)
-        write_json(folder.plan_file, plan.to_json())
-        display.planned(plan, machine)
+        plan = _recounted(folder, folder.plan(), ledger.stopwatch)
+        display.planned(plan, machines.measured(machines.pick_device(request.device)))
         return plan
-    finally:
-        log.close()
+    ledger.enter("scan")
+    display.phase("scan")
+    corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
+    ledger.enter("probe")
+    display.phase("probe")
+    device = machines.pick_device(request.device)
+    machine = machines.measured(device)
+    probed = probe(corpus, machine, request, device, ledger.stopwatch)
+    ledger.enter("plan")
+    plan = planned(corpus, machine, probed, request, only_measured=True)
+    write_json(folder.plan_file, plan.to_json())
+    display.planned(plan, machine)
+    return plan
 
 
 def carried_out(
-    folder: Run, plan: Plan, display: Display, stopwatch: Stopwatch, *, replay: list[records.Step] | None = None
+    folder: Run, plan: Plan, display: Display, ledger: Ledger, *, replay: list[records.Step] | None = None
 ) -> Finished:
     """Encode, train, evaluate and report, from plan.json alone."""
     from daybreak.data.tokenizers import Tokenizer
     from daybreak.engine import machine as machines
     from daybreak.stages import prepare, report
-    from daybreak.stages.bench import Ledger, Workbench
+    from daybreak.stages.bench import Workbench
     from daybreak.stages.signals import Signals
     from daybreak.stages.train import train
 
-    log = Log(folder.log_file)
-    since = stopwatch.used()
-    ledger = Ledger(log, stopwatch, since=since)
+    ledger.enter("encode")
+    display.phase("encode")
+    device = machines.pick_device(plan.request.device if plan.request else "")
+    machine = machines.measured(device)
+    corpus = folder.corpus()
+    train_tokens, heldout_tokens = prepare.encode(folder, corpus, plan.tokenizer)
+    log = ledger.log
     try:
-        device = machines.pick_device(plan.request.device if plan.request else "")
-        machine = machines.measured(device)
-        corpus = folder.corpus()
-        ledger.enter("encode")
-        display.phase("encode")
-        train_tokens, heldout_tokens = prepare.encode(folder, corpus, plan.tokenizer)
         with Signals() as signals:
             bench = Workbench(
                 run=folder,
@@ -118,7 +108,7 @@ def carried_out(
                 corpus=corpus,
                 machine=machine,
                 device=device,
-                stopwatch=stopwatch,
+                stopwatch=ledger.stopwatch,
                 ledger=ledger,
                 log=log,
                 tokenizer=Tokenizer.load(folder.tokenizer_file),
@@ -130,20 +120,13 @@ def carried_out(
             )
             display.phase("train")
             figures = train(bench, replay=replay)
-        for name, value in (("xz", corpus.xz_bits_per_byte), ("kneser_ney", corpus.ngram_bits_per_byte)):
-            log.append(Measurement(name=name, value=value, unit="bits/byte", needs="", bytes=corpus.ngram_bytes))
-        log.append(Event(name="finished", used_seconds=stopwatch.used(), detail=figures))
-        folder.report_file.write_text(report.markdown(folder), encoding="utf-8")
-        return Finished(run=folder, figures=figures)
-    except OSError as error:
-        raise ResourceError(
-            "the run could not go on",
-            received=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
-            attempt="free some disk space and run the same command again; it continues",
-        ) from None
     finally:
-        log.close()
         display.close()
+    for name, value in (("xz", corpus.xz_bits_per_byte), ("kneser_ney", corpus.ngram_bits_per_byte)):
+        log.append(Measurement(name=name, value=value, unit="bits/byte", needs="", bytes=corpus.ngram_bytes))
+    log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
+    folder.report_file.write_text(report.markdown(folder), encoding="utf-8")
+    return Finished(run=folder, figures=figures)
 
 
 # Parts of it
@@ -161,8 +144,8 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
             folder = _folder(request, out)
         else:
             folder = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "plan")
-        stack.enter_context(_kept(folder, request, stopwatch))
-        plan = prepared(folder, request, Silence(), stopwatch)
+        ledger = stack.enter_context(_kept(folder, request, stopwatch))
+        plan = prepared(folder, request, Silence(), ledger)
     if out.endswith(".json"):
         try:
             write_json(Path(out), plan.to_json())
@@ -179,19 +162,14 @@ def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
     from daybreak.core.types import TokenizerChoice
     from daybreak.stages import prepare
+    from daybreak.stages.plan import known_vocabulary
 
     request = Request(sources=sources, heldout=heldout, seconds=600.0)
     stopwatch = Stopwatch()
     folder = _folder(request, out)
     with _kept(folder, request, stopwatch):
         corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
-        known = sorted(int(size) for size in corpus.bytes_per_token)
-        if vocabulary not in known:
-            raise UsageError(
-                "no such vocabulary was learnt from this text",
-                received=f"--vocabulary {vocabulary}",
-                attempt=f"one of: {', '.join(map(str, known))}",
-            )
+        known_vocabulary(vocabulary, corpus)
         choice = TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary)
         train, held = prepare.encode(folder, corpus, choice)
     return {
@@ -225,13 +203,10 @@ def train_only(path: str, display: Display, *, out: str = "", replay: bool = Fal
     elif folder.finished():
         return _again(folder)
     request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
-    with _kept(folder, request, stopwatch):
-        if not replay and folder.checkpoints_folder.exists():
-            plan = _replanned(folder, plan, stopwatch)
-        elif not replay:
-            stopwatch.continue_from(0.0)
+    with _kept(folder, request, stopwatch) as ledger:
+        plan = _recounted(folder, plan, stopwatch)
         display.planned(plan, _machine_of(plan))
-        return carried_out(folder, plan, display, stopwatch, replay=steps)
+        return carried_out(folder, plan, display, ledger, replay=steps)
 
 
 def _machine_of(plan: Plan) -> Machine:
@@ -253,13 +228,9 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
     folder = _folder(plan.request, out)
     if folder.finished():
         return _again(folder)
-    with _kept(folder, plan.request, stopwatch):
-        log = Log(folder.log_file)
-        log.append(Phase(name="imports", seconds=stopwatch.used(), used_seconds=stopwatch.used()))
-        begun = stopwatch.used()
+    with _kept(folder, plan.request, stopwatch) as ledger:
+        ledger.enter("scan")
         corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, plan.request)
-        log.append(Phase(name="scan", seconds=stopwatch.used() - begun, used_seconds=stopwatch.used()))
-        log.close()
         if corpus.digest != plan.corpus:
             raise DataError(
                 "the text is not the one that was planned for",
@@ -268,7 +239,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
             )
         write_json(folder.plan_file, plan.to_json())
         display.planned(plan, _machine_of(plan))
-        return carried_out(folder, plan, display, stopwatch)
+        return carried_out(folder, plan, display, ledger)
 
 
 def _copied(old: Run, new: Run) -> Run:
@@ -331,10 +302,14 @@ def _difference(asked: Request, request: Request) -> str:
 
 
 @contextlib.contextmanager
-def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[None]:
-    """Holds the folder, counts the time used before, and takes away a folder in which nothing came to be."""
+def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
+    """Holds the folder, counts the time used before, and takes away a folder in which nothing came to be.
+
+    Raises ResourceError for a disk that is full or may not be written, Interrupted for a Ctrl-C before training.
+    """
     existed = folder.path.exists()
     folder.make()
+    log = None
     try:
         stopwatch.continue_from(folder.used_seconds())
         with folder.alive(stopwatch.used):
@@ -342,10 +317,12 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[None]
             _log_to(folder)
             if request.sources == ("-",) and not folder.standard_input_file.exists():
                 _spool(folder)
-            yield
+            log = Log(folder.log_file)
+            recorded = sum(r.seconds for r in records.read(folder.log_file) if isinstance(r, Phase))
+            yield Ledger(log, stopwatch, name="interrupted" if recorded else "imports", since=recorded)
     except BaseException as error:
         started = folder.checkpoints_folder.exists() or (folder.model_folder / "config.json").exists()
-        if not existed and not started and not isinstance(error, Interrupted):
+        if not existed and not started and not isinstance(error, Interrupted | Saved):
             folder.remove()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(
@@ -353,13 +330,16 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[None]
                 received=f"Ctrl-C after {stopwatch.used():.0f} s",
                 attempt="the same command again",
             ) from None
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             raise ResourceError(
-                "a file cannot be written",
-                received=f"{error.filename}: {error.strerror}",
-                attempt="free disk space, or --out",
+                "the run could not go on",
+                received=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
+                attempt="free some disk space, or name a folder you may write with --out; the same command continues",
             ) from None
         raise
+    finally:
+        if log is not None:
+            log.close()
 
 
 def _spool(folder: Run) -> None:
@@ -389,20 +369,14 @@ def _again(folder: Run) -> Finished:
     return Finished(run=folder, figures=ends[-1].detail)
 
 
-def _replanned(folder: Run, plan: Plan, stopwatch: Stopwatch) -> Plan:
+def _recounted(folder: Run, plan: Plan, stopwatch: Stopwatch) -> Plan:
     """The plan that a run continues with: a moment of the day is counted to anew."""
-    log = Log(folder.log_file)
-    standing = [r for r in records.read(folder.log_file) if isinstance(r, Phase)]
-    recorded = sum(phase.seconds for phase in standing)
-    lost = stopwatch.used() - recorded
-    log.append(Phase(name="interrupted", seconds=lost, used_seconds=stopwatch.used()))
-    log.close()
-    if plan.budget.until:
-        left = datetime.datetime.fromisoformat(plan.budget.until).timestamp() - time.time()
-        seconds = stopwatch.used() + left
-        folder.amend("budget", seconds=seconds, reason=f"counted anew to {plan.budget.until}")
-        plan = plan.replace(budget=plan.budget.replace(seconds=seconds))
-    return plan
+    if not plan.budget.until:
+        return plan
+    left = datetime.datetime.fromisoformat(plan.budget.until).timestamp() - time.time()
+    seconds = stopwatch.used() + left
+    folder.amend("budget", seconds=seconds, reason=f"counted anew to {plan.budget.until}")
+    return plan.replace(budget=plan.budget.replace(seconds=seconds))
 
 
 def guarded(work: Callable[[], Any]) -> Any:

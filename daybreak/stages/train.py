@@ -227,7 +227,7 @@ def _ended(bench: Workbench, built: Built, clock: Clock, position: loop.Position
     with bench.ledger.within("saving"):
         _save(bench, built, clock, position)
         write_model(bench, current(built))
-    bench.ledger.close()
+    bench.ledger.enter("leaving")
     kind = Interrupted if bench.signals.received == "SIGINT" else Saved
     return kind(
         "the run was saved before its end",

@@ -1,0 +1,188 @@
+"""What tests share: a cache of their own, the data where it is there, and tiny shapes, plans and models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from daybreak.core.types import (
+    Budget,
+    GptShape,
+    Machine,
+    OptimizerChoice,
+    Plan,
+    Prediction,
+    ScheduleChoice,
+    TokenizerChoice,
+)
+from daybreak.models.gpt import Gpt
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes what was measured for the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAYBREAK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the data sets are not on this machine ({folder})")
+    return folder
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """For tests that compare bits: sums depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def shape() -> Callable[..., GptShape]:
+    return _shape
+
+
+def _shape(**changes: Any) -> GptShape:
+    tiny = GptShape(
+        vocabulary=64,
+        layers=1,
+        width=64,
+        heads=2,
+        key_value_heads=2,
+        head_dim=32,
+        mlp_width=64,
+        context_length=16,
+        tied=False,
+    )
+    return tiny.replace(**changes)
+
+
+@pytest.fixture(scope="session")
+def network() -> Callable[..., Gpt]:
+    """A tiny Gpt in which every weight is random, output projections and gains included."""
+
+    def made(*, seed: int = 0, **changes: Any) -> Gpt:
+        module = Gpt(_shape(**changes))
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for weight in module.parameters():
+                if weight.ndim == 1:
+                    weight.uniform_(0.5, 1.5, generator=generator)
+                else:
+                    weight.normal_(0.0, 1.5 / weight.shape[1] ** 0.5, generator=generator)
+        return module
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def machine() -> Callable[..., Machine]:
+    def made(**changes: Any) -> Machine:
+        plain = Machine(
+            kind="cpu",
+            name="a test",
+            cores=2,
+            devices=1,
+            memory_bytes=8 * 2**30,
+            matmul_flops={"float32": 1e11, "bfloat16": 1e10},
+            bandwidth_bytes_per_second=1e10,
+            disk_bytes_per_second=1e8,
+            compiler="/usr/bin/g++",
+            fast_dtypes=("float32",),
+            versions={"torch": "2"},
+        )
+        return plain.replace(**changes)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def optimizer_choice() -> Callable[..., OptimizerChoice]:
+    return _optimizer_choice
+
+
+def _optimizer_choice(**changes: Any) -> OptimizerChoice:
+    choice = OptimizerChoice(
+        name="muon",
+        learning_rate=0.02,
+        table_learning_rate=0.01,
+        weight_decay=0.1,
+        momentum=0.95,
+        orthogonalize_steps=5,
+    )
+    return choice.replace(**changes)
+
+
+@pytest.fixture(scope="session")
+def schedule_choice() -> Callable[..., ScheduleChoice]:
+    return _schedule_choice
+
+
+def _schedule_choice(**changes: Any) -> ScheduleChoice:
+    return ScheduleChoice(name="linear", warmup=0.0, decay=0.5, floor=0.0).replace(**changes)
+
+
+@pytest.fixture(scope="session")
+def plan() -> Callable[..., Plan]:
+    def made(**changes: Any) -> Plan:
+        tiny = Plan(
+            objective="next_token",
+            corpus="0123456789abcdef",
+            tokenizer=TokenizerChoice(kind="bytes", vocabulary=257),
+            shape=_shape(vocabulary=320),
+            budget=Budget(clock="seconds", seconds=600.0),
+            tokens=10_000_000,
+            batch_tokens=1024,
+            micro_batch=8,
+            optimizer=_optimizer_choice(),
+            schedule=_schedule_choice(),
+            techniques=(),
+            refused={},
+            seed=0,
+            reproducible=False,
+            evaluation_bytes=10_000,
+            predicted=Prediction(
+                tokens_per_second=20_000.0,
+                bits_per_byte=2.0,
+                bits_per_byte_low=1.8,
+                bits_per_byte_high=2.2,
+                memory_bytes=10**8,
+                corpus_tokens=1_000_000,
+                bytes_per_token=1.0,
+                compile_seconds=20.0,
+                compiled_speedup=1.5,
+                phase_seconds={"training": 500.0, "compile": 20.0, "the end": 80.0},
+            ),
+            reasons={"shape": "it is a test"},
+        )
+        return tiny.replace(**changes)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """English prose of about 300 KB that every Python has: the help topics of the language."""
+    from pydoc_data import topics
+
+    path = tmp_path_factory.mktemp("text") / "topics.txt"
+    path.write_text("\n\n".join(topics.topics[name] for name in sorted(topics.topics))[:300_000])
+    return path

@@ -1,0 +1,111 @@
+"""Exactness and survival: reproducible runs, replays, kills and signals."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import daybreak
+from daybreak.core import records
+from daybreak.core.records import Event
+from daybreak.core.run import Run
+
+TINY = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32", "--without", "compiled"]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "daybreak", *words]
+
+
+def started(text, out, seconds: int, *more: str) -> subprocess.Popen:
+    words = command("run", str(text), "--for", f"{seconds}s", "--out", str(out), *TINY, *more, "--json")
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(run: Run, process: subprocess.Popen) -> None:
+    limit = time.monotonic() + 30
+    while not list(run.checkpoints_folder.glob("step-*")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < limit, "no checkpoint was written"
+        time.sleep(0.05)
+
+
+def test_reproducible_runs_are_equal_to_the_last_bit_and_so_is_a_resumed_one(small_text, tmp_path):
+    asked = {
+        "budget": "20s",
+        "reproducible": True,
+        "settings": {"layers": 1, "width": 64, "context_length": 32, "tokens": 200000},
+        "exclude": ["compiled", "ngram_mix"],
+    }
+    digests = [
+        daybreak.run(str(small_text), out=str(tmp_path / name), **asked).figures["weights_digest"] for name in "ab"
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, tmp_path):
+    first = daybreak.run(
+        str(small_text),
+        budget="13s",
+        out=str(tmp_path / "first"),
+        settings={"layers": 1, "width": 64, "context_length": 32},
+        exclude=["compiled", "ngram_mix"],
+    )
+    done = subprocess.run(
+        command("train", str(first.run.path), "--replay", "--out", str(tmp_path / "again"), "--json"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["weights_digest"] == first.figures["weights_digest"]
+
+
+def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(small_text, tmp_path):
+    out = tmp_path / "killed"
+    process = started(small_text, out, 16)
+    wait_for_checkpoint(Run(out), process)
+    time.sleep(0.6)
+    process.kill()
+    process.wait()
+    used = Run(out).used_seconds()
+    begun = time.monotonic()
+    again = started(small_text, out, 16)
+    text, errors = again.communicate(timeout=60)
+    assert again.returncode == 0, errors
+    assert time.monotonic() - begun <= 16 - used + 1.0
+    assert json.loads(text)["bits_per_byte"] > 0
+    log = list(records.read(Run(out).log_file))
+    assert any(isinstance(r, Event) and r.name == "resumed" for r in log)
+    steps = records.standing_steps(Run(out).log_file)
+    assert [s.step for s in steps] == list(range(1, len(steps) + 1))
+    assert all(b.progress >= a.progress for a, b in itertools.pairwise(steps))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_saves_and_leaves_with_its_code(small_text, tmp_path, number, code):
+    out = tmp_path / "signalled"
+    process = started(small_text, out, 30)
+    wait_for_checkpoint(Run(out), process)
+    os.kill(process.pid, number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == code, errors
+    assert "the same command again" in errors
+    assert "Traceback" not in errors
+    assert (out / "model" / "config.json").exists()
+
+
+def test_two_processes_do_not_work_in_one_folder(small_text, tmp_path):
+    out = tmp_path / "shared"
+    process = started(small_text, out, 30)
+    wait_for_checkpoint(Run(out), process)
+    second = started(small_text, out, 30)
+    _, errors = second.communicate(timeout=30)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert second.returncode == 2
+    assert str(process.pid) in errors

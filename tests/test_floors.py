@@ -1,0 +1,195 @@
+"""Floors: no file imports upwards, sideways or in a circle, and importing daybreak costs nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import daybreak
+from daybreak import techniques
+
+PACKAGE = Path(daybreak.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS = {
+    "core": 0,
+    "data": 1,
+    "models": 1,
+    "engine": 1,
+    "techniques": 2,
+    "tasks": 2,
+    "stages": 3,
+    "apps": 4,
+    "web": 4,
+}
+TOP = 5  # cli.py, __init__.py, __main__.py
+ONLY_IN = {"transformers": ("models/huggingface.py",), "torchao": ("techniques/",)}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imports_of(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[int, str]]:
+    """Line and module of every import under `tree`, those inside functions and under TYPE_CHECKING included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if node.level:
+                above = module.split(".") if is_package else module.split(".")[:-1]
+                above = above[: len(above) - node.level + 1]
+                source = ".".join([*above, source]) if source else ".".join(above)
+            for alias in node.names:
+                # `from daybreak.core import units` imports a module, `from daybreak.core.units import size` does not.
+                whole = f"{source}.{alias.name}"
+                yield node.lineno, whole if whole in MODULES else source
+
+
+def folder_of(module: str) -> str:
+    """'core' for daybreak.core.units; empty for the files at the top."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else ""
+
+
+def broken_rule(path: Path, imported: str) -> str | None:
+    """The rule that the import breaks and what to do, or None."""
+    if "/" not in path.relative_to(PACKAGE).as_posix():
+        return None
+    module = module_of(path)
+    here, there = folder_of(module), folder_of(imported)
+    if here not in FLOORS:
+        return (
+            f"the folder {module.split('.')[1]} has no floor; give it one in FLOORS of this test and in architecture.md"
+        )
+    if imported.split(".")[0] != "daybreak":
+        if here == "core" and imported.split(".")[0] not in sys.stdlib_module_names:
+            return f"core uses the standard library only; move what needs {imported} to a floor above"
+        return None
+    if FLOORS.get(there, TOP) > FLOORS[here]:
+        return f"{here}/ imports upwards; pass the thing in as an argument, or move this code to {there or 'the top'}"
+    if there != here and FLOORS[there] == FLOORS[here]:
+        return (
+            f"{here}/ imports its sibling {there}/; put the two together in a stage, or move what they share to core/"
+        )
+    if here == there == "techniques" and imported != "daybreak.techniques" and path.name != "__init__.py":
+        return "techniques never import each other; move what they share to techniques/__init__.py or to the nouns"
+    return None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_file_imports_only_floors_below_and_its_own_folder(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = imports_of(tree, module_of(path), is_package=path.name == "__init__.py")
+    broken = [
+        f"{path.relative_to(PACKAGE.parent)}:{line} imports {imported}: {rule}"
+        for line, imported in found
+        if (rule := broken_rule(path, imported))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(("library", "places"), ONLY_IN.items(), ids=list(ONLY_IN))
+def test_a_heavy_library_is_imported_in_its_place_only(library: str, places: tuple[str, ...]) -> None:
+    broken = []
+    for path in FILES:
+        name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith(places):
+            continue
+        for line, imported in imports_of(ast.parse(path.read_text("utf-8")), module_of(path), is_package=False):
+            if imported.split(".")[0] == library:
+                broken.append(f"daybreak/{name}:{line} imports {library}; only {' and '.join(places)} may")
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("file", "imported", "told"),
+    [
+        ("core/units.py", "torch", "standard library"),
+        ("core/units.py", "daybreak.data.shards", "upwards"),
+        ("core/units.py", "daybreak.cli", "upwards"),
+        ("data/scan.py", "daybreak.models.gpt", "sibling"),
+        ("engine/loop.py", "daybreak.techniques", "upwards"),
+        ("techniques/ema.py", "daybreak.techniques.bf16", "each other"),
+        ("techniques/ema.py", "daybreak.stages.train", "upwards"),
+        ("nowhere/file.py", "os", "no floor"),
+    ],
+)
+def test_the_rule_itself_tells_a_broken_import(file: str, imported: str, told: str) -> None:
+    assert told in (broken_rule(PACKAGE / file, imported) or "")
+
+
+@pytest.mark.parametrize(
+    ("file", "imported"),
+    [
+        ("core/units.py", "daybreak.core.errors"),
+        ("core/units.py", "os.path"),
+        ("models/gpt.py", "torch.nn"),
+        ("techniques/ema.py", "daybreak.techniques"),
+        ("techniques/ema.py", "daybreak.models.gpt"),
+        ("stages/train.py", "daybreak.stages.build"),
+        ("cli.py", "daybreak.stages.run"),
+    ],
+)
+def test_the_rule_itself_lets_a_good_import_pass(file: str, imported: str) -> None:
+    assert broken_rule(PACKAGE / file, imported) is None
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        body = [
+            node
+            for node in tree.body
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        ]
+        found = imports_of(ast.Module(body, []), module, is_package=path.name == "__init__.py")
+        graph[module] = {imported for _, imported in found if imported in MODULES} - {module}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"an import circle: {' -> '.join(error.args[1])}; move what they share to a file of its own")
+
+
+def test_the_python_face_lists_all_that_is_public_in_order() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    public = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
+    public |= {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and not target.id.startswith("_")
+    }
+    assert daybreak.__all__ == sorted(public)
+    assert all(hasattr(daybreak, name) for name in daybreak.__all__)
+
+
+def test_the_order_of_techniques_lists_every_file_and_nothing_else() -> None:
+    files = {path.stem for path in (PACKAGE / "techniques").glob("*.py")} - {"__init__"}
+    assert set(techniques.ORDER) == files, "add the file to ORDER in techniques/__init__.py, at its place in its seams"
+    assert len(techniques.ORDER) == len(files)
+
+
+def test_importing_the_face_and_the_command_loads_nothing_heavy() -> None:
+    heavy = ("torch", "numpy", "transformers", "rich", "tokenizers", "safetensors")
+    code = f"import sys, daybreak, daybreak.cli; print(*[name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [], f"imported by `import daybreak, daybreak.cli`: {done.stdout}; import them lazily"

@@ -1,0 +1,470 @@
+"""The loop: the same numbers however a batch is split, and however often a run is stopped."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from daybreak.core.clock import ReplayClock, Stopwatch, TokensClock
+from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.records import Step
+from daybreak.engine import checkpoints, optimizers
+from daybreak.engine.loop import Position, steps
+from daybreak.engine.optimizers import Optimizers, Rates
+from daybreak.engine.schedules import MOMENTUM_START, Schedule
+from daybreak.models.gpt import Gpt
+from daybreak.models.objectives import NextToken
+
+CONTEXT = 16
+
+
+def batches(vocabulary: int = 64) -> Any:
+    """Row i of the run is random and the same in every call."""
+
+    def take(cursor: int, rows: int) -> Tensor:
+        drawn = [
+            torch.randint(vocabulary, (CONTEXT + 1,), generator=torch.Generator().manual_seed(cursor + row))
+            for row in range(rows)
+        ]
+        return torch.stack(drawn)
+
+    return SimpleNamespace(take=take)
+
+
+def tokens_clock(rows: int, count: int) -> TokensClock:
+    return TokensClock(Stopwatch(start=0.0, now=lambda: 0.0), tokens=rows * CONTEXT * count)
+
+
+class Training:
+    """A tiny run that can be stopped after any step and put back from its checkpoint."""
+
+    def __init__(
+        self,
+        module: Gpt,
+        optimizer_choice: Any,
+        schedule_choice: Any,
+        *,
+        rows: int = 8,
+        count: int = 8,
+        share: Callable[[float], float] | None = None,
+    ) -> None:
+        self.module = module.train()
+        self.optimizer = optimizers.make(optimizer_choice, module.matrices(), module.tables_and_gains())
+        self.schedule = Schedule(schedule_choice, batch_rows=rows)
+        if share:
+            self.schedule.batch_share = share
+        self.clock: Any = tokens_clock(rows, count)
+        self.position = Position()
+
+    def steps(self, micro_batch: int = 4) -> Iterator[Step]:
+        return steps(
+            self.module,
+            NextToken(),
+            self.optimizer,
+            self.schedule,
+            batches(self.module.shape.vocabulary),
+            self.clock,
+            position=self.position,
+            micro_batch=micro_batch,
+        )
+
+    def save(self, folder: Path) -> None:
+        tensors = {f"weights.{name}": weight for name, weight in self.module.named_parameters()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
+        facts = {"position": vars(self.position), "schedule": self.schedule.state()}
+        checkpoints.save(folder, self.position.step, tensors, facts)
+
+    def resume(self, folder: Path) -> None:
+        found = checkpoints.newest(folder)
+        assert found is not None and not found[2]
+        tensors, facts, _ = found
+        with torch.no_grad():
+            for name, weight in self.module.named_parameters():
+                weight.copy_(tensors[f"weights.{name}"])
+        prefix = "optimizer."
+        self.optimizer.load({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
+        self.schedule.load(facts["schedule"])
+        self.position = Position(**facts["position"])
+        self.clock.resume(self.position.tokens)
+
+
+def weights_of(module: Gpt) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in module.named_parameters()}
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def reproducible(step: Step) -> tuple[Any, ...]:
+    return (step.step, step.progress, step.micro_batch, step.accumulation, step.skipped, step.nats, step.gradient_norm)
+
+
+# One step
+
+
+def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, schedule_choice) -> None:
+    taken = {}
+    for micro in (8, 4, 1):
+        module = network().train()
+        weights = list(module.parameters())
+        seen: list[Tensor] = []
+        recorder = SimpleNamespace(
+            step=lambda rates, weights=weights, seen=seen: seen.extend(weight.grad.clone() for weight in weights)
+        )
+        (step,) = steps(
+            module,
+            NextToken(),
+            Optimizers([recorder], weights),  # type: ignore[list-item]
+            Schedule(schedule_choice(), batch_rows=8),
+            batches(),
+            tokens_clock(8, 1),
+            position=Position(),
+            micro_batch=micro,
+        )
+        assert (step.micro_batch, step.accumulation, step.tokens) == (micro, 8 // micro, 8 * CONTEXT)
+        taken[micro] = (step.nats, step.gradient_norm, seen)
+    rows = batches().take(0, 8)
+    by_hand = float(NextToken()(network().train(), rows)) / (8 * CONTEXT)
+    for nats, norm, gradients in taken.values():
+        assert nats == pytest.approx(by_hand, abs=1e-6)
+        assert norm == pytest.approx(taken[8][1], rel=1e-5)
+        for one, whole in zip(gradients, taken[8][2], strict=True):
+            torch.testing.assert_close(one, whole, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_loss_or_gradient_that_is_not_finite_skips_the_step(
+    network, optimizer_choice, schedule_choice, broken: float, where: str
+) -> None:
+    training = Training(network(), optimizer_choice(), schedule_choice(), rows=4, count=3)
+    calls = []
+    plain = NextToken()
+
+    def loss(module: Any, rows: Tensor) -> Tensor:
+        calls.append(1)
+        total = plain(module, rows)
+        if len(calls) != 2:
+            return total
+        if where == "loss":
+            return total * broken
+        total.register_hook(lambda gradient: gradient * broken)
+        return total
+
+    loss.targets = plain.targets  # type: ignore[attr-defined]
+    followed: list[float] = []
+    running = steps(
+        training.module,
+        loss,  # type: ignore[arg-type]
+        training.optimizer,
+        training.schedule,
+        batches(),
+        training.clock,
+        position=training.position,
+        micro_batch=4,
+        after=lambda module, progress: followed.append(progress),
+    )
+    assert not next(running).skipped
+    before, state = weights_of(training.module), {n: t.clone() for n, t in training.optimizer.state().items()}
+    second = next(running)
+    assert second.skipped and second.step == 2 and training.position.step == 2
+    assert equal(before, weights_of(training.module)) and equal(state, training.optimizer.state())
+    third = next(running)
+    assert not third.skipped and not equal(before, weights_of(training.module))
+    assert training.position.tokens == 3 * 4 * CONTEXT and training.position.cursor == 12 and len(followed) == 2
+
+
+def test_a_step_reads_the_rows_after_those_of_the_step_before(network, optimizer_choice, schedule_choice) -> None:
+    training = Training(network(), optimizer_choice(), schedule_choice(), rows=8, count=3)
+    read = []
+    source = batches()
+    watched = SimpleNamespace(take=lambda cursor, rows: (read.append((cursor, rows)), source.take(cursor, rows))[1])
+    loss = NextToken()
+    for _ in steps(
+        training.module,
+        loss,
+        training.optimizer,
+        training.schedule,
+        watched,
+        training.clock,
+        position=training.position,
+        micro_batch=4,
+    ):
+        pass
+    assert [place for place in read if place[1] == 4] == [(cursor, 4) for cursor in range(0, 24, 4)]
+
+
+# Whole runs
+
+
+def test_a_run_by_tokens_is_the_same_twice_to_the_last_bit(
+    network, optimizer_choice, schedule_choice, two_threads
+) -> None:
+    results = []
+    for _ in range(2):
+        training = Training(network(), optimizer_choice(), schedule_choice(warmup=0.2))
+        logged = [reproducible(step) for step in training.steps()]
+        results.append((logged, weights_of(training.module)))
+    assert len(results[0][0]) == 8
+    assert results[0][0] == results[1][0] and equal(results[0][1], results[1][1])
+
+
+def test_a_run_gets_better(network, optimizer_choice, schedule_choice) -> None:
+    training = Training(network(vocabulary=64), optimizer_choice(), schedule_choice(), count=20)
+    row = batches().take(0, 8)
+    same = SimpleNamespace(take=lambda cursor, rows: row[:rows])
+    logged = list(
+        steps(
+            training.module,
+            NextToken(),
+            training.optimizer,
+            training.schedule,
+            same,
+            training.clock,
+            position=training.position,
+            micro_batch=8,
+        )
+    )
+    assert logged[-1].nats < 0.7 * logged[0].nats
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("name", optimizers.NAMES)
+def test_a_run_that_is_stopped_and_resumed_is_the_unbroken_one_to_the_last_bit(
+    network, optimizer_choice, schedule_choice, two_threads, tmp_path: Path, name: str, tied: bool
+) -> None:
+    choices = optimizer_choice(name=name), schedule_choice(name="plateau", floor=0.01)
+    unbroken = Training(network(tied=tied), *choices)
+    whole = [reproducible(step) for step in unbroken.steps()]
+
+    stopped = Training(network(tied=tied), *choices)
+    first = [reproducible(step) for step in itertools.islice(stopped.steps(), 4)]
+    stopped.save(tmp_path)
+
+    resumed = Training(network(tied=tied, seed=1), *choices)
+    resumed.resume(tmp_path)
+    assert first + [reproducible(step) for step in resumed.steps()] == whole
+    assert equal(weights_of(resumed.module), weights_of(unbroken.module))
+    assert equal(resumed.optimizer.state(), unbroken.optimizer.state())
+    assert resumed.schedule.state() == unbroken.schedule.state()
+
+
+def ramp(progress: float) -> float:
+    return 0.25 if progress < 0.2 else 0.5 if progress < 0.5 else 1.0
+
+
+def test_a_run_by_tokens_with_a_batch_ramp_takes_exactly_its_tokens(network, optimizer_choice, schedule_choice) -> None:
+    training = Training(network(), optimizer_choice(), schedule_choice(), rows=8, count=8, share=ramp)
+    logged = list(training.steps(micro_batch=2))
+    counted = training.clock._done
+    assert training.position.tokens == counted == logged[-1].tokens, "the clock counted other targets than were taken"
+
+
+@pytest.mark.parametrize("stop", [1, 4, 7])
+def test_a_run_with_a_batch_ramp_resumes_as_the_unbroken_one(
+    network, optimizer_choice, schedule_choice, two_threads, tmp_path: Path, stop: int
+) -> None:
+    def made() -> Training:
+        return Training(network(), optimizer_choice(), schedule_choice(), rows=8, count=6, share=ramp)
+
+    whole = [reproducible(step) for step in made().steps(micro_batch=2)]
+    stopped = made()
+    first = [reproducible(step) for step in itertools.islice(stopped.steps(micro_batch=2), stop)]
+    stopped.save(tmp_path)
+    resumed = made()
+    resumed.resume(tmp_path)
+    assert first + [reproducible(step) for step in resumed.steps(micro_batch=2)] == whole
+
+
+def test_the_rows_of_a_ramp_go_by_the_progress(network, optimizer_choice, schedule_choice) -> None:
+    schedule = Schedule(schedule_choice(), batch_rows=16)
+    assert schedule.rows(0.0) == schedule.rows(1.0) == 16
+    schedule.batch_share = ramp
+    assert [schedule.rows(progress) for progress in (0.0, 0.19, 0.2, 0.49, 0.5, 1.0)] == [4, 4, 8, 8, 16, 16]
+    training = Training(network(), optimizer_choice(), schedule_choice(), rows=8, count=8, share=ramp)
+    for step in training.steps(micro_batch=2):
+        assert step.micro_batch * step.accumulation == training.schedule.rows(step.progress)
+
+
+def test_a_log_repeats_its_run_to_the_last_bit(network, optimizer_choice, schedule_choice, two_threads) -> None:
+    first = Training(network(), optimizer_choice(), schedule_choice(warmup=0.2), share=ramp)
+    logged = list(first.steps(micro_batch=2))
+    again = Training(network(), optimizer_choice(), schedule_choice(warmup=0.2), share=ramp)
+    again.clock = ReplayClock(Stopwatch(start=0.0, now=lambda: 0.0), logged)
+    # Another micro-batch is asked for; what the log says counts.
+    assert [reproducible(step) for step in again.steps(micro_batch=8)] == [reproducible(step) for step in logged]
+    assert equal(weights_of(again.module), weights_of(first.module))
+
+
+# Checkpoints
+
+
+def saved(folder: Path, *numbers: int) -> None:
+    for number in numbers:
+        checkpoints.save(folder, number, {"a": torch.full((4,), float(number))}, {"step": number})
+
+
+def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    assert checkpoints.newest(tmp_path / "nothing") is None and checkpoints.checkpoints(tmp_path / "nothing") == []
+    saved(tmp_path, 1, 2, 30, 4)
+    assert [path.name for path in checkpoints.checkpoints(tmp_path)] == ["step-00000030", "step-00000004"]
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found[1] == {"step": 30} and found[2] == []
+    assert found[0]["a"].tolist() == [30.0] * 4
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: flip(folder / "state.safetensors"),
+        lambda folder: (folder / "state.safetensors").write_bytes(b""),
+        lambda folder: (folder / "state.safetensors").write_bytes((folder / "state.safetensors").read_bytes()[:-5]),
+        lambda folder: (folder / "state.safetensors").unlink(),
+        lambda folder: (folder / "facts.json").write_text('{"step": 9}'),
+        lambda folder: (folder / "facts.json").unlink(),
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "manifest.json").write_text('{"fil'),
+        lambda folder: (folder / "manifest.json").write_text("{}"),
+        lambda folder: (folder / "manifest.json").write_text("[]"),
+    ],
+    ids=["bit", "empty", "cut", "gone", "facts", "no facts", "no manifest", "torn manifest", "{}", "[]"],
+)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_warning(tmp_path: Path, damage: Any) -> None:
+    saved(tmp_path, 1, 2)
+    damage(tmp_path / "step-00000002")
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found[1] == {"step": 1} and found[0]["a"].tolist() == [1.0] * 4
+    assert len(found[2]) == 1 and "step-00000002" in found[2][0]
+
+
+def test_checkpoints_that_are_all_damaged_leave_nothing_but_warnings(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2)
+    for number in (1, 2):
+        flip(tmp_path / f"step-0000000{number}" / "state.safetensors")
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found[0] == {} and found[1] == {} and len(found[2]) == 2
+
+
+def test_a_checkpoint_that_was_being_written_is_no_checkpoint(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    (tmp_path / ".step-00000002.new").mkdir()
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found[1] == {"step": 1} and found[2] == []
+    saved(tmp_path, 2)
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found[1] == {"step": 2}
+
+
+def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        saved(tmp_path, 2)
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found[1] == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_facts_come_back_to_the_last_bit(tmp_path: Path) -> None:
+    facts = {"progress": 0.1 + 0.2, "schedule": [1 / 3, math.pi], "position": vars(Position(step=3))}
+    checkpoints.save(tmp_path, 3, {"a": torch.zeros(1)}, facts)
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found[1] == facts == json.loads(json.dumps(facts))
+
+
+# Schedules
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("linear", {0.05: 0.5, 0.1: 1.0, 0.6: 1.0, 0.8: 0.55, 1.0: 0.1}),
+        ("cosine", {0.05: 0.5, 0.1: 1.0, 0.55: 0.55, 1.0: 0.1}),
+        ("constant", {0.05: 0.5, 0.1: 1.0, 1.0: 1.0}),
+        ("inverse_sqrt", {0.05: 0.5, 0.1: 1.0, 0.4: 0.5, 1.0: 0.1**0.5}),
+    ],
+)
+def test_a_curve_by_hand(schedule_choice, name: str, points: dict[float, float]) -> None:
+    schedule = Schedule(schedule_choice(name=name, warmup=0.1, decay=0.4, floor=0.1), batch_rows=1)
+    for progress, factor in points.items():
+        assert schedule.rates(progress).learning_rate == pytest.approx(factor), progress
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "constant", "inverse_sqrt"])
+@pytest.mark.parametrize("warmup", [0.0, 0.05])
+def test_the_rate_never_rises_after_the_warm_up(schedule_choice, name: str, warmup: float) -> None:
+    schedule = Schedule(schedule_choice(name=name, warmup=warmup, decay=0.7), batch_rows=1)
+    rates = [schedule.rates(step / 1000).learning_rate for step in range(1001) if step / 1000 >= warmup]
+    assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise(rates))
+    assert min(rates) >= 0.0 and rates[0] == pytest.approx(1.0)
+
+
+def test_a_decay_over_the_whole_run_or_none_of_it(schedule_choice) -> None:
+    whole = Schedule(schedule_choice(decay=1.0), batch_rows=1)
+    assert [whole.rates(progress).learning_rate for progress in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]
+    none = Schedule(schedule_choice(decay=0.0), batch_rows=1)
+    assert [none.rates(progress).learning_rate for progress in (0.0, 1.0)] == [1.0, 1.0]
+
+
+def test_the_momentum_warms_up(schedule_choice) -> None:
+    schedule = Schedule(schedule_choice(), batch_rows=1)
+    assert schedule.rates(0.0) == Rates(learning_rate=1.0, momentum=MOMENTUM_START)
+    assert schedule.rates(0.05).momentum == pytest.approx((1 + MOMENTUM_START) / 2)
+    assert schedule.rates(0.1).momentum == schedule.rates(1.0).momentum == 1.0
+
+
+def test_a_smaller_batch_has_the_rate_of_its_root(schedule_choice) -> None:
+    schedule = Schedule(schedule_choice(decay=0.1), batch_rows=8)
+    schedule.batch_share = ramp
+    assert [schedule.rates(progress).learning_rate for progress in (0.1, 0.3, 0.6)] == [0.5, 0.5**0.5, 1.0]
+
+
+def test_a_plateau_halves_the_rate_only_when_the_loss_stands_still(schedule_choice) -> None:
+    schedule = Schedule(schedule_choice(name="plateau", floor=0.2), batch_rows=1)
+    rates = []
+    for step in range(1, 101):
+        progress = step / 100
+        schedule.observe(progress, 5.0 - 4.0 * min(progress, 0.5))
+        rates.append(schedule.rates(progress).learning_rate)
+    assert rates[48] == 1.0 and rates[-1] == 0.2
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
+    assert set(rates) == {1.0, 0.5, 0.25, 0.2}
+
+
+def test_a_plateau_comes_back_from_json_before_and_after_its_first_window(schedule_choice) -> None:
+    for seen in (0, 3, 40):
+        schedule = Schedule(schedule_choice(name="plateau"), batch_rows=1)
+        for step in range(seen):
+            schedule.observe(step / 100, 3.0)
+        other = Schedule(schedule_choice(name="plateau"), batch_rows=1)
+        other.load(json.loads(json.dumps(schedule.state())))
+        for step in range(seen, 100):
+            for one in (schedule, other):
+                one.observe(step / 100, 3.0)
+            assert schedule.rates(step / 100) == other.rates(step / 100)
+
+
+def test_an_unknown_schedule_names_the_nearest(schedule_choice) -> None:
+    with pytest.raises(UsageError, match="did you mean 'cosine'"):
+        Schedule(schedule_choice(name="cosin"), batch_rows=1)

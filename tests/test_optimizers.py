@@ -1,0 +1,171 @@
+"""Optimizers: Muon's update against a plain reference, and torch's behind the same face."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from daybreak.core.errors import UsageError
+from daybreak.engine import optimizers
+from daybreak.engine.optimizers import POLAR_EXPRESS, Muon, Rates, make, orthogonalized, overhead
+
+
+def random(*size: int, seed: int = 0) -> Tensor:
+    return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(64, 64), (64, 192), (192, 64), (16, 128)])
+def test_singular_values_end_near_one(size: tuple[int, int], dtype: torch.dtype) -> None:
+    updates = torch.stack([random(*size, seed=seed) * 10.0 ** (seed - 2) for seed in range(5)])
+    result = orthogonalized(updates, 5, dtype).float()
+    values = torch.linalg.svdvals(result)
+    if size[0] != size[1]:  # the smallest singular value of a square random matrix can be as small as one likes
+        assert values.min() > 0.6
+    assert values.max() < 1.3 and values.median() > 0.8
+
+
+@pytest.mark.parametrize("size", [(8, 64), (64, 8), (32, 32)])
+def test_singular_vectors_stay(size: tuple[int, int]) -> None:
+    updates = random(2, *size, seed=3)
+    result = orthogonalized(updates, 5, torch.float32)
+    for before, after in zip(updates, result, strict=True):
+        u, _, vh = torch.linalg.svd(before, full_matrices=False)
+        between = u.T @ after @ vh.T
+        # Diagonal between the old singular vectors, and nothing outside of the space that they span.
+        torch.testing.assert_close(between, torch.diag(torch.diagonal(between)), atol=1e-4, rtol=0)
+        torch.testing.assert_close(u @ between @ vh, after, atol=1e-4, rtol=0)
+        assert torch.diagonal(between).min() > 0
+
+
+def test_small_singular_values_are_lifted() -> None:
+    u, _ = torch.linalg.qr(random(64, 64))
+    v, _ = torch.linalg.qr(random(64, 64, seed=1))
+    spread = torch.logspace(0, -2.5, 64)
+    values = torch.linalg.svdvals(orthogonalized((u * spread @ v.T)[None], 5, torch.float32))
+    assert 0.6 < values.min() and values.max() < 1.3
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_every_number_of_steps_keeps_the_values_bounded(steps: int) -> None:
+    values = torch.linalg.svdvals(orthogonalized(random(3, 64, 128), steps, torch.float32))
+    assert values.max() < 1.6 and values.min() > 0
+
+
+def test_a_gradient_of_zeros_stays_finite() -> None:
+    assert torch.equal(orthogonalized(torch.zeros(1, 8, 16), 5, torch.bfloat16), torch.zeros(1, 8, 16).bfloat16())
+
+
+def plain_orthogonalized(matrix: Tensor) -> Tensor:
+    """The iteration for one matrix [M, N], as it is written down."""
+    x = matrix.bfloat16()
+    if matrix.shape[0] > matrix.shape[1]:
+        x = x.T
+    x = x / (x.float().norm() * 1.02 + 1e-7).bfloat16()
+    for a, b, c in POLAR_EXPRESS:
+        gram = x @ x.T
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return (x.T if matrix.shape[0] > matrix.shape[1] else x).float()
+
+
+def weights_with_gradients(*sizes: tuple[int, int], seed: int = 0) -> list[nn.Parameter]:
+    weights = []
+    for index, size in enumerate(sizes):
+        weight = nn.Parameter(random(*size, seed=seed + 2 * index))
+        weight.grad = random(*size, seed=seed + 2 * index + 1) * 0.01
+        weights.append(weight)
+    return weights
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 32), (64, 64)])
+def test_muon_steps_as_the_plain_reference_does(optimizer_choice, size: tuple[int, int]) -> None:
+    choice = optimizer_choice(learning_rate=0.05, weight_decay=0.2, momentum=0.9)
+    (weight,) = weights_with_gradients(size)
+    muon = Muon([weight], choice)
+    expected, velocity = weight.detach().clone(), torch.zeros(size)
+    for step in range(3):
+        rates = Rates(learning_rate=1.0 - 0.3 * step, momentum=0.95, weight_decay=0.5)
+        gradient = random(*size, seed=10 + step)
+        weight.grad = gradient.clone()
+        muon.step(rates)
+        momentum, rate = 0.9 * 0.95, 0.05 * (1.0 - 0.3 * step)
+        velocity = momentum * velocity + (1 - momentum) * gradient
+        nesterov = momentum * velocity + (1 - momentum) * gradient
+        expected = expected * (1 - rate * 0.2 * 0.5)
+        expected = expected - rate * math.sqrt(max(1.0, size[0] / size[1])) * plain_orthogonalized(nesterov)
+        # Rounding in bfloat16 differs by the order of products; an update's elements are about rate / 6.
+        torch.testing.assert_close(weight.detach(), expected, atol=2e-3 * (step + 1), rtol=0)
+        assert (weight.detach() - expected).norm() / expected.norm() < 1e-3
+
+
+def test_equal_shapes_stacked_step_as_they_do_one_by_one(optimizer_choice) -> None:
+    sizes = ((32, 64), (64, 32), (32, 64), (32, 64))
+    together, alone = weights_with_gradients(*sizes), weights_with_gradients(*sizes)
+    Muon(together, optimizer_choice()).step(Rates(learning_rate=1.0))
+    for weight in alone:
+        Muon([weight], optimizer_choice()).step(Rates(learning_rate=1.0))
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=5e-4, rtol=0)
+
+
+def test_without_weight_decay_a_gradient_of_zeros_changes_nothing(optimizer_choice) -> None:
+    (weight,) = weights_with_gradients((32, 64))
+    before = weight.detach().clone()
+    weight.grad = torch.zeros(32, 64)
+    Muon([weight], optimizer_choice(weight_decay=0.0)).step(Rates(learning_rate=1.0))
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize("name", optimizers.NAMES)
+def test_every_weight_moves_and_a_factor_of_zero_stops_all(network, optimizer_choice, name: str) -> None:
+    module = network(vocabulary=64)
+    optimizer = make(optimizer_choice(name=name), module.matrices(), module.tables_and_gains())
+    before = [weight.detach().clone() for weight in optimizer.weights]
+    assert len(before) == len(list(module.parameters()))
+    for factor in (0.0, 1.0):
+        for index, weight in enumerate(optimizer.weights):
+            weight.grad = random(*weight.shape, seed=index)
+        optimizer.step(Rates(learning_rate=factor))
+        moved = [not torch.equal(weight, old) for weight, old in zip(optimizer.weights, before, strict=True)]
+        assert all(moved) if factor else not any(moved)
+    optimizer.clear()
+    assert all(weight.grad is None for weight in optimizer.weights)
+
+
+def test_the_gradient_norm_is_over_all_weights(network, optimizer_choice) -> None:
+    module = network()
+    optimizer = make(optimizer_choice(), module.matrices(), module.tables_and_gains())
+    for weight in optimizer.weights:
+        weight.grad = torch.full_like(weight, 2.0)
+    count = sum(weight.numel() for weight in module.parameters())
+    assert optimizer.gradient_norm() == pytest.approx(2.0 * math.sqrt(count), rel=1e-5)
+    optimizer.weights[3].grad[0, 0] = math.nan  # type: ignore[index]
+    assert math.isnan(optimizer.gradient_norm())
+
+
+def test_a_rate_goes_back_to_its_peak_after_any_factor(optimizer_choice) -> None:
+    (weight,) = weights_with_gradients((4, 8))
+    gain = nn.Parameter(torch.ones(8))
+    gain.grad = torch.ones(8)
+    optimizer = make(optimizer_choice(name="sgd", momentum=0.5), [weight], [gain])
+    optimizer.step(Rates(learning_rate=0.1))
+    groups = optimizer.parts[0].optimizer.param_groups  # type: ignore[union-attr]
+    assert [group["lr"] for group in groups] == pytest.approx([0.002, 0.001, 0.001])
+    optimizer.step(Rates(learning_rate=1.0))
+    assert [group["lr"] for group in groups] == pytest.approx([0.02, 0.01, 0.01])
+
+
+def test_an_unknown_optimizer_names_the_nearest(network, optimizer_choice) -> None:
+    module = network()
+    with pytest.raises(UsageError, match="unknown optimizer") as error:
+        make(optimizer_choice(name="moun"), module.matrices(), module.tables_and_gains())
+    assert error.value.attempt == "did you mean 'muon'?"
+
+
+def test_the_overhead_by_hand() -> None:
+    # A step of 5 iterations on matrices of 768 against batches of 8 Ki tokens.
+    assert overhead(768, 8192, 5) == pytest.approx(5 * 768 / 8192)
+    assert overhead(768, 0, 5) == math.inf
