@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,13 +47,26 @@ def data_folder() -> Path:
     return folder
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    """For tests that compare bits: sums depend on the number of threads."""
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(number)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For tiny tensors: a second thread is waited for longer than it helps, above all on a busy machine."""
+    with _threads(1):
+        yield
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """For tests that compare bits: with more than one thread, sums can come in another order."""
+    with _threads(2):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daybreak.core import records
 from daybreak.core.clock import (
+    Ledger,
     ReplayClock,
     SecondsClock,
     Stopwatch,
@@ -18,7 +21,7 @@ from daybreak.core.clock import (
     boot_seconds,
     process_start,
 )
-from daybreak.core.records import Step
+from daybreak.core.records import Log, Phase, Step
 
 DAY = 86400.0
 
@@ -198,3 +201,27 @@ def test_without_proc_the_processor_time_is_the_bound(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("builtins.open", missing)
     assert process_start() <= boot_seconds() - 0.01
+
+
+def test_a_ledger_says_where_every_second_went(tmp_path: Path) -> None:
+    present, stopwatch = stopped()
+    log = Log(tmp_path / "log.jsonl")
+    present.now += 2.0
+    ledger = Ledger(log, stopwatch, name="start", since=0.5)
+    present.now += 1.0
+    ledger.enter("training")
+    present.now += 10.0
+    with pytest.raises(RuntimeError), ledger.within("validation"):
+        present.now += 3.0
+        raise RuntimeError
+    present.now += 20.0
+    ledger.enter("the end")
+    log.close()
+    phases = [record for record in records.read(tmp_path / "log.jsonl") if isinstance(record, Phase)]
+    assert [(phase.name, phase.seconds) for phase in phases] == [
+        ("start", 2.5),
+        ("training", 10.0),
+        ("validation", 3.0),
+        ("training", 20.0),
+    ]
+    assert 0.5 + sum(phase.seconds for phase in phases) == phases[-1].used_seconds == stopwatch.used()

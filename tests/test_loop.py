@@ -24,6 +24,8 @@ from daybreak.engine.schedules import MOMENTUM_START, Schedule
 from daybreak.models.gpt import Gpt
 from daybreak.models.objectives import NextToken
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONTEXT = 16
 
 
@@ -44,57 +46,53 @@ def tokens_clock(rows: int, count: int) -> TokensClock:
     return TokensClock(Stopwatch(start=0.0, now=lambda: 0.0), tokens=rows * CONTEXT * count)
 
 
-class Training:
-    """A tiny run that can be stopped after any step and put back from its checkpoint."""
+def training(
+    module: Gpt,
+    optimizer_choice: Any,
+    schedule_choice: Any,
+    *,
+    rows: int = 8,
+    count: int = 8,
+    share: Callable[[float], float] | None = None,
+) -> Any:
+    """The parts of a tiny run."""
+    schedule = Schedule(schedule_choice, batch_rows=rows)
+    if share:
+        schedule.batch_share = share
+    return SimpleNamespace(
+        module=module.train(),
+        loss=NextToken(),
+        optimizer=optimizers.make(optimizer_choice, module.matrices(), module.tables_and_gains()),
+        schedule=schedule,
+        batches=batches(module.shape.vocabulary),
+        clock=tokens_clock(rows, count),
+        position=Position(),
+    )
 
-    def __init__(
-        self,
-        module: Gpt,
-        optimizer_choice: Any,
-        schedule_choice: Any,
-        *,
-        rows: int = 8,
-        count: int = 8,
-        share: Callable[[float], float] | None = None,
-    ) -> None:
-        self.module = module.train()
-        self.optimizer = optimizers.make(optimizer_choice, module.matrices(), module.tables_and_gains())
-        self.schedule = Schedule(schedule_choice, batch_rows=rows)
-        if share:
-            self.schedule.batch_share = share
-        self.clock: Any = tokens_clock(rows, count)
-        self.position = Position()
 
-    def steps(self, micro_batch: int = 4) -> Iterator[Step]:
-        return steps(
-            self.module,
-            NextToken(),
-            self.optimizer,
-            self.schedule,
-            batches(self.module.shape.vocabulary),
-            self.clock,
-            position=self.position,
-            micro_batch=micro_batch,
-        )
+def taken(run: Any, micro_batch: int = 4, after: Callable[[Any, float], None] | None = None) -> Iterator[Step]:
+    parts = (run.module, run.loss, run.optimizer, run.schedule, run.batches, run.clock)
+    return steps(*parts, position=run.position, micro_batch=micro_batch, after=after)
 
-    def save(self, folder: Path) -> None:
-        tensors = {f"weights.{name}": weight for name, weight in self.module.named_parameters()}
-        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
-        facts = {"position": vars(self.position), "schedule": self.schedule.state()}
-        checkpoints.save(folder, self.position.step, tensors, facts)
 
-    def resume(self, folder: Path) -> None:
-        found = checkpoints.newest(folder)
-        assert found is not None and not found[2]
-        tensors, facts, _ = found
-        with torch.no_grad():
-            for name, weight in self.module.named_parameters():
-                weight.copy_(tensors[f"weights.{name}"])
-        prefix = "optimizer."
-        self.optimizer.load({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
-        self.schedule.load(facts["schedule"])
-        self.position = Position(**facts["position"])
-        self.clock.resume(self.position.tokens)
+def save(run: Any, folder: Path) -> None:
+    tensors = {f"weights.{name}": weight for name, weight in run.module.named_parameters()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in run.optimizer.state().items()}
+    facts = {"position": vars(run.position), "schedule": run.schedule.state()}
+    checkpoints.save(folder, run.position.step, tensors, facts)
+
+
+def resume(run: Any, folder: Path) -> None:
+    tensors, facts, warnings = checkpoints.newest(folder)
+    assert not warnings
+    with torch.no_grad():
+        for name, weight in run.module.named_parameters():
+            weight.copy_(tensors[f"weights.{name}"])
+    prefix = "optimizer."
+    run.optimizer.load({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
+    run.schedule.load(facts["schedule"])
+    run.position = Position(**facts["position"])
+    run.clock.resume(run.position.tokens)
 
 
 def weights_of(module: Gpt) -> dict[str, Tensor]:
@@ -113,7 +111,7 @@ def reproducible(step: Step) -> tuple[Any, ...]:
 
 
 def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, schedule_choice) -> None:
-    taken = {}
+    found = {}
     for micro in (8, 4, 1):
         module = network().train()
         weights = list(module.parameters())
@@ -132,13 +130,13 @@ def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, s
             micro_batch=micro,
         )
         assert (step.micro_batch, step.accumulation, step.tokens) == (micro, 8 // micro, 8 * CONTEXT)
-        taken[micro] = (step.nats, step.gradient_norm, seen)
+        found[micro] = (step.nats, step.gradient_norm, seen)
     rows = batches().take(0, 8)
-    by_hand = float(NextToken()(network().train(), rows)) / (8 * CONTEXT)
-    for nats, norm, gradients in taken.values():
+    by_hand = float(NextToken()(network().train(), rows).detach()) / (8 * CONTEXT)
+    for nats, norm, gradients in found.values():
         assert nats == pytest.approx(by_hand, abs=1e-6)
-        assert norm == pytest.approx(taken[8][1], rel=1e-5)
-        for one, whole in zip(gradients, taken[8][2], strict=True):
+        assert norm == pytest.approx(found[8][1], rel=1e-5)
+        for one, whole in zip(gradients, found[8][2], strict=True):
             torch.testing.assert_close(one, whole, atol=1e-6, rtol=1e-5)
 
 
@@ -147,7 +145,7 @@ def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, s
 def test_a_loss_or_gradient_that_is_not_finite_skips_the_step(
     network, optimizer_choice, schedule_choice, broken: float, where: str
 ) -> None:
-    training = Training(network(), optimizer_choice(), schedule_choice(), rows=4, count=3)
+    run = training(network(), optimizer_choice(), schedule_choice(), rows=4, count=3)
     calls = []
     plain = NextToken()
 
@@ -163,44 +161,25 @@ def test_a_loss_or_gradient_that_is_not_finite_skips_the_step(
 
     loss.targets = plain.targets  # type: ignore[attr-defined]
     followed: list[float] = []
-    running = steps(
-        training.module,
-        loss,  # type: ignore[arg-type]
-        training.optimizer,
-        training.schedule,
-        batches(),
-        training.clock,
-        position=training.position,
-        micro_batch=4,
-        after=lambda module, progress: followed.append(progress),
-    )
+    run.loss = loss
+    running = taken(run, after=lambda module, progress: followed.append(progress))
     assert not next(running).skipped
-    before, state = weights_of(training.module), {n: t.clone() for n, t in training.optimizer.state().items()}
+    before, state = weights_of(run.module), {n: t.clone() for n, t in run.optimizer.state().items()}
     second = next(running)
-    assert second.skipped and second.step == 2 and training.position.step == 2
-    assert equal(before, weights_of(training.module)) and equal(state, training.optimizer.state())
+    assert second.skipped and second.step == 2 and run.position.step == 2
+    assert equal(before, weights_of(run.module)) and equal(state, run.optimizer.state())
     third = next(running)
-    assert not third.skipped and not equal(before, weights_of(training.module))
-    assert training.position.tokens == 3 * 4 * CONTEXT and training.position.cursor == 12 and len(followed) == 2
+    assert not third.skipped and not equal(before, weights_of(run.module))
+    assert run.position.tokens == 3 * 4 * CONTEXT and run.position.cursor == 12 and len(followed) == 2
 
 
 def test_a_step_reads_the_rows_after_those_of_the_step_before(network, optimizer_choice, schedule_choice) -> None:
-    training = Training(network(), optimizer_choice(), schedule_choice(), rows=8, count=3)
+    run = training(network(), optimizer_choice(), schedule_choice(), rows=8, count=3)
     read = []
     source = batches()
     watched = SimpleNamespace(take=lambda cursor, rows: (read.append((cursor, rows)), source.take(cursor, rows))[1])
-    loss = NextToken()
-    for _ in steps(
-        training.module,
-        loss,
-        training.optimizer,
-        training.schedule,
-        watched,
-        training.clock,
-        position=training.position,
-        micro_batch=4,
-    ):
-        pass
+    run.batches = watched
+    assert len(list(taken(run))) == 3
     assert [place for place in read if place[1] == 4] == [(cursor, 4) for cursor in range(0, 24, 4)]
 
 
@@ -212,48 +191,37 @@ def test_a_run_by_tokens_is_the_same_twice_to_the_last_bit(
 ) -> None:
     results = []
     for _ in range(2):
-        training = Training(network(), optimizer_choice(), schedule_choice(warmup=0.2))
-        logged = [reproducible(step) for step in training.steps()]
-        results.append((logged, weights_of(training.module)))
+        run = training(network(), optimizer_choice(), schedule_choice(warmup=0.2))
+        logged = [reproducible(step) for step in taken(run)]
+        results.append((logged, weights_of(run.module)))
     assert len(results[0][0]) == 8
     assert results[0][0] == results[1][0] and equal(results[0][1], results[1][1])
 
 
 def test_a_run_gets_better(network, optimizer_choice, schedule_choice) -> None:
-    training = Training(network(vocabulary=64), optimizer_choice(), schedule_choice(), count=20)
+    run = training(network(vocabulary=64), optimizer_choice(), schedule_choice(), count=20)
     row = batches().take(0, 8)
-    same = SimpleNamespace(take=lambda cursor, rows: row[:rows])
-    logged = list(
-        steps(
-            training.module,
-            NextToken(),
-            training.optimizer,
-            training.schedule,
-            same,
-            training.clock,
-            position=training.position,
-            micro_batch=8,
-        )
-    )
+    run.batches = SimpleNamespace(take=lambda cursor, rows: row[:rows])
+    logged = list(taken(run, 8))
     assert logged[-1].nats < 0.7 * logged[0].nats
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("name", optimizers.NAMES)
 def test_a_run_that_is_stopped_and_resumed_is_the_unbroken_one_to_the_last_bit(
-    network, optimizer_choice, schedule_choice, two_threads, tmp_path: Path, name: str, tied: bool
+    network, optimizer_choice, schedule_choice, tmp_path: Path, name: str, tied: bool
 ) -> None:
     choices = optimizer_choice(name=name), schedule_choice(name="plateau", floor=0.01)
-    unbroken = Training(network(tied=tied), *choices)
-    whole = [reproducible(step) for step in unbroken.steps()]
+    unbroken = training(network(tied=tied), *choices)
+    whole = [reproducible(step) for step in taken(unbroken)]
 
-    stopped = Training(network(tied=tied), *choices)
-    first = [reproducible(step) for step in itertools.islice(stopped.steps(), 4)]
-    stopped.save(tmp_path)
+    stopped = training(network(tied=tied), *choices)
+    first = [reproducible(step) for step in itertools.islice(taken(stopped), 4)]
+    save(stopped, tmp_path)
 
-    resumed = Training(network(tied=tied, seed=1), *choices)
-    resumed.resume(tmp_path)
-    assert first + [reproducible(step) for step in resumed.steps()] == whole
+    resumed = training(network(tied=tied, seed=1), *choices)
+    resume(resumed, tmp_path)
+    assert first + [reproducible(step) for step in taken(resumed)] == whole
     assert equal(weights_of(resumed.module), weights_of(unbroken.module))
     assert equal(resumed.optimizer.state(), unbroken.optimizer.state())
     assert resumed.schedule.state() == unbroken.schedule.state()
@@ -264,26 +232,26 @@ def ramp(progress: float) -> float:
 
 
 def test_a_run_by_tokens_with_a_batch_ramp_takes_exactly_its_tokens(network, optimizer_choice, schedule_choice) -> None:
-    training = Training(network(), optimizer_choice(), schedule_choice(), rows=8, count=8, share=ramp)
-    logged = list(training.steps(micro_batch=2))
-    counted = training.clock._done
-    assert training.position.tokens == counted == logged[-1].tokens, "the clock counted other targets than were taken"
+    run = training(network(), optimizer_choice(), schedule_choice(), rows=8, count=8, share=ramp)
+    logged = list(taken(run, 2))
+    counted = run.clock._done
+    assert run.position.tokens == counted == logged[-1].tokens, "the clock counted other targets than were taken"
 
 
 @pytest.mark.parametrize("stop", [1, 4, 7])
 def test_a_run_with_a_batch_ramp_resumes_as_the_unbroken_one(
-    network, optimizer_choice, schedule_choice, two_threads, tmp_path: Path, stop: int
+    network, optimizer_choice, schedule_choice, tmp_path: Path, stop: int
 ) -> None:
-    def made() -> Training:
-        return Training(network(), optimizer_choice(), schedule_choice(), rows=8, count=6, share=ramp)
+    def made() -> Any:
+        return training(network(), optimizer_choice(), schedule_choice(), rows=8, count=6, share=ramp)
 
-    whole = [reproducible(step) for step in made().steps(micro_batch=2)]
+    whole = [reproducible(step) for step in taken(made(), 2)]
     stopped = made()
-    first = [reproducible(step) for step in itertools.islice(stopped.steps(micro_batch=2), stop)]
-    stopped.save(tmp_path)
+    first = [reproducible(step) for step in itertools.islice(taken(stopped, 2), stop)]
+    save(stopped, tmp_path)
     resumed = made()
-    resumed.resume(tmp_path)
-    assert first + [reproducible(step) for step in resumed.steps(micro_batch=2)] == whole
+    resume(resumed, tmp_path)
+    assert first + [reproducible(step) for step in taken(resumed, 2)] == whole
 
 
 def test_the_rows_of_a_ramp_go_by_the_progress(network, optimizer_choice, schedule_choice) -> None:
@@ -291,18 +259,20 @@ def test_the_rows_of_a_ramp_go_by_the_progress(network, optimizer_choice, schedu
     assert schedule.rows(0.0) == schedule.rows(1.0) == 16
     schedule.batch_share = ramp
     assert [schedule.rows(progress) for progress in (0.0, 0.19, 0.2, 0.49, 0.5, 1.0)] == [4, 4, 8, 8, 16, 16]
-    training = Training(network(), optimizer_choice(), schedule_choice(), rows=8, count=8, share=ramp)
-    for step in training.steps(micro_batch=2):
-        assert step.micro_batch * step.accumulation == training.schedule.rows(step.progress)
+    run = training(network(), optimizer_choice(), schedule_choice(), rows=8, count=8, share=ramp)
+    before = 0.0
+    for step in taken(run, 2):
+        assert run.schedule.rows(before) <= step.micro_batch * step.accumulation <= run.schedule.rows(step.progress)
+        before = step.progress
 
 
-def test_a_log_repeats_its_run_to_the_last_bit(network, optimizer_choice, schedule_choice, two_threads) -> None:
-    first = Training(network(), optimizer_choice(), schedule_choice(warmup=0.2), share=ramp)
-    logged = list(first.steps(micro_batch=2))
-    again = Training(network(), optimizer_choice(), schedule_choice(warmup=0.2), share=ramp)
+def test_a_log_repeats_its_run_to_the_last_bit(network, optimizer_choice, schedule_choice) -> None:
+    first = training(network(), optimizer_choice(), schedule_choice(warmup=0.2), share=ramp)
+    logged = list(taken(first, 2))
+    again = training(network(), optimizer_choice(), schedule_choice(warmup=0.2), share=ramp)
     again.clock = ReplayClock(Stopwatch(start=0.0, now=lambda: 0.0), logged)
     # Another micro-batch is asked for; what the log says counts.
-    assert [reproducible(step) for step in again.steps(micro_batch=8)] == [reproducible(step) for step in logged]
+    assert [reproducible(step) for step in taken(again, 8)] == [reproducible(step) for step in logged]
     assert equal(weights_of(again.module), weights_of(first.module))
 
 
@@ -315,11 +285,13 @@ def saved(folder: Path, *numbers: int) -> None:
 
 
 def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
-    assert checkpoints.newest(tmp_path / "nothing") is None and checkpoints.checkpoints(tmp_path / "nothing") == []
+    assert checkpoints.newest(tmp_path / "nothing") == ({}, {}, []) and not checkpoints.checkpoints(
+        tmp_path / "nothing"
+    )
     saved(tmp_path, 1, 2, 30, 4)
     assert [path.name for path in checkpoints.checkpoints(tmp_path)] == ["step-00000030", "step-00000004"]
     found = checkpoints.newest(tmp_path)
-    assert found is not None and found[1] == {"step": 30} and found[2] == []
+    assert found[1] == {"step": 30} and found[2] == []
     assert found[0]["a"].tolist() == [30.0] * 4
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -350,7 +322,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_warning(tmp_pat
     saved(tmp_path, 1, 2)
     damage(tmp_path / "step-00000002")
     found = checkpoints.newest(tmp_path)
-    assert found is not None and found[1] == {"step": 1} and found[0]["a"].tolist() == [1.0] * 4
+    assert found[1] == {"step": 1} and found[0]["a"].tolist() == [1.0] * 4
     assert len(found[2]) == 1 and "step-00000002" in found[2][0]
 
 
@@ -359,17 +331,17 @@ def test_checkpoints_that_are_all_damaged_leave_nothing_but_warnings(tmp_path: P
     for number in (1, 2):
         flip(tmp_path / f"step-0000000{number}" / "state.safetensors")
     found = checkpoints.newest(tmp_path)
-    assert found is not None and found[0] == {} and found[1] == {} and len(found[2]) == 2
+    assert found[0] == {} and found[1] == {} and len(found[2]) == 2
 
 
 def test_a_checkpoint_that_was_being_written_is_no_checkpoint(tmp_path: Path) -> None:
     saved(tmp_path, 1)
     (tmp_path / ".step-00000002.new").mkdir()
     found = checkpoints.newest(tmp_path)
-    assert found is not None and found[1] == {"step": 1} and found[2] == []
+    assert found[1] == {"step": 1} and found[2] == []
     saved(tmp_path, 2)
     found = checkpoints.newest(tmp_path)
-    assert found is not None and found[1] == {"step": 2}
+    assert found[1] == {"step": 2}
 
 
 def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +354,7 @@ def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: 
     with pytest.raises(ResourceError, match="No space left"):
         saved(tmp_path, 2)
     found = checkpoints.newest(tmp_path)
-    assert found is not None and found[1] == {"step": 1}
+    assert found[1] == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
 
@@ -390,7 +362,7 @@ def test_facts_come_back_to_the_last_bit(tmp_path: Path) -> None:
     facts = {"progress": 0.1 + 0.2, "schedule": [1 / 3, math.pi], "position": vars(Position(step=3))}
     checkpoints.save(tmp_path, 3, {"a": torch.zeros(1)}, facts)
     found = checkpoints.newest(tmp_path)
-    assert found is not None and found[1] == facts == json.loads(json.dumps(facts))
+    assert found[1] == facts == json.loads(json.dumps(facts))
 
 
 # Schedules

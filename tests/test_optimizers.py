@@ -12,6 +12,8 @@ from daybreak.core.errors import UsageError
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import POLAR_EXPRESS, Muon, Rates, make, orthogonalized, overhead
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def random(*size: int, seed: int = 0) -> Tensor:
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed))

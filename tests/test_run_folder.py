@@ -69,7 +69,7 @@ def test_a_plan_that_is_missing_or_damaged_is_an_error(run: Run) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         run.plan()
     run.plan_file.write_text("{}")
-    with pytest.raises(UsageError, match="is missing in plan.json"):
+    with pytest.raises(UsageError, match=r"is missing in plan\.json"):
         run.plan()
 
 

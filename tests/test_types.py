@@ -87,7 +87,7 @@ def test_an_unknown_field_is_an_error_that_names_the_nearest(plan) -> None:
 def test_a_missing_field_is_an_error_that_names_it(plan) -> None:
     data = plan().to_json()
     del data["optimizer"]["momentum"]
-    with pytest.raises(UsageError, match="'momentum' is missing in plan.json.optimizer"):
+    with pytest.raises(UsageError, match=r"'momentum' is missing in plan\.json\.optimizer"):
         Plan.from_json(data, "plan.json")
 
 

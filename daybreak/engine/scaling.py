@@ -23,7 +23,7 @@ def expected_bits_per_byte(
     weights: that multiply; text_bytes: trained on, repeats counted; corpus_bytes: of the text itself. What an n-gram
     model would reach on as many bytes as the network sees says how hard the text is; what the network makes of it
     depends on its size and on how much it has seen, in the form E + A / N^a + B / D^b of arXiv:2203.15556. The
-    constants are fitted to this project's own runs (benchmarks/predictions.py).
+    constants are fitted to this project's own runs (`python benchmarks/main_job.py` prints predicted against fact).
     """
     fresh = corpus_bytes * effective_epochs(text_bytes / max(corpus_bytes, 1.0))
     # The fall of the counts is followed for a limited way: no power law of a small part holds for ever.

@@ -27,6 +27,7 @@ from daybreak.core.types import (
 from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.techniques.compiled import pays
+from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
@@ -78,7 +79,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     if not found:
         raise ResourceError(
             "no such model fits into the memory of this machine",
-            received=f"{', '.join(f'{k}={v}' for k, v in request.settings.items())}; {units.size(machine.memory_bytes)}",
+            received=f"{request.settings} on {units.size(machine.memory_bytes)} of memory",
             attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
         )
     timed = {t.shape for t in probe.timings}
@@ -113,9 +114,12 @@ def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
 def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, float]:
     """Seconds of the budget that are not training, by phase."""
     budget = request.seconds
+    corpus_tokens = corpus.bytes / max(corpus.bytes_per_token.values())
+    counting = 0.0 if "ngram_mix" in request.exclude else NgramMix().seconds(corpus_tokens, budget)
     return {
         "until the plan": probe.used_seconds,
-        "encode": corpus.bytes / max(corpus.bytes_per_second, 1.0) + 0.3,
+        "encode": corpus.bytes / max(corpus.bytes_per_second, 1.0) + corpus_tokens / corpus.tokens_per_second + 0.3,
+        "counting": counting,
         "validation": EVALUATION_SHARE * budget * 0.5,
         "samples": SAMPLING_SHARE * budget,
         "saving": 0.005 * budget + 0.1,

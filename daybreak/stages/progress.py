@@ -18,7 +18,7 @@ def expected_final(bits_now: float, progress: float, planned: float) -> float:
     """What the run will end at: the plan's word at first, then more and more what is seen.
 
     A long decay takes off its share late; the loss on training text stands above its end by about a seventh at the
-    beginning of the decay and falls to it in a line (own runs; benchmarks/predictions.py).
+    beginning of the decay and falls to it in a line (own runs).
     """
     seen = bits_now / (1 + 0.15 * (1 - progress))
     trust = min(1.0, max(0.0, (progress - 0.05) / 0.5))

@@ -14,8 +14,9 @@ from daybreak.models.ngram import KneserNey
 from daybreak.models.predictors import Counts, Mixture, Network, fitted_weight
 from daybreak.techniques import Context, Technique
 
-SECONDS_PER_TOKEN_AND_ORDER = 4e-7  # of counting, on one core
+SECONDS_PER_TOKEN_AND_ORDER = 1.5e-7  # of counting, on one core
 BYTES_PER_TOKEN_AND_ORDER = 40
+LEAST_TOKENS = 50_000  # fewer counts teach nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,26 +29,31 @@ class NgramMix(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     order: int = 5  # tokens
-    largest_share: float = 0.04  # of the budget that counting may take
-    most_tokens: int = 100_000_000  # counted, from the beginning of the training tokens
+    share: float = 0.06  # of the budget that counting may take; more text than that is not counted
+    memory_share: float = 0.2  # of the memory, likewise
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
-        tokens = min(plan.predicted.corpus_tokens, self.most_tokens)
-        seconds = tokens * self.order * SECONDS_PER_TOKEN_AND_ORDER
-        if seconds > self.largest_share * plan.budget.seconds:
-            return f"counting would take about {seconds:.0f} s of the budget"
-        memory = tokens * self.order * BYTES_PER_TOKEN_AND_ORDER
-        if memory > 0.3 * machine.memory_bytes:
-            return f"the counts would take about {memory / 1e9:.0f} GB of memory"
+        tokens = self.counted_tokens(plan, machine)
+        if tokens < LEAST_TOKENS:
+            return f"only {tokens} tokens could be counted in {self.share:.0%} of the time"
         return None
+
+    def seconds(self, corpus_tokens: float, budget: float) -> float:
+        """What counting will take of the budget."""
+        return min(self.share * budget, corpus_tokens * self.order * SECONDS_PER_TOKEN_AND_ORDER)
+
+    def counted_tokens(self, plan: Plan, machine: Machine) -> int:
+        by_time = self.share * plan.budget.seconds / (self.order * SECONDS_PER_TOKEN_AND_ORDER)
+        by_memory = self.memory_share * machine.memory_bytes / (self.order * BYTES_PER_TOKEN_AND_ORDER)
+        return int(min(plan.predicted.corpus_tokens, by_time, by_memory))
 
     def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
         """Counts the training tokens; batches stay as they are."""
         tokens = batches.tokens
-        counted = min(len(tokens), self.most_tokens)
+        counted = min(len(tokens), int(1.05 * self.counted_tokens(run.plan, run.machine)))
         starts = tokens.starts[tokens.starts < counted]
         ngram = KneserNey.fit(
-            tokens.slice(0, counted), order=self.order, vocabulary=plan_vocabulary(run.plan), starts=starts
+            tokens.slice(0, counted), order=self.order, vocabulary=run.plan.tokenizer.vocabulary, starts=starts
         )
         run.kept["ngram_mix"] = ngram
         return batches, 0
@@ -65,10 +71,6 @@ class NgramMix(Technique):
         else:
             weight = json.loads(weight_file(run.run).read_text())["weight"]
         return Mixture(predictor, counts, weight), 1
-
-
-def plan_vocabulary(plan: Plan) -> int:
-    return plan.tokenizer.vocabulary
 
 
 def counts_file(run: Run) -> Path:
