@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-# Threads that wait for each other spin by default. Where anything else runs on the machine, they then spin away the very
-# time that they wait for: with one busy neighbour on two cores, products took 3 to 5 times as long; alone, no longer.
-# The library reads it once, when torch is imported.
+# Threads that wait for each other spin by default. Where anything else runs on the machine, they then spin away the
+# very time that they wait for: beside one busy neighbour on two cores, products took 3 to 5 times as long with it;
+# alone, as long as without. It is read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:

@@ -24,7 +24,9 @@ from daybreak.models.predictors import (
     Mixture,
     Network,
     Sampling,
+    Weights,
     fitted_weight,
+    fitted_weights,
     mixed_nats,
     nats_of,
     summed,
@@ -117,7 +119,7 @@ def test_a_time_limit_stops_early_but_scores_a_batch_at_least(net: Network, stre
 
 def test_counts_score_the_stream_as_they_do_in_one_piece(counts: Counts, stream: np.ndarray) -> None:
     nats = nats_of(counts, windows(stream, 16, end_of_text=END, rows=4), stream)
-    np.testing.assert_allclose(nats, counts.stream_nats(stream), rtol=1e-6)
+    np.testing.assert_allclose(nats, counts.stream(stream)[0], rtol=1e-6)
 
 
 # The mixture
@@ -141,7 +143,11 @@ def test_the_mixture_is_a_distribution_at_every_token(
     net: Network, counts: Counts, monkeypatch: pytest.MonkeyPatch, weight: float
 ) -> None:
     seen = captured(monkeypatch)
-    list(Mixture(net, counts, weight).continuation([1, 2, 3], Sampling(max_tokens=10, temperature=1.0, top_p=1.0)))
+    list(
+        Mixture(net, counts, Weights(edges=(), values=(weight,))).continuation(
+            [1, 2, 3], Sampling(max_tokens=10, temperature=1.0, top_p=1.0)
+        )
+    )
     assert seen
     for probabilities in seen:
         assert float(probabilities.sum()) == pytest.approx(1.0, abs=1e-5)
@@ -208,12 +214,12 @@ def test_cross_fitting_scores_each_half_with_the_weight_of_the_other(
     net: Network, counts: Counts, stream: np.ndarray
 ) -> None:
     nats = nats_of(net, windows(stream, 16, end_of_text=END), stream)
-    counted = counts.stream_nats(stream)
-    mixture = Mixture(net, counts, fitted_weight(nats, counted))
+    counted, unsure = counts.stream(stream)
+    mixture = Mixture(net, counts, fitted_weights(nats, counted, unsure))
     crossed, own = mixture.cross_fitted(nats, stream), mixture.mixed(nats, stream)
     middle = len(nats) // 2
-    weight = fitted_weight(nats[middle:], counted[middle:])
-    np.testing.assert_allclose(crossed[:middle], mixed_nats(nats[:middle], counted[:middle], weight))
+    weights = fitted_weights(nats[middle:], counted[middle:], unsure[middle:]).of(unsure[:middle])
+    np.testing.assert_allclose(crossed[:middle], mixed_nats(nats[:middle], counted[:middle], weights))
     assert len(crossed) == len(nats) and own.mean() <= crossed.mean() + 1e-3
 
 

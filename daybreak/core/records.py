@@ -116,7 +116,7 @@ def read(path: Path) -> Iterator[Record]:
     """The records of a file in order; a torn line (a kill while writing) and unknown kinds are passed over."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 fields = json.loads(line)

@@ -22,6 +22,8 @@ class Value:
     @classmethod
     def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
         """Raises UsageError: an unknown, missing or wrongly typed field, or a newer schema."""
+        if not isinstance(data, dict):
+            raise _wrong("an object was expected", where or cls.__name__, data, "{...}")
         data = dict(data)
         schema = data.pop("schema", SCHEMA)
         if schema != SCHEMA:
@@ -339,6 +341,9 @@ def _built(kind: Any, data: Any, where: str) -> Any:
 def _built_dataclass(kind: Any, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise _wrong("an object was expected", where, data, "{...}")
+    family = getattr(kind, "family", None)
+    if family and data.get("family") == family:
+        data = {name: item for name, item in data.items() if name != "family"}
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for name in data:

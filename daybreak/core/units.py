@@ -12,7 +12,7 @@ LONGEST_SECONDS = 366 * 86400.0
 
 def seconds_of(text: str) -> float:
     """'8h', '90m', '1h30m', '144s' or '144' in seconds. Raises UsageError."""
-    compact = text.strip().lower().replace(" ", "")
+    compact = re.sub(r"(?<=\d) (?=[smhd])|(?<=[smhd]) (?=\d)", "", text.strip().lower())
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise UsageError(
@@ -71,14 +71,14 @@ def duration(seconds: float) -> str:
 
 def count(number: float) -> str:
     """12,345 as '12.3 thousand', for people."""
-    for limit, word in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
-        if number >= limit:
+    for limit, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if number >= 0.9995 * limit:
             return f"{number / limit:.3g} {word}"
     return f"{number:.0f}"
 
 
 def size(number: float) -> str:
     for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
-        if number >= limit:
+        if number >= 0.9995 * limit:
             return f"{number / limit:.3g} {unit}"
     return f"{number:.0f} bytes"

@@ -23,6 +23,7 @@ PRE_TOKENIZER = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
+_HAN = r"\p{Han}"
 _LONGEST_TOKEN = 64  # bytes; without it rulers and rows of spaces eat a share of the vocabulary
 _LONGEST_LEARNT = 100_000  # characters of one string; shorter strings also spread over the cores
 _MEASURED_CHARACTERS = 128_000
@@ -54,10 +55,11 @@ class Tokenizer:
         return cls(())
 
     @classmethod
-    def learn(cls, documents: Iterable[str], vocabulary: int) -> "Tokenizer":
+    def learn(cls, documents: Iterable[str], vocabulary: int, *, join_han: bool = True) -> "Tokenizer":
         """Learns at most `vocabulary` tokens, fewer where the text has no further pair twice. Raises UsageError.
 
-        All of `documents` is read; a bounded sample is the caller's duty. The same documents give the same tokens.
+        join_han: whether a token may hold more than one Chinese character. The tokenizer is of the same kind either
+        way: where no such merge was learnt, none can happen. All of `documents` is read; a bounded sample is the caller's duty. The same documents give the same tokens.
         """
         if vocabulary < 257:
             raise UsageError(
@@ -70,8 +72,10 @@ class Tokenizer:
         import tokenizers
 
         learner = tokenizers.Tokenizer(tokenizers.models.BPE())
+        apart = [] if join_han else [tokenizers.pre_tokenizers.Split(tokenizers.Regex(_HAN), "isolated")]
         learner.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
             [
+                *apart,
                 tokenizers.pre_tokenizers.Split(tokenizers.Regex(PRE_TOKENIZER), "isolated"),
                 tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
             ]

@@ -65,7 +65,7 @@ def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
                 facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
                 return load_file(str(path / "state.safetensors")), facts, warnings
             warnings.append(f"{path.name} is damaged ({', '.join(broken)}); the one before is used")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             warnings.append(f"{path.name} cannot be read ({error}); the one before is used")
     return {}, {}, warnings
 

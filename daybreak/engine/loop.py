@@ -33,6 +33,7 @@ class Position:
     cursor: int = 0  # rows drawn
     tokens: int = 0  # targets seen
     row_seconds: float = 0.0  # running mean
+    progress: float = 0.0  # of the last step
 
 
 def steps(
@@ -51,17 +52,18 @@ def steps(
 
     micro_batch: rows of one forward pass. after: called with the module and the progress when a step has changed it.
     """
-    progress = 0.0
     while True:
-        rows = schedule.rows(progress)
+        # The batch is that of the progress so far: the clock is told what the step will really take.
+        rows = schedule.rows(position.progress)
+        micro = min(micro_batch, rows)
+        accumulation = max(1, round(rows / micro))
         begun = clock.used()
-        tick = clock.tick(rows * position.row_seconds, _targets_of(batches, loss, position, rows))
+        targets = micro * accumulation * loss.targets(batches.take(position.cursor, 1))
+        tick = clock.tick(micro * accumulation * position.row_seconds, targets)
         if tick is None:
             return
-        progress = tick.progress
-        rows = schedule.rows(progress)
-        micro = tick.micro_batch or min(micro_batch, rows)
-        accumulation = tick.accumulation or max(1, round(rows / micro))
+        progress = position.progress = tick.progress
+        micro, accumulation = tick.micro_batch or micro, tick.accumulation or accumulation
         drawn = [batches.take(position.cursor + index * micro, micro) for index in range(accumulation)]
         targets = sum(loss.targets(batch) for batch in drawn)
         nats = 0.0
@@ -99,8 +101,3 @@ def steps(
             seconds=now - begun,
             used_seconds=now,
         )
-
-
-def _targets_of(batches: Source, loss: Loss, position: Position, rows: int) -> int:
-    """Targets of the coming step, for a clock that counts tokens."""
-    return rows * loss.targets(batches.take(position.cursor, 1))

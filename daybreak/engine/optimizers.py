@@ -12,7 +12,7 @@ from daybreak.core.errors import UsageError, nearest
 from daybreak.core.types import OptimizerChoice
 
 # Five steps of a composed polynomial that drives singular values in [0.001, 1] to 1 (Polar Express,
-# arXiv:2505.16932). Fewer steps keep the first, which lift the small ones, and the last, which settles them.
+# arXiv:2505.16932). Fewer steps keep the last: they lift small values less, and none beyond what settles.
 POLAR_EXPRESS = (
     (8.157, -22.483, 15.879),
     (4.043, -2.809, 0.500),
@@ -41,8 +41,7 @@ def orthogonalized(updates_KMN: Tensor, steps: int, dtype: torch.dtype) -> Tenso
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float32) * 1.02 + 1e-7).to(dtype)
-    coefficients = (*POLAR_EXPRESS[: steps - 1], POLAR_EXPRESS[-1]) if steps < 5 else POLAR_EXPRESS
-    for a, b, c in coefficients:
+    for a, b, c in POLAR_EXPRESS[-steps:]:
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x

@@ -30,6 +30,7 @@ def chosen(
         # The smallest set whose mass reaches top_p (arXiv:1904.09751); the likeliest token always stays.
         ordered, order = probabilities_V.sort(descending=True)
         beyond = ordered.cumsum(0) - ordered >= top_p
+        beyond[0] = False
         probabilities_V = probabilities_V.index_fill(0, order[beyond], 0.0)
     return int(torch.multinomial(probabilities_V, 1, generator=generator))
 

@@ -108,6 +108,21 @@ class KneserNey:
                 lower_N = level.lower_part[ids_N] + level.lower_weight[context_N] * lower_N
         return rows
 
+    def unsureness(self, tokens: np.ndarray, *, starts: np.ndarray | None = None) -> np.ndarray:
+        """float64 [N]: the mass that the counts behind each token's context hand down to single tokens, 0 to 1.
+
+        It depends on the context alone, never on the token itself: 1 where no context of two tokens was ever seen.
+        """
+        tokens_N = _checked(tokens, self.vocabulary)
+        starts_D, ends_D = _documents(len(tokens_N), starts)
+        before_N = np.arange(len(tokens_N)) - np.repeat(starts_D, ends_D - starts_D)
+        handed_N = np.ones(len(tokens_N))
+        for k, (level, context_N, _) in enumerate(self._walk(tokens_N, before_N), 1):
+            if k > 1:
+                weight = level.weight if k == self.order else level.lower_weight
+                handed_N *= np.where(before_N >= k - 1, weight[context_N], 1.0)
+        return handed_N
+
     def distribution(self, context: Sequence[int]) -> np.ndarray:
         """float64 [V]: p(. | context) at `self.order`; only the last order - 1 tokens of `context` are looked at.
 

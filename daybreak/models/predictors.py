@@ -13,6 +13,9 @@ from daybreak.models.gpt import Gpt
 from daybreak.models.ngram import KneserNey
 from daybreak.models.objectives import token_nats
 
+BUCKETS = 12
+LEAST_IN_A_BUCKET = 500  # tokens that a weight is fitted on
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -75,14 +78,19 @@ class Counts:
 
     def nats(self, windows: Iterable[tuple[np.ndarray, np.ndarray]], stream: np.ndarray) -> Iterator[np.ndarray]:
         done = 0
-        nats = self.stream_nats(stream)
+        nats, _ = self.stream(stream)
         for _, targets in windows:
             yield nats[done : done + targets.size].reshape(targets.shape)
             done += targets.size
 
-    def stream_nats(self, stream: np.ndarray) -> np.ndarray:
-        starts = np.flatnonzero(stream == self.end_of_text)
-        return -np.log(self.ngram.probabilities(stream, starts=starts)[self.ngram.order - 1])
+    def stream(self, tokens: np.ndarray, *, opened: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Nats [n] of a stream's tokens, and how unsure the counts are of their contexts [n].
+
+        opened: end-of-text tokens open documents, and nothing before them is looked at.
+        """
+        starts = np.flatnonzero(tokens == self.end_of_text) if opened else None
+        nats = -np.log(self.ngram.probabilities(tokens, starts=starts)[self.ngram.order - 1])
+        return nats, self.ngram.unsureness(tokens, starts=starts)
 
     def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
         generator = torch.Generator().manual_seed(sampling.seed)
@@ -98,53 +106,88 @@ class Counts:
             yield token
 
 
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The counts' weight by how unsure the counts are of a context: sure counts deserve more of the mixture."""
+
+    edges: tuple[float, ...]  # of unsureness, rising; one fewer than values
+    values: tuple[float, ...]
+
+    def of(self, unsureness: np.ndarray) -> np.ndarray:
+        return np.asarray(self.values)[np.searchsorted(self.edges, unsureness)]
+
+
 class Mixture:
-    """(1 - weight) network + weight counts, token by token: a distribution like its parts."""
+    """(1 - weight) network + weight counts, token by token: a distribution like its parts.
+
+    The weight depends on the context alone (Jelinek and Mercer 1980 tie weights by how often a context was seen).
+    """
 
     needs = "model/ and mixture/"
 
-    def __init__(self, network: Network, counts: Counts, weight: float) -> None:
-        self.network, self.counts, self.weight = network, counts, weight
+    def __init__(self, network: Network, counts: Counts, weights: Weights) -> None:
+        self.network, self.counts, self.weights = network, counts, weights
 
     def mixed(self, network_nats: np.ndarray, stream: np.ndarray) -> np.ndarray:
         """Nats [n] of the first n tokens of the stream, from the network's."""
-        counted = self.counts.stream_nats(stream[: len(network_nats)])
-        return mixed_nats(network_nats, counted, self.weight)
+        counted, unsure = self.counts.stream(stream[: len(network_nats)])
+        return mixed_nats(network_nats, counted, self.weights.of(unsure))
 
     def cross_fitted(self, network_nats: np.ndarray, stream: np.ndarray) -> np.ndarray:
-        """As `mixed`, each half scored with the weight that was fitted on the other: no token chooses its own."""
-        counted = self.counts.stream_nats(stream[: len(network_nats)])
+        """As `mixed`, each half scored with weights that were fitted on the other: no token chooses its own."""
+        counted, unsure = self.counts.stream(stream[: len(network_nats)])
         middle = len(network_nats) // 2
         halves = slice(0, middle), slice(middle, None)
-        scored = [
-            mixed_nats(network_nats[one], counted[one], fitted_weight(network_nats[other], counted[other]))
-            for one, other in (halves, halves[::-1])
-        ]
+        scored = []
+        for one, other in (halves, halves[::-1]):
+            weights = fitted_weights(network_nats[other], counted[other], unsure[other])
+            scored.append(mixed_nats(network_nats[one], counted[one], weights.of(unsure[one])))
         return np.concatenate(scored)
+
+    def mean_weight(self, stream: np.ndarray) -> float:
+        """Of the counts, over the tokens of the stream."""
+        return float(self.weights.of(self.counts.stream(stream)[1]).mean()) if len(stream) else 0.0
 
     def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
         def mixing(probabilities_V: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
-            counted = self.counts.ngram.distribution(tokens[-self.counts.ngram.order :])
-            mixed = probabilities_V * (1 - self.weight)
-            mixed[: len(counted)] += torch.from_numpy(counted).to(mixed) * self.weight
+            context = tokens[-self.counts.ngram.order :]
+            counted = self.counts.ngram.distribution(context)
+            # The weight of a context is the same whatever token comes next, so any will do in its place.
+            _, unsure = self.counts.stream(np.array([*context, self.counts.end_of_text]), opened=False)
+            weight = float(self.weights.of(unsure[-1:])[0])
+            mixed = probabilities_V * (1 - weight)
+            mixed[: len(counted)] += torch.from_numpy(counted).to(mixed) * weight
             return mixed
 
         return self.network.continuation(prompt, sampling, mixing)
 
 
-def mixed_nats(network: np.ndarray, counted: np.ndarray, weight: float) -> np.ndarray:
+def mixed_nats(network: np.ndarray, counted: np.ndarray, weight: float | np.ndarray) -> np.ndarray:
     return -np.log((1 - weight) * np.exp(-network.astype(np.float64)) + weight * np.exp(-counted))
 
 
 def fitted_weight(network: np.ndarray, counted: np.ndarray) -> float:
-    """The counts' weight of highest likelihood, by expectation maximization; there is one maximum."""
+    """The counts' weight of highest likelihood: where its slope, which only falls, is zero."""
     if not len(network):
         return 0.5
     p, q = np.exp(-network.astype(np.float64)), np.exp(-counted.astype(np.float64))
-    weight = 0.5
-    for _ in range(30):
-        weight = float(np.mean(weight * q / ((1 - weight) * p + weight * q)))
-    return weight
+    low, high = 0.0, 1.0
+    for _ in range(24):
+        weight = (low + high) / 2
+        if np.mean((q - p) / ((1 - weight) * p + weight * q)) > 0:
+            low = weight
+        else:
+            high = weight
+    return (low + high) / 2
+
+
+def fitted_weights(network: np.ndarray, counted: np.ndarray, unsureness: np.ndarray) -> Weights:
+    """A weight for each of at most BUCKETS ranges of unsureness, with equally many of the tokens [n] in each."""
+    buckets = max(1, min(BUCKETS, len(network) // LEAST_IN_A_BUCKET))
+    edges = np.unique(np.quantile(unsureness, np.arange(1, buckets) / buckets)) if len(network) else np.zeros(0)
+    bucket = np.searchsorted(edges, unsureness)
+    values = [fitted_weight(network[bucket == i], counted[bucket == i]) for i in range(len(edges) + 1)]
+    return Weights(edges=tuple(edges.tolist()), values=tuple(values))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
         mixed = loaded.predictor.mixed(nats, stream)
         result["mixture"] = {
             "needs": loaded.predictor.needs,
-            "weight_of_counts": loaded.predictor.weight,
+            "weight_of_counts": loaded.predictor.mean_weight(stream),
             **_figures(summed(mixed, stream, sizes)),
         }
     return result

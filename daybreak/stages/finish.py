@@ -133,7 +133,8 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
         bench.record(record)
     if isinstance(predictor, Mixture):
         mixed = summed(predictor.cross_fitted(nats, stream), stream, bench.tokenizer.token_bytes)
-        result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": predictor.weight}
+        weight = predictor.mean_weight(stream)
+        result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": weight}
         bench.record(
             Measurement(
                 name="bits_per_byte",
@@ -141,7 +142,7 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
                 unit="bits/byte",
                 needs=predictor.needs,
                 bytes=mixed.bytes,
-                note=f"{predictor.weight:.2f} of the counts; each half of the text with the weight of the other",
+                note=f"{weight:.2f} of the counts on average; each half of the text with the weights of the other",
             )
         )
     bench.ledger.enter("leaving")

@@ -24,7 +24,7 @@ from daybreak.core.types import (
     TechniqueChoice,
     TokenizerChoice,
 )
-from daybreak.engine import scaling
+from daybreak.engine import optimizers, scaling
 from daybreak.models import ladder
 from daybreak.techniques.compiled import pays
 from daybreak.techniques.ngram_mix import NgramMix
@@ -32,7 +32,6 @@ from daybreak.techniques.ngram_mix import NgramMix
 LEAST_STEPS = 20
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0
-UNKNOWN_SPEEDUP = {"cpu": 1.6, "cuda": 1.3}
 SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
 EVALUATION_SHARE = 0.02  # of the budget for the last figure; the figures on the way take half of that
 SAMPLING_SHARE = 0.005
@@ -42,9 +41,12 @@ MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A shape with a vocabulary, and what it is expected to reach."""
+    """A shape with a vocabulary, compiled or not, and what it is expected to reach."""
 
     shape: GptShape
+    compiled: bool
+    compile_seconds: float  # whether or not it is
+    compiled_speedup: float
     tokenizer: TokenizerChoice
     micro_batch: int
     batch_tokens: int
@@ -68,26 +70,26 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
             "an unknown family", received=request.family, attempt=nearest(request.family, ("gpt", "ngram"))
         )
     settings = _parsed(request)
-    bf16 = _switched("bf16", request, machine)
-    compile_seconds, speedup = _compile_cost(machine, probe)
+    dtype = "bfloat16" if _switched("bf16", request, machine) else "float32"
     fixed = _fixed_seconds(corpus, probe, request)
+    compiling = _switched("compiled", request, machine)
+    speed = _Speed(machine, probe, dtype=dtype)
     available = request.seconds - sum(fixed.values())
-    compiled = _switched("compiled", request, machine) and pays(available, compile_seconds, speedup)
-    phases = {**fixed, "compile": compile_seconds if compiled else 0.0}
-    training = request.seconds - sum(phases.values())
-    found = list(_candidates(corpus, machine, probe, settings, training, bf16=bf16, compiled=compiled))
+    found = list(_candidates(corpus, machine, speed, settings, available, compiling=compiling))
     if not found:
         raise ResourceError(
             "no such model fits into the memory of this machine",
             received=f"{request.settings} on {units.size(machine.memory_bytes)} of memory",
             attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
         )
-    timed = {t.shape for t in probe.timings}
-    measured = [candidate for candidate in found if candidate.shape.key() in timed]
+    timed = {(t.shape, t.compiled) for t in probe.timings}
+    measured = [candidate for candidate in found if (candidate.shape.key(), candidate.compiled) in timed]
     best = _best(measured if only_measured and measured else found)
-    _check_long_enough(best, training, phases, request)
+    phases = {**fixed, "compile": best.compile_seconds if best.compiled else 0.0}
+    training = available - phases["compile"]
+    _check_long_enough(best, training, request)
     phases["training"] = training
-    plan = _draft(corpus, machine, request, settings, best, phases, compile_seconds, speedup, found)
+    plan = _draft(corpus, machine, request, settings, best, phases, found)
     return _with_techniques(plan, machine, request)
 
 
@@ -127,25 +129,7 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
     }
 
 
-def _compile_cost(machine: Machine, probe: Probe) -> tuple[float, float]:
-    """Seconds that compiling will still take, and what it makes of the tokens per second."""
-    eager = [t for t in (*probe.timings, *probe.earlier) if not t.compiled]
-    gains = [
-        slow.step_seconds / t.step_seconds
-        for t in (*probe.timings, *probe.earlier)
-        if t.compiled
-        for slow in eager
-        if (slow.shape, slow.micro_batch, slow.dtype) == (t.shape, t.micro_batch, t.dtype)
-    ]
-    speedup = statistics.median(gains) if gains else UNKNOWN_SPEEDUP.get(machine.kind, 1.3)
-    if any(t.compiled for t in probe.timings):
-        return 0.5, speedup  # the kernels are in this process or in its cache
-    if any(t.compiled for t in probe.earlier):
-        return probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS, speedup
-    return probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(machine.kind, 30.0), speedup
-
-
-def _check_long_enough(best: Candidate, training: float, phases: dict[str, float], request: Request) -> None:
+def _check_long_enough(best: Candidate, training: float, request: Request) -> None:
     """Raises BudgetTooShort where fewer than LEAST_STEPS steps fit."""
     step_seconds = best.batch_tokens / best.tokens_per_second
     if training >= LEAST_STEPS * step_seconds:
@@ -163,30 +147,21 @@ def _check_long_enough(best: Candidate, training: float, phases: dict[str, float
 
 
 def _candidates(
-    corpus: Corpus,
-    machine: Machine,
-    probe: Probe,
-    settings: dict[str, Any],
-    training: float,
-    *,
-    bf16: bool,
-    compiled: bool,
+    corpus: Corpus, machine: Machine, speed: "_Speed", settings: dict[str, Any], available: float, *, compiling: bool
 ) -> Iterator[Candidate]:
     """Every rung with every vocabulary that was measured on the text, or with those that were set."""
-    dtype = "bfloat16" if bf16 else "float32"
-    speed = _Speed(machine, probe, dtype=dtype, compiled=compiled)
     shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
     wanted = shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
     seen = set()
     for vocabulary in measured if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
-            context = _context(machine, training, layers, width)
+            context = _context(machine, available, layers, width)
             shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=shape_settings)
             if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
                 continue
             seen.add(shape)
-            yield _rated(corpus, machine, speed, shape, vocabulary, measured[vocabulary], settings, training)
+            yield _rated(corpus, machine, speed, shape, vocabulary, settings, available, compiling=compiling)
 
 
 def _rated(
@@ -195,28 +170,34 @@ def _rated(
     speed: "_Speed",
     shape: GptShape,
     vocabulary: int,
-    bytes_per_token: float,
     settings: dict[str, Any],
-    training: float,
+    available: float,
+    *,
+    compiling: bool,
 ) -> Candidate:
-    rate = speed.tokens_per_second(shape)
+    """Compiled where more is trained in what compiling leaves of the time."""
+    eager, fast = speed.tokens_per_second(shape, compiled=False), speed.tokens_per_second(shape, compiled=True)
+    compile_seconds = speed.compile_seconds(shape)
+    compiled = compiling and pays(available, compile_seconds, fast / eager)
+    rate, training = (fast, available - compile_seconds) if compiled else (eager, available)
     tokens = max(1.0, rate * max(training, 0.1))
     batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
-    text_bytes = tokens * bytes_per_token
     expected = scaling.expected_bits_per_byte(
         shape.matmul_parameters(),
-        text_bytes,
+        tokens * corpus.bytes_per_token[str(vocabulary)],
         corpus.bytes,
         ngram_bits=corpus.ngram_bits_per_byte,
         ngram_bytes=corpus.ngram_bytes,
         ngram_fall=corpus.ngram_fall,
     )
     most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
-    micro = settings.get("micro_batch") or max(1, min(batch, most) // shape.context_length)
     return Candidate(
         shape=shape,
+        compiled=compiled,
+        compile_seconds=compile_seconds,
+        compiled_speedup=fast / eager,
         tokenizer=TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary),
-        micro_batch=micro,
+        micro_batch=settings.get("micro_batch") or max(1, min(batch, most) // shape.context_length),
         batch_tokens=max(batch, shape.context_length),
         tokens_per_second=rate,
         tokens=tokens,
@@ -246,27 +227,41 @@ class _Speed:
 
     # Bytes of memory traffic per token for each layer and unit of width, and for each word of the vocabulary. Compiled
     # kernels keep what they can in cache.
-    TRAFFIC: ClassVar = {True: (100, 12), False: (400, 40)}
+    TRAFFIC: ClassVar = {True: (350, 40), False: (650, 80)}
 
-    def __init__(self, machine: Machine, probe: Probe, *, dtype: str, compiled: bool) -> None:
-        self.machine, self.dtype, self.compiled = machine, dtype, compiled
-        self.measured = {t.shape: t for t in probe.timings if t.dtype == dtype and t.compiled == compiled}
-        ratios = [
-            self._estimate(shape, t.compiled) / (t.step_seconds / t.micro_batch)
-            for t in (*probe.earlier, *probe.timings)
-            if t.dtype == dtype and t.compiled == compiled and (shape := _shape_named(t.shape)) is not None
-        ]
-        self.factor = statistics.median(ratios) if ratios else 1.0
+    def __init__(self, machine: Machine, probe: Probe, *, dtype: str) -> None:
+        self.machine, self.probe, self.dtype = machine, probe, dtype
+        # What was measured in this run is the truth of today; what was measured before says how machine and law differ.
+        self.known = {(t.shape, t.compiled): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
+        self.timed = {(t.shape, t.compiled): t for t in probe.timings if t.dtype == dtype}
+        self.factor = {compiled: self._factor(compiled) for compiled in (True, False)}
 
-    def tokens_per_second(self, shape: GptShape) -> float:
-        timing = self.measured.get(shape.key())
+    def tokens_per_second(self, shape: GptShape, *, compiled: bool) -> float:
+        timing = self.timed.get((shape.key(), compiled))
         if timing is not None:
             return timing.micro_batch * shape.context_length / timing.step_seconds
-        return shape.context_length * self.factor / self._estimate(shape, self.compiled)
+        return shape.context_length * self.factor[compiled] / self._estimate(shape, compiled)
+
+    def compile_seconds(self, shape: GptShape) -> float:
+        """What compiling this shape will still take: next to nothing where this process has, little where one had."""
+        if (shape.key(), True) in self.timed:
+            return 0.5
+        if (shape.key(), True) in self.known:
+            return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
+        return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
+
+    def _factor(self, compiled: bool) -> float:
+        ratios = [
+            self._estimate(shape, compiled) / (t.step_seconds / t.micro_batch)
+            for t in self.known.values()
+            if t.compiled == compiled and (shape := _shape_named(t.shape)) is not None
+        ]
+        return statistics.median(ratios) if ratios else 1.0
 
     def _estimate(self, shape: GptShape, compiled: bool) -> float:
-        """Seconds of a row."""
+        """Seconds of a row. Narrow products do not reach the rate of wide ones."""
         rate = self.machine.matmul_flops.get(self.dtype) or max(self.machine.matmul_flops.values(), default=5e10)
+        rate *= 0.6 * shape.width / (shape.width + 64)
         layer_bytes, word_bytes = self.TRAFFIC[compiled]
         traffic = layer_bytes * shape.layers * shape.width + word_bytes * shape.vocabulary
         bandwidth = max(self.machine.bandwidth_bytes_per_second, 1e9)
@@ -304,8 +299,6 @@ def _draft(
     settings: dict[str, Any],
     best: Candidate,
     phases: dict[str, float],
-    compile_seconds: float,
-    speedup: float,
     found: list[Candidate],
 ) -> Plan:
     """The plan before its techniques."""
@@ -319,7 +312,7 @@ def _draft(
         table_learning_rate=0.004 * scaling.rate_factor(best.batch_tokens),
         weight_decay=0.1 if epochs < 2 else 0.2,
         momentum=0.95,
-        orthogonalize_steps=3 if shape.width / best.batch_tokens > 0.03 else 5,
+        orthogonalize_steps=5,
     )
     if optimizer.name != "muon":
         rates = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2}.get(optimizer.name, 3e-3)
@@ -359,8 +352,8 @@ def _draft(
             memory_bytes=_memory_bytes(shape, best.micro_batch),
             corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
             bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
-            compile_seconds=compile_seconds,
-            compiled_speedup=speedup,
+            compile_seconds=best.compile_seconds,
+            compiled_speedup=best.compiled_speedup,
             phase_seconds=phases,
         ),
         reasons=reasons,
@@ -417,9 +410,13 @@ def _reasons(
     optimizer: OptimizerChoice,
 ) -> dict[str, str]:
     shape, set_by_user = best.shape, set(request.settings)
+    overhead = optimizers.overhead(shape.width, best.batch_tokens, optimizer.orthogonalize_steps)
     others = sorted({c.shape.layers * 10000 + c.shape.width: c.bits_per_byte for c in found}.items())
     near = min(others, key=lambda item: abs(item[1] - best.bits_per_byte) if item[1] > best.bits_per_byte else 9.0)
+    counts = corpus.ngram_bits_per_byte
     reasons = {
+        "family": f"a network is expected to reach {best.bits_per_byte:.2f} bits per byte, counting {counts:.2f}"
+        + ("; --family ngram may be the better model in this time" if counts < best.bits_per_byte else ""),
         "shape": f"{shape.layers} layers of {shape.width} reach {best.bits_per_byte:.3f} bits per byte in this time by "
         f"the scaling law; the nearest other rung, {near[0] // 10000} of {near[0] % 10000}, {near[1]:.3f}",
         "tokens": f"{units.count(best.tokens_per_second)} tokens/s for {units.count(best.tokens)} tokens: "
@@ -433,8 +430,7 @@ def _reasons(
         "optimizer": f"{optimizer.name}: the lowest loss a second of those known for hidden matrices"
         if optimizer.name == "muon"
         else "you set it",
-        "orthogonalize_steps": f"{optimizer.orthogonalize_steps}: an iteration costs "
-        f"{shape.width / best.batch_tokens:.1%} of a step",
+        "orthogonalize_steps": f"{optimizer.orthogonalize_steps} take {overhead:.0%} of a step; fewer learn less",
         "schedule": "few tokens reward a long decay: the last 70% of the run fall in a line to 5%",
         "weight_decay": f"{optimizer.weight_decay}: {epochs:.1f} passes over the text",
         "evaluation": f"{EVALUATION_SHARE:.0%} of the budget scores the end, half of that the way",

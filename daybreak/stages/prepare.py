@@ -14,6 +14,7 @@ from daybreak.data import scan as scanning
 from daybreak.data import shards, sources, tokenizers
 from daybreak.models import ngram
 
+JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare little and blur what is counted
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 NGRAM_ORDER = {"byte": 8, "character": 4}
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
@@ -43,7 +44,13 @@ def scan(run: Run, request: Request) -> Corpus:
     unseen = _first_bytes(scanning.heldout_documents(scanned.paths, scanned.threshold, heldout), 300_000)
     ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
     bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+    notes = scanned.notes
     unit = "character" if scanned.languages.get("cjk", 0.0) > CJK_FROM else "byte"
+    if unit == "character" and max(bytes_per_token.values()) < JOINING_PAYS_FROM:
+        learnt = tokenizers.Tokenizer.learn(scanned.sample, largest, join_han=False)
+        ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
+        bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+        notes = (*notes, "words of several Chinese characters are rare: every character is a token of its own")
     counted = _within(request.seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
     order, bits, fitted = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=counted)
     _, part_bits, part = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=fitted // PART)
@@ -70,7 +77,7 @@ def scan(run: Run, request: Request) -> Corpus:
         ngram_order=order,
         ngram_bytes=fitted,
         ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
-        notes=scanned.notes,
+        notes=notes,
     )
     write_json(run.corpus_file, corpus.to_json())
     return corpus

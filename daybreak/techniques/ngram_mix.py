@@ -1,4 +1,4 @@
-"""An n-gram model mixed with the network while decoding and scoring, by a weight fitted on held-out text."""
+"""An n-gram model mixed with the network while decoding and scoring, by weights fitted on held-out text."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Machine, Plan
 from daybreak.models.ngram import KneserNey
-from daybreak.models.predictors import Counts, Mixture, Network, fitted_weight
+from daybreak.models.predictors import Counts, Mixture, Network, Weights, fitted_weights
 from daybreak.techniques import Context, Technique
 
 SECONDS_PER_TOKEN_AND_ORDER = 1.5e-7  # of counting, on one core
@@ -35,7 +35,7 @@ class NgramMix(Technique):
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
         tokens = self.counted_tokens(plan, machine)
         if tokens < LEAST_TOKENS:
-            return f"only {tokens} tokens could be counted in {self.share:.0%} of the time"
+            return f"only {tokens} tokens would be counted in its share of time, text and memory"
         return None
 
     def seconds(self, corpus_tokens: float, budget: float) -> float:
@@ -66,22 +66,23 @@ class NgramMix(Technique):
         counts = Counts(ngram, end_of_text=predictor.end_of_text)
         if run.scored is not None:
             stream, network = run.scored
-            weight = fitted_weight(network, counts.stream_nats(stream))
-            _save(run.run, ngram.tensors(), weight)
+            weights = fitted_weights(network, *counts.stream(stream))
+            _save(run.run, ngram.tensors(), weights)
         else:
-            weight = json.loads(weight_file(run.run).read_text())["weight"]
-        return Mixture(predictor, counts, weight), 1
+            kept = json.loads(weights_file(run.run).read_text())
+            weights = Weights(edges=tuple(kept["edges"]), values=tuple(kept["values"]))
+        return Mixture(predictor, counts, weights), 1
 
 
 def counts_file(run: Run) -> Path:
     return run.mixture_folder / "counts.safetensors"
 
 
-def weight_file(run: Run) -> Path:
-    return run.mixture_folder / "weight.json"
+def weights_file(run: Run) -> Path:
+    return run.mixture_folder / "weights.json"
 
 
-def _save(run: Run, tensors: dict[str, np.ndarray], weight: float) -> None:
+def _save(run: Run, tensors: dict[str, np.ndarray], weights: Weights) -> None:
     run.mixture_folder.mkdir(exist_ok=True)
     save_file(tensors, str(counts_file(run)))
-    write_json(weight_file(run), {"weight": weight, "of": "counts"})
+    write_json(weights_file(run), {"of": "counts", "edges": weights.edges, "values": weights.values})
