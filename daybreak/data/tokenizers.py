@@ -59,7 +59,8 @@ class Tokenizer:
         """Learns at most `vocabulary` tokens, fewer where the text has no further pair twice. Raises UsageError.
 
         join_han: whether a token may hold more than one Chinese character. The tokenizer is of the same kind either
-        way: where no such merge was learnt, none can happen. All of `documents` is read; a bounded sample is the caller's duty. The same documents give the same tokens.
+        way: where no such merge was learnt, none can happen. All of `documents` is read; a bounded sample is the
+        caller's duty. The same documents give the same tokens.
         """
         if vocabulary < 257:
             raise UsageError(

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -37,11 +38,11 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, A
                 os.fsync(file.fileno())
         shutil.rmtree(target, ignore_errors=True)
         aside.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # it has a kind of its own for a full disk
         shutil.rmtree(aside, ignore_errors=True)
         raise ResourceError(
             "the checkpoint cannot be written",
-            received=f"{target}: {error.strerror or error}",
+            received=f"{target}: {getattr(error, 'strerror', None) or error}",
             attempt="free some disk space and run the same command again; it continues from the checkpoint before",
         ) from None
     for old in checkpoints(folder)[KEPT:]:

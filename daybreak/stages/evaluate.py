@@ -76,7 +76,7 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
             raise DataError("there is no text to evaluate on", received=", ".join(on), attempt="a file with text in it")
     else:
         stream = heldout_stream(loaded.run, loaded.plan)
-    windows = list(stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length))
+    windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)
     sizes = loaded.tokenizer.token_bytes
     figures = _figures(summed(nats, stream, sizes))

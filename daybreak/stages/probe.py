@@ -42,7 +42,6 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
             break
         cold = compiled and not timings.was_compiled(plan.shape.key(), plan.micro_batch)
         price = TIMING_SECONDS + (plan.predicted.compile_seconds if compiled else 0.0)
-        price += known.compile_cold_seconds if cold and turn else 0.0
         if turn and price > PROBING_SHARE * request.seconds:
             break
         timing = _timed(plan, machine, device, compiled=compiled, cold=cold)

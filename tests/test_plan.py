@@ -1,0 +1,153 @@
+"""The planner: a pure function of what was measured and what was asked."""
+
+import itertools
+
+import pytest
+
+from daybreak.core.errors import BudgetTooShort, UsageError
+from daybreak.core.types import Corpus, GptShape, Plan, Probe, Request, Timing
+from daybreak.stages.plan import planned
+
+
+@pytest.fixture
+def corpus():
+    def made(**changes) -> Corpus:
+        plain = Corpus(
+            sources=("text.txt",),
+            heldout="",
+            threshold=0.02,
+            digest="00",
+            files=1,
+            documents=2500,
+            bytes=10_000_000,
+            heldout_documents=50,
+            heldout_bytes=200_000,
+            replaced_bytes=0,
+            languages={"latin": 1.0},
+            bytes_per_token={"257": 1.0, "1024": 2.5, "4096": 3.4},
+            tokens_per_second=2e6,
+            bytes_per_second=5e7,
+            xz_bits_per_byte=2.4,
+            ngram_bits_per_byte=2.0,
+            ngram_unit="byte",
+            ngram_order=7,
+            ngram_bytes=2_000_000,
+            ngram_fall=0.13,
+        )
+        return plain.replace(**changes)
+
+    return made
+
+
+def unprobed(used: float = 5.0) -> Probe:
+    return Probe(timings=(), earlier=(), compile_cold_seconds=0.0, compile_warm_seconds=0.0, used_seconds=used)
+
+
+def asked(seconds: float = 600.0, **changes) -> Request:
+    return Request(sources=("text.txt",), seconds=seconds).replace(**changes)
+
+
+def timing(plan: Plan, *, compiled: bool, factor: float = 1.0) -> Timing:
+    assert isinstance(plan.shape, GptShape)
+    tokens = plan.micro_batch * plan.shape.context_length
+    return Timing(
+        shape=plan.shape.key(),
+        dtype="float32",
+        compiled=compiled,
+        micro_batch=plan.micro_batch,
+        step_seconds=factor * tokens / plan.predicted.tokens_per_second,
+        forward_seconds=0.1,
+        memory_bytes=10**9,
+        compile_seconds=20.0 if compiled else 0.0,
+        cold=True,
+    )
+
+
+def test_the_same_facts_give_the_same_plan(corpus, machine):
+    one, other = (planned(corpus(), machine(), unprobed(), asked()) for _ in range(2))
+    assert one == other
+    assert Plan.from_json(one.to_json()) == one
+
+
+def test_the_phases_add_up_to_the_budget(corpus, machine):
+    for seconds in (60.0, 600.0, 86400.0):
+        plan = planned(corpus(), machine(), unprobed(), asked(seconds))
+        assert sum(plan.predicted.phase_seconds.values()) == pytest.approx(seconds)
+
+
+def test_more_time_never_makes_a_worse_or_a_smaller_model(corpus, machine):
+    text = corpus(bytes=10**9)
+    plans = [planned(text, machine(), unprobed(), asked(s)) for s in (600.0, 6000.0, 60000.0, 600000.0)]
+    for shorter, longer in itertools.pairwise(plans):
+        assert longer.predicted.bits_per_byte <= shorter.predicted.bits_per_byte
+        assert longer.shape.parameters() >= shorter.shape.parameters()
+        assert longer.batch_tokens >= shorter.batch_tokens
+
+
+def test_every_decision_has_a_reason_and_settings_are_named(corpus, machine):
+    plan = planned(corpus(), machine(), unprobed(), asked(settings={"layers": "3", "learning_rate": "0.01"}))
+    assert plan.shape.layers == 3
+    assert plan.optimizer.learning_rate == 0.01
+    assert plan.reasons["layers"] == "you set layers=3"
+    for name in ("shape", "tokens", "vocabulary", "context_length", "batch_tokens", "optimizer", "schedule", "family"):
+        assert plan.reasons[name]
+
+
+def test_a_measured_shape_is_believed(corpus, machine):
+    words = asked(exclude=("compiled",))
+    first = planned(corpus(), machine(), unprobed(), words)
+    probe = unprobed().replace(timings=(timing(first, compiled=False, factor=2.0),))
+    second = planned(corpus(), machine(), probe, words, only_measured=True)
+    assert second.shape == first.shape
+    assert second.predicted.tokens_per_second == pytest.approx(first.predicted.tokens_per_second / 2, rel=0.01)
+
+
+def test_compiling_is_refused_where_it_does_not_pay(corpus, machine):
+    short = planned(corpus(bytes=10**6), machine(), unprobed(), asked(40.0))
+    assert "pay" in short.refused["compiled"]
+    long = planned(corpus(), machine(), unprobed(), asked(3600.0))
+    assert long.technique("compiled") is not None
+    without = planned(corpus(), machine(compiler=""), unprobed(), asked(3600.0))
+    assert "compiler" in without.refused["compiled"]
+
+
+def test_a_shape_that_was_compiled_before_is_cheap_to_compile_again(corpus, machine):
+    long = planned(corpus(), machine(), unprobed(), asked(3600.0))
+    probe = unprobed().replace(earlier=(timing(long, compiled=True),), compile_warm_seconds=2.0)
+    words = {"layers": str(long.shape.layers), "width": str(long.shape.width), "vocabulary": "4096"}
+    plan = planned(corpus(), machine(), probe, asked(3600.0, settings=words))
+    if plan.shape == long.shape:
+        assert plan.predicted.compile_seconds == 2.0
+
+
+def test_too_short_a_budget_names_one_that_works(corpus, machine):
+    slow = machine(matmul_flops={"float32": 1e8})
+    with pytest.raises(BudgetTooShort) as caught:
+        planned(corpus(bytes=10**6), slow, unprobed(), asked(20.0))
+    seconds = float(caught.value.attempt.split("--for ")[1].split("s")[0])
+    planned(corpus(bytes=10**6), slow, unprobed(), asked(seconds))
+
+
+def test_a_technique_that_refuses_cannot_be_forced(corpus, machine):
+    with pytest.raises(UsageError, match="bf16"):
+        planned(corpus(), machine(), unprobed(), asked(include=("bf16",)))
+
+
+def test_the_ngram_family_takes_its_order_and_nothing_else(corpus, machine):
+    assert planned(corpus(), machine(), unprobed(), asked(family="ngram", settings={"order": "5"})).shape.order == 5
+    with pytest.raises(UsageError):
+        planned(corpus(), machine(), unprobed(), asked(family="ngram", settings={"layers": "5"}))
+
+
+def test_where_counting_is_expected_to_win_the_plan_says_so(corpus, machine):
+    plan = planned(corpus(ngram_bits_per_byte=1.0, ngram_fall=0.3), machine(), unprobed(), asked(60.0))
+    assert "--family ngram" in plan.reasons["family"]
+
+
+def test_a_reproducible_plan_does_not_depend_on_how_fast_the_machine_was_today(corpus, machine):
+    words = asked(reproducible=True, seconds=120.0)
+    fast = machine(matmul_flops={"float32": 9e11})
+    slow_text = corpus(bytes_per_second=1e6, tokens_per_second=1e5)
+    one, other = planned(corpus(), machine(), unprobed(), words), planned(slow_text, fast, unprobed(30.0), words)
+    assert one == other
+    assert one.budget.clock == "tokens"
