@@ -158,7 +158,11 @@ def test_the_mixture_decodes_with_the_probabilities_of_both(
     net: Network, counts: Counts, module: Gpt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = captured(monkeypatch)
-    taken = list(Mixture(net, counts, 0.25).continuation([5, 7], Sampling(max_tokens=3, temperature=1.0, top_p=1.0)))
+    taken = list(
+        Mixture(net, counts, Weights(edges=(), values=(0.25,))).continuation(
+            [5, 7], Sampling(max_tokens=3, temperature=1.0, top_p=1.0)
+        )
+    )
     for index, probabilities in enumerate(seen):
         tokens = [END, 5, 7, *taken[:index]]
         with torch.no_grad():
@@ -174,7 +178,7 @@ def test_the_mixture_gives_a_token_while_decoding_the_nats_that_it_scores(
     counts = Counts(KneserNey.fit(stream, order=3, vocabulary=64, starts=np.array([0])), end_of_text=end)
     net = Network(module, end_of_text=end)
     seen = captured(monkeypatch)
-    mixture = Mixture(net, counts, 0.25)
+    mixture = Mixture(net, counts, Weights(edges=(), values=(0.25,)))
     taken = list(mixture.continuation([5, 7], Sampling(max_tokens=5, temperature=1.0, top_p=1.0)))
     text = np.array([end, 5, 7, *taken], dtype=np.uint16)
     nats = nats_of(net, windows(text[1:], 16, end_of_text=end), text[1:])
@@ -249,7 +253,7 @@ def test_a_top_p_of_0_takes_the_likeliest(net: Network) -> None:
 
 
 def test_a_seed_repeats_and_another_differs(net: Network, counts: Counts) -> None:
-    for predictor in (net, counts, Mixture(net, counts, 0.4)):
+    for predictor in (net, counts, Mixture(net, counts, Weights(edges=(), values=(0.4,)))):
         runs = {
             seed: [
                 list(predictor.continuation([3], Sampling(max_tokens=12, temperature=1.0, seed=seed))) for _ in range(2)

@@ -191,7 +191,7 @@ def test_ema_refuses_a_short_run(plan, machine) -> None:
 
 def test_ngram_mix_refuses_where_the_budget_or_the_memory_lets_too_little_be_counted(plan, machine) -> None:
     assert NgramMix().refuses(plan(), machine()) is None
-    assert "of the time" in (NgramMix(share=1e-5).refuses(plan(), machine()) or "")
+    assert "share of time" in (NgramMix(share=1e-5).refuses(plan(), machine()) or "")
     assert NgramMix().refuses(plan(), machine(memory_bytes=10**6)) is not None
 
 
