@@ -1,10 +1,8 @@
 """Plan: what was measured and what was asked in, every decision with its reason out. `planned` is a pure function."""
 
 import math
-import statistics
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import fields
+from typing import Any
 
 from daybreak import techniques
 from daybreak.core import units
@@ -25,34 +23,12 @@ from daybreak.core.types import (
     TokenizerChoice,
 )
 from daybreak.engine import optimizers, scaling
-from daybreak.models import ladder
-from daybreak.techniques.compiled import pays
+from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
-UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
-UNKNOWN_WARM_SECONDS = 3.0
-SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
 EVALUATION_SHARE = 0.02  # of the budget for the last figure; the figures on the way take half of that
 SAMPLING_SHARE = 0.005
-STEP_TOKENS_FLOOR = {"cpu": 4096, "cuda": 16384}
-MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A shape with a vocabulary, compiled or not, and what it is expected to reach."""
-
-    shape: GptShape
-    compiled: bool
-    compile_seconds: float  # whether or not it is
-    compiled_speedup: float
-    tokenizer: TokenizerChoice
-    micro_batch: int
-    batch_tokens: int
-    tokens_per_second: float
-    tokens: float
-    bits_per_byte: float
 
 
 def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, only_measured: bool = False) -> Plan:
@@ -73,9 +49,9 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     dtype = "bfloat16" if _switched("bf16", request, machine) else "float32"
     fixed = _fixed_seconds(corpus, probe, request)
     compiling = _switched("compiled", request, machine)
-    speed = _Speed(machine, probe, dtype=dtype)
+    speed = Speed(machine, probe, dtype=dtype)
     available = request.seconds - sum(fixed.values())
-    found = list(_candidates(corpus, machine, speed, settings, available, compiling=compiling))
+    found = list(candidates(corpus, machine, speed, settings, available, compiling=compiling))
     if not found:
         raise ResourceError(
             "no such model fits into the memory of this machine",
@@ -84,7 +60,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
         )
     timed = {(t.shape, t.compiled) for t in probe.timings}
     measured = [candidate for candidate in found if (candidate.shape.key(), candidate.compiled) in timed]
-    best = _best(measured if only_measured and measured else found)
+    best = best_of(measured if only_measured and measured else found)
     phases = {**fixed, "compile": best.compile_seconds if best.compiled else 0.0}
     training = available - phases["compile"]
     _check_long_enough(best, training, request)
@@ -140,152 +116,6 @@ def _check_long_enough(best: Candidate, training: float, request: Request) -> No
         received=f"--for {units.duration(request.seconds)}, which leaves {units.duration(max(0.0, training))} for "
         f"training at {units.duration(step_seconds)} a step",
         attempt=f"--for {shortest}s, the shortest that works here; or --family ngram, which needs a few seconds",
-    )
-
-
-# Shapes
-
-
-def _candidates(
-    corpus: Corpus, machine: Machine, speed: "_Speed", settings: dict[str, Any], available: float, *, compiling: bool
-) -> Iterator[Candidate]:
-    """Every rung with every vocabulary that was measured on the text, or with those that were set."""
-    shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
-    wanted = shape_settings.pop("vocabulary", None)
-    measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
-    seen = set()
-    for vocabulary in measured if wanted is None else [known_vocabulary(wanted, corpus)]:
-        for layers, width in ladder.RUNGS:
-            context = _context(machine, available, layers, width)
-            shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=shape_settings)
-            if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
-                continue
-            seen.add(shape)
-            yield _rated(corpus, machine, speed, shape, vocabulary, settings, available, compiling=compiling)
-
-
-def _rated(
-    corpus: Corpus,
-    machine: Machine,
-    speed: "_Speed",
-    shape: GptShape,
-    vocabulary: int,
-    settings: dict[str, Any],
-    available: float,
-    *,
-    compiling: bool,
-) -> Candidate:
-    """Compiled where more is trained in what compiling leaves of the time."""
-    eager, fast = speed.tokens_per_second(shape, compiled=False), speed.tokens_per_second(shape, compiled=True)
-    compile_seconds = speed.compile_seconds(shape)
-    compiled = compiling and pays(available, compile_seconds, fast / eager)
-    rate, training = (fast, available - compile_seconds) if compiled else (eager, available)
-    tokens = max(1.0, rate * max(training, 0.1))
-    batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
-    expected = scaling.expected_bits_per_byte(
-        shape.matmul_parameters(),
-        tokens * corpus.bytes_per_token[str(vocabulary)],
-        corpus.bytes,
-        ngram_bits=corpus.ngram_bits_per_byte,
-        ngram_bytes=corpus.ngram_bytes,
-        ngram_fall=corpus.ngram_fall,
-    )
-    most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
-    return Candidate(
-        shape=shape,
-        compiled=compiled,
-        compile_seconds=compile_seconds,
-        compiled_speedup=fast / eager,
-        tokenizer=TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary),
-        micro_batch=settings.get("micro_batch") or max(1, min(batch, most) // shape.context_length),
-        batch_tokens=max(batch, shape.context_length),
-        tokens_per_second=rate,
-        tokens=tokens,
-        bits_per_byte=expected,
-    )
-
-
-def _context(machine: Machine, training: float, layers: int, width: int) -> int:
-    """Short where few tokens are seen: attention costs what the weights do at T = 6 d, and long context pays late."""
-    rate = max(machine.matmul_flops.values(), default=1e11)
-    tokens = 0.4 * rate * max(training, 1.0) / (72 * layers * width**2)
-    context = ladder.CONTEXTS[0]
-    for length, least_tokens in zip(ladder.CONTEXTS[1:], (8e6, 6e7, 4e8, 4e9), strict=True):
-        if tokens >= least_tokens:
-            context = length
-    return context
-
-
-def _best(candidates: list[Candidate]) -> Candidate:
-    lowest = min(candidate.bits_per_byte for candidate in candidates)
-    near = [c for c in candidates if c.bits_per_byte <= lowest * (1 + SMALLER_WITHIN)]
-    return min(near, key=lambda c: (c.shape.matmul_parameters(), c.bits_per_byte))
-
-
-class _Speed:
-    """Tokens per second of a shape: measured where it was, else arithmetic and memory traffic, set by what was."""
-
-    # Bytes of memory traffic per token for each layer and unit of width, and for each word of the vocabulary. Compiled
-    # kernels keep what they can in cache.
-    TRAFFIC: ClassVar = {True: (350, 40), False: (650, 80)}
-
-    def __init__(self, machine: Machine, probe: Probe, *, dtype: str) -> None:
-        self.machine, self.probe, self.dtype = machine, probe, dtype
-        # What was measured in this run is the truth of today; what was measured before says how machine and law differ.
-        self.known = {(t.shape, t.compiled): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
-        self.timed = {(t.shape, t.compiled): t for t in probe.timings if t.dtype == dtype}
-        self.factor = {compiled: self._factor(compiled) for compiled in (True, False)}
-
-    def tokens_per_second(self, shape: GptShape, *, compiled: bool) -> float:
-        timing = self.timed.get((shape.key(), compiled))
-        if timing is not None:
-            return timing.micro_batch * shape.context_length / timing.step_seconds
-        return shape.context_length * self.factor[compiled] / self._estimate(shape, compiled)
-
-    def compile_seconds(self, shape: GptShape) -> float:
-        """What compiling this shape will still take: next to nothing where this process has, little where one had."""
-        if (shape.key(), True) in self.timed:
-            return 0.5
-        if (shape.key(), True) in self.known:
-            return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
-        return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
-
-    def _factor(self, compiled: bool) -> float:
-        ratios = [
-            self._estimate(shape, compiled) / (t.step_seconds / t.micro_batch)
-            for t in self.known.values()
-            if t.compiled == compiled and (shape := _shape_named(t.shape)) is not None
-        ]
-        return statistics.median(ratios) if ratios else 1.0
-
-    def _estimate(self, shape: GptShape, compiled: bool) -> float:
-        """Seconds of a row. Narrow products do not reach the rate of wide ones."""
-        rate = self.machine.matmul_flops.get(self.dtype) or max(self.machine.matmul_flops.values(), default=5e10)
-        rate *= 0.6 * shape.width / (shape.width + 64)
-        layer_bytes, word_bytes = self.TRAFFIC[compiled]
-        traffic = layer_bytes * shape.layers * shape.width + word_bytes * shape.vocabulary
-        bandwidth = max(self.machine.bandwidth_bytes_per_second, 1e9)
-        return shape.context_length * (shape.flops_per_token() / rate + traffic / bandwidth)
-
-
-def _shape_named(key: str) -> GptShape | None:
-    """The shape whose `key` this is; None where it is not of this form."""
-    import re
-
-    match = re.fullmatch(r"gpt-L(\d+)-d(\d+)-(\d+)x(\d+)k(\d+)m(\d+)([tu])-V(\d+)-T(\d+)", key)
-    if match is None:
-        return None
-    layers, width, heads, head_dim, key_value_heads, mlp_width = (int(part) for part in match.groups()[:6])
-    return GptShape(
-        vocabulary=int(match[8]),
-        layers=layers,
-        width=width,
-        heads=heads,
-        key_value_heads=key_value_heads,
-        head_dim=head_dim,
-        mlp_width=mlp_width,
-        context_length=int(match[9]),
-        tied=match[7] == "t",
     )
 
 
@@ -483,18 +313,6 @@ def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -
         reasons={"shape": f"you asked for the family ngram; order {order} over {'tokens' if wide else 'bytes'}"},
         request=request,
     )
-
-
-def known_vocabulary(vocabulary: int, corpus: Corpus) -> int:
-    """Raises UsageError: a vocabulary that was not learnt from this text."""
-    known = sorted(int(size) for size in corpus.bytes_per_token)
-    if vocabulary not in known:
-        raise UsageError(
-            "no such vocabulary was learnt from this text",
-            received=f"vocabulary={vocabulary}",
-            attempt=f"one of: {', '.join(map(str, known))}",
-        )
-    return vocabulary
 
 
 def _names(value: Any) -> set[str]:

@@ -162,7 +162,7 @@ def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
     from daybreak.core.types import TokenizerChoice
     from daybreak.stages import prepare
-    from daybreak.stages.plan import known_vocabulary
+    from daybreak.stages.candidates import known_vocabulary
 
     request = Request(sources=sources, heldout=heldout, seconds=600.0)
     stopwatch = Stopwatch()
