@@ -55,7 +55,12 @@ class Request(Value):
     device: str = ""
 
     def continues(self, other: "Request") -> bool:
-        """Whether the same was asked; a moment of the day is the same moment however far away it was."""
+        """Whether the same was asked; a moment of the day is the same moment however far away it was.
+
+        A folder that was only prepared (no seconds) is continued by any run on the same text.
+        """
+        if self.seconds == 0:
+            return (self.sources, self.heldout) == (other.sources, other.heldout)
         same = dataclasses.replace(self, seconds=other.seconds) if self.until and self.until == other.until else self
         return same == other
 

@@ -36,7 +36,7 @@ class Candidate:
 
 
 def candidates(
-    corpus: Corpus, machine: Machine, speed: "Speed", settings: dict[str, Any], available: float, *, compiling: bool
+    corpus: Corpus, machine: Machine, speed: "Speed", settings: dict[str, Any], available: float, **how: bool
 ) -> Iterator[Candidate]:
     """Every rung with every vocabulary that was measured on the text, or with those that were set."""
     shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
@@ -50,7 +50,7 @@ def candidates(
             if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
                 continue
             seen.add(shape)
-            yield _rated(corpus, machine, speed, shape, vocabulary, settings, available, compiling=compiling)
+            yield _rated(corpus, machine, speed, shape, vocabulary, settings, available, **how)
 
 
 def _rated(
@@ -63,11 +63,13 @@ def _rated(
     available: float,
     *,
     compiling: bool,
+    only_measured: bool,
 ) -> Candidate:
     """Compiled where more is trained in what compiling leaves of the time."""
     eager, fast = speed.tokens_per_second(shape, compiled=False), speed.tokens_per_second(shape, compiled=True)
     compile_seconds = speed.compile_seconds(shape)
-    compiled = compiling and pays(available, compile_seconds, fast / eager)
+    modes = speed.modes(shape) if only_measured else (True, False)
+    compiled = compiling and True in modes and pays(available, compile_seconds, fast / eager)
     rate, training = (fast, available - compile_seconds) if compiled else (eager, available)
     tokens = max(1.0, rate * max(training, 0.1))
     batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
@@ -123,7 +125,9 @@ class Speed:
         # What was measured in this run is the truth of today; what was measured before says how machine and law differ.
         self.known = {(t.shape, t.compiled): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
         self.timed = {(t.shape, t.compiled): t for t in probe.timings if t.dtype == dtype}
-        self.factor = {compiled: self._factor(compiled) for compiled in (True, False)}
+        measured = {compiled: self._factor(compiled) for compiled in (True, False)}
+        # What holds the machine back when it runs layers as they are holds it back when they are compiled, too.
+        self.factor = {compiled: measured[compiled] or measured[not compiled] or 1.0 for compiled in (True, False)}
 
     def tokens_per_second(self, shape: GptShape, *, compiled: bool) -> float:
         timing = self.timed.get((shape.key(), compiled))
@@ -139,13 +143,17 @@ class Speed:
             return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
         return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
 
-    def _factor(self, compiled: bool) -> float:
+    def modes(self, shape: GptShape) -> tuple[bool, ...]:
+        """Compiled or not: as it was timed in this run, or both where it was not."""
+        return tuple(mode for mode in (True, False) if (shape.key(), mode) in self.timed) or (True, False)
+
+    def _factor(self, compiled: bool) -> float | None:
         ratios = [
             self._estimate(shape, compiled) / (t.step_seconds / t.micro_batch)
             for t in self.known.values()
             if t.compiled == compiled and (shape := _shape_named(t.shape)) is not None
         ]
-        return statistics.median(ratios) if ratios else 1.0
+        return statistics.median(ratios) if ratios else None
 
     def _estimate(self, shape: GptShape, compiled: bool) -> float:
         """Seconds of a row. Narrow products do not reach the rate of wide ones."""

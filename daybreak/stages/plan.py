@@ -51,7 +51,9 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     compiling = _switched("compiled", request, machine)
     speed = Speed(machine, probe, dtype=dtype)
     available = request.seconds - sum(fixed.values())
-    found = list(candidates(corpus, machine, speed, settings, available, compiling=compiling))
+    found = list(
+        candidates(corpus, machine, speed, settings, available, compiling=compiling, only_measured=only_measured)
+    )
     if not found:
         raise ResourceError(
             "no such model fits into the memory of this machine",

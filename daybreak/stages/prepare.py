@@ -18,6 +18,7 @@ JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare littl
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 NGRAM_ORDER = {"byte": 8, "character": 4}
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
+PREPARING_SECONDS = 600.0  # what `prepare` is looked at as, having no budget
 SAMPLE_BYTES_PER_SECOND = 15_000
 PACKED_BYTES_PER_SECOND = 5_000
 COUNTED_BYTES_PER_SECOND = 25_000
@@ -30,16 +31,17 @@ PART = 6  # of the counted text, for how fast its figure falls with more
 def scan(run: Run, request: Request) -> Corpus:
     """Reads the text once and writes its facts and a tokenizer's merges. Raises DataError."""
     paths = _paths(run, request)
+    seconds = request.seconds or PREPARING_SECONDS
     heldout = Path(request.heldout) if request.heldout else None
     named = [Path(source) for source in request.sources if Path(source).is_file()]
     scanned = scanning.scan(
         paths,
         heldout=heldout,
         named=named,
-        sample_bytes=_within(request.seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
-        packed_bytes=_within(request.seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES),
+        sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
+        packed_bytes=_within(seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES),
     )
-    largest = _largest_vocabulary(scanned.bytes, request.seconds)
+    largest = _largest_vocabulary(scanned.bytes, seconds)
     learnt = tokenizers.Tokenizer.learn(scanned.sample, largest)
     unseen = _first_bytes(scanning.heldout_documents(scanned.paths, scanned.threshold, heldout), 300_000)
     ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
@@ -51,7 +53,7 @@ def scan(run: Run, request: Request) -> Corpus:
         ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
         bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
         notes = (*notes, "words of several Chinese characters are rare: every character is a token of its own")
-    counted = _within(request.seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
+    counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
     order, bits, fitted = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=counted)
     _, part_bits, part = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=fitted // PART)
     run.make()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from daybreak.core import records
 from daybreak.core.clock import Ledger, Stopwatch
-from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, Saved, UsageError
+from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Record
 from daybreak.core.run import Run, name_for, runs_in, write_json
 from daybreak.core.types import Machine, Plan, Request
@@ -164,7 +164,7 @@ def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary
     from daybreak.stages import prepare
     from daybreak.stages.candidates import known_vocabulary
 
-    request = Request(sources=sources, heldout=heldout, seconds=600.0)
+    request = Request(sources=sources, heldout=heldout, seconds=0.0)
     stopwatch = Stopwatch()
     folder = _folder(request, out)
     with _kept(folder, request, stopwatch):
@@ -307,7 +307,7 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
 
     Raises ResourceError for a disk that is full or may not be written, Interrupted for a Ctrl-C before training.
     """
-    existed = folder.path.exists()
+    existed, before = folder.path.exists(), folder.request()
     folder.make()
     log = None
     try:
@@ -322,7 +322,10 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
             yield Ledger(log, stopwatch, name="interrupted" if recorded else "imports", since=recorded)
     except BaseException as error:
         started = folder.checkpoints_folder.exists() or (folder.model_folder / "config.json").exists()
-        if not existed and not started and not isinstance(error, Interrupted | Saved):
+        if not started and before is not None and before.seconds == 0:  # it was prepared, and still is
+            write_json(folder.request_file, before.to_json())
+        # What was killed before it trained and has no time left would stand in the way of every later command.
+        elif not started and (not existed or isinstance(error, BudgetTooShort)):
             folder.remove()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from daybreak import techniques
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
-from daybreak.core.errors import DaybreakError, Interrupted, ResourceError, Saved, UsageError
+from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved, UsageError
 from daybreak.core.records import Event, Step
 from daybreak.core.types import GptShape, NgramShape
 from daybreak.data.batches import Batches
@@ -68,6 +68,12 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     )
     bench.ledger.enter("training")
     _consume(bench, built, steps, clock, position)
+    if position.step == 0:
+        raise BudgetTooShort(
+            "no time was left for a single step",
+            received=f"{bench.stopwatch.used():.0f} s were used of {bench.plan.budget.seconds:.0f}",
+            attempt=f"--for {2 * bench.plan.budget.seconds:.0f}s",
+        )
     if isinstance(clock, TokensClock) and clock.cut:
         bench.warn("the deadline came before all tokens were seen: another machine would end elsewhere")
     return finish(bench, built, choose_weights(bench, built, position))

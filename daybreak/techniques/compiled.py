@@ -26,8 +26,9 @@ class Compiled(Technique):
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
         seconds, speedup = plan.predicted.compile_seconds, plan.predicted.compiled_speedup
-        available = plan.predicted.phase_seconds["training"] + plan.predicted.phase_seconds["compile"]
-        if not pays(available, seconds, speedup):
+        reserved = plan.predicted.phase_seconds["compile"]
+        available = plan.predicted.phase_seconds["training"] + reserved
+        if not reserved or not pays(available, seconds, speedup):
             return (
                 f"compiling would take {seconds:.0f} s of {available:.0f} and make steps {speedup:.2f} times as fast: "
                 "it does not pay its own time back"
