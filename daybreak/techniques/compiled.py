@@ -25,6 +25,8 @@ class Compiled(Technique):
         return None
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        if reason := self.unusable(machine):
+            return reason
         seconds, speedup = plan.predicted.compile_seconds, plan.predicted.compiled_speedup
         reserved = plan.predicted.phase_seconds["compile"]
         available = plan.predicted.phase_seconds["training"] + reserved
@@ -33,7 +35,7 @@ class Compiled(Technique):
                 f"compiling would take {seconds:.0f} s of {available:.0f} and make steps {speedup:.2f} times as fast: "
                 "it does not pay its own time back"
             )
-        return self.unusable(machine)
+        return None
 
     def module(self, module: Any, run: Context) -> tuple[Any, int]:
         _prepare()
