@@ -1,5 +1,6 @@
 """The command line: one subcommand a verb; parse, call, print."""
 
+import contextlib
 import json
 import os
 import sys
@@ -264,16 +265,19 @@ def _print_finished(finished: Any, as_json: bool) -> None:
 
 def _leave(code: int) -> NoReturn:
     """Ends now: taking torch down in order would cost a part of the deadline, and all files are closed."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # its reader has gone
+            stream.flush()
     os._exit(code)
 
 
 def main() -> None:
     """The console command: errors in three parts, no traceback for a user's mistake, and the right exit code."""
     try:
-        app(standalone_mode=False)
-        code = 0
+        returned = app(standalone_mode=False)  # the parser turns a Ctrl-C into the number 130
+        code = returned if isinstance(returned, int) else 0
+        if code == Interrupted.exit_code:
+            print("interrupted", file=sys.stderr)
     except DaybreakError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
@@ -285,6 +289,8 @@ def main() -> None:
         code = 0
     except typer.Exit as leave:
         code = leave.exit_code
+    except SystemExit:  # so does it end where the reader of our output has gone
+        code = 0
     except Exception as error:
         code = _told(error)
     _leave(code)

@@ -81,19 +81,6 @@ def test_a_time_of_day_is_always_within_the_next_24_hours(hour: int, minute: int
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("4096", 4096), ("20k", 20_000), ("1.5M", 1_500_000), (" 2g ", 2 * 10**9), ("1T", 10**12)]
-)
-def test_a_count_with_a_letter(text: str, number: int) -> None:
-    assert units.count_of(text) == number
-
-
-@pytest.mark.parametrize("text", ["", "k", "1.k", "-5", "1kb", "many", "1 000"])
-def test_what_is_not_a_count_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError):
-        units.count_of(text)
-
-
-@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0.1234, "0.123 s"),

@@ -101,7 +101,7 @@ class Log:
 
     def append(self, record: Record) -> None:
         line = {"record": type(record).__name__.lower(), **dataclasses.asdict(record)}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 
     def sync(self) -> None:
@@ -134,4 +134,7 @@ def standing_steps(path: Path) -> list[Step]:
             while standing and standing[-1].step >= record.step:
                 standing.pop()
             standing.append(record)
+        elif isinstance(record, Event) and record.name == "resumed":
+            while standing and standing[-1].step > record.detail.get("step", 0):
+                standing.pop()
     return standing

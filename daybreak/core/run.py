@@ -195,7 +195,7 @@ def write_json(path: Path, data: Any) -> None:
     """Written beside and renamed: a reader sees the old file or the new one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        beside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         os.replace(beside, path)
     except OSError:
         beside.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import re
 from daybreak.core.errors import UsageError
 
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 LONGEST_SECONDS = 366 * 86400.0
 
 
@@ -49,14 +48,6 @@ def moment_of(text: str, now: datetime.datetime) -> datetime.datetime:
     if moment <= now:
         raise UsageError("the deadline has passed", received=f"--until {text}", attempt="a moment still to come")
     return moment
-
-
-def count_of(text: str) -> int:
-    """'20k', '1.5M' or '4096' as a whole number. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)", text.strip().lower())
-    if not match:
-        raise ValueError(text)
-    return int(float(match[1]) * _SIZES[match[2]])
 
 
 def duration(seconds: float) -> str:

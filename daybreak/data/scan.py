@@ -2,6 +2,7 @@
 
 import hashlib
 import heapq
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from daybreak.core import units
-from daybreak.core.errors import DataError
+from daybreak.core.errors import BudgetTooShort, DataError
 from daybreak.data import heldout as held
 from daybreak.data.sources import Document, Reading
 
 SAMPLE_BYTES = 6_000_000
 PACKED_BYTES = 2_000_000  # of the sample that xz is tried on
 _LANGUAGE_CHARACTERS = 2_000_000
+_TIMED_DOCUMENTS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +49,12 @@ def scan(
     named: Collection[Path] = (),
     sample_bytes: int = SAMPLE_BYTES,
     packed_bytes: int = PACKED_BYTES,
+    seconds: float = math.inf,
 ) -> Scan:
     """Reads the text once, in bounded memory.
 
-    Raises DataError: too little text, a file in `named` that cannot be read, a held-out file without text.
+    Raises BudgetTooShort: not done in `seconds`. Raises DataError: too little text, a file in `named` that cannot be
+    read, a held-out file without text.
     """
     start = time.perf_counter()
     paths = training_paths(paths, heldout)
@@ -63,6 +67,8 @@ def scan(
         whole.update(digest + (b"\1" if document.starts else b"\0"))
         share = held.share(digest)
         draw.add(share, len(text))
+        if draw.documents % _TIMED_DOCUMENTS == 0:
+            _check_time(time.perf_counter() - start, seconds, draw.bytes)
         sample.add(share, len(text), document.text)
     replaced, notes = reading.replaced_bytes, reading.notes
     if heldout is None:
@@ -202,6 +208,16 @@ def _with_notes(threshold: Callable[[], float], notes: tuple[str, ...]) -> float
     except DataError as error:
         received = "; ".join((error.received, *notes))
         raise DataError(error.what, received=received, attempt=error.attempt) from None
+
+
+def _check_time(passed: float, seconds: float, read_bytes: int) -> None:
+    """Raises BudgetTooShort: the text is read up to three times, and something must be left for training."""
+    if passed > seconds:
+        raise BudgetTooShort(
+            "the text takes too long to read for this budget",
+            received=f"{units.size(read_bytes)} in {units.duration(passed)}, and more to come",
+            attempt=f"more than --for {10 * passed:.0f}s, or less text",
+        )
 
 
 def _check_sizes(training_bytes: int, heldout_bytes: int, heldout: Path, notes: tuple[str, ...]) -> None:

@@ -24,7 +24,8 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, A
     target = folder / f"step-{step:08d}"
     aside = folder / f".{target.name}.new"
     try:
-        shutil.rmtree(aside, ignore_errors=True)
+        for leftover in folder.glob(".step-*.new"):  # of a save that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         aside.mkdir(parents=True)
         save_file(
             {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},

@@ -53,8 +53,11 @@ class Muon:
     W <- W - lr * wd * W - lr * sqrt(max(1, rows / columns)) * orthogonalized(Nesterov momentum of the gradient)
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], choice: OptimizerChoice) -> None:
-        self.choice = choice
+    def __init__(
+        self, weights: Iterable[nn.Parameter], choice: OptimizerChoice, *, dtype: torch.dtype = torch.bfloat16
+    ) -> None:
+        """dtype: of the iteration's products; its errors are far below what the iteration leaves open."""
+        self.choice, self.dtype = choice, dtype
         groups: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
         for weight in weights:
             groups[tuple(weight.shape)].append(weight)  # type: ignore[index]
@@ -71,8 +74,7 @@ class Muon:
         for shape, weights in self.groups.items():
             gradients = torch.stack([weight.grad for weight in weights if weight.grad is not None])
             velocity = self.momenta[shape].lerp_(gradients, 1 - momentum)
-            dtype = torch.float32 if gradients.device.type == "mps" else torch.bfloat16
-            update = orthogonalized(gradients.lerp_(velocity, momentum), self.choice.orthogonalize_steps, dtype)
+            update = orthogonalized(gradients.lerp_(velocity, momentum), self.choice.orthogonalize_steps, self.dtype)
             update = update.float().mul_(-rate * max(1.0, shape[0] / shape[1]) ** 0.5)
             if decay:
                 torch._foreach_mul_(weights, 1 - decay)
@@ -145,8 +147,14 @@ class Optimizers:
             part.load(state)
 
 
-def make(choice: OptimizerChoice, matrices: list[nn.Parameter], others: list[nn.Parameter]) -> Optimizers:
-    """Raises UsageError: an unknown name."""
+def make(
+    choice: OptimizerChoice,
+    matrices: list[nn.Parameter],
+    others: list[nn.Parameter],
+    *,
+    dtype: torch.dtype = torch.bfloat16,
+) -> Optimizers:
+    """dtype: of Muon's products. Raises UsageError: an unknown name."""
     tables = [weight for weight in others if weight.ndim == 2]
     gains = [weight for weight in others if weight.ndim == 1]
     # Tables see few of their rows in a step: a short first and a long second memory, no decay.
@@ -158,7 +166,7 @@ def make(choice: OptimizerChoice, matrices: list[nn.Parameter], others: list[nn.
     fused = {"fused": True} if others[0].device.type in ("cpu", "cuda") else {}
     if choice.name == "muon":
         adamw = torch.optim.AdamW(groups, **side, **fused)  # type: ignore[arg-type]
-        return Optimizers([Muon(matrices, choice), FromTorch(adamw, "adamw")], [*matrices, *others])
+        return Optimizers([Muon(matrices, choice, dtype=dtype), FromTorch(adamw, "adamw")], [*matrices, *others])
     every = [
         {"params": matrices, "lr": choice.learning_rate, "weight_decay": choice.weight_decay},
         {"params": tables, "lr": choice.table_learning_rate, "weight_decay": 0.0},
@@ -172,7 +180,7 @@ def make(choice: OptimizerChoice, matrices: list[nn.Parameter], others: list[nn.
         case "adam":
             optimizer = torch.optim.Adam(every, **betas, **fused)  # type: ignore[arg-type]
         case "sgd":
-            optimizer = torch.optim.SGD(every, momentum=choice.momentum, nesterov=True, **fused)
+            optimizer = torch.optim.SGD(every, momentum=choice.momentum, nesterov=choice.momentum > 0, **fused)
         case "adagrad":
             optimizer = torch.optim.Adagrad(every)
         case _:

@@ -2,10 +2,6 @@
 
 import math
 
-# Muon-class stacks are best at about ten tokens a weight that multiplies (recipes, 2.1); below some tens of millions
-# of weights the overhead of a step moves the best size down and the ratio with it.
-TOKENS_PER_WEIGHT = 10.0
-
 
 def effective_epochs(epochs: float) -> float:
     """What repeated passes are worth in fresh ones: the form of arXiv:2305.16264.

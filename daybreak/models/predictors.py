@@ -146,7 +146,9 @@ class Mixture:
 
     def mean_weight(self, stream: np.ndarray) -> float:
         """Of the counts, over the tokens of the stream."""
-        return float(self.weights.of(self.counts.stream(stream)[1]).mean()) if len(stream) else 0.0
+        starts = np.flatnonzero(stream == self.counts.end_of_text)
+        unsure = self.counts.ngram.unsureness(stream, starts=starts)
+        return float(self.weights.of(unsure).mean()) if len(stream) else 0.0
 
     def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
         def mixing(probabilities_V: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:

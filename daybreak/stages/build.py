@@ -48,7 +48,9 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
     module.initialize(plan.seed)
     module = folded("module", module.to(device).train())
     loss = folded("loss", NextToken())
-    optimizer = folded("optimizer", optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains()))
+    dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step
+    made = optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains(), dtype=dtype)
+    optimizer = folded("optimizer", made)
     rows = max(1, plan.batch_tokens // plan.shape.context_length)
     schedule = folded("schedule", schedules.Schedule(plan.schedule, batch_rows=rows))
     followers = folded("step", [])

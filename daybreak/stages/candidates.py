@@ -47,10 +47,23 @@ def candidates(
         for layers, width in ladder.RUNGS:
             context = _context(machine, available, layers, width)
             shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=shape_settings)
+            _check_sizes(shape)
             if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
                 continue
             seen.add(shape)
             yield _rated(corpus, machine, speed, shape, vocabulary, settings, available, **how)
+
+
+def _check_sizes(shape: GptShape) -> None:
+    """Raises UsageError: sizes that were set and do not go together."""
+    sizes = {name: value for name, value in shape.to_json().items() if type(value) is int and name != "schema"}
+    wrong = [f"{name}={value}" for name, value in sizes.items() if value < 1]
+    if shape.head_dim % 2:
+        wrong.append(f"head_dim={shape.head_dim}, which is odd")
+    if not wrong and shape.heads % shape.key_value_heads:
+        wrong.append(f"heads={shape.heads} is not a multiple of key_value_heads={shape.key_value_heads}")
+    if wrong:
+        raise UsageError("there is no such shape", received="; ".join(wrong), attempt="`daybreak plan` without them")
 
 
 def _rated(
@@ -88,12 +101,28 @@ def _rated(
         compile_seconds=compile_seconds,
         compiled_speedup=fast / eager,
         tokenizer=TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary),
-        micro_batch=settings.get("micro_batch") or max(1, min(batch, most) // shape.context_length),
+        micro_batch=settings.get("micro_batch") or _micro_batch(shape, machine, min(batch, most)),
         batch_tokens=max(batch, shape.context_length),
         tokens_per_second=rate,
         tokens=tokens,
         bits_per_byte=expected,
     )
+
+
+def _micro_batch(shape: GptShape, machine: Machine, tokens: int) -> int:
+    """Rows that fill the products without filling the memory."""
+    rows = max(1, tokens // shape.context_length)
+    while rows > 1 and memory_bytes(shape, rows) > 0.8 * machine.memory_bytes:
+        rows //= 2
+    return rows
+
+
+def memory_bytes(shape: GptShape, micro_batch: int) -> int:
+    """Weights, gradients and optimizer state, activations of a micro-batch, and the libraries themselves."""
+    activations = 40 * shape.width * shape.layers + 10 * shape.vocabulary
+    scores = 6 * shape.layers * shape.heads * shape.context_length if shape.context_length <= 256 else 0
+    tokens = micro_batch * shape.context_length
+    return int(16 * shape.parameters() + tokens * (activations + scores) + 400e6)
 
 
 def _context(machine: Machine, training: float, layers: int, width: int) -> int:

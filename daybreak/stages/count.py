@@ -7,8 +7,10 @@ import numpy as np
 from daybreak.core.records import Measurement
 from daybreak.core.types import NgramShape
 from daybreak.models import files
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram import BYTES_PER_TOKEN_AND_ORDER, SECONDS_PER_TOKEN_AND_ORDER, KneserNey
 from daybreak.stages.bench import Workbench
+
+COUNTING_SHARE = 0.5  # of the time left and of the memory
 
 
 def count(bench: Workbench) -> dict[str, Any]:
@@ -16,13 +18,23 @@ def count(bench: Workbench) -> dict[str, Any]:
     shape = bench.plan.shape
     assert isinstance(shape, NgramShape)
     bench.ledger.enter("training")
-    tokens = bench.train.slice(0, len(bench.train))
-    model = KneserNey.fit(tokens, order=shape.order, vocabulary=bench.tokenizer.vocabulary, starts=bench.train.starts)
+    by_time = COUNTING_SHARE * bench.remaining() / (shape.order * SECONDS_PER_TOKEN_AND_ORDER)
+    by_memory = COUNTING_SHARE * bench.machine.memory_bytes / (shape.order * BYTES_PER_TOKEN_AND_ORDER)
+    counted = int(min(len(bench.train), by_time, by_memory))
+    if counted < len(bench.train):
+        bench.warn(f"{counted:,} of {len(bench.train):,} tokens are counted: more would not fit the time or the memory")
+    starts = bench.train.starts
+    model = KneserNey.fit(
+        bench.train.slice(0, counted),
+        order=shape.order,
+        vocabulary=bench.tokenizer.vocabulary,
+        starts=starts[starts < counted],
+    )
     bench.ledger.enter("the end")
     stream = bench.heldout.slice(0, len(bench.heldout))
-    starts = bench.heldout.starts
+    heldout_starts = bench.heldout.starts
     sizes = bench.tokenizer.token_bytes[stream]
-    nats = -np.log(model.probabilities(stream, starts=starts)[:, sizes > 0]).sum(1)
+    nats = -np.log(model.probabilities(stream, starts=heldout_starts)[:, sizes > 0]).sum(1)
     best = int(nats.argmin())
     bench.ledger.enter("saving")
     files.save_ngram(bench.run.model_folder, model.at_order(best + 1), tokenizer_file=bench.run.tokenizer_file)

@@ -50,7 +50,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = ()) -
     network = Network(files.read(run.model_folder, chosen), end_of_text=tokenizer.end_of_text)
     predictor: Any = network
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
-    if run.mixture_folder.exists():
+    if (run.mixture_folder / "weights.json").exists():
         context = techniques.Context(plan=plan, machine=machines.described(chosen), run=run)
         predictor, _ = techniques.fold(on, "decode", network, context)
     return Loaded(

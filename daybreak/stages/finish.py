@@ -14,7 +14,7 @@ from daybreak.core.types import GptShape
 from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer
 from daybreak.engine import loop
 from daybreak.models import files
-from daybreak.models.predictors import Mixture, Network, Sampling, nats_of, summed
+from daybreak.models.predictors import Mixture, Network, Sampling, Score, nats_of, summed
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built
 from daybreak.stages.evaluate import stream_windows
@@ -38,12 +38,18 @@ def _scored_by(bench: Workbench, network: Network, most_bytes: int, seconds: flo
     return stream[: len(nats)], nats
 
 
-def validate(
-    bench: Workbench, built: Built, position: loop.Position, progress: float, weights: str = "current"
-) -> Validation:
-    most = max(QUICK_LEAST_BYTES, bench.plan.evaluation_bytes // QUICK_SHARE)
-    stream, nats = _scored(bench, built, most_bytes=most, seconds=max(0.05, 0.1 * bench.remaining()))
-    score = summed(nats, stream, bench.tokenizer.token_bytes)
+def validate(bench: Workbench, built: Built, position: loop.Position, progress: float) -> Validation:
+    """Scores the beginning of the held-out text on the way."""
+    seconds = max(0.05, 0.1 * bench.remaining())
+    stream, nats = _scored(bench, built, most_bytes=_quick_bytes(bench), seconds=seconds)
+    return _validation(bench, summed(nats, stream, bench.tokenizer.token_bytes), position, progress, "current")
+
+
+def _quick_bytes(bench: Workbench) -> int:
+    return max(QUICK_LEAST_BYTES, bench.plan.evaluation_bytes // QUICK_SHARE)
+
+
+def _validation(bench: Workbench, score: Score, position: loop.Position, progress: float, weights: str) -> Validation:
     return Validation(
         step=position.step,
         progress=progress,
@@ -92,11 +98,17 @@ def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> d
         return trained
     scores: dict[str, float] = {}
     original = {name: weight.detach().clone() for name, weight in trained.items()}
+    scored = {}
     for name, weights in candidates.items():
         load_into(built, weights)
-        validation = validate(bench, built, position, 1.0, weights=name)
-        bench.record(validation)
-        scores[name] = validation.bits_per_byte
+        seconds = max(0.05, 0.5 * bench.remaining() / len(candidates))
+        scored[name] = _scored(bench, built, most_bytes=_quick_bytes(bench), seconds=seconds)
+    # The time may not have been enough for all: what is compared is the text that every candidate was scored on.
+    least = min(len(nats) for _, nats in scored.values())
+    for name, (stream, nats) in scored.items():
+        score = summed(nats[:least], stream[:least], bench.tokenizer.token_bytes)
+        bench.record(_validation(bench, score, position, 1.0, name))
+        scores[name] = score.bits_per_byte
     best = min(scores, key=lambda name: scores[name])
     earlier = [r for r in records.read(bench.run.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
     if bench.replayed and earlier:
@@ -116,7 +128,9 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     network = Network(files.read(bench.run.model_folder, bench.device), end_of_text=bench.tokenizer.end_of_text)
     network.module.compute_dtype = built.module.compute_dtype
     left = bench.remaining() - bench.margin() - MIXING_SHARE * bench.costs.get("counting", 0.0)
-    stream, nats = _scored_by(bench, network, bench.heldout.bytes, max(0.1, left))
+    # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
+    most = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
+    stream, nats = _scored_by(bench, network, most, max(0.1, left))
     score = summed(nats, stream, bench.tokenizer.token_bytes)
     result: dict[str, Any] = {
         "bits_per_byte": score.bits_per_byte,

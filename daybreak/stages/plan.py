@@ -23,7 +23,7 @@ from daybreak.core.types import (
     TokenizerChoice,
 )
 from daybreak.engine import optimizers, scaling
-from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, known_vocabulary
+from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, known_vocabulary, memory_bytes
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
@@ -98,7 +98,7 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
     counting = 0.0 if "ngram_mix" in request.exclude else NgramMix().seconds(corpus_tokens, budget)
     return {
         "until the plan": probe.used_seconds,
-        "encode": corpus.bytes / max(corpus.bytes_per_second, 1.0) + corpus_tokens / corpus.tokens_per_second + 0.3,
+        "encode": 2 * corpus.bytes / max(corpus.bytes_per_second, 1.0) + corpus_tokens / corpus.tokens_per_second + 0.3,
         "counting": counting,
         "validation": EVALUATION_SHARE * budget * 0.5,
         "samples": SAMPLING_SHARE * budget,
@@ -181,7 +181,7 @@ def _draft(
             bits_per_byte=best.bits_per_byte,
             bits_per_byte_low=best.bits_per_byte * (1 - band),
             bits_per_byte_high=best.bits_per_byte * (1 + band),
-            memory_bytes=_memory_bytes(shape, best.micro_batch),
+            memory_bytes=memory_bytes(shape, best.micro_batch),
             corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
             bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
             compile_seconds=best.compile_seconds,
@@ -191,14 +191,6 @@ def _draft(
         reasons=reasons,
         request=request,
     )
-
-
-def _memory_bytes(shape: GptShape, micro_batch: int) -> int:
-    """Weights, gradients and optimizer state, activations of a micro-batch, and the libraries themselves."""
-    activations = 40 * shape.width * shape.layers + 10 * shape.vocabulary
-    scores = 6 * shape.layers * shape.heads * shape.context_length if shape.context_length <= 256 else 0
-    tokens = micro_batch * shape.context_length
-    return int(16 * shape.parameters() + tokens * (activations + scores) + 400e6)
 
 
 def _with_techniques(plan: Plan, machine: Machine, request: Request) -> Plan:
@@ -263,7 +255,7 @@ def _reasons(
         if optimizer.name == "muon"
         else "you set it",
         "orthogonalize_steps": f"{optimizer.orthogonalize_steps} take {overhead:.0%} of a step; fewer learn less",
-        "schedule": "few tokens reward a long decay: the last 70% of the run fall in a line to 5%",
+        "schedule": "few tokens reward a long decay in a line to a low floor",
         "weight_decay": f"{optimizer.weight_decay}: {epochs:.1f} passes over the text",
         "evaluation": f"{EVALUATION_SHARE:.0%} of the budget scores the end, half of that the way",
     }
@@ -348,6 +340,8 @@ def _parsed(request: Request) -> dict[str, Any]:
                 received=f"--set {name}={text}",
                 attempt=f"--set {name}=8",
             ) from None
+        if name == "orthogonalize_steps" and not 1 <= parsed[name] <= 5:
+            raise UsageError("no such number of iterations", received=f"--set {name}={text}", attempt="one to five")
         if kinds[name] in (int, float) and not parsed[name] >= 0:
             raise UsageError("a setting is below zero", received=f"--set {name}={text}", attempt="a positive number")
     return parsed

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from daybreak.core import units
 from daybreak.core.errors import DataError
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Corpus, Request, TokenizerChoice
@@ -25,6 +24,7 @@ COUNTED_BYTES_PER_SECOND = 25_000
 # A large vocabulary needs text to be learnt from and time to be trained.
 VOCABULARY_FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))
 BYTES_FOR_A_TOKEN = 500
+READING_SHARE = 0.25  # of the budget, for the first of three readings
 PART = 6  # of the counted text, for how fast its figure falls with more
 
 
@@ -39,6 +39,7 @@ def scan(run: Run, request: Request) -> Corpus:
         heldout=heldout,
         named=named,
         sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
+        seconds=READING_SHARE * seconds if request.seconds else math.inf,
         packed_bytes=_within(seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES),
     )
     largest = _largest_vocabulary(scanned.bytes, seconds)
@@ -88,8 +89,7 @@ def scan(run: Run, request: Request) -> Corpus:
 def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.Tokens, shards.Tokens]:
     """Training and held-out tokens, from the folder where they stand there already. Raises DataError."""
     tokenizer = tokenizers.Tokenizer.load(run.merges_file).truncated(choice.vocabulary)
-    if not run.tokenizer_file.exists():
-        tokenizer.save(run.tokenizer_file)
+    tokenizer.save(run.tokenizer_file)
     paths = [Path(path) for path in corpus.sources]
     heldout = Path(corpus.heldout) if corpus.heldout else None
     folder = run.corpus_folder
@@ -103,12 +103,14 @@ def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.To
             shards.write(folder, name, documents, tokenizer)
         parts.append(shards.Tokens(folder, name))
     held, train = parts
-    if train.bytes != corpus.bytes:
-        raise DataError(
-            "the text has changed since it was scanned",
-            received=f"{units.count(train.bytes)} bytes now, {units.count(corpus.bytes)} then",
-            attempt="the same command with another --out, or with the text as it was",
-        )
+    for name, tokens, size in (("heldout", held, corpus.heldout_bytes), ("train", train, corpus.bytes)):
+        if tokens.bytes != size:
+            (folder / f"{name}-{tokenizer.vocabulary}.json").unlink(missing_ok=True)  # encoded anew next time
+            raise DataError(
+                "the text has changed since it was scanned",
+                received=f"{tokens.bytes:,} bytes now, {size:,} then",
+                attempt="the same command with another --out, or with the text as it was",
+            )
     return train, held
 
 

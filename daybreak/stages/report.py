@@ -27,7 +27,7 @@ def markdown(run: Run) -> str:
     lines = [f"# {run.path.name}", ""]
     lines += ["## Result", "", "| figure | value | needs | measured on |", "| --- | --- | --- | --- |"]
     for m in measured:
-        scored = units.size(m.bytes) if m.needs else f"{units.size(m.bytes)} of training text"
+        scored = units.size(m.bytes)
         lines.append(f"| {m.name} | {m.value:.4f} {m.unit} | {m.needs or 'baseline'} | {scored} {m.note} |")
     share = next((m.bytes for m in measured if m.name == "bits_per_byte"), 0) / max(1, corpus.heldout_bytes)
     lines += ["", f"Scored {share:.0%} of the {units.size(corpus.heldout_bytes)} that are held out.", ""]
@@ -82,6 +82,9 @@ def markdown(run: Run) -> str:
         lines += ["", "## Samples", ""]
         for sample in samples:
             lines += [f"At {sample.progress:.0%}:", "", *_quoted(sample.prompt + sample.text), ""]
+    amendments = run.amendments()
+    if amendments:
+        lines += ["", "## Amendments", "", *(f"- {amendment}" for amendment in amendments), ""]
     events = [r for r in everything if isinstance(r, Event) and r.name in ("warning", "resumed")]
     if events:
         lines += ["## Events", ""]

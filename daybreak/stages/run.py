@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from daybreak.core import records
+from daybreak.core import records, units
 from daybreak.core.clock import Ledger, Stopwatch
 from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Record
@@ -51,7 +51,7 @@ def run(request: Request, display: Display, *, out: str = "", stopwatch: Stopwat
     folder = _folder(request, out)
     if folder.finished():
         return _again(folder)
-    with _kept(folder, request, stopwatch) as ledger:
+    with contextlib.closing(display), _kept(folder, request, stopwatch) as ledger:
         plan = prepared(folder, request, display, ledger)
         return carried_out(folder, plan, display, ledger)
 
@@ -67,6 +67,8 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
         plan = _recounted(folder, folder.plan(), ledger.stopwatch)
         display.planned(plan, machines.measured(machines.pick_device(request.device)))
         return plan
+    if request.until:  # counted from now on, whatever an earlier process has used
+        request = request.replace(seconds=ledger.stopwatch.used() + _seconds_to(request.until))
     ledger.enter("scan")
     display.phase("scan")
     corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
@@ -122,10 +124,13 @@ def carried_out(
             figures = train(bench, replay=replay)
     finally:
         display.close()
-    for name, value in (("xz", corpus.xz_bits_per_byte), ("kneser_ney", corpus.ngram_bits_per_byte)):
-        log.append(Measurement(name=name, value=value, unit="bits/byte", needs="", bytes=corpus.ngram_bytes))
+    xz = Measurement(name="xz", value=corpus.xz_bits_per_byte, unit="bits/byte", needs="", note="of a sample")
+    note = f"counted on {units.size(corpus.ngram_bytes)}, scored on a beginning of the held-out text"
+    counts = Measurement(name="kneser_ney", value=corpus.ngram_bits_per_byte, unit="bits/byte", needs="", note=note)
+    log.append(xz)
+    log.append(counts)
     log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
-    folder.report_file.write_text(report.markdown(folder), encoding="utf-8")
+    folder.report_file.write_text(report.markdown(folder), encoding="utf-8", errors="replace")
     return Finished(run=folder, figures=figures)
 
 
@@ -203,7 +208,7 @@ def train_only(path: str, display: Display, *, out: str = "", replay: bool = Fal
     elif folder.finished():
         return _again(folder)
     request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
-    with _kept(folder, request, stopwatch) as ledger:
+    with contextlib.closing(display), _kept(folder, request, stopwatch) as ledger:
         plan = _recounted(folder, plan, stopwatch)
         display.planned(plan, _machine_of(plan))
         return carried_out(folder, plan, display, ledger, replay=steps)
@@ -228,7 +233,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
     folder = _folder(plan.request, out)
     if folder.finished():
         return _again(folder)
-    with _kept(folder, plan.request, stopwatch) as ledger:
+    with contextlib.closing(display), _kept(folder, plan.request, stopwatch) as ledger:
         ledger.enter("scan")
         corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, plan.request)
         if corpus.digest != plan.corpus:
@@ -238,6 +243,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
                 attempt="`daybreak plan` again",
             )
         write_json(folder.plan_file, plan.to_json())
+        plan = _recounted(folder, plan, stopwatch)
         display.planned(plan, _machine_of(plan))
         return carried_out(folder, plan, display, ledger)
 
@@ -246,16 +252,26 @@ def _copied(old: Run, new: Run) -> Run:
     """What training reads, in another folder; the rest it makes anew."""
     if new.path.exists():
         raise UsageError("the folder exists", received=str(new), attempt="--out with a folder that does not exist yet")
-    new.path.mkdir(parents=True)
-    shutil.copytree(old.corpus_folder, new.corpus_folder)
-    for name in ("plan_file", "tokenizer_file", "request_file"):
-        if getattr(old, name).exists():
-            shutil.copyfile(getattr(old, name), getattr(new, name))
-    chosen = [r for r in records.read(old.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
-    log = Log(new.log_file)
-    for event in chosen[-1:]:
-        log.append(event)
-    log.close()
+    try:
+        new.path.mkdir(parents=True)
+        shutil.copytree(old.corpus_folder, new.corpus_folder)
+        for name in ("plan_file", "tokenizer_file", "request_file"):
+            if getattr(old, name).exists():
+                shutil.copyfile(getattr(old, name), getattr(new, name))
+        chosen = [r for r in records.read(old.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
+        log = Log(new.log_file)
+        for event in chosen[-1:]:
+            log.append(event)
+        log.close()
+    except BaseException as error:
+        new.remove()
+        if isinstance(error, OSError):
+            raise ResourceError(
+                "the folder of the replay cannot be made",
+                received=f"{new}: {error.strerror or error}",
+                attempt="--out with a folder you may write",
+            ) from None
+        raise
     return new
 
 
@@ -263,6 +279,12 @@ def _copied(old: Run, new: Run) -> Run:
 
 
 def _check(request: Request) -> None:
+    if request.heldout and not Path(request.heldout).is_file():
+        raise DataError(
+            "the held-out file is not there",
+            received=f"--heldout {request.heldout}",
+            attempt="a file of text to score on",
+        )
     if request.seconds < LEAST_SECONDS:
         raise BudgetTooShort(
             "the budget is too short for any machine",
@@ -309,10 +331,11 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
     """
     existed, before = folder.path.exists(), folder.request()
     folder.make()
-    log = None
+    log, claimed = None, False
     try:
         stopwatch.continue_from(folder.used_seconds())
         with folder.alive(stopwatch.used):
+            claimed = True
             write_json(folder.request_file, request.to_json())
             _log_to(folder)
             if request.sources == ("-",) and not folder.standard_input_file.exists():
@@ -325,7 +348,7 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
         if not started and before is not None and before.seconds == 0:  # it was prepared, and still is
             write_json(folder.request_file, before.to_json())
         # What was killed before it trained and has no time left would stand in the way of every later command.
-        elif not started and (not existed or isinstance(error, BudgetTooShort)):
+        elif claimed and not started and (not existed or isinstance(error, BudgetTooShort)):
             folder.remove()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(
@@ -342,7 +365,8 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
         raise
     finally:
         if log is not None:
-            log.close()
+            with contextlib.suppress(OSError):  # a full disk has been told already
+                log.close()
 
 
 def _spool(folder: Run) -> None:
@@ -358,6 +382,7 @@ def _spool(folder: Run) -> None:
 
 
 def _log_to(folder: Run) -> None:
+    logging.raiseExceptions = False  # a full disk is told by the run itself
     handler = logging.FileHandler(folder.python_log_file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("daybreak")
@@ -376,10 +401,13 @@ def _recounted(folder: Run, plan: Plan, stopwatch: Stopwatch) -> Plan:
     """The plan that a run continues with: a moment of the day is counted to anew."""
     if not plan.budget.until:
         return plan
-    left = datetime.datetime.fromisoformat(plan.budget.until).timestamp() - time.time()
-    seconds = stopwatch.used() + left
+    seconds = stopwatch.used() + _seconds_to(plan.budget.until)
     folder.amend("budget", seconds=seconds, reason=f"counted anew to {plan.budget.until}")
     return plan.replace(budget=plan.budget.replace(seconds=seconds))
+
+
+def _seconds_to(moment: str) -> float:
+    return datetime.datetime.fromisoformat(moment).timestamp() - time.time()
 
 
 def guarded(work: Callable[[], Any]) -> Any:

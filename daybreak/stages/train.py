@@ -82,7 +82,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
 def _consume(bench: Workbench, built: Built, steps: Iterator[Step], clock: Clock, position: loop.Position) -> None:
     """Takes the steps; between them writes, scores, samples and saves, each within its share of the budget."""
     saved_at = bench.stopwatch.used()
-    marks = int(position.step > 0 and getattr(clock, "progress", 0.0) * MARKS)
+    marks = int(position.progress * MARKS)
     for step in steps:
         bench.record(step)
         if bench.signals.received:
@@ -222,7 +222,7 @@ def _resumed(bench: Workbench, built: Built) -> tuple[loop.Position, dict[str, A
     built.schedule.load(facts["schedule"])
     for follower in built.followers:
         averaged = {name: t.to(bench.device) for name, t in under(f"follower.{follower.name}.").items()}
-        follower.load(averaged, facts["followers"][follower.name])
+        follower.load(averaged, facts["followers"].get(follower.name, 0.0))
     position = loop.Position(**facts["position"])
     bench.record(Event(name="resumed", used_seconds=bench.stopwatch.used(), detail={"step": position.step}))
     return position, facts

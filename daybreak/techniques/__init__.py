@@ -87,6 +87,7 @@ def fold(techniques: Sequence[tuple[str, Technique]], seam: str, thing: Any, run
 
     Raises RuntimeError where one touched nothing: a technique that silently does nothing is a defect.
     """
+    assert seam in SEAMS, seam
     touched = []
     for name, technique in techniques:
         change = getattr(technique, seam, None)

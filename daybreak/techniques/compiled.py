@@ -1,11 +1,14 @@
 """The repeated layer and the head compiled into fused kernels by torch.compile."""
 
+import sysconfig
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from daybreak.core.types import Machine, Plan
+from daybreak.engine.probe import compile_cache
 from daybreak.techniques import Context, Technique
 
 
@@ -20,8 +23,10 @@ class Compiled(Technique):
     claim: ClassVar[str] = "tokens_per_second"
 
     def unusable(self, machine: Machine) -> str | None:
-        if machine.kind == "cpu" and not machine.compiler:
+        if not machine.compiler:
             return "there is no C++ compiler on this machine (g++ or clang++)"
+        if not Path(sysconfig.get_path("include"), "Python.h").exists():
+            return "the compiler would need Python.h (the package python3-dev)"
         return None
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
@@ -55,6 +60,7 @@ def pays(available_seconds: float, compile_seconds: float, speedup: float) -> bo
 
 
 def _prepare() -> None:
+    compile_cache()
     import torch._inductor.config as inductor
 
     # Inductor builds a test program for every vector extension that the processor reports, 16 s on two cores with an

@@ -2,20 +2,20 @@
 
 import json
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Machine, Plan
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram import BYTES_PER_TOKEN_AND_ORDER, SECONDS_PER_TOKEN_AND_ORDER, KneserNey
 from daybreak.models.predictors import Counts, Mixture, Network, Weights, fitted_weights
 from daybreak.techniques import Context, Technique
 
-SECONDS_PER_TOKEN_AND_ORDER = 1.5e-7  # of counting, on one core
-BYTES_PER_TOKEN_AND_ORDER = 40
 LEAST_TOKENS = 50_000  # fewer counts teach nothing
 
 
@@ -84,5 +84,10 @@ def weights_file(run: Run) -> Path:
 
 def _save(run: Run, tensors: dict[str, np.ndarray], weights: Weights) -> None:
     run.mixture_folder.mkdir(exist_ok=True)
-    save_file(tensors, str(counts_file(run)))
+    beside = counts_file(run).with_suffix(".part")
+    try:
+        save_file(tensors, str(beside))
+        beside.replace(counts_file(run))
+    except SafetensorError as error:
+        raise OSError(ENOSPC, str(error), str(beside)) from None
     write_json(weights_file(run), {"of": "counts", "edges": weights.edges, "values": weights.values})
