@@ -89,7 +89,7 @@ def test_a_line_torn_within_a_character_is_passed_over(tmp_path: Path) -> None:
     log.append(step(1))
     log.append(sample)
     log.close()
-    whole = path.read_bytes()
+    whole = path.read_bytes().replace(b"\\u6625", "春".encode())
     path.write_bytes(whole[: whole.index("春".encode()) + 1])
     assert list(records.read(path)) == [step(1)]
     log = Log(path)

@@ -152,7 +152,7 @@ def test_bf16_multiplies_in_bfloat16_and_keeps_weights_in_float32(network, plan,
 def test_compiled_refuses_without_a_compiler_and_where_it_does_not_pay(plan, machine) -> None:
     assert Compiled().refuses(plan(), machine()) is None
     assert "compiler" in (Compiled().refuses(plan(), machine(compiler="")) or "")
-    assert Compiled().unusable(machine(kind="cuda", compiler="")) is None
+    assert "compiler" in (Compiled().unusable(machine(kind="cuda", compiler="")) or "")
     short = plan().predicted.replace(phase_seconds={"training": 30.0, "compile": 20.0})
     assert "does not pay" in (Compiled().refuses(plan(predicted=short), machine()) or "")
 

@@ -135,6 +135,6 @@ def standing_steps(path: Path) -> list[Step]:
                 standing.pop()
             standing.append(record)
         elif isinstance(record, Event) and record.name == "resumed":
-            while standing and standing[-1].step > record.detail.get("step", 0):
+            while standing and standing[-1].step > record.detail.get("step", standing[-1].step):
                 standing.pop()
     return standing

@@ -19,6 +19,7 @@ SAMPLE_BYTES = 6_000_000
 PACKED_BYTES = 2_000_000  # of the sample that xz is tried on
 _LANGUAGE_CHARACTERS = 2_000_000
 _TIMED_DOCUMENTS = 64
+HELDOUT_SAMPLE_BYTES = 300_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class Scan:
     xz_bits_per_byte: float
     bytes_per_second: float  # of this scan
     sample: tuple[str, ...]  # whole documents of the training part, chosen by their hash, in order
+    heldout_sample: tuple[str, ...]  # likewise of the held-out part; small
     notes: tuple[str, ...]
 
 
@@ -60,7 +62,7 @@ def scan(
     paths = training_paths(paths, heldout)
     reading = Reading(paths, named=named)
     whole = hashlib.blake2b(digest_size=16)
-    draw, sample = held.Draw(), _Sample(sample_bytes)
+    draw, sample, heldout_sample = held.Draw(), _Sample(sample_bytes), _Sample(HELDOUT_SAMPLE_BYTES)
     for document in reading:
         text = document.text.encode()
         digest = held.digest(text)
@@ -70,6 +72,8 @@ def scan(
         if draw.documents % _TIMED_DOCUMENTS == 0:
             _check_time(time.perf_counter() - start, seconds, draw.bytes)
         sample.add(share, len(text), document.text)
+        if heldout is None:  # of the smallest shares: what the threshold will be is not known yet
+            heldout_sample.add(-share, len(text), document.text)
     replaced, notes = reading.replaced_bytes, reading.notes
     if heldout is None:
         threshold = _with_notes(draw.threshold, notes)
@@ -83,6 +87,7 @@ def scan(
         for document in test:
             text = document.text.encode()
             whole.update(held.digest(text) + (b"\3" if document.starts else b"\2"))
+            heldout_sample.add(-held.share(held.digest(text)), len(text), document.text)
             heldout_documents += 1
             heldout_bytes += len(text)
         _check_sizes(total, heldout_bytes, heldout, notes)
@@ -104,6 +109,7 @@ def scan(
         xz_bits_per_byte=xz_bits_per_byte(texts, packed_bytes),
         bytes_per_second=(total + heldout_bytes) / seconds,
         sample=texts,
+        heldout_sample=heldout_sample.texts(math.nextafter(-threshold, 0.0) if heldout is None else -1.0),
         notes=notes,
     )
 
@@ -111,20 +117,40 @@ def scan(
 # The two parts
 
 
-def documents(paths: Sequence[Path], threshold: float, heldout: Path | None = None) -> Iterator[Document]:
-    """The training part. What follows a document that was taken away starts anew."""
+def documents(
+    paths: Sequence[Path],
+    threshold: float,
+    heldout: Path | None = None,
+    *,
+    aside: Callable[[Document], object] = lambda document: None,
+) -> Iterator[Document]:
+    """The training part. What follows a document that was taken away starts anew.
+
+    aside: is given the held-out documents in passing, so that one reading serves both parts. Neighbours that were both
+    held out stay joined.
+    """
     if heldout is not None:
         yield from Reading(training_paths(paths, heldout))
-    else:
-        yield from _kept(Reading(paths), lambda share: share >= threshold)
+        for document in Reading([heldout], named=[heldout]):
+            aside(document)
+        return
+    before: bool | None = None
+    for document in Reading(paths):
+        kept = held.share(held.digest(document.text.encode())) >= threshold
+        joined = document if before == kept or document.starts else Document(document.text, True)
+        before = kept
+        if kept:
+            yield joined
+        else:
+            aside(joined)
 
 
 def heldout_documents(paths: Sequence[Path], threshold: float, heldout: Path | None = None) -> Iterator[Document]:
-    """The part that no model is trained on. Neighbours that were both held out stay joined."""
-    if heldout is not None:
-        yield from Reading([heldout], named=[heldout])
-    else:
-        yield from _kept(Reading(paths), lambda share: share < threshold)
+    """The part that no model is trained on: at most a few megabytes, or the file that was given."""
+    found: list[Document] = []
+    for _ in documents(paths if heldout is None else [], threshold, heldout, aside=found.append):
+        pass
+    yield from found
 
 
 def training_paths(paths: Sequence[Path], heldout: Path | None) -> list[Path]:
@@ -132,15 +158,6 @@ def training_paths(paths: Sequence[Path], heldout: Path | None) -> list[Path]:
     if heldout is None or not heldout.exists():
         return list(paths)
     return [path for path in paths if not (path.exists() and path.samefile(heldout))]
-
-
-def _kept(reading: Reading, keep: Callable[[float], bool]) -> Iterator[Document]:
-    joined = False
-    for document in reading:
-        kept = keep(held.share(held.digest(document.text.encode())))
-        if kept:
-            yield document if joined or document.starts else Document(document.text, True)
-        joined = kept
 
 
 # The facts

@@ -15,6 +15,7 @@ from daybreak.techniques.compiled import pays
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0
 SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
+LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: shorter ones blur what is counted
 STEP_TOKENS_FLOOR = {"cpu": 4096, "cuda": 16384}
 MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
@@ -42,8 +43,10 @@ def candidates(
     shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
     wanted = shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
+    most = max(measured.values())
+    worthwhile = [size for size, bytes_per_token in measured.items() if bytes_per_token >= LEAST_OF_LONGEST * most]
     seen = set()
-    for vocabulary in measured if wanted is None else [known_vocabulary(wanted, corpus)]:
+    for vocabulary in worthwhile if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
             context = _context(machine, available, layers, width)
             shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=shape_settings)
@@ -128,7 +131,7 @@ def memory_bytes(shape: GptShape, micro_batch: int) -> int:
 def _context(machine: Machine, training: float, layers: int, width: int) -> int:
     """Short where few tokens are seen: attention costs what the weights do at T = 6 d, and long context pays late."""
     rate = max(machine.matmul_flops.values(), default=1e11)
-    tokens = 0.4 * rate * max(training, 1.0) / (72 * layers * width**2)
+    tokens = 0.1 * rate * max(training, 1.0) / (72 * layers * width**2)
     context = ladder.CONTEXTS[0]
     for length, least_tokens in zip(ladder.CONTEXTS[1:], (8e6, 6e7, 4e8, 4e9), strict=True):
         if tokens >= least_tokens:

@@ -98,7 +98,7 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
     counting = 0.0 if "ngram_mix" in request.exclude else NgramMix().seconds(corpus_tokens, budget)
     return {
         "until the plan": probe.used_seconds,
-        "encode": 2 * corpus.bytes / max(corpus.bytes_per_second, 1.0) + corpus_tokens / corpus.tokens_per_second + 0.3,
+        "encode": corpus.bytes / max(corpus.bytes_per_second, 1.0) + corpus_tokens / corpus.tokens_per_second + 0.3,
         "counting": counting,
         "validation": EVALUATION_SHARE * budget * 0.5,
         "samples": SAMPLING_SHARE * budget,

@@ -1,7 +1,6 @@
 """Prepare: from what people have to facts of the text (scan) and to tokens on disk (encode)."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,7 @@ def scan(run: Run, request: Request) -> Corpus:
     )
     largest = _largest_vocabulary(scanned.bytes, seconds)
     learnt = tokenizers.Tokenizer.learn(scanned.sample, largest)
-    unseen = _first_bytes(scanning.heldout_documents(scanned.paths, scanned.threshold, heldout), 300_000)
+    unseen = list(scanned.heldout_sample)
     ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
     bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
     notes = scanned.notes
@@ -93,16 +92,13 @@ def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.To
     paths = [Path(path) for path in corpus.sources]
     heldout = Path(corpus.heldout) if corpus.heldout else None
     folder = run.corpus_folder
-    parts = []
-    for part, documents in (
-        ("heldout", scanning.heldout_documents(paths, corpus.threshold, heldout)),
-        ("train", scanning.documents(paths, corpus.threshold, heldout)),
-    ):
-        name = f"{part}-{tokenizer.vocabulary}"
-        if not (folder / f"{name}.json").exists():
-            shards.write(folder, name, documents, tokenizer)
-        parts.append(shards.Tokens(folder, name))
-    held, train = parts
+    names = [f"{part}-{tokenizer.vocabulary}" for part in ("train", "heldout")]
+    if not all((folder / f"{name}.json").exists() for name in names):
+        kept_aside: list[sources.Document] = []
+        documents = scanning.documents(paths, corpus.threshold, heldout, aside=kept_aside.append)
+        shards.write(folder, names[0], documents, tokenizer)
+        shards.write(folder, names[1], kept_aside, tokenizer)
+    train, held = (shards.Tokens(folder, name) for name in names)
     for name, tokens, size in (("heldout", held, corpus.heldout_bytes), ("train", train, corpus.bytes)):
         if tokens.bytes != size:
             (folder / f"{name}-{tokenizer.vocabulary}.json").unlink(missing_ok=True)  # encoded anew next time
@@ -165,13 +161,3 @@ def _paths(run: Run, request: Request) -> list[Path]:
     if request.sources == ("-",):
         return [run.standard_input_file]
     return sources.find(request.sources)
-
-
-def _first_bytes(documents: Iterator[sources.Document], most: int) -> list[str]:
-    texts, size = [], 0
-    for document in documents:
-        texts.append(document.text)
-        size += len(document.text.encode())
-        if size >= most:
-            break
-    return texts
