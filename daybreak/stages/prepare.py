@@ -13,6 +13,8 @@ from daybreak.data import shards, sources, tokenizers
 from daybreak.models import ngram
 
 JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare little and blur what is counted
+TRIED_BYTES = 400_000
+WHOLE_CHARACTERS = 0.95  # of the bytes a token that the largest vocabulary has
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 NGRAM_ORDER = {"byte": 8, "character": 4}
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
@@ -42,17 +44,18 @@ def scan(run: Run, request: Request) -> Corpus:
         packed_bytes=_within(seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES),
     )
     largest = _largest_vocabulary(scanned.bytes, seconds)
-    learnt = tokenizers.Tokenizer.learn(scanned.sample, largest)
     unseen = list(scanned.heldout_sample)
-    ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
-    bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
     notes = scanned.notes
     unit = "character" if scanned.languages.get("cjk", 0.0) > CJK_FROM else "byte"
-    if unit == "character" and max(bytes_per_token.values()) < JOINING_PAYS_FROM:
-        learnt = tokenizers.Tokenizer.learn(scanned.sample, largest, join_han=False)
-        ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
-        bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+    join_han = unit == "byte" or _joining_pays(scanned.sample, unseen, largest)
+    learnt = tokenizers.Tokenizer.learn(scanned.sample, largest, join_han=join_han)
+    ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
+    bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+    if not join_han:
         notes = (*notes, "words of several Chinese characters are rare: every character is a token of its own")
+        # A smaller vocabulary would only spell characters in pieces.
+        most = max(bytes_per_token.values())
+        bytes_per_token = {v: size for v, size in bytes_per_token.items() if size >= WHOLE_CHARACTERS * most}
     counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
     order, bits, fitted = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=counted)
     _, part_bits, part = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=fitted // PART)
@@ -142,6 +145,19 @@ def _opened(documents: list[np.ndarray], mark: int) -> tuple[np.ndarray, np.ndar
     sizes = np.array([len(document) + 1 for document in documents], np.int64)
     stream = np.concatenate([np.concatenate(([mark], document)) for document in documents]).astype(np.uint32)
     return stream, np.concatenate(([0], np.cumsum(sizes)[:-1]))
+
+
+def _joining_pays(sample: tuple[str, ...], unseen: list[str], vocabulary: int) -> bool:
+    """Whether tokens of several Chinese characters are common enough to spare much, tried on a little of the text."""
+    little, size = [], 0
+    for text in sample:
+        little.append(text)
+        size += len(text.encode())
+        if size >= TRIED_BYTES:
+            break
+    tried = tokenizers.Tokenizer.learn(little, vocabulary)
+    bytes_per_token, _ = tokenizers.measure(unseen, [tried.vocabulary], learnt=tried)
+    return max(bytes_per_token.values()) >= JOINING_PAYS_FROM
 
 
 def _within(value: float, least: float, most: float) -> int:
