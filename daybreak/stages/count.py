@@ -11,6 +11,7 @@ from daybreak.models.ngram import BYTES_PER_TOKEN_AND_ORDER, SECONDS_PER_TOKEN_A
 from daybreak.stages.bench import Workbench
 
 COUNTING_SHARE = 0.5  # of the time left and of the memory
+LEAST_TOKENS = 10_000  # counted even where no time is left: a late model is better than none
 
 
 def count(bench: Workbench) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def count(bench: Workbench) -> dict[str, Any]:
     bench.ledger.enter("training")
     by_time = COUNTING_SHARE * bench.remaining() / (shape.order * SECONDS_PER_TOKEN_AND_ORDER)
     by_memory = COUNTING_SHARE * bench.machine.memory_bytes / (shape.order * BYTES_PER_TOKEN_AND_ORDER)
-    counted = int(min(len(bench.train), by_time, by_memory))
+    counted = min(len(bench.train), max(LEAST_TOKENS, int(min(by_time, by_memory))))
     if counted < len(bench.train):
         bench.warn(f"{counted:,} of {len(bench.train):,} tokens are counted: more would not fit the time or the memory")
     starts = bench.train.starts

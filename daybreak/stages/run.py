@@ -333,7 +333,8 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
     folder.make()
     log, claimed = None, False
     try:
-        stopwatch.continue_from(folder.used_seconds())
+        prepared_only = before is not None and before.seconds == 0
+        stopwatch.continue_from(0.0 if prepared_only else folder.used_seconds())
         with folder.alive(stopwatch.used):
             claimed = True
             write_json(folder.request_file, request.to_json())
@@ -345,7 +346,7 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
             yield Ledger(log, stopwatch, name="interrupted" if recorded else "imports", since=recorded)
     except BaseException as error:
         started = folder.checkpoints_folder.exists() or (folder.model_folder / "config.json").exists()
-        if not started and before is not None and before.seconds == 0:  # it was prepared, and still is
+        if not started and before is not None and before.seconds == 0:  # what was prepared stays prepared
             write_json(folder.request_file, before.to_json())
         # What was killed before it trained and has no time left would stand in the way of every later command.
         elif claimed and not started and (not existed or isinstance(error, BudgetTooShort)):
