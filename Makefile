@@ -17,7 +17,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/daybreak run --for 3m --out runs/demo-$$(date +%Y%m%d-%H%M%S) && RUN=$$(ls -td runs/demo-* | head -n 1) && \
+	@$(BIN)/daybreak run --for 3m --out runs/demo-$$(date +%Y%m%d-%H%M%S) && RUN=$$(ls -td runs/demo-* | head -n 1) && \
 	echo && $(BIN)/daybreak generate $$RUN 'def read_lines(path):' --max-tokens 80 && echo && echo $$RUN/model
 
 lint: $(VENV)/installed-dev
