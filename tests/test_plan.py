@@ -123,9 +123,9 @@ def test_a_shape_that_was_compiled_before_is_cheap_to_compile_again(corpus, mach
 def test_too_short_a_budget_names_one_that_works(corpus, machine):
     slow = machine(matmul_flops={"float32": 1e8})
     with pytest.raises(BudgetTooShort) as caught:
-        planned(corpus(bytes=10**6), slow, unprobed(), asked(20.0))
+        planned(corpus(bytes=10**6), slow, unprobed(), asked(20.0), only_measured=True)
     seconds = float(caught.value.attempt.split("--for ")[1].split("s")[0])
-    planned(corpus(bytes=10**6), slow, unprobed(), asked(seconds))
+    planned(corpus(bytes=10**6), slow, unprobed(), asked(seconds), only_measured=True)
 
 
 def test_a_technique_that_refuses_cannot_be_forced(corpus, machine):

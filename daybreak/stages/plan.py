@@ -32,7 +32,7 @@ SAMPLING_SHARE = 0.005
 
 
 def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, only_measured: bool = False) -> Plan:
-    """only_measured: choose among the shapes that this probe has timed, if there are any.
+    """only_measured: choose among the shapes that this probe has timed, if there are any, and check the time.
 
     Raises BudgetTooShort (with the shortest that works), ResourceError (no shape fits the memory) and UsageError (a
     setting or technique that cannot be).
@@ -62,10 +62,14 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
         )
     timed = {(t.shape, t.compiled) for t in probe.timings}
     measured = [candidate for candidate in found if (candidate.shape.key(), candidate.compiled) in timed]
-    best = best_of(measured if only_measured and measured else found)
+    # What has been timed and can take its steps is preferred to what is only expected to.
+    pools = (measured if only_measured else [], found)
+    feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
+    best = best_of(feasible[0] or feasible[1] or found)
     phases = {**fixed, "compile": best.compile_seconds if best.compiled else 0.0}
     training = available - phases["compile"]
-    _check_long_enough(best, training, request)
+    # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
+    _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
     phases["training"] = training
     plan = _draft(corpus, machine, request, settings, best, phases, found)
     return _with_techniques(plan, machine, request)
@@ -107,10 +111,10 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
     }
 
 
-def _check_long_enough(best: Candidate, training: float, request: Request) -> None:
-    """Raises BudgetTooShort where fewer than LEAST_STEPS steps fit."""
+def _check_long_enough(best: Candidate, training: float, request: Request, *, steps: int) -> None:
+    """Raises BudgetTooShort where fewer steps fit."""
     step_seconds = best.batch_tokens / best.tokens_per_second
-    if training >= LEAST_STEPS * step_seconds:
+    if training >= steps * step_seconds:
         return
     shortest = math.ceil(1.15 * (request.seconds - training + LEAST_STEPS * step_seconds))
     raise BudgetTooShort(
