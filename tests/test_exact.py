@@ -51,7 +51,7 @@ def test_reproducible_runs_are_equal_to_the_last_bit_and_so_is_a_resumed_one(sma
 def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, tmp_path):
     first = daybreak.run(
         str(small_text),
-        budget="13s",
+        budget="20s",
         out=str(tmp_path / "first"),
         settings={"layers": 1, "width": 64, "context_length": 32},
         exclude=["compiled", "ngram_mix"],
@@ -66,18 +66,18 @@ def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, 
 
 
 def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(small_text, tmp_path):
-    out = tmp_path / "killed"
-    process = started(small_text, out, 16)
+    out, budget, noise = tmp_path / "killed", 30, 3.0  # seconds; a loaded machine imports slowly
+    process = started(small_text, out, budget)
     wait_for_checkpoint(Run(out), process)
     time.sleep(0.6)
     process.kill()
     process.wait()
     used = Run(out).used_seconds()
     begun = time.monotonic()
-    again = started(small_text, out, 16)
+    again = started(small_text, out, budget)
     text, errors = again.communicate(timeout=60)
     assert again.returncode == 0, errors
-    assert time.monotonic() - begun <= 16 - used + 1.0
+    assert time.monotonic() - begun <= budget - used + noise
     assert json.loads(text)["bits_per_byte"] > 0
     log = list(records.read(Run(out).log_file))
     assert any(isinstance(r, Event) and r.name == "resumed" for r in log)
