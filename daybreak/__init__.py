@@ -46,9 +46,12 @@ class Model:
         return evaluate(self._loaded.run.path, on)
 
 
-def run(*sources: str, budget: str, out: str = "", quiet: bool = True, **asked: Any) -> "Finished":
+def run(
+    *sources: str, budget: str, out: str = "", quiet: bool = True, mirrors: Sequence[str] = (), **asked: Any
+) -> "Finished":
     """Trains on the sources (none: the built-in text) for a budget such as "8h".
 
+    mirrors: "tensorboard", "wandb", "trackio", to look on in processes of their own.
     asked: heldout, family, settings (a dict), include, exclude, reproducible, seed, device. Raises DaybreakError.
     The budget counts from this call, not from the start of the process.
     """
@@ -56,8 +59,8 @@ def run(*sources: str, budget: str, out: str = "", quiet: bool = True, **asked: 
     from daybreak.stages.progress import Progress, Silence
     from daybreak.stages.run import run as carry_out
 
-    display = Silence() if quiet else Progress()
-    return carry_out(_request(sources, budget, asked), display, out=out, stopwatch=Stopwatch(start=boot_seconds()))
+    display, stopwatch = Silence() if quiet else Progress(), Stopwatch(start=boot_seconds())
+    return carry_out(_request(sources, budget, asked), display, out=out, stopwatch=stopwatch, mirrors=tuple(mirrors))
 
 
 def plan(*sources: str, budget: str, **asked: Any) -> "Plan":

@@ -37,6 +37,9 @@ Without = Annotated[list[str] | None, typer.Option("--without", help="A techniqu
 Reproducible = Annotated[bool, typer.Option("--reproducible", help="The same command, the same model to the last bit.")]
 Seed = Annotated[int, typer.Option(help="Of everything that is random.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; else the fastest that is here.")]
+Mirror = Annotated[
+    list[str] | None, typer.Option("--mirror", help="Show the run in tensorboard, wandb or trackio. Again for more.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, such as runs/NAME.")]
 
@@ -110,6 +113,7 @@ def run(
     reproducible: Reproducible = False,
     seed: Seed = 0,
     device: Device = "",
+    mirrors: Mirror = None,
     as_json: Json = False,
 ) -> None:
     """Train the best model that fits the time: scan, probe, plan, encode, train, evaluate."""
@@ -118,7 +122,7 @@ def run(
     from daybreak.stages.run import run as carry_out
 
     request = _asked(sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device)
-    finished = guarded(lambda: carry_out(request, Progress(), out=out))
+    finished = guarded(lambda: carry_out(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
 
 
@@ -173,13 +177,14 @@ def train(
     path: Annotated[str, typer.Argument(metavar="PLAN", help="A run's folder, or the plan.json that `plan` wrote.")],
     out: Out = "",
     replay: Annotated[bool, typer.Option("--replay", help="Repeat the run from its log, to the last bit.")] = False,
+    mirrors: Mirror = None,
     as_json: Json = False,
 ) -> None:
     """Carry out a plan."""
     from daybreak.stages.progress import Progress
     from daybreak.stages.run import guarded, train_only
 
-    finished = guarded(lambda: train_only(path, Progress(), out=out, replay=replay))
+    finished = guarded(lambda: train_only(path, Progress(), out=out, replay=replay, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
 
 
@@ -243,6 +248,81 @@ def doctor(device: Device = "", as_json: Json = False) -> None:
 
     found = guarded(lambda: examined(device))
     print(json.dumps(found, ensure_ascii=False, indent=1) if as_json else "\n".join(lines(found)))
+
+
+@app.command()
+def mirror(
+    path: RunFolder,
+    to: Annotated[str, typer.Option("--to", help="tensorboard, wandb or trackio.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a run in another tool, from its records."""
+    from daybreak.stages.mirror import mirror as shown
+
+    _print(shown(path, to, follow=follow), as_json)
+
+
+@app.command()
+def report(
+    path: RunFolder,
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    out: Annotated[str, typer.Option(help="Write the page to this .html file, and the .json beside it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a page that tells what a run did, at any moment of it."""
+    from daybreak.core.run import Run
+    from daybreak.stages import report as reports
+
+    page_file, data_file = reports.write(Run.open(path), language=language, out=out)
+    if as_json:
+        print(data_file.read_text(encoding="utf-8"), end="")
+    else:
+        print(f"page    {page_file}\ndata    {data_file}")
+
+
+@app.command()
+def watch(
+    path: RunFolder,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Else 8600, or the next one that is free.", show_default=False)
+    ] = None,
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    show: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Open a browser; else where there is a screen.")
+    ] = None,
+) -> None:
+    """Follow a run on a live page, on this machine alone."""
+    from daybreak.stages.watch import watch as follow
+
+    follow(path, port=port, language=language, show=show)
+
+
+@app.command()
+def compare(
+    paths: Annotated[list[str] | None, typer.Argument(metavar="RUN RUN...", help="Folders of finished runs.")] = None,
+    on: Annotated[
+        list[str] | None, typer.Option("--on", help="Text to judge on; else the runs' held-out text.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="The .html page to write; with --json none unless named.")] = "",
+    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    as_json: Json = False,
+) -> None:
+    """Runs side by side, and which is better, worse, or cannot be told."""
+    from daybreak.stages.compare import compare as compared
+    from daybreak.stages.run import guarded
+    from daybreak.views import verdicts
+
+    said = verdicts.words(language)
+    facts = guarded(lambda: compared(paths or [], on or [], told=lambda line: print(line, file=sys.stderr, flush=True)))
+    page = verdicts.write_page(facts, out or "compare.html", language=language) if out or not as_json else None
+    if as_json:
+        print(json.dumps({**facts, "page": str(page) if page else None}, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    verdicts.show(facts, said, Console())
+    print(f"\npage  {page}")
 
 
 def _print(facts: dict[str, Any], as_json: bool) -> None:

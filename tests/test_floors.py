@@ -23,6 +23,7 @@ FLOORS = {
     "models": 1,
     "engine": 1,
     "techniques": 2,
+    "views": 2,
     "tasks": 2,
     "stages": 3,
     "apps": 4,

@@ -37,7 +37,10 @@ class Run:
         self.checkpoints_folder = self.path / "checkpoints"
         self.model_folder = self.path / "model"
         self.mixture_folder = self.path / "mixture"
-        self.report_file = self.path / "report.md"
+        self.scores_file = self.path / "heldout.npz"
+        self.report_file = self.path / "report.html"
+        self.report_data_file = self.path / "report.json"
+        self.mirrors_folder = self.path / "mirrors"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -110,6 +113,14 @@ class Run:
             return float(json.loads(self.heartbeat_file.read_text())["used_seconds"])
         except (OSError, ValueError, KeyError):
             return 0.0
+
+    def worked_on(self) -> bool:
+        """Whether the process of the last heartbeat lives, on this machine."""
+        try:
+            beat = json.loads(self.heartbeat_file.read_text())
+            return bool(beat["pid"]) and _start_of(beat["pid"]) == beat.get("start") is not None
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     @contextlib.contextmanager
     def alive(self, used: Callable[[], float]) -> Iterator[None]:

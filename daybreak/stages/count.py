@@ -9,6 +9,7 @@ from daybreak.core.types import NgramShape
 from daybreak.models import files
 from daybreak.models.ngram import BYTES_PER_TOKEN_AND_ORDER, SECONDS_PER_TOKEN_AND_ORDER, KneserNey
 from daybreak.stages.bench import Workbench
+from daybreak.stages.scores import keep_scores
 
 COUNTING_SHARE = 0.5  # of the time left and of the memory
 LEAST_TOKENS = 10_000  # counted even where no time is left: a late model is better than none
@@ -35,13 +36,15 @@ def count(bench: Workbench) -> dict[str, Any]:
     stream = bench.heldout.slice(0, len(bench.heldout))
     heldout_starts = bench.heldout.starts
     sizes = bench.tokenizer.token_bytes[stream]
-    nats = -np.log(model.probabilities(stream, starts=heldout_starts)[:, sizes > 0]).sum(1)
+    token_nats = -np.log(model.probabilities(stream, starts=heldout_starts))  # [orders, n]
+    nats = token_nats[:, sizes > 0].sum(1)
     best = int(nats.argmin())
     bench.ledger.enter("saving")
     files.save_ngram(bench.run.model_folder, model.at_order(best + 1), tokenizer_file=bench.run.tokenizer_file)
     total, tokens_scored = int(sizes.sum(dtype=np.int64)), int((sizes > 0).sum())
     bits = float(nats[best] / total / np.log(2))
     bench.record(Measurement(name="bits_per_byte", value=bits, unit="bits/byte", bytes=total, note=f"order {best + 1}"))
+    keep_scores(bench, stream, token_nats[best])
     bench.ledger.enter("leaving")
     return {
         "bits_per_byte": bits,

@@ -69,13 +69,7 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
     Raises DataError: no text. The keys are those of `daybreak evaluate --json`.
     """
     loaded = load(path, device=device)
-    if on:
-        texts = sources.Reading(sources.find(on), named=[Path(name) for name in on if Path(name).is_file()])
-        stream = encoded(loaded.tokenizer, iter(texts))
-        if not len(stream):
-            raise DataError("there is no text to evaluate on", received=", ".join(on), attempt="a file with text in it")
-    else:
-        stream = heldout_stream(loaded.run, loaded.plan)
+    stream = stream_of(loaded.tokenizer, on) if on else heldout_stream(loaded.run, loaded.plan)
     windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)
     sizes = loaded.tokenizer.token_bytes
@@ -89,6 +83,15 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
             **_figures(summed(mixed, stream, sizes)),
         }
     return result
+
+
+def stream_of(tokenizer: Tokenizer, on: tuple[str, ...]) -> np.ndarray:
+    """The tokens of files, folders and patterns. Raises DataError: no text."""
+    texts = sources.Reading(sources.find(on), named=[Path(name) for name in on if Path(name).is_file()])
+    stream = encoded(tokenizer, iter(texts))
+    if not len(stream):
+        raise DataError("there is no text to evaluate on", received=", ".join(on), attempt="a file with text in it")
+    return stream
 
 
 def heldout_stream(run: Run, plan: Plan) -> np.ndarray:

@@ -18,6 +18,7 @@ from daybreak.models.predictors import Mixture, Network, Sampling, Score, nats_o
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built
 from daybreak.stages.evaluate import stream_windows
+from daybreak.stages.scores import keep_scores
 
 QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
 QUICK_LEAST_BYTES = 20_000
@@ -145,8 +146,10 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     predictor, touched = techniques.fold(built.techniques, "decode", network, context)
     for record in touched:
         bench.record(record)
+    mixed_nats = None
     if isinstance(predictor, Mixture):
-        mixed = summed(predictor.cross_fitted(nats, stream), stream, bench.tokenizer.token_bytes)
+        mixed_nats = predictor.cross_fitted(nats, stream)
+        mixed = summed(mixed_nats, stream, bench.tokenizer.token_bytes)
         weight = predictor.mean_weight(stream)
         result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": weight}
         bench.record(
@@ -159,6 +162,7 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
                 note=f"{weight:.2f} of the counts on average; each half of the text with the weights of the other",
             )
         )
+    keep_scores(bench, stream, nats, mixed_nats)
     bench.ledger.enter("leaving")
     return result
 

@@ -2,21 +2,19 @@
 
 import contextlib
 import datetime
-import logging
-import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from daybreak.core import records, units
 from daybreak.core.clock import Ledger, Stopwatch
-from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, UsageError
-from daybreak.core.records import Event, Log, Measurement, Phase, Record
-from daybreak.core.run import Run, name_for, runs_in, write_json
+from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError
+from daybreak.core.records import Event, Measurement, Record
+from daybreak.core.run import Run, write_json
 from daybreak.core.types import Machine, Plan, Request
+from daybreak.stages.folders import copied, folder_of, kept
 
 LEAST_SECONDS = 8.0  # imports, a scan and a few seconds of anything; the plan knows better once it has measured
 
@@ -41,19 +39,28 @@ class Finished:
     figures: dict[str, Any]
 
 
-def run(request: Request, display: Display, *, out: str = "", stopwatch: Stopwatch | None = None) -> Finished:
+def run(
+    request: Request,
+    display: Display,
+    *,
+    out: str = "",
+    stopwatch: Stopwatch | None = None,
+    mirrors: tuple[str, ...] = (),
+) -> Finished:
     """All of it. The same request again continues an interrupted run.
 
+    mirrors: where the run is shown, such as "tensorboard"; not a part of the request.
     Raises DaybreakError. What fails before there is something to keep leaves no folder behind.
     """
     stopwatch = stopwatch or Stopwatch()
     _check(request)
-    folder = _folder(request, out)
+    mirrors = _checked(mirrors)
+    folder = folder_of(request, out)
     if folder.finished():
         return _again(folder)
-    with contextlib.closing(display), _kept(folder, request, stopwatch) as ledger:
+    with contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
         plan = prepared(folder, request, display, ledger)
-        return carried_out(folder, plan, display, ledger)
+        return carried_out(folder, plan, display, ledger, mirrors=mirrors)
 
 
 def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) -> Plan:
@@ -85,11 +92,19 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
 
 
 def carried_out(
-    folder: Run, plan: Plan, display: Display, ledger: Ledger, *, replay: list[records.Step] | None = None
+    folder: Run,
+    plan: Plan,
+    display: Display,
+    ledger: Ledger,
+    *,
+    replay: list[records.Step] | None = None,
+    mirrors: tuple[str, ...] = (),
 ) -> Finished:
-    """Encode, train, evaluate and report, from plan.json alone."""
+    """Encode, train, evaluate and report, from plan.json alone; mirrors look on from processes of their own."""
+    from daybreak import techniques
     from daybreak.data.tokenizers import Tokenizer
     from daybreak.engine import machine as machines
+    from daybreak.engine.probe import memory_bytes
     from daybreak.stages import prepare, report
     from daybreak.stages.bench import Workbench
     from daybreak.stages.signals import Signals
@@ -102,6 +117,10 @@ def carried_out(
     corpus = folder.corpus()
     train_tokens, heldout_tokens = prepare.encode(folder, corpus, plan.tokenizer)
     log = ledger.log
+    _show(folder, mirrors, display, ledger)
+    claims = {choice.name: techniques.class_of(choice.name).claim for choice in plan.techniques}
+    for name, detail in (("machine", machine.to_json()), ("claims", claims)):
+        log.append(Event(name=name, used_seconds=ledger.stopwatch.used(), detail=detail))
     try:
         with Signals() as signals:
             bench = Workbench(
@@ -129,8 +148,12 @@ def carried_out(
     counts = Measurement(name="kneser_ney", value=corpus.ngram_bits_per_byte, unit="bits/byte", needs="", note=note)
     log.append(xz)
     log.append(counts)
+    if peak := memory_bytes(device):
+        log.append(Measurement(name="peak_memory_bytes", value=peak, unit="bytes", needs="", note="of the process"))
     log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
-    folder.report_file.write_text(report.markdown(folder), encoding="utf-8", errors="replace")
+    if (missing := report.at_the_end(folder)) is not None:
+        detail = {"what": f"{missing.what}: {missing.received}; {missing.attempt}, then daybreak report {folder}"}
+        log.append(Event(name="warning", used_seconds=ledger.stopwatch.used(), detail=detail))
     return Finished(run=folder, figures=figures)
 
 
@@ -146,10 +169,10 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
     _check(request)
     with contextlib.ExitStack() as stack:
         if out and not out.endswith(".json"):
-            folder = _folder(request, out)
+            folder = folder_of(request, out)
         else:
             folder = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "plan")
-        ledger = stack.enter_context(_kept(folder, request, stopwatch))
+        ledger = stack.enter_context(kept(folder, request, stopwatch))
         plan = prepared(folder, request, Silence(), ledger)
     if out.endswith(".json"):
         try:
@@ -171,8 +194,8 @@ def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary
 
     request = Request(sources=sources, heldout=heldout, seconds=0.0)
     stopwatch = Stopwatch()
-    folder = _folder(request, out)
-    with _kept(folder, request, stopwatch):
+    folder = folder_of(request, out)
+    with kept(folder, request, stopwatch):
         corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
         known_vocabulary(vocabulary, corpus)
         choice = TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary)
@@ -187,14 +210,17 @@ def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary
     }
 
 
-def train_only(path: str, display: Display, *, out: str = "", replay: bool = False) -> Finished:
+def train_only(
+    path: str, display: Display, *, out: str = "", replay: bool = False, mirrors: tuple[str, ...] = ()
+) -> Finished:
     """Carries out a plan that was made before: of a run folder, or a plan.json. Raises DaybreakError.
 
     replay: repeats the folder's log in `out` (else beside it), step for step.
     """
     stopwatch = Stopwatch()
+    mirrors = _checked(mirrors)
     if path.endswith(".json"):
-        return _from_plan_file(Path(path), display, out, stopwatch)
+        return _from_plan_file(Path(path), display, out, stopwatch, mirrors)
     folder = Run.open(path)
     plan = folder.plan()
     steps = None
@@ -204,14 +230,14 @@ def train_only(path: str, display: Display, *, out: str = "", replay: bool = Fal
             raise UsageError(
                 "there is nothing to replay", received=f"{folder.log_file}", attempt="a run that has trained"
             )
-        folder = _copied(folder, Run(out or f"{folder}-replay"))
+        folder = copied(folder, Run(out or f"{folder}-replay"))
     elif folder.finished():
         return _again(folder)
     request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
-    with contextlib.closing(display), _kept(folder, request, stopwatch) as ledger:
+    with contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
         plan = _recounted(folder, plan, stopwatch)
         display.planned(plan, _machine_of(plan))
-        return carried_out(folder, plan, display, ledger, replay=steps)
+        return carried_out(folder, plan, display, ledger, replay=steps, mirrors=mirrors)
 
 
 def _machine_of(plan: Plan) -> Machine:
@@ -220,7 +246,7 @@ def _machine_of(plan: Plan) -> Machine:
     return machines.measured(machines.pick_device(plan.request.device if plan.request else ""))
 
 
-def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch) -> Finished:
+def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch, mirrors: tuple[str, ...]) -> Finished:
     """A plan that lies alone: its text is scanned again and must be the same."""
     from daybreak.core.run import read_json
     from daybreak.stages import prepare
@@ -230,10 +256,10 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
         raise UsageError(
             "the plan does not say which text", received=str(path), attempt="daybreak plan TEXT --out plan.json"
         )
-    folder = _folder(plan.request, out)
+    folder = folder_of(plan.request, out)
     if folder.finished():
         return _again(folder)
-    with contextlib.closing(display), _kept(folder, plan.request, stopwatch) as ledger:
+    with contextlib.closing(display), kept(folder, plan.request, stopwatch) as ledger:
         ledger.enter("scan")
         corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, plan.request)
         if corpus.digest != plan.corpus:
@@ -245,37 +271,30 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
         write_json(folder.plan_file, plan.to_json())
         plan = _recounted(folder, plan, stopwatch)
         display.planned(plan, _machine_of(plan))
-        return carried_out(folder, plan, display, ledger)
+        return carried_out(folder, plan, display, ledger, mirrors=mirrors)
 
 
-def _copied(old: Run, new: Run) -> Run:
-    """What training reads, in another folder; the rest it makes anew."""
-    if new.path.exists():
-        raise UsageError("the folder exists", received=str(new), attempt="--out with a folder that does not exist yet")
-    try:
-        new.path.mkdir(parents=True)
-        shutil.copytree(old.corpus_folder, new.corpus_folder)
-        for name in ("plan_file", "tokenizer_file", "request_file"):
-            if getattr(old, name).exists():
-                shutil.copyfile(getattr(old, name), getattr(new, name))
-        chosen = [r for r in records.read(old.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
-        log = Log(new.log_file)
-        for event in chosen[-1:]:
-            log.append(event)
-        log.close()
-    except BaseException as error:
-        new.remove()
-        if isinstance(error, OSError):
-            raise ResourceError(
-                "the folder of the replay cannot be made",
-                received=f"{new}: {error.strerror or error}",
-                attempt="--out with a folder you may write",
-            ) from None
-        raise
-    return new
+def _checked(mirrors: tuple[str, ...]) -> tuple[str, ...]:
+    """Before any time is spent. Raises UsageError: an unknown mirror, or one whose library is not installed."""
+    if not mirrors:
+        return ()
+    from daybreak.views.destinations import check
+
+    return check(mirrors)
 
 
-# Folders
+def _show(folder: Run, mirrors: tuple[str, ...], display: Display, ledger: Ledger) -> None:
+    """Starts the mirrors; what they do from then on is no concern of the run."""
+    if not mirrors:
+        return
+    from daybreak.stages.mirror import started
+
+    for event in started(folder, mirrors, ledger.stopwatch.used()):
+        ledger.log.append(event)
+        display.record(event)
+
+
+# What is asked, and what was done before
 
 
 def _check(request: Request) -> None:
@@ -291,105 +310,6 @@ def _check(request: Request) -> None:
             received=f"--for {request.seconds:g}s",
             attempt=f"--for {LEAST_SECONDS:.0f}s --family ngram, or --for 20s and more for a network",
         )
-
-
-def _folder(request: Request, out: str) -> Run:
-    """The folder that --out names, an interrupted run of the same request, or a new one. Raises UsageError."""
-    if not out:
-        for old in runs_in(Path("runs")):
-            asked = old.request()
-            if asked is not None and asked.continues(request) and not old.finished():
-                return old
-        return Run(Path("runs") / name_for(request.sources, time.localtime()))
-    folder = Run(out)
-    if not folder.path.exists():
-        return folder
-    asked = folder.request()
-    if asked is None and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        raise UsageError(
-            "the folder holds something else", received=f"--out {out}", attempt="a folder that does not exist yet"
-        )
-    if asked is not None and not asked.continues(request):
-        raise UsageError(
-            "the folder holds a run of another text or another request",
-            received=f"--out {out}: {_difference(asked, request)}",
-            attempt="the command that made it, to continue it, or another --out",
-        )
-    return folder
-
-
-def _difference(asked: Request, request: Request) -> str:
-    one, other = asked.to_json(), request.to_json()
-    return "; ".join(f"{name} was {one[name]!r}, is {other[name]!r}" for name in one if one[name] != other[name])
-
-
-@contextlib.contextmanager
-def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
-    """Holds the folder, counts the time used before, and takes away a folder in which nothing came to be.
-
-    Raises ResourceError for a disk that is full or may not be written, Interrupted for a Ctrl-C before training.
-    """
-    existed, before = folder.path.exists(), folder.request()
-    folder.make()
-    log, claimed = None, False
-    try:
-        prepared_only = before is not None and before.seconds == 0
-        stopwatch.continue_from(0.0 if prepared_only else folder.used_seconds())
-        with folder.alive(stopwatch.used):
-            claimed = True
-            write_json(folder.request_file, request.to_json())
-            _log_to(folder)
-            if request.sources == ("-",) and not folder.standard_input_file.exists():
-                _spool(folder)
-            log = Log(folder.log_file)
-            recorded = sum(r.seconds for r in records.read(folder.log_file) if isinstance(r, Phase))
-            yield Ledger(log, stopwatch, name="interrupted" if recorded else "imports", since=recorded)
-    except BaseException as error:
-        started = folder.checkpoints_folder.exists() or (folder.model_folder / "config.json").exists()
-        if not started and before is not None and before.seconds == 0:  # what was prepared stays prepared
-            write_json(folder.request_file, before.to_json())
-        # What was killed before it trained and has no time left would stand in the way of every later command.
-        elif claimed and not started and (not existed or isinstance(error, BudgetTooShort)):
-            folder.remove()
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted(
-                "the run was interrupted before training",
-                received=f"Ctrl-C after {stopwatch.used():.0f} s",
-                attempt="the same command again",
-            ) from None
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise ResourceError(
-                "the run could not go on",
-                received=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
-                attempt="free some disk space, or name a folder you may write with --out; the same command continues",
-            ) from None
-        raise
-    finally:
-        if log is not None:
-            with contextlib.suppress(OSError):  # a full disk has been told already
-                log.close()
-
-
-def _spool(folder: Run) -> None:
-    """Standard input can be read once, and the text is needed twice."""
-    if sys.stdin is None or sys.stdin.isatty():
-        raise DataError(
-            "there is no text on standard input", received="a terminal", attempt="cat my_text | daybreak run - --for 1h"
-        )
-    beside = folder.standard_input_file.with_suffix(".part")
-    with beside.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    beside.rename(folder.standard_input_file)
-
-
-def _log_to(folder: Run) -> None:
-    logging.raiseExceptions = False  # a full disk is told by the run itself
-    handler = logging.FileHandler(folder.python_log_file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger("daybreak")
-    root.handlers[:] = [handler]
-    root.propagate = False
-    root.setLevel(logging.INFO)
 
 
 def _again(folder: Run) -> Finished:

@@ -1,0 +1,154 @@
+"""Folders: which folder a request works in, who holds it meanwhile, and what is left there when it fails."""
+
+import contextlib
+import importlib.metadata
+import logging
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from daybreak.core import records
+from daybreak.core.clock import Ledger, Stopwatch
+from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, UsageError
+from daybreak.core.records import Event, Log, Phase
+from daybreak.core.run import Run, name_for, runs_in, write_json
+from daybreak.core.types import Request
+
+
+def folder_of(request: Request, out: str) -> Run:
+    """The folder that --out names, an interrupted run of the same request, or a new one. Raises UsageError."""
+    if not out:
+        for old in runs_in(Path("runs")):
+            asked = old.request()
+            if asked is not None and asked.continues(request) and not old.finished():
+                return old
+        return Run(Path("runs") / name_for(request.sources, time.localtime()))
+    folder = Run(out)
+    if not folder.path.exists():
+        return folder
+    asked = folder.request()
+    if asked is None and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise UsageError(
+            "the folder holds something else", received=f"--out {out}", attempt="a folder that does not exist yet"
+        )
+    if asked is not None and not asked.continues(request):
+        raise UsageError(
+            "the folder holds a run of another text or another request",
+            received=f"--out {out}: {_difference(asked, request)}",
+            attempt="the command that made it, to continue it, or another --out",
+        )
+    return folder
+
+
+def _difference(asked: Request, request: Request) -> str:
+    one, other = asked.to_json(), request.to_json()
+    return "; ".join(f"{name} was {one[name]!r}, is {other[name]!r}" for name in one if one[name] != other[name])
+
+
+@contextlib.contextmanager
+def kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
+    """Holds the folder, counts the time used before, and takes away a folder in which nothing came to be.
+
+    Raises ResourceError for a disk that is full or may not be written, Interrupted for a Ctrl-C before training.
+    """
+    existed, before = folder.path.exists(), folder.request()
+    folder.make()
+    log, claimed = None, False
+    try:
+        prepared_only = before is not None and before.seconds == 0
+        stopwatch.continue_from(0.0 if prepared_only else folder.used_seconds())
+        with folder.alive(stopwatch.used):
+            claimed = True
+            write_json(folder.request_file, request.to_json())
+            _log_to(folder)
+            if request.sources == ("-",) and not folder.standard_input_file.exists():
+                _spool(folder)
+            log = Log(folder.log_file)
+            log.append(Event(name="versions", used_seconds=stopwatch.used(), detail=_versions()))
+            recorded = sum(r.seconds for r in records.read(folder.log_file) if isinstance(r, Phase))
+            yield Ledger(log, stopwatch, name="interrupted" if recorded else "imports", since=recorded)
+    except BaseException as error:
+        started = folder.checkpoints_folder.exists() or (folder.model_folder / "config.json").exists()
+        if not started and before is not None and before.seconds == 0:  # what was prepared stays prepared
+            write_json(folder.request_file, before.to_json())
+        # What was killed before it trained and has no time left would stand in the way of every later command.
+        elif claimed and not started and (not existed or isinstance(error, BudgetTooShort)):
+            folder.remove()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(
+                "the run was interrupted before training",
+                received=f"Ctrl-C after {stopwatch.used():.0f} s",
+                attempt="the same command again",
+            ) from None
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise ResourceError(
+                "the run could not go on",
+                received=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
+                attempt="free some disk space, or name a folder you may write with --out; the same command continues",
+            ) from None
+        raise
+    finally:
+        if log is not None:
+            with contextlib.suppress(OSError):  # a full disk has been told already
+                log.close()
+
+
+def _spool(folder: Run) -> None:
+    """Standard input can be read once, and the text is needed twice."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise DataError(
+            "there is no text on standard input", received="a terminal", attempt="cat my_text | daybreak run - --for 1h"
+        )
+    beside = folder.standard_input_file.with_suffix(".part")
+    with beside.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    beside.rename(folder.standard_input_file)
+
+
+def _log_to(folder: Run) -> None:
+    logging.raiseExceptions = False  # a full disk is told by the run itself
+    handler = logging.FileHandler(folder.python_log_file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("daybreak")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(logging.INFO)
+
+
+def copied(old: Run, new: Run) -> Run:
+    """What training reads, in another folder; the rest it makes anew."""
+    if new.path.exists():
+        raise UsageError("the folder exists", received=str(new), attempt="--out with a folder that does not exist yet")
+    try:
+        new.path.mkdir(parents=True)
+        shutil.copytree(old.corpus_folder, new.corpus_folder)
+        for name in ("plan_file", "tokenizer_file", "request_file"):
+            if getattr(old, name).exists():
+                shutil.copyfile(getattr(old, name), getattr(new, name))
+        chosen = [r for r in records.read(old.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
+        log = Log(new.log_file)
+        for event in chosen[-1:]:
+            log.append(event)
+        log.close()
+    except BaseException as error:
+        new.remove()
+        if isinstance(error, OSError):
+            raise ResourceError(
+                "the folder of the replay cannot be made",
+                received=f"{new}: {error.strerror or error}",
+                attempt="--out with a folder you may write",
+            ) from None
+        raise
+    return new
+
+
+def _versions() -> dict[str, str]:
+    """What the figures of a run may depend on beside its plan."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for name in ("daybreak", "torch", "numpy", "tokenizers", "safetensors"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -1,0 +1,312 @@
+"""Facts: everything that is known about a run, from its records alone, at any moment of it and after a crash."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from daybreak.core.errors import DaybreakError
+from daybreak.core.records import Event, Measurement, Phase, Sample, Touched, Validation
+from daybreak.core.run import Run
+from daybreak.core.types import GptShape
+from daybreak.views import figures
+from daybreak.views.curves import Curves
+
+FRESH_SECONDS = 5.0  # a heartbeat is written twice a second; one on another machine tells by its age
+MOST_EVENTS = 200
+MOST_SOURCES = 12
+QUIET_EVENTS = ("machine", "versions", "claims", "finished")  # shown in places of their own
+_KINDS: dict[str, type] = {
+    kind.__name__.lower(): kind for kind in (Validation, Phase, Touched, Sample, Measurement, Event)
+}
+# What follows a phase, for the one that is going on: it is written when it ends.
+_NEXT = {
+    "imports": "scan",
+    "scan": "probe",
+    "probe": "plan",
+    "plan": "encode",
+    "encode": "build",
+    "counting": "build",
+    "the end": "saving",
+}
+
+
+class Facts:
+    """The facts of one run, read on from where the last reading ended.
+
+    points: of each curve in `json`, about. Nothing here raises for a file that is missing, torn or of another version.
+    """
+
+    def __init__(self, run: Run, *, points: int = 1500) -> None:
+        self.run, self.points = run, points
+        self._stamps: dict[Path, tuple[int, int, int]] = {}
+        self._state = ""
+        self.request: Any = None
+        self.plan: Any = None
+        self.corpus: Any = None
+        self.amendments: list[dict[str, Any]] = []
+        self.unreadable: dict[str, str] = {}
+        self._beat: dict[str, Any] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing was read from the log yet."""
+        self._offset, self._log_id = 0, 0
+        self.curves = Curves(self.points)
+        self.validations: list[Validation] = []
+        self.samples: list[Sample] = []
+        self.phases: dict[str, float] = {}
+        self.last_phase = ""
+        self.touched: dict[tuple[str, str], int] = {}
+        self.measurements: dict[tuple[str, str], Measurement] = {}
+        self.events: list[Event] = []
+        self.told: dict[str, dict[str, Any]] = {}  # details of the events that are kept apart, by name
+        self.finished: dict[str, Any] | None = None
+        self.used = 0.0  # of the budget, at the last record
+
+    # Reading
+
+    def read(self) -> bool:
+        """Takes in what is new; True when anything changed. Costs a few system calls where nothing is."""
+        changed = self._read_small_files()
+        changed = self._read_log() or changed
+        state = self.state()
+        changed, self._state = changed or state != self._state, state
+        return changed
+
+    def _read_small_files(self) -> bool:
+        run = self.run
+        changed = False
+        if self._newer(run.request_file):
+            self.request, changed = run.request(), True
+        if self._newer(run.plan_file):
+            self.plan, changed = self._value("plan.json", run.plan), True
+        if self._newer(run.corpus_file):
+            self.corpus, changed = self._value("corpus.json", run.corpus), True
+        if self._newer(run.amendments_file):
+            self.amendments, changed = _lines(run.amendments_file), True
+        if self._newer(run.heartbeat_file):
+            self._beat, changed = _object(run.heartbeat_file), True
+        return changed
+
+    def _newer(self, path: Path) -> bool:
+        try:
+            status = path.stat()
+        except OSError:
+            return self._stamps.pop(path, None) is not None
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if self._stamps.get(path) == stamp:
+            return False
+        self._stamps[path] = stamp
+        return True
+
+    def _value(self, name: str, read: Any) -> Any:
+        self.unreadable.pop(name, None)
+        try:
+            return read()
+        except DaybreakError as error:
+            if (self.run.plan_file if name == "plan.json" else self.run.corpus_file).exists():
+                self.unreadable[name] = f"{error.what}: {error.received}"
+            return None
+
+    def _read_log(self) -> bool:
+        """Whole lines only: what a writer has not ended yet is read the next time."""
+        try:
+            with self.run.log_file.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_size < self._offset or (self._log_id and status.st_ino != self._log_id):
+                    self._forget()
+                self._log_id = status.st_ino
+                if status.st_size == self._offset:
+                    return False
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return False
+        end = data.rfind(b"\n") + 1
+        for line in data[:end].splitlines():
+            self._take(line)
+        self._offset += end
+        return end > 0
+
+    def _take(self, line: bytes) -> None:
+        """As in records.read: torn lines and unknown kinds are passed over."""
+        try:
+            fields = json.loads(line.decode("utf-8", "replace"))
+            kind = fields.pop("record")
+            if kind == "step":
+                self.curves.append(fields)
+                self.used = max(self.used, fields["used_seconds"])
+            else:
+                self._take_record(_KINDS[kind](**fields))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+
+    def _take_record(self, record: Any) -> None:
+        self.used = max(self.used, getattr(record, "used_seconds", 0.0))
+        if isinstance(record, Phase):
+            self.phases[record.name] = self.phases.get(record.name, 0.0) + record.seconds
+            self.last_phase = record.name
+        elif isinstance(record, Validation):
+            self.validations.append(record)
+        elif isinstance(record, Sample):
+            self.samples.append(record)
+        elif isinstance(record, Touched):
+            self.touched[record.technique, record.seam] = record.places
+        elif isinstance(record, Measurement):
+            self.measurements[record.name, record.needs] = record
+        elif isinstance(record, Event):
+            self._take_event(record)
+
+    def _take_event(self, event: Event) -> None:
+        if event.name == "finished":
+            self.finished = event.detail
+        if event.name in QUIET_EVENTS:
+            self.told[event.name] = event.detail
+        else:
+            self.events.append(event)
+        if event.name == "resumed" and "step" in event.detail:
+            self.curves.rewind(event.detail["step"])
+            progress = self.curves.totals().get("progress", 0.0)
+            self.validations = [v for v in self.validations if v.step <= event.detail["step"]]
+            self.samples = [s for s in self.samples if s.progress <= progress]
+
+    # What follows from it
+
+    def state(self) -> str:
+        """finished, running, interrupted (it ended in order, before its end), crashed, planned, prepared or empty."""
+        if self.finished is not None:
+            return "finished"
+        if self._beat.get("pid"):
+            return "running" if self.run.worked_on() or self._fresh() else "crashed"
+        if self.request is not None and self.request.seconds == 0:
+            return "prepared"
+        if not self._beat and not self.phases:
+            return "planned" if self.plan else "empty"
+        if self.plan and "encode" not in self.phases and not self.curves:
+            return "planned"
+        return "interrupted"
+
+    def _fresh(self) -> bool:
+        stamp = self._stamps.get(self.run.heartbeat_file)
+        return stamp is not None and abs(time.time() - stamp[0] / 1e9) < FRESH_SECONDS
+
+    def used_seconds(self) -> float:
+        """Of the budget, so far."""
+        beat = self._beat.get("used_seconds", 0.0)
+        return max(self.used, beat if isinstance(beat, int | float) and math.isfinite(beat) else 0.0)
+
+    def budget_seconds(self) -> float:
+        """What was asked, or the newest count of the seconds to a moment of the day; 0 where nothing was."""
+        counted = [a["seconds"] for a in self.amendments if a.get("amendment") == "budget" and "seconds" in a]
+        if counted:
+            return float(counted[-1])
+        if self.plan is not None:
+            return self.plan.budget.seconds
+        return self.request.seconds if self.request is not None else 0.0
+
+    def going_on(self) -> str:
+        """The phase that has begun and is not in the log yet."""
+        state = self.state()
+        if state == "finished":
+            return "leaving"
+        if state in ("crashed", "interrupted"):
+            return "interrupted"
+        return _NEXT.get(self.last_phase, "training" if self.last_phase else "imports")
+
+    def json(self) -> dict[str, Any]:
+        """Everything that the page shows, as strict JSON: numbers are finite or null."""
+        plan, corpus = self.plan, self.corpus
+        shape = plan.shape if plan is not None else None
+        context = shape.context_length if isinstance(shape, GptShape) else 1
+        bytes_per_token = (plan.predicted.bytes_per_token if plan is not None else 0.0) or 1.0
+        bits = 1 / (bytes_per_token * math.log(2))
+        curves = self.curves.json(bits_per_nat=bits, context_length=context)
+        facts = {
+            "schema": 1,
+            "name": self.run.path.resolve().name,
+            "path": str(self.run),
+            "state": self.state(),
+            "written_at": round(time.time(), 1),
+            "request": self.request.to_json() if self.request else None,
+            "plan": plan.to_json() if plan else None,
+            "parameters": shape.parameters() if shape is not None else None,
+            "corpus": _card(corpus.to_json()) if corpus else None,
+            "machine": self.told.get("machine"),
+            "versions": self.told.get("versions"),
+            "unreadable": dict(self.unreadable),
+            "amendments": self.amendments[-MOST_EVENTS:],
+            "budget": figures.budget(self),
+            "phases": figures.phases(self),
+            "result": figures.result(self),
+            "comparison": figures.comparison(self),
+            "training": self._training(context),
+            "curves": curves,
+            "validations": [vars(v) for v in _thinned(self.validations, self.points)],
+            "samples": [{**vars(s), **_at(curves["smooth"], s.used_seconds)} for s in _thinned(self.samples, 100)],
+            "techniques": figures.techniques(self),
+            "reasons": plan.reasons if plan else {},
+            "events": [vars(e) for e in self.events[-MOST_EVENTS:]],
+            "events_in_all": len(self.events),
+            "commands": figures.commands(self),
+        }
+        return _strict(facts)
+
+    def _training(self, context_length: int) -> dict[str, Any] | None:
+        totals = self.curves.totals()
+        if not totals:
+            return None
+        rate = totals["rows"] * context_length / max(1e-9, totals["seconds"])
+        return {**totals, "tokens_per_second": rate}
+
+
+def _card(corpus: dict[str, Any]) -> dict[str, Any]:
+    return {**corpus, "sources": corpus["sources"][:MOST_SOURCES]}
+
+
+def _thinned(values: list[Any], most: int) -> list[Any]:
+    """Every n-th and the last."""
+    every = math.ceil(len(values) / most) or 1
+    return values[::-1][::every][::-1]
+
+
+def _at(curve: dict[str, list[float]], seconds: float) -> dict[str, float | None]:
+    """The loss of the smooth line at a moment."""
+    before = [y for x, y in zip(curve["seconds"], curve["bits_per_byte"], strict=True) if x <= seconds]
+    return {"bits_per_byte": before[-1] if before else None}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    found = []
+    try:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                found.append(value)
+    except OSError:
+        pass
+    return found
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _strict(value: Any) -> Any:
+    """Without the numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {str(name): _strict(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        if value and type(value[0]) is float and all(type(item) is float for item in value):
+            return value if all(map(math.isfinite, value)) else [x if math.isfinite(x) else None for x in value]
+        return [_strict(item) for item in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None

@@ -1,0 +1,173 @@
+"""Figures: plan against fact, where the seconds went, the figures, and the commands that repeat a run."""
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from daybreak.core import units
+from daybreak.core.types import GptShape
+
+if TYPE_CHECKING:
+    from daybreak.views.facts import Facts
+
+UNTIL_THE_PLAN = ("imports", "scan", "probe", "plan")
+
+
+def budget(facts: "Facts") -> dict[str, Any]:
+    """Seconds asked for and used; `over` is what was used beyond the budget."""
+    seconds, used = facts.budget_seconds(), facts.used_seconds()
+    plan, request = facts.plan, facts.request
+    return {
+        "seconds": seconds,
+        "used": used,
+        "unused": max(0.0, seconds - used),
+        "over": max(0.0, used - seconds) if seconds else 0.0,
+        "clock": plan.budget.clock if plan else "seconds",
+        "until": plan.budget.until if plan else request.until if request else "",
+    }
+
+
+def phases(facts: "Facts") -> list[dict[str, Any]]:
+    """Name, seconds and planned seconds; with the budget's unused rest they add up to the budget (or what was used)."""
+    seconds = dict(facts.phases)
+    rest = facts.used_seconds() - sum(seconds.values())
+    if rest > 0:
+        name = facts.going_on()
+        seconds[name] = seconds.get(name, 0.0) + rest
+    planned = dict(facts.plan.predicted.phase_seconds) if facts.plan else {}
+    if "training" in planned:  # compiling happens inside the first step
+        planned["training"] += planned.get("compile", 0.0)
+    return [{"name": name, "seconds": spent, "planned": planned.get(name)} for name, spent in seconds.items()]
+
+
+def result(facts: "Facts") -> dict[str, Any]:
+    """The figures: of model/ alone, of what needs more, and the baselines, each a Measurement's fields or None."""
+    found = [vars(m) for m in facts.measurements.values()]
+    scored = [m for m in found if m["name"] == "bits_per_byte"]
+    model = next((m for m in scored if m["needs"] == "model/"), None)
+    corpus = facts.corpus
+    baselines = {name: next((m for m in found if m["name"] == name), None) for name in ("xz", "kneser_ney")}
+    if corpus is not None:
+        baselines["xz"] = baselines["xz"] or _baseline("xz", corpus.xz_bits_per_byte)
+        baselines["kneser_ney"] = baselines["kneser_ney"] or _baseline("kneser_ney", corpus.ngram_bits_per_byte)
+    held_out = corpus.heldout_bytes if corpus is not None else 0
+    return {
+        "model": model,
+        "more": [m for m in scored if m["needs"] != "model/"],
+        **baselines,
+        "perplexity": next((m for m in found if m["name"] == "perplexity"), None),
+        "scored_share": model["bytes"] / held_out if model and held_out else None,
+        "weights": next((e.detail.get("weights") for e in reversed(facts.events) if e.name == "weights chosen"), None),
+        "weights_digest": (facts.finished or {}).get("weights_digest"),
+        "measurements": found,
+    }
+
+
+def _baseline(name: str, value: float) -> dict[str, Any]:
+    return {"name": name, "value": value, "unit": "bits/byte", "needs": "", "bytes": 0, "note": ""}
+
+
+def comparison(facts: "Facts") -> list[dict[str, Any]]:
+    """Rows of name, unit, plan, fact and their ratio; what is not known yet is None. Empty without a plan."""
+    plan = facts.plan
+    if plan is None:
+        return []
+    predicted, totals, done = plan.predicted, facts.curves.totals(), facts.finished is not None
+    figures = {(m.name, m.needs): m.value for m in facts.measurements.values()}
+    rows = [
+        _row("bits_per_byte", "bits/byte", predicted.bits_per_byte, figures.get(("bits_per_byte", "model/")))
+        | {"low": predicted.bits_per_byte_low, "high": predicted.bits_per_byte_high}
+    ]
+    if isinstance(plan.shape, GptShape):
+        rate = totals["rows"] * plan.shape.context_length / max(1e-9, totals["seconds"]) if totals else None
+        ramp = plan.technique("batch_ramp") is not None  # then the first steps are smaller, and there are more
+        steps = None if ramp else plan.tokens / max(1, plan.batch_tokens)
+        rows += [
+            _row("tokens_per_second", "tokens/s", predicted.tokens_per_second, rate),
+            _row("tokens", "tokens", plan.tokens, totals.get("tokens")),
+            _row("steps", "", steps, totals.get("steps")),
+            _row("memory", "bytes", predicted.memory_bytes, figures.get(("peak_memory_bytes", ""))),
+        ]
+    planned = predicted.phase_seconds
+    if "until the plan" in planned and "plan" in facts.phases:
+        spent = sum(facts.phases.get(name, 0.0) for name in UNTIL_THE_PLAN)
+        rows.append(_row("until_the_plan", "s", planned["until the plan"], spent))
+    if "training" in planned:
+        spent_training = facts.phases.get("training") if totals else None
+        rows.append(_row("training", "s", planned["training"] + planned.get("compile", 0.0), spent_training))
+    return [*rows, _row("seconds", "s", facts.budget_seconds(), facts.used_seconds() if done else None)]
+
+
+def _row(name: str, unit: str, plan: float | None, fact: float | None) -> dict[str, Any]:
+    ratio = fact / plan if fact is not None and plan else None
+    return {"name": name, "unit": unit, "plan": plan, "fact": fact, "ratio": ratio}
+
+
+def techniques(facts: "Facts") -> list[dict[str, Any]]:
+    """Those that are on, with the number they claim to move and what they touched, then the refused with the reason."""
+    if facts.plan is None:
+        return []
+    claims = facts.told.get("claims", {})
+    on = [
+        {
+            "name": choice.name,
+            "on": True,
+            "claim": claims.get(choice.name, ""),
+            "settings": choice.settings,
+            "touched": [
+                {"seam": seam, "places": n} for (name, seam), n in facts.touched.items() if name == choice.name
+            ],
+        }
+        for choice in facts.plan.techniques
+    ]
+    return [*on, *({"name": n, "on": False, "reason": reason} for n, reason in facts.plan.refused.items())]
+
+
+def commands(facts: "Facts") -> dict[str, str]:
+    """Shell commands that repeat the run, train its plan, replay its log, score it and use it."""
+    folder = shlex.quote(str(facts.run))
+    found = {}
+    if facts.request is not None:
+        found["run" if facts.request.seconds else "prepare"] = asked(facts.request, str(facts.run))
+    if facts.plan is not None:
+        found["train"] = f"daybreak train {folder}"
+    if facts.curves:
+        found["replay"] = f"daybreak train --replay {folder} --out {shlex.quote(f'{facts.run}-replay')}"
+    if facts.plan is not None and (facts.run.model_folder / "config.json").exists():
+        found["evaluate"] = f"daybreak evaluate {folder}"
+        found["generate"] = f'daybreak generate {folder} "..."'
+    return found
+
+
+def asked(request: Any, folder: str) -> str:
+    """The command of a request; a folder that was only prepared is named in it."""
+    words = ["daybreak", "run"] if request.seconds else ["daybreak", "prepare", "--out", folder]
+    if request.until:
+        words += ["--until", request.until]
+    elif request.seconds:
+        words += ["--for", f"{request.seconds:g}s"]
+    for option in ("heldout", "device"):
+        if getattr(request, option):
+            words += [f"--{option}", getattr(request, option)]
+    if request.family != "gpt":
+        words += ["--family", request.family]
+    for name, value in request.settings.items():
+        words += ["--set", f"{name}={value}"]
+    for name in request.include:
+        words += ["--with", name]
+    for name in request.exclude:
+        words += ["--without", name]
+    if request.reproducible:
+        words.append("--reproducible")
+    if request.seed:
+        words += ["--seed", str(request.seed)]
+    if any(source.startswith("-") and source != "-" for source in request.sources):
+        words.append("--")
+    return shlex.join([*words, *request.sources])
+
+
+def sentence(facts: dict[str, Any]) -> str:
+    """The result in one line, for a terminal. facts: of Facts.json."""
+    model, used = facts["result"]["model"], units.duration(facts["budget"]["used"])
+    if model is None:
+        return f"{facts['name']}: {facts['state']}, {used} used"
+    return f"{facts['name']}: {facts['state']}, {model['value']:.4f} bits per byte, {used} used"

@@ -1,0 +1,159 @@
+// Sections: what a report tells below its loss: time, rates, decisions, samples, data, machine, events and commands.
+"use strict";
+
+const { say, named, make, known, bits, count, size, seconds, percent, whole, number, fixed, measured, table, pairs, toggle } = parts;
+const ENGLISH = parts.language === "en" ? {} : { lang: "en" }; // sentences of the plan are English
+const nothing = (key) => make("p", { class: "quiet" }, say(key));
+const machineName = (machine) => (machine.kind === "cpu" ? say("machine.cpu", { name: machine.name, cores: machine.cores }) : machine.name);
+
+// Where the seconds went
+
+function fillTime(body, facts) {
+  const { phases, budget, state } = facts;
+  if (!phases.length || !budget.used) return body.replaceChildren(nothing("time.none"));
+  const stretches = phases.map((p) => ({ name: named("phase", p.name), key: p.name, seconds: p.seconds, planned: p.planned }));
+  if (budget.unused > 0) stretches.push({ name: say(state === "running" ? "phase.left" : "phase.unused"), key: "unused", seconds: budget.unused });
+  const sum = stretches.reduce((total, p) => total + p.seconds, 0);
+  const base = budget.seconds || sum;
+  const segments = stretches.map((p) => {
+    const text = say("time.segment", { name: p.name, seconds: seconds(p.seconds), share: percent(p.seconds / base, 1) });
+    const segment = make("button", { type: "button", class: "segment", "data-phase": p.key, "aria-label": text });
+    segment.style.flexGrow = p.seconds / sum;
+    for (const event of ["pointerenter", "focus", "click"]) segment.addEventListener(event, () => charts.tip(segment, p.name, `${seconds(p.seconds)} · ${percent(p.seconds / base, 1)}`));
+    for (const event of ["pointerleave", "blur"]) segment.addEventListener(event, charts.untip);
+    return segment;
+  });
+  const rows = stretches.map((p) => [
+    make("span", { class: "swatched" }, make("span", { class: "swatch", "data-phase": p.key, "aria-hidden": "true" }), p.name),
+    fixed(p.seconds, 3), known(p.planned) ? fixed(p.planned, 1) : "–", percent(p.seconds / base, 1),
+  ]);
+  rows.push([say("time.sum"), fixed(sum, 3), "", percent(sum / base, 1)]);
+  const line = say(budget.over > 0 ? "time.adds_over" : "time.adds", { sum: fixed(sum, 3), budget: fixed(base, 3), over: fixed(budget.over, 3) });
+  body.replaceChildren(
+    make("div", { class: "stack", role: "group", "aria-label": say("section.time") }, segments),
+    make("p", { class: "adds" }, line),
+    table(say("section.time"), [say("column.phase"), say("column.seconds"), say("column.planned"), say("column.share")], rows, { numeric: [1, 2, 3] }),
+  );
+  body.querySelector("tbody").lastChild.className = "sum";
+}
+
+// Rates over progress
+
+function fillRates(body, facts) {
+  const { rates, gradient } = facts.curves;
+  if (!rates.progress.length) {
+    body.querySelectorAll(".chart").forEach(charts.drop);
+    return body.replaceChildren(nothing("rates.none"));
+  }
+  const wanted = [
+    ["learning_rate_factor", rates.progress, rates.learning_rate_factor, {}],
+    ["rows", rates.progress, rates.rows, { step: true }],
+    ["gradient_norm", gradient.progress, gradient.norm, { width: 1.2 }],
+    ["tokens_per_second", rates.progress, rates.tokens_per_second, { width: 1.5 }],
+  ];
+  if (!body.querySelector(".chart")) {
+    body.replaceChildren(make("div", { class: "grid" }, wanted.map(([name]) => make("figure", { "data-name": name }, make("figcaption", {}, say(`rates.${name}`)), make("div")))));
+  }
+  for (const [name, x, y, style] of wanted) {
+    const top = name === "gradient_norm" ? null : [0, 1.08 * Math.max(...y, 1e-9)];
+    charts.lines(body.querySelector(`[data-name="${name}"] > div`), {
+      label: say(`rates.${name}`), series: [{ name: say(`rates.${name}`), x, y, color: "accent", ...style }], height: 210, legend: false,
+      xTitle: say("column.progress"), yTitle: "", xFormat: ".0%", xRange: [0, 1], yRange: top,
+    });
+  }
+}
+
+// Techniques and reasons
+
+function fillDecisions(body, facts) {
+  if (!facts.plan) return body.replaceChildren(nothing("plan.none"));
+  const on = facts.techniques.filter((t) => t.on).map((t) => [
+    make("code", {}, t.name), t.claim ? named("claim", t.claim) : "–",
+    t.touched.map((touch) => say("technique.touched", { seam: named("seam", touch.seam), places: whole(touch.places) })).join(say("list.join")) || say("technique.untouched"),
+  ]);
+  const refused = facts.techniques.filter((t) => !t.on).map((t) => [make("code", {}, t.name), make("span", ENGLISH, t.reason)]);
+  const reasons = Object.entries(facts.reasons).map(([name, reason]) => [named("decision", name), make("span", ENGLISH, reason)]);
+  body.replaceChildren(
+    make("h3", {}, say("technique.on")),
+    on.length ? table(say("technique.on"), [say("column.technique"), say("column.claim"), say("column.touched")], on) : nothing("technique.none"),
+    make("h3", {}, say("technique.refused")),
+    refused.length ? table(say("technique.refused"), [say("column.technique"), say("column.reason")], refused) : nothing("technique.none_refused"),
+    make("h3", {}, say("decision.why")),
+    reasons.length ? table(say("decision.why"), [say("column.decision"), say("column.reason")], reasons) : nothing("decision.none"),
+    ...(parts.language === "en" ? [] : [make("p", { class: "quiet" }, say("page.english"))]),
+  );
+}
+
+// Samples, data, machine, events, commands
+
+function fillSamples(body, facts) {
+  if (!facts.samples.length) return body.replaceChildren(nothing("sample.none"));
+  const list = facts.samples.map((s) => make("li", {},
+    make("p", { class: "caption" }, say("sample.at", { progress: percent(s.progress), used: seconds(s.used_seconds) }), known(s.bits_per_byte) ? say("sample.loss", { bits: bits(s.bits_per_byte) }) : ""),
+    make("blockquote", {}, make("b", {}, s.prompt), s.text)));
+  body.replaceChildren(make("p", { class: "quiet" }, say("sample.told")), make("ol", { class: "samples" }, list));
+}
+
+function fillData(body, facts) {
+  const { corpus, plan } = facts;
+  if (!corpus) return body.replaceChildren(nothing("data.none"));
+  const shares = Object.entries(corpus.languages).sort((a, b) => b[1] - a[1]).map(([name, share]) => `${named("script", name)} ${percent(share, share < 0.1 ? 1 : 0)}`);
+  const tokens = Object.entries(corpus.bytes_per_token).map(([vocabulary, value]) => say("data.per_vocabulary", { vocabulary: whole(Number(vocabulary)), value: fixed(value, 2) }));
+  const sources = corpus.sources.length ? corpus.sources.join("\n") + (corpus.files > corpus.sources.length ? `\n… (${whole(corpus.files)})` : "") : say("lede.builtin");
+  const vocabulary = plan?.tokenizer?.vocabulary;
+  body.replaceChildren(pairs([
+    [say("data.documents"), say("data.documents_in", { documents: whole(corpus.documents), size: size(corpus.bytes), files: whole(corpus.files) })],
+    [say("data.heldout"), say(corpus.heldout ? "data.heldout_file" : "data.heldout_hash", { documents: whole(corpus.heldout_documents), size: size(corpus.heldout_bytes), file: corpus.heldout })],
+    [say("data.languages"), shares.join(say("list.join"))],
+    [say("data.tokenizer"), vocabulary ? say("data.tokenizer_is", { kind: plan.tokenizer.kind, vocabulary: whole(vocabulary) }) : ""],
+    [say("data.bytes_per_token"), tokens.join(say("list.join"))],
+    [say("data.replaced"), corpus.replaced_bytes ? size(corpus.replaced_bytes) : ""],
+    [say("data.sources"), make("span", { class: "paths" }, sources)],
+    [say("data.digest"), make("code", {}, corpus.digest)],
+    [say("data.notes"), corpus.notes.length ? make("span", { class: "paths", ...ENGLISH }, corpus.notes.join("\n")) : ""],
+  ]));
+}
+
+function fillMachine(body, facts) {
+  const { machine, versions } = facts;
+  if (!machine && !versions) return body.replaceChildren(nothing("machine.none"));
+  const rates = Object.entries(machine?.matmul_flops || {}).map(([dtype, rate]) => `${dtype} ${number(rate / 1e9)} GFLOP/s`);
+  const installed = Object.entries(versions || machine.versions).filter(([name]) => name !== "system").map(([name, version]) => `${name} ${version}`);
+  body.replaceChildren(pairs([
+    ...(machine ? [
+      [say("machine.processor"), machineName(machine)],
+      [say("machine.devices"), machine.devices > 1 ? whole(machine.devices) : ""],
+      [say("machine.memory"), size(machine.memory_bytes)],
+      [say("machine.matmul"), rates.join(say("list.join"))],
+      [say("machine.bandwidth"), `${number(machine.bandwidth_bytes_per_second / 1e9)} GB/s`],
+      [say("machine.disk"), `${size(machine.disk_bytes_per_second)}/s`],
+      [say("machine.dtypes"), machine.fast_dtypes.join(say("list.join"))],
+      [say("machine.compiler"), machine.compiler ? make("code", {}, machine.compiler) : say("machine.no_compiler")],
+    ] : []),
+    [say("machine.system"), versions?.system],
+    [say("machine.versions"), installed.join(say("list.join"))],
+  ]));
+}
+
+function fillEvents(body, facts) {
+  const told = facts.events.map((e) => [seconds(e.used_seconds), named("event", e.name), make("span", ENGLISH, detailOf(e))]);
+  const amended = facts.amendments.map((a) => {
+    const { amendment, reason, ...rest } = a;
+    return ["–", say("event.amendment", { what: amendment }), make("span", ENGLISH, [pairsIn(rest), reason].filter(Boolean).join("; "))];
+  });
+  const unread = Object.entries(facts.unreadable).map(([name, why]) => ["–", say("event.unreadable", { name }), make("span", ENGLISH, why)]);
+  const rows = [...unread, ...told, ...amended];
+  if (!rows.length) return body.replaceChildren(nothing("event.none"));
+  const hidden = facts.events_in_all - facts.events.length;
+  const list = table(say("section.events"), [say("column.when"), say("column.event"), say("column.detail")], rows, { numeric: [0] });
+  body.replaceChildren(list, ...(hidden > 0 ? [make("p", { class: "quiet" }, say("event.hidden", { n: whole(hidden) }))] : []));
+}
+
+const detailOf = (event) => (typeof event.detail.what === "string" ? event.detail.what : pairsIn(event.detail));
+const pairsIn = (values) => Object.entries(values).map(([name, value]) => `${name}: ${typeof value === "number" ? number(value, 4) : typeof value === "string" ? value : JSON.stringify(value)}`).join(", ");
+
+function fillCommands(body, facts) {
+  const entries = Object.entries(facts.commands);
+  if (!entries.length) return body.replaceChildren(nothing("command.none"));
+  body.replaceChildren(make("dl", { class: "commands" }, entries.map(([name, line]) => make("div", {}, make("dt", {}, say(`command.${name}`)), make("dd", {}, make("code", { tabindex: "0" }, line))))));
+}

@@ -1,0 +1,385 @@
+"""Report: the facts by hand, every state of a run, texts that would do harm, and the page in a real browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation
+from daybreak.core.run import Run, write_json
+from daybreak.core.types import Corpus, NgramShape, Plan, Request
+from daybreak.stages import report
+from daybreak.views import pages
+from daybreak.views.curves import HEAD, Curves
+from daybreak.views.facts import Facts
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \u2028 <!-- & {{style}}"
+NAME = "<img src=x onerror=alert(3)>"
+CORPUS = Corpus(
+    sources=("a<b>.txt",),
+    heldout="",
+    threshold=0.1,
+    digest="d1ge5t",
+    files=1,
+    documents=100,
+    bytes=1_000_000,
+    heldout_documents=2,
+    heldout_bytes=20_000,
+    replaced_bytes=0,
+    languages={"latin": 0.9, "cjk": 0.1},
+    bytes_per_token={"257": 1.0},
+    tokens_per_second=1e6,
+    bytes_per_second=1e7,
+    xz_bits_per_byte=2.9,
+    ngram_bits_per_byte=2.4,
+    ngram_unit="byte",
+    ngram_order=5,
+    ngram_bytes=100_000,
+    ngram_fall=0.1,
+)
+
+
+def step(number: int, **changes: Any) -> Step:
+    fields: dict[str, Any] = {
+        "step": number,
+        "progress": min(1.0, number / 100),
+        "micro_batch": 8,
+        "accumulation": 2,
+        "skipped": False,
+        "nats": 1 + 4 / number,
+        "gradient_norm": 0.5,
+        "learning_rate_factor": 1.0,
+        "tokens": 256 * number,
+        "seconds": 0.5,
+        "used_seconds": 10 + 0.5 * number,
+    }
+    return Step(**(fields | changes))
+
+
+@pytest.fixture
+def written(tmp_path: Path, plan: Callable[..., Plan]) -> Callable[..., Run]:
+    """A run's folder of 100 s: imports 4, scan 6, training 50 in 100 steps, and then whatever is given."""
+
+    def made(name: str = "run", *more: Any, steps: int = 100, pid: int = 0, **changes: Any) -> Run:
+        run = Run(tmp_path / name)
+        run.make()
+        request = Request(sources=("a file's.txt",), seconds=100.0, settings={"layers": "2"})
+        write_json(run.request_file, request.to_json())
+        given = plan(budget=plan().budget.replace(seconds=100.0), request=request, **changes)
+        write_json(run.plan_file, given.to_json())
+        write_json(run.corpus_file, CORPUS.to_json())
+        log = Log(run.log_file)
+        log.append(Phase(name="imports", seconds=4.0, used_seconds=4.0))
+        log.append(Phase(name="scan", seconds=6.0, used_seconds=10.0))
+        for number in range(1, steps + 1):
+            log.append(step(number))
+        if steps:
+            log.append(
+                Validation(step=50, progress=0.5, used_seconds=35, tokens=1, bits_per_byte=2, perplexity=4, bytes=9)
+            )
+            log.append(Sample(progress=0.5, used_seconds=35.0, prompt="Once", text=HOSTILE))
+            log.append(Phase(name="training", seconds=0.5 * steps, used_seconds=10 + 0.5 * steps))
+        for record in more:
+            log.append(record)
+        log.close()
+        write_json(run.heartbeat_file, {"used_seconds": 10.5 + 0.5 * steps, "pid": pid, "start": 1})
+        return run
+
+    return made
+
+
+END = (
+    Measurement(name="bits_per_byte", value=1.9, unit="bits/byte", bytes=10_000),
+    Measurement(name="bits_per_byte", value=1.7, unit="bits/byte", needs="model/ and mixture/", bytes=10_000),
+    Event(name="warning", used_seconds=60.0, detail={"what": HOSTILE}),
+    Event(name="finished", used_seconds=60.25, detail={"bits_per_byte": 1.9}),
+)
+
+
+# Facts
+
+
+def test_the_phases_and_the_unused_rest_add_up_to_the_budget(written: Callable[..., Run]) -> None:
+    facts = report.read(written("run", *END))
+    spent = {phase["name"]: phase["seconds"] for phase in facts["phases"]}
+    assert spent == {"imports": 4.0, "scan": 6.0, "training": 50.0, "leaving": pytest.approx(0.5)}
+    assert sum(spent.values()) + facts["budget"]["unused"] == pytest.approx(100.0, abs=1e-9)
+
+
+def test_the_figures_and_their_ratio_to_the_plan(written: Callable[..., Run]) -> None:
+    facts = report.read(written("run", *END))
+    assert facts["result"]["model"]["value"] == 1.9
+    assert [more["needs"] for more in facts["result"]["more"]] == ["model/ and mixture/"]
+    assert facts["result"]["scored_share"] == 0.5
+    rows = {row["name"]: row for row in facts["comparison"]}
+    assert rows["bits_per_byte"]["ratio"] == pytest.approx(1.9 / 2.0)
+    assert rows["tokens_per_second"]["fact"] == pytest.approx(16 * 16 / 0.5)  # rows x context, a step of half a second
+    assert rows["seconds"]["fact"] == pytest.approx(60.5)
+    assert facts["commands"]["run"] == """daybreak run --for 100s --set layers=2 'a file'"'"'s.txt'"""
+
+
+def test_facts_are_read_on_from_where_the_last_reading_ended(written: Callable[..., Run]) -> None:
+    run = written("run", steps=10)
+    facts = Facts(run)
+    assert facts.read()
+    assert not facts.read()
+    line = json.dumps({"record": "step", **vars(step(11))})
+    with run.log_file.open("a") as file:
+        file.write(line[:30])
+        file.flush()
+        facts.read()
+        assert facts.json()["training"]["steps"] == 10  # the line is not whole yet
+        file.write(line[30:] + "\n" + '{"record": "step", "torn\n' + '{"record": "unknown"}\n[]\n')
+    assert facts.read()
+    assert facts.json()["training"]["steps"] == 11
+    run.log_file.write_text("")
+    facts.read()
+    assert facts.json()["training"] is None  # another log: nothing of the old one is left
+
+
+def test_a_step_repeated_after_a_resume_replaces_what_it_repeats(written: Callable[..., Run]) -> None:
+    again = [step(n, nats=9.0, used_seconds=100.0 + n) for n in (41, 42)]
+    run = written("run", Event(name="resumed", used_seconds=99.0, detail={"step": 40}), *again)
+    facts = report.read(run)
+    assert facts["training"]["steps"] == 42
+    assert facts["curves"]["loss"]["step"] == list(range(1, 43))
+    assert not facts["validations"], "the validation at step 50 belongs to steps that do not stand"
+    assert not facts["samples"]
+
+
+def test_thinning_keeps_extremes_the_beginning_and_a_number_of_points() -> None:
+    curves = Curves(400)
+    for number in range(1, 20_001):
+        odd = {
+            7_777: {"nats": 50.0, "gradient_norm": 99.0},
+            9_001: {"nats": 0.01},
+            5_000: {"skipped": True, "nats": float("nan")},
+        }
+        curves.append(vars(step(number, **odd.get(number, {}))))
+    shown = curves.json(bits_per_nat=1.0, context_length=16)
+    assert max(shown["loss"]["bits_per_byte"]) == 50.0
+    assert min(shown["loss"]["bits_per_byte"]) == 0.01
+    assert max(shown["gradient"]["norm"]) == 99.0
+    assert shown["loss"]["step"][:HEAD] == list(range(1, HEAD + 1))
+    assert shown["loss"]["step"] == sorted(shown["loss"]["step"])
+    assert 200 <= len(shown["loss"]["step"]) <= 2 * HEAD + 400
+    assert curves.totals()["skipped"] == 1
+    assert curves.totals()["seconds"] == pytest.approx(0.5 * 19_999)
+    assert shown["rates"]["tokens_per_second"][-1] == pytest.approx(512.0)
+
+
+# States
+
+
+def test_every_state_of_a_run_has_a_page(
+    written: Callable[..., Run], tmp_path: Path, plan: Callable[..., Plan]
+) -> None:
+    own = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) if Path("/proc").exists() else 0
+    crashed = written("crashed", pid=2**22 + 1)
+    os.utime(crashed.heartbeat_file, (1, 1))
+    running = written("running", pid=os.getpid())
+    write_json(running.heartbeat_file, {"used_seconds": 60.5, "pid": os.getpid(), "start": own})
+    counted = written("counted", *END, steps=0, shape=NgramShape(order=8, unit="byte", vocabulary=257))
+    empty = Run(tmp_path / "empty")
+    empty.path.mkdir()
+    write_json(empty.request_file, Request(sources=(), seconds=0.0).to_json())
+    planned = Run(tmp_path / "planned")
+    planned.path.mkdir()
+    planned.plan_file.write_text(json.dumps(plan().to_json()))
+    planned.log_file.write_text("\n\nnot json\n")
+    broken = written("broken")
+    broken.plan_file.write_text('{"schema": 99}')
+    broken.corpus_file.write_text("{")
+    broken.heartbeat_file.write_text("[")
+    broken.amendments_file.write_text('{"amendment": "budget", "seconds": 120}\n{"torn')
+    runs = {
+        "finished": written("finished", *END),
+        "interrupted": written("interrupted"),
+        "crashed": crashed,
+        "running": running,
+        "prepared": empty,
+        "planned": planned,
+    }
+    for state, run in runs.items():
+        assert report.read(run)["state"] == state
+    for run in (*runs.values(), counted, broken):
+        for language in pages.LANGUAGES:
+            page_file, data_file = report.write(run, language=language)
+            assert "<main" in page_file.read_text(encoding="utf-8")
+            json.loads(
+                data_file.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is no JSON")
+            )
+    facts = report.read(broken)
+    assert set(facts["unreadable"]) == {"plan.json", "corpus.json"}
+    assert facts["budget"]["seconds"] == 120
+
+
+def test_errors_are_for_users(written: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = written("run", steps=1)
+    with pytest.raises(UsageError, match="language"):
+        report.write(run, language="fr")
+    with pytest.raises(UsageError, match="HTML"):
+        report.write(run, out=str(tmp_path / "report.pdf"))
+    with pytest.raises(ResourceError, match="written"):
+        report.write(run, out=str(tmp_path / "no" / "such" / "report.html"))
+
+    def missing(name: str) -> None:
+        raise pages.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(pages.importlib.metadata, "distribution", missing)
+    with pytest.raises(ResourceError, match="plotly"):
+        report.write(run)
+    assert isinstance(report.at_the_end(run), ResourceError)
+
+
+# Words and safety
+
+
+def test_both_languages_have_all_words_with_the_same_places() -> None:
+    for key, line in json.loads(pages.web("words.json")).items():
+        assert set(line) == set(pages.LANGUAGES), key
+        places = {language: sorted(set(re.findall(r"\{\w+\}", text))) for language, text in line.items()}
+        assert places["en"] == places["zh"], key
+    scripts = "".join(map(pages.web, ("report.js", "sections.js", "parts.js")))
+    used = set(re.findall(r'\bsay\("([^"]+)"', scripts)) | set(
+        re.findall(r'"((?:loss|time|budget|told|lede)\.\w+)"', scripts)
+    )
+    assert used <= set(pages.words("en")), used - set(pages.words("en"))
+
+
+def test_texts_cannot_leave_their_place(written: Callable[..., Run]) -> None:
+    html = report.page(report.read(written(NAME, *END)))
+    assert "alert(1)</script>" not in html
+    assert "<img src=x" not in html
+    assert html.count("{{style}}") >= 1, "a text that looks like a place of the template is left as it is"
+    blocks = re.findall(r'<script type="application/json" id="facts">(.*?)</script>', html, re.S)
+    assert json.loads(blocks[0])["samples"][0]["text"] == HOSTILE
+    assert "\u2028" not in blocks[0]
+    scripts = [pages.web(name) for name in ("parts.js", "charts.js", "sections.js", "report.js")] + [
+        pages.script_of_charts()
+    ]
+    assert not any("</script" in script or "<!--" in script for script in scripts)
+    assert "innerHTML" not in "".join(scripts[:4])
+
+
+def test_a_live_page_takes_its_charts_and_facts_from_beside_it(written: Callable[..., Run]) -> None:
+    facts = report.read(written("run", *END))
+    live, kept = report.page(facts, live=True), report.page(facts)
+    assert len(live) < 300_000 < 3_000_000 < len(kept) < 6_000_000
+    assert "connect-src 'self'" in live
+    assert "connect-src 'none'" in kept
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed")
+    chromium = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Opened:
+    """A page and what went wrong in it: messages, errors, dialogs, and requests to elsewhere."""
+
+    def __init__(self, browser: Any, path: Path, **settings: Any) -> None:
+        self.page = browser.new_context(**settings).new_page()
+        self.wrong: list[str] = []
+        self.page.on("console", lambda message: self.wrong.append(message.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.wrong.append("dialog"), dialog.dismiss()))
+        self.page.on(
+            "request", lambda asked: self.wrong.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None
+        )
+        self.page.goto(path.resolve().as_uri())
+
+
+CONTRAST = """(selector) => {
+  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => [0.2126, 0.7152, 0.0722].reduce((sum, share, i) => {
+    const c = rgb[i] / 255;
+    return sum + share * (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const element = document.querySelector(selector);
+  let under = element;
+  while (under && numbers(getComputedStyle(under).backgroundColor)[3] === 0) under = under.parentElement;
+  const [a, b] = [getComputedStyle(element).color, getComputedStyle(under || document.body).backgroundColor]
+    .map((text) => light(numbers(text)));
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+
+
+def test_the_page_in_a_browser(browser: Any, written: Callable[..., Run]) -> None:
+    page_file, _ = report.write(written(NAME, *END))
+    opened = Opened(browser, page_file, viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = opened.page
+    page.wait_for_selector("#loss .js-plotly-plot")
+    assert page.inner_text("h1") == NAME
+    assert "alert(1)" in page.inner_text("#samples")
+    assert page.evaluate("document.querySelectorAll('img').length") == 0
+    mark = page.locator(".mark").first
+    mark.scroll_into_view_if_needed()
+    mark.hover()
+    assert HOSTILE.split(" ")[0] in page.inner_text("#tooltip")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#tooltip")
+    box = page.locator("#loss .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    page.wait_for_selector("#loss .hoverlayer text")
+    levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert all(later <= earlier + 1 for earlier, later in itertools.pairwise(levels))
+    for _ in range(2):
+        for selector in (
+            ".lede",
+            ".quiet",
+            ".figures .main dd",
+            "nav a",
+            "thead th",
+            ".toggle",
+            "summary",
+            "small",
+            "footer p",
+        ):
+            assert page.evaluate(CONTRAST, selector) >= 4.5, selector
+        page.focus(".theme")
+        page.keyboard.press("Enter")
+    page.click("#loss .toggle >> nth=0")
+    assert page.get_attribute("#loss .toggle", "aria-pressed") == "true"
+    assert opened.wrong == []
+
+
+def test_a_phone_scrolls_no_page_sideways(browser: Any, written: Callable[..., Run]) -> None:
+    for name, language, more in (("long-" * 30, "en", END), ("zh", "zh", ())):
+        page_file, _ = report.write(written(name, *more), language=language)
+        phone = {"width": 390, "height": 844}
+        opened = Opened(browser, page_file, viewport=phone, has_touch=True, color_scheme="dark")
+        opened.page.locator("#loss").scroll_into_view_if_needed()
+        opened.page.wait_for_selector("#loss .js-plotly-plot")
+        opened.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
+        assert opened.page.get_attribute("html", "lang") == {"en": "en", "zh": "zh-CN"}[language]
+        opened.page.locator(".mark").first.tap()
+        assert "alert(1)" in opened.page.inner_text("#tooltip")
+        assert opened.wrong == []
