@@ -51,7 +51,7 @@ def test_reproducible_runs_are_equal_to_the_last_bit_and_so_is_a_resumed_one(sma
 def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, tmp_path):
     first = daybreak.run(
         str(small_text),
-        budget="20s",
+        budget="15s",
         out=str(tmp_path / "first"),
         settings={"layers": 1, "width": 64, "context_length": 32},
         exclude=["compiled", "ngram_mix"],
