@@ -45,9 +45,10 @@ NAMES = {
 }
 VARIANTS = ("documented", "small", "medium", "large")
 FIRST_STEPS = {"documented": 3}  # of the run that learns the speed
-FEW_STEPS = 40
+FEW_STEPS = 25
 SAFETY = 0.015  # of the seconds, so that a peer is not late for noise
-LATE = 1.02  # times the seconds: what is later is run once more, with fewer steps
+EARLY, LATE = 0.96, 1.02  # times the seconds: what ends outside is run again, with as many steps as fit
+ATTEMPTS = 3
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}  # as daybreak sets it: spinning threads make every neighbour cost much more
 HELDOUT_SHARE = 0.02
 HELDOUT_MOST = 500_000  # bytes
@@ -155,11 +156,15 @@ def of_peer(tool: str, variant: str, checkout: Path, text: Path, work: Path, sec
     for part in ("train", "heldout"):
         shutil.copyfile(text / f"{part}.jsonl", work / f"{part}.jsonl")
     few = FIRST_STEPS.get(variant, FEW_STEPS)
-    _, fixed, step = _attempt(peer, variant, checkout, work, few)
-    for _ in range(2):
-        iterations = max(2, int((seconds * (1 - SAFETY) - fixed) / step))
+    wall, fixed, step = _attempt(peer, variant, checkout, work, few)
+    iterations = few
+    for _ in range(ATTEMPTS):
+        fitting = max(2, int((seconds * (1 - SAFETY) - fixed) / step))
+        if fitting == iterations:
+            break
+        iterations = fitting
         wall, fixed, step = _attempt(peer, variant, checkout, work, iterations)
-        if wall <= LATE * seconds:
+        if EARLY * seconds <= wall <= LATE * seconds:
             break
     figures = _verb(peer, "score", work, checkout, variant)
     assert figures is not None

@@ -28,12 +28,12 @@ DOCUMENTED = {
     "beta2": 0.99,
     "warmup_iters": 100,
 }
-COMPILED = {**DOCUMENTED, "compile": True, "block_size": 128, "batch_size": 32}
+COMPILED = {**DOCUMENTED, "compile": True, "block_size": 128, "batch_size": 16}
 VARIANTS = {
     "documented": DOCUMENTED,
     "small": COMPILED,
     "medium": {**COMPILED, "n_embd": 256},
-    "large": {**COMPILED, "n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 256},
+    "large": {**COMPILED, "n_layer": 6, "n_head": 6, "n_embd": 384},
 }
 
 
