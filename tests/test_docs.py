@@ -1,37 +1,256 @@
-"""The documents: every command and option in them exists."""
+"""The documents: their commands exist and work, their links lead somewhere, and both READMEs say the same."""
 
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import json
+import os
 import re
-import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
+import pages
 import pytest
 import typer.main
 
-from daybreak import cli
+from daybreak import cli, techniques
+from daybreak.core import errors
+from daybreak.core.types import Request
+from daybreak.stages import plan as planning
 
-ROOT = Path(__file__).resolve().parents[1]
+VERBS = {name: verb for name, verb in typer.main.get_command(cli.app).commands.items() if not verb.hidden}
+OPTIONS = {
+    name: {
+        option
+        for parameter in verb.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--") and option != "--help"
+    }
+    for name, verb in VERBS.items()
+}
+SHORT = "30s"  # what stands in for every longer budget when the pages are carried out
 
 
-def commands() -> list[tuple[str, str]]:
-    found = []
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            match = re.match(r"\s*(?:\$ |[\w /.|-]*\| )?(daybreak [a-z].*)", line)
-            if match and (line.startswith("    ") or line.startswith("$ ")):
-                found.append((path.name, match[1].split("  #")[0].split("   ")[0].strip()))
-    return found
+def shown() -> list[tuple[str, pages.Command]]:
+    return [(page.name, command) for page in pages.PAGES for command in pages.commands(page)]
 
 
-@pytest.mark.parametrize(("file", "line"), commands(), ids=str)
-def test_a_documented_command_parses(file, line):
-    words = [word for word in shlex.split(line)[1:] if word not in ("[--json]",)]
-    group = typer.main.get_command(cli.app)
-    verb = group.commands[words[0]]
-    context = verb.make_context(words[0], list(words[1:]), resilient_parsing=False)
+# What the pages name, exists
+
+
+@pytest.mark.parametrize(("page", "command"), shown(), ids=str)
+def test_a_documented_command_parses(page, command):
+    words = command.words()
+    assert words[0] in VERBS
+    context = VERBS[words[0]].make_context(words[0], words[1:], resilient_parsing=False)
     assert context.info_name == words[0]
 
 
-def test_the_readme_shows_every_verb():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for verb in typer.main.get_command(cli.app).commands:
-        assert f"daybreak {verb}" in text, f"README.md does not show `daybreak {verb}`"
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_verbs_and_options_in_the_prose_exist(page):
+    known = set().union(*OPTIONS.values()) | {"--help"}
+    for span in pages.spans(page):
+        if re.match(r"daybreak [a-z]", span):
+            verb = span.split()[1]
+            assert verb in VERBS, span
+            assert set(re.findall(r"(?<=\s)--[a-z-]+", span)) <= OPTIONS[verb] | {"--help"}, span
+        elif span.startswith("--"):
+            assert set(re.findall(r"(?<!\S)--[a-z-]+", span)) <= known, span
+
+
+def test_the_reference_has_exactly_the_commands_and_options_of_the_command_line():
+    text = pages.text_of(pages.ROOT / "docs" / "commands.md")
+    sections = dict(part.split("\n", 1) for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+    assert set(sections) - {"Environment"} == set(VERBS)
+    for verb, options in OPTIONS.items():
+        rows = [line.split("|")[1] for line in sections[verb].splitlines() if line.startswith("| `--")]
+        assert set(re.findall(r"`(--[a-z-]+)`", " ".join(rows))) == options, verb
+        assert f"`daybreak {verb}" in sections[verb]
+
+
+def test_the_reference_has_the_defaults_of_the_command_line():
+    text = pages.text_of(pages.ROOT / "docs" / "commands.md")
+    sections = dict(part.split("\n", 1) for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+    for verb, command in VERBS.items():
+        rows = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.*?) \|", sections[verb], re.MULTILINE))
+        for parameter in command.params:
+            name, default = max(parameter.opts, key=len), parameter.default
+            if name in rows and type(default) in (int, float, str) and default != "":
+                assert re.match(r"\W*([\w.]+)", rows[name])[1] == str(default), (verb, name)
+
+
+def test_every_verb_is_shown_at_work():
+    at_work = {command.words()[0] for page in pages.PAGES for command in pages.commands(page)}
+    assert at_work == set(VERBS)
+
+
+def test_the_plan_page_has_exactly_the_settings():
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", pages.text_of(pages.ROOT / "docs" / "plan.md"), re.MULTILINE)
+    listed = {kind: set(re.findall(r"`(\w+)`", names)) for kind, names in rows if kind not in ("of", "---")}
+    counting = listed.pop("`--family ngram` only")
+    assert set().union(*listed.values()) == _settings(reproducible=True)
+    assert set().union(*listed.values()) - listed["`--reproducible` only"] == _settings()
+    assert counting == _settings(family="ngram")
+
+
+def _settings(**asked) -> set[str]:
+    """What --set knows, from the error that lists it."""
+    with pytest.raises(errors.UsageError) as raised:
+        planning._parsed(Request(sources=(), seconds=60.0, settings={"!": "1"}, **asked))
+    return set(raised.value.attempt.removeprefix("one of: ").split(", "))
+
+
+def test_the_techniques_page_has_exactly_the_techniques_and_their_settings():
+    text = pages.text_of(pages.ROOT / "docs" / "techniques.md")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE)
+    described = [name for name, row in rows if row.count(" | ") == 2]
+    assert set(described) == set(techniques.ORDER)
+    settings = {name: dict(re.findall(r"`(\w+)` ([\d.]+)", row)) for name, row in rows if row.count(" | ") == 0}
+    for name in techniques.ORDER:
+        fields = techniques.class_of(name).__dataclass_fields__.values()
+        defaults = {field.name: float(field.default) for field in fields if type(field.default) in (int, float)}
+        assert {key: float(value) for key, value in settings.get(name, {}).items()} == defaults, name
+
+
+def test_the_errors_page_has_exactly_the_exit_codes():
+    rows = re.findall(r"^\| (\d+) \|", pages.text_of(pages.ROOT / "docs" / "errors.md"), re.MULTILINE)
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.DaybreakError)
+    ]
+    assert sorted(map(int, rows)) == sorted({0, *(kind.exit_code for kind in kinds)})
+
+
+# Links, and two languages
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in pages.links(page):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in pages.anchors(target), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    for span in pages.spans(page):
+        for path in re.findall(r"\b(?:daybreak|benchmarks|tests|examples|docs)/[\w./-]+\.\w+", span):
+            assert (pages.ROOT / path).exists(), f"{page.name}: {path}"
+
+
+def test_every_page_is_reached_from_the_readmes():
+    for readme in (pages.README, pages.README_ZH):
+        linked = {(readme.parent / link).resolve() for link in pages.links(readme)}
+        assert {page.resolve() for page in pages.DOCS} <= linked
+
+
+def test_both_readmes_say_the_same():
+    english, chinese = pages.text_of(pages.README), pages.text_of(pages.README_ZH)
+    assert pages.blocks(english) == pages.blocks(chinese)
+    one, other = (re.split(r"^## ", text, flags=re.MULTILINE) for text in (english, chinese))
+    assert len(one) == len(other)
+    for section, same in zip(one, other, strict=True):
+        assert pages.numbers(section) == pages.numbers(same), section.splitlines()[0]
+    assert len(pages.links(pages.README)) == len(pages.links(pages.README_ZH))
+    assert "(README.zh.md)" in english.split("##")[0]
+    assert "(README.md)" in chinese.split("##")[0]
+
+
+# What the pages show, works
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with the files that the pages speak of, `daybreak` on its path, and the run of the quick start."""
+    from pydoc_data import topics
+
+    folder = tmp_path_factory.mktemp("pages")
+    words = [topics.topics[name] for name in sorted(topics.topics)]
+    (folder / "novel.txt").write_text("\n\n".join(words[:-8]))
+    (folder / "test.txt").write_text("\n\n".join(words[-8:])[:60_000])
+    rows = [json.dumps({"title": str(i), "text": text[:2000]}) for i, text in enumerate(words)]
+    (folder / "articles.jsonl").write_text("\n".join(rows))
+    (folder / "corpus").mkdir()
+    size = 0
+    for path in sorted(Path(json.__file__).parents[1].glob("*.py")):
+        if size < 2_500_000:
+            size += path.stat().st_size
+            (folder / "corpus" / path.name).write_bytes(path.read_bytes())
+    script = folder / "bin" / "daybreak"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m daybreak "$@"\n')
+    script.chmod(0o755)
+    done = carried_out(folder, pages.Command("daybreak run novel.txt --for 20m --out runs/novel"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def carried_out(place: Path, command: pages.Command) -> subprocess.CompletedProcess[str]:
+    line = re.sub(r"(--for) (?!20s\b)\S+", rf"\1 {SHORT}", command.line.replace("runs/NAME", "runs/novel"))
+    if "--until" in line:
+        end = datetime.datetime.now() + datetime.timedelta(seconds=40)
+        line = re.sub(r"(--until) \S+", rf"\1 {end:%Y-%m-%dT%H:%M:%S}", line)
+    if command.words()[0] == "watch":
+        return watched(place, line)
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], cwd=place, env=_environment(place), capture_output=True, text=True
+    )
+
+
+def watched(place: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Opens the page that the command serves, and ends the command as its user would."""
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {line} --no-open"],
+        cwd=place,
+        env=_environment(place),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+    if address:
+        with urllib.request.urlopen(address[0], timeout=20) as answer:
+            assert "novel" in answer.read().decode()
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    code = 0 if address and process.returncode in (0, 130) else process.returncode
+    return subprocess.CompletedProcess(line, code, out, err)
+
+
+def _environment(place: Path) -> dict[str, str]:
+    return {**os.environ, "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}", "WANDB_MODE": "offline"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", [pages.README, *pages.DOCS], ids=lambda page: page.name)
+def test_the_commands_and_code_of_a_page_work(page, place):
+    missing = []
+    for command in pages.commands(page):
+        done = carried_out(place, command)
+        if done.returncode and "pip install 'daybreak[" in done.stderr:
+            missing.append(command.line)
+            continue
+        assert done.returncode == command.exit_code, f"{command.line}\n{done.stdout}{done.stderr}"
+    code = "\n".join(_runnable(pages.blocks(pages.text_of(page), "python")))
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace('budget="20m"', f'budget="{SHORT}"')],
+        cwd=place,
+        env=_environment(place),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    if missing:
+        pytest.skip(f"an extra is not installed for: {'; '.join(missing)}")
+
+
+def _runnable(code: list[str]) -> list[str]:
+    """Without the blocks that need transformers, where it is not installed."""
+    return [block for block in code if "transformers" not in block or importlib.util.find_spec("transformers")]
