@@ -1,10 +1,13 @@
 """This machine, measured: arithmetic, memory, disk and compiler, in seconds, kept in the user's cache."""
 
+import contextlib
+import functools
 import json
 import math
 import os
 import platform
 import shutil
+import stat
 import statistics
 import tempfile
 import time
@@ -22,11 +25,28 @@ MATMUL = {"cpu": 2048, "cuda": 4096, "mps": 2048}
 
 
 def cache_folder() -> Path:
-    """Where measurements and compiled kernels are kept between runs."""
-    base = os.environ.get("DAYBREAK_CACHE")
-    if base:
-        return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daybreak"
+    """Where measurements and compiled kernels are kept between runs: it exists and can be written."""
+    named = os.environ.get("DAYBREAK_CACHE")
+    return _writable(
+        Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daybreak"
+    )
+
+
+@functools.cache
+def _writable(folder: Path) -> Path:
+    """The folder; where it cannot be written, as in a read-only home, one of this user's among the temporary files."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK | os.X_OK):
+        return folder
+    with contextlib.suppress(OSError, AttributeError):  # Windows knows no user numbers
+        own = Path(tempfile.gettempdir()) / f"daybreak-{os.getuid()}"
+        own.mkdir(mode=0o700, exist_ok=True)
+        status = own.lstat()
+        # Kernels are code: a folder that somebody else has put there, or may write, is not used.
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
+            return own
+    return Path(tempfile.mkdtemp(prefix="daybreak-"))
 
 
 def pick_device(name: str = "") -> torch.device:

@@ -11,6 +11,7 @@ from daybreak import techniques
 from daybreak.core import records
 from daybreak.core.records import Event, Measurement, Sample, Validation
 from daybreak.core.types import GptShape
+from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer
 from daybreak.engine import loop
 from daybreak.models import files
@@ -27,20 +28,35 @@ MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
 
 
 def _scored(bench: Workbench, built: Built, *, most_bytes: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """The beginning of the held-out tokens [n] and the network's nats [n] of them."""
-    return _scored_by(bench, Network(built.module, end_of_text=bench.tokenizer.end_of_text), most_bytes, seconds)
+    """Held-out tokens [n], spread over all of them, and the network's nats [n] of them."""
+    network = Network(built.module, end_of_text=bench.tokenizer.end_of_text)
+    stream = _spread(bench.heldout, _tokens_of(bench, most_bytes), network.module.shape.context_length)
+    return _scored_by(bench, network, stream, seconds)
 
 
-def _scored_by(bench: Workbench, network: Network, most_bytes: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+def _tokens_of(bench: Workbench, most_bytes: int) -> int:
+    """About how many held-out tokens so many bytes are."""
     share = min(1.0, most_bytes / max(1, bench.heldout.bytes))
-    stream = bench.heldout.slice(0, max(1, round(share * len(bench.heldout))))
+    return max(1, round(share * len(bench.heldout)))
+
+
+def _spread(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
+    """About `count` tokens in windows from all over: how a text begins may be much easier, or harder, than the rest."""
+    windows = max(1, count // context_length)
+    if count >= len(tokens) - context_length or windows == 1:
+        return tokens.slice(0, count)
+    starts = np.linspace(0, len(tokens) - context_length, windows).astype(int)
+    return np.concatenate([tokens.slice(start, start + context_length) for start in starts])
+
+
+def _scored_by(bench: Workbench, network: Network, stream: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     windows = stream_windows(stream, bench.tokenizer.end_of_text, network.module.shape.context_length)
     nats = nats_of(network, windows, stream, seconds=seconds if bench.timed() else float("inf"))
     return stream[: len(nats)], nats
 
 
 def validate(bench: Workbench, built: Built, position: loop.Position, progress: float) -> Validation:
-    """Scores the beginning of the held-out text on the way."""
+    """Scores a part of the held-out text on the way."""
     seconds = max(0.05, 0.1 * bench.remaining())
     stream, nats = _scored(bench, built, most_bytes=_quick_bytes(bench), seconds=seconds)
     return _validation(bench, summed(nats, stream, bench.tokenizer.token_bytes), position, progress, "current")
@@ -131,7 +147,8 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     left = bench.remaining() - bench.margin() - MIXING_SHARE * bench.costs.get("counting", 0.0)
     # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
     most = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
-    stream, nats = _scored_by(bench, network, most, max(0.1, left))
+    beginning = bench.heldout.slice(0, _tokens_of(bench, most))
+    stream, nats = _scored_by(bench, network, beginning, max(0.1, left))
     score = summed(nats, stream, bench.tokenizer.token_bytes)
     result: dict[str, Any] = {
         "bits_per_byte": score.bits_per_byte,
