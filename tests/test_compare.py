@@ -139,6 +139,13 @@ def test_very_many_documents_are_drawn_in_groups_of_neighbours() -> None:
     assert np.bincount(found.of_cell).min() == 2
 
 
+def test_a_book_beside_very_many_letters_is_cut_too() -> None:
+    documents = np.concatenate([np.arange(5000), np.full(18_000, 5000)])
+    found = bootstrap.units(documents, np.full(23_000, 512))
+    assert found.kind == "blocks"
+    assert found.count > 5050
+
+
 # Scores
 
 
@@ -255,6 +262,12 @@ def test_a_run_and_itself_cannot_be_told_apart(finished: Callable[..., Run]) -> 
     assert (verdict["verdict"], verdict["difference"], verdict["low"], verdict["high"]) == ("cannot tell", 0, 0, 0)
     assert facts["differences"] == []
     assert "no byte was predicted differently" in verdicts.sentence(verdict, facts, verdicts.words("en"))
+
+
+def test_a_model_without_a_finite_loss_is_not_judged(finished: Callable[..., Run]) -> None:
+    good, broken = finished("good"), finished("broken", worse=math.nan)
+    with pytest.raises(DataError, match="broken"):
+        judged(good, broken)
 
 
 def test_a_clearly_better_model_is_better_and_the_other_way_round_worse(finished: Callable[..., Run]) -> None:

@@ -283,7 +283,11 @@ def test_tensorboard_reads_every_point_once(run, tmp_path):
     run.log_file.write_bytes(whole)
     mirrored(run, "tensorboard", home)
     assert mirrored(run, "tensorboard", home)["points"] == 0, "nothing was new"
-    # As if a mirror had been killed after it wrote and before it wrote down where it was.
+    # As if a mirror had been killed when it had read to the end, and before it wrote what a run's end shows.
+    late = json.loads(state.read_text())
+    state.write_text(json.dumps({**late, "ended": 0}))
+    assert mirrored(run, "tensorboard", home)["points"] == 1
+    # As if one had been killed after it wrote and before it wrote down where it was.
     state.write_bytes(early)
     mirrored(run, "tensorboard", home)
     assert not (home / "imported").exists(), "torch or tensorflow was imported"

@@ -239,7 +239,20 @@ def test_errors_are_for_users(written: Callable[..., Run], tmp_path: Path, monke
     monkeypatch.setattr(pages.importlib.metadata, "distribution", missing)
     with pytest.raises(ResourceError, match="plotly"):
         report.write(run)
-    assert isinstance(report.at_the_end(run), ResourceError)
+    assert "plotly" in report.at_the_end(run)
+
+
+def test_a_report_that_fails_does_not_fail_the_run(
+    written: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = written("run", steps=1)
+    assert report.at_the_end(run) == ""
+
+    def broken(run: Run) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(report, "read", broken)
+    assert "ZeroDivisionError" in report.at_the_end(run)
 
 
 # Words and safety

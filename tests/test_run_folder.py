@@ -233,3 +233,19 @@ def test_runs_in_a_folder_newest_first(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "old")
     (tmp_path / "file").write_text("")
     assert [run.path.name for run in runs_in(tmp_path)] == ["new", "old"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only /proc lists what nobody has waited for")
+def test_a_killed_process_that_nobody_has_waited_for_is_not_alive(tmp_path):
+    run = Run(tmp_path / "run")
+    run.make()
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    write_json(run.heartbeat_file, {"used_seconds": 1.0, "pid": process.pid, "start": runs._start_of(process.pid)})
+    assert run.worked_on()
+    process.kill()
+    limit = time.monotonic() + 10
+    while run.worked_on() and time.monotonic() < limit:
+        time.sleep(0.01)
+    alive = run.worked_on()
+    process.communicate()
+    assert not alive

@@ -203,10 +203,15 @@ def name_for(sources: tuple[str, ...], when: time.struct_time) -> str:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Written beside and renamed: a reader sees the old file or the new one."""
+    """Raises OSError."""
+    write_text(path, json.dumps(data, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Written beside and renamed: a reader sees the old file or the new one. Raises OSError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="replace")
         os.replace(beside, path)
     except OSError:
         beside.unlink(missing_ok=True)
@@ -227,7 +232,9 @@ def _start_of(pid: int) -> int | None:
     """A number that tells a process from a later one with the same id; None where it is gone or unknowable."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return int(file.read().rpartition(")")[2].split()[19])
+            fields = file.read().rpartition(")")[2].split()
+        # A process that was killed and that nobody has waited for is still listed.
+        return None if fields[0] in ("Z", "X") else int(fields[19])
     except (OSError, ValueError, IndexError):
         pass
     try:

@@ -38,10 +38,11 @@ def units(documents: np.ndarray, sizes: np.ndarray) -> Units:
     total, count = lengths.sum(), len(lengths)
     if not total:
         return Units(of_cell=document_of, count=0, kind="documents", documents=0)
-    if count > MOST_UNITS:
-        return Units(of_cell=document_of * MOST_UNITS // count, count=MOST_UNITS, kind="groups", documents=count)
-    if total**2 / (lengths**2).sum() >= ENOUGH_DOCUMENTS:  # as many of equal size would be as sure (Kish 1965)
-        return Units(of_cell=document_of, count=count, kind="documents", documents=count)
+    drawn, kind = (count, "documents") if count <= MOST_UNITS else (MOST_UNITS, "groups")
+    unit_of = document_of * drawn // count
+    weights = np.bincount(unit_of, weights=sizes)
+    if total**2 / (weights**2).sum() >= ENOUGH_DOCUMENTS:  # as many of equal size would be as sure (Kish 1965)
+        return Units(of_cell=unit_of, count=drawn, kind=kind, documents=count)
     block = max(LEAST_BLOCK_BYTES, total / BLOCKS)
     parts = np.maximum(1, np.rint(lengths / block)).astype(np.int64)
     before = np.concatenate([[0], np.cumsum(lengths)[:-1]])[document_of]

@@ -88,6 +88,13 @@ def _verdicts(
     labels: Sequence[str], common: Sequence[Scores], units: bootstrap.Units, resamples: int, seed: int
 ) -> list[dict[str, Any]]:
     """For each pair how the later run does beside the earlier one: alone, and with all that it keeps."""
+    for label, one in zip(labels, common, strict=True):
+        if not (np.isfinite(one.nats).all() and np.isfinite(one.best).all()):
+            raise DataError(
+                "a model gives no number for a part of the text",
+                received=f"{label}: its loss there is not finite",
+                attempt="compare the others, or train it again without bf16",
+            )
     figures = {"alone": [one.nats for one in common]}
     if any(one.mixed is not None for one in common):
         figures["kept"] = [one.best for one in common]

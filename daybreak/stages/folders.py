@@ -1,6 +1,7 @@
 """Folders: which folder a request works in, who holds it meanwhile, and what is left there when it fails."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import logging
 import platform
@@ -131,7 +132,7 @@ def copied(old: Run, new: Run) -> Run:
         chosen = [r for r in records.read(old.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
         log = Log(new.log_file)
         for event in chosen[-1:]:
-            log.append(event)
+            log.append(dataclasses.replace(event, used_seconds=0.0))  # the replay has not used them
         log.close()
     except BaseException as error:
         new.remove()

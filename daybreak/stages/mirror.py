@@ -49,7 +49,7 @@ def started(run: Run, names: tuple[str, ...], used_seconds: float) -> list[Event
 
 
 def _process(run: Run, name: str, log_file: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "daybreak", "mirror", str(run.path.resolve()), "--to", name, "--follow"]
+    words = [sys.executable, "-P", "-m", "daybreak", "mirror", str(run.path.resolve()), "--to", name, "--follow"]
     with log_file.open("ab") as log:
         process = subprocess.Popen(
             words,
@@ -154,6 +154,7 @@ class Following:
         if offset < self._offset:  # the log was begun anew: what it repeats was shown
             self._place.repeated_until = self._place.highest
             self._place.phases.clear()
+            self._place.finished = False
             full = True
         if self._translation is None:
             self._translation = Translation(self.run.plan(), self._place)
@@ -164,8 +165,10 @@ class Following:
         return full
 
     def _deliver_end(self) -> None:
-        if self._translation is None or self._ended == self._offset:
+        if self._ended == self._offset or not self.run.plan_file.exists():
             return
+        if self._translation is None:  # an earlier process has read the log to its end, and died before this
+            self._translation = Translation(self.run.plan(), self._place, began=self._began())
         self._write(list(self._translation.end()))
         self._ended = self._offset
         self._save()

@@ -8,7 +8,7 @@ from typing import Any
 from daybreak.core import records
 from daybreak.core.errors import DaybreakError, ResourceError, UsageError
 from daybreak.core.records import Phase
-from daybreak.core.run import Run
+from daybreak.core.run import Run, write_text
 from daybreak.views import pages
 from daybreak.views.facts import Facts
 
@@ -37,8 +37,8 @@ def write(run: Run, *, language: str = "en", out: str | Path = "") -> tuple[Path
             )
         data_file = page_file.with_suffix(".json")
     try:
-        data_file.write_text(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n", "utf-8", "replace")
-        page_file.write_text(page(facts, language=language), encoding="utf-8", errors="replace")
+        write_text(data_file, json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(page_file, page(facts, language=language))
     except OSError as error:
         raise ResourceError(
             "the report cannot be written",
@@ -71,10 +71,12 @@ def page(facts: dict[str, Any], *, language: str = "en", live: bool = False) -> 
     )
 
 
-def at_the_end(run: Run) -> DaybreakError | None:
+def at_the_end(run: Run) -> str:
     """Writes the report of a run that has just finished; what went wrong, if anything: it must not fail the run."""
     try:
         write(run)
     except DaybreakError as error:
-        return error
-    return None
+        return f"{error.what}: {error.received}; {error.attempt}, then daybreak report {run}"
+    except Exception as error:  # a defect of ours, or memory: the model is there
+        return f"the report could not be written: {type(error).__name__}: {error}"
+    return ""

@@ -151,9 +151,11 @@ def carried_out(
     if peak := memory_bytes(device):
         log.append(Measurement(name="peak_memory_bytes", value=peak, unit="bytes", needs="", note="of the process"))
     log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
-    if (missing := report.at_the_end(folder)) is not None:
-        detail = {"what": f"{missing.what}: {missing.received}; {missing.attempt}, then daybreak report {folder}"}
-        log.append(Event(name="warning", used_seconds=ledger.stopwatch.used(), detail=detail))
+    with Signals():  # a Ctrl-C now is too late to save anything
+        failed = report.at_the_end(folder)
+    if failed:
+        with contextlib.suppress(OSError):  # a full disk
+            log.append(Event(name="warning", used_seconds=ledger.stopwatch.used(), detail={"what": failed}))
     return Finished(run=folder, figures=figures)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from daybreak.stages.evaluate import Loaded
 
 CELL_BYTES = 512  # finer than any block that is made of them, and a megabyte has only two thousand
+KEPT_TOKENS = 1_000_000  # of the held-out text, at most
+KEPT_TOKENS_A_SECOND = 5000  # of the budget: keeping them takes about a thousandth of it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,12 +160,18 @@ def common_cells(scores: Sequence[Scores]) -> int:
 
 
 def keep_scores(bench: "Workbench", stream: np.ndarray, nats: np.ndarray, mixed: np.ndarray | None = None) -> None:
-    """Writes what the end of a run has scored, so that `compare` need not score it again. Costs no run its end."""
-    scores = Scores.of(stream, bench.tokenizer, nats, mixed, whole=len(nats) == len(bench.heldout))
+    """Writes what the end of a run has scored, so that `compare` need not score it again. Costs no run its end.
+
+    Of a long text a beginning is kept, so that this takes a small share of the budget.
+    """
+    kept = min(len(nats), KEPT_TOKENS, int(KEPT_TOKENS_A_SECOND * bench.plan.budget.seconds))
     try:
-        scores.save(bench.run.scores_file)
-    except OSError as error:
-        bench.warn(f"the held-out scores could not be written: {error.strerror or error}")
+        bench.run.scores_file.unlink(missing_ok=True)  # of an earlier model, where a run was continued
+        beginning = stream[:kept], bench.tokenizer, nats[:kept], None if mixed is None else mixed[:kept]
+        Scores.of(*beginning, whole=kept == len(bench.heldout)).save(bench.run.scores_file)
+    except Exception as error:  # whatever it is, the model is there
+        with contextlib.suppress(OSError):
+            bench.warn(f"the held-out scores could not be written: {error}")
 
 
 def of_heldout(path: str | Path) -> Scores:

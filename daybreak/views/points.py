@@ -32,6 +32,7 @@ class Place:
     cell: int = -1  # of the progress, in which the last point fell
     used: float = -1.0  # seconds of the budget at the last point
     seconds: float = 0.0  # of the budget at the last line
+    finished: bool = False  # the run has come to its end
     skipped: int = 0  # steps with a non-finite loss or gradient
     phases: dict[str, float] = field(default_factory=dict)
     final: dict[str, float] = field(default_factory=dict)
@@ -45,9 +46,14 @@ class Translation:
     """
 
     def __init__(self, plan: Plan, place: Place, *, began: float = 0.0) -> None:
-        self.place, self.began, self.finished = place, began, False
+        self.place, self.began = place, began
         self._context = int(getattr(plan.shape, "context_length", 0))
         self._token_bytes = plan.predicted.bytes_per_token
+
+    @property
+    def finished(self) -> bool:
+        """Whether the log has told the run's end."""
+        return self.place.finished
 
     def take(self, line: dict[str, Any]) -> Iterator[Point]:
         """The points of one line; a line of another shape gives none."""
@@ -87,7 +93,7 @@ class Translation:
             self.place.repeated_until = max(self.place.repeated_until, self.place.highest)
             self.place.waiting = None
         elif line["name"] == "finished":
-            self.finished = True
+            self.place.finished = True
 
     def _step(self, line: dict[str, Any]) -> Iterator[Point]:
         place = self.place
