@@ -17,11 +17,11 @@ import pytest
 
 from daybreak.core import records
 from daybreak.core.errors import UsageError
-from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation
+from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Request
 from daybreak.stages import mirror as mirrors
-from daybreak.stages.mirror import LOWEST_PRIORITY, new_lines, started
+from daybreak.stages.mirror import LOWEST_PRIORITY, started
 from daybreak.views import destinations
 from daybreak.views.points import STEPS_A_RUN, Place, Translation, place_of
 
@@ -493,7 +493,7 @@ def test_mirrors_that_crash_hang_and_flood_cost_the_run_nothing(small_text, tmp_
     assert not gone(pids["hang"]), "the run has waited for it, or the watchdog has not"
     assert figures["mirrored"]["weights_digest"] == figures["plain"]["weights_digest"]
     assert run.request() == Run(tmp_path / "plain").request(), "a mirror is not a part of the request"
-    assert gone(pids["crash"])
+    # The one that crashes is at the lowest priority too: on a loaded machine it may still be importing.
     limit = time.monotonic() + 20
     while not all(gone(pid) for pid in pids.values()):
         assert time.monotonic() < limit, f"still there: {[name for name, pid in pids.items() if not gone(pid)]}"

@@ -1,5 +1,6 @@
 """Records: append-only JSON lines that stages write and that reports, mirrors and replays read."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -84,6 +85,8 @@ class Event:
     detail: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
+CHUNK_BYTES = 1 << 20  # of a growing log that are read at once
+
 Record = Step | Validation | Phase | Touched | Sample | Measurement | Event
 _KINDS: dict[str, type] = {
     kind.__name__.lower(): kind for kind in (Step, Validation, Phase, Touched, Sample, Measurement, Event)
@@ -124,6 +127,31 @@ def read(path: Path) -> Iterator[Record]:
                 yield kind(**fields)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
+
+
+def new_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Whole lines of a growing file from `offset` on, as JSON objects, some at a time, and the offset after them.
+
+    A file that has become shorter is read from its beginning. A line that is not a JSON object is passed over.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < offset:
+                offset = 0
+            file.seek(offset)
+            found = file.readlines(CHUNK_BYTES)
+    except OSError:
+        return [], offset
+    lines = []
+    for line in found:
+        if not line.endswith(b"\n"):
+            break
+        offset += len(line)
+        with contextlib.suppress(ValueError):
+            fields = json.loads(line.decode("utf-8", "replace"))
+            if isinstance(fields, dict):
+                lines.append(fields)
+    return lines, offset
 
 
 def standing_steps(path: Path) -> list[Step]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core.errors import Interrupted, Saved, UsageError
-from daybreak.core.records import Event
+from daybreak.core.records import CHUNK_BYTES, Event, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.stages.signals import Signals
 from daybreak.views.destinations import Destination, check, destination, say
@@ -23,7 +23,6 @@ from daybreak.views.points import Place, Point, Translation, place_of
 
 POLL_SECONDS = 2.0
 WATCH_SECONDS = 0.5
-CHUNK_BYTES = 1 << 20  # of the log that are read at once
 LOG_BYTES = 1 << 20  # of a mirror's own log that are kept
 FILE_BYTES = 1 << 30  # the most that a mirror may write into one file
 GRACE_SECONDS = 120.0  # after the run's end in which a mirror that shows no sign of life is left alone
@@ -201,31 +200,6 @@ class Following:
         with contextlib.suppress(OSError):
             return self.run.heartbeat_file.stat().st_mtime - self.run.used_seconds()
         return time.time() - self._place.seconds
-
-
-def new_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """Whole JSON lines of a growing file from `offset` on, some at a time, and the offset after them.
-
-    A file that has become shorter is read from its beginning. A line that is not JSON is passed over.
-    """
-    try:
-        with path.open("rb") as file:
-            if file.seek(0, os.SEEK_END) < offset:
-                offset = 0
-            file.seek(offset)
-            found = file.readlines(CHUNK_BYTES)
-    except OSError:
-        return [], offset
-    lines = []
-    for line in found:
-        if not line.endswith(b"\n"):
-            break
-        offset += len(line)
-        with contextlib.suppress(ValueError):
-            fields = json.loads(line)
-            if isinstance(fields, dict):
-                lines.append(fields)
-    return lines, offset
 
 
 # What keeps a mirror from costing anything

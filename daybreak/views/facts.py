@@ -2,13 +2,12 @@
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from daybreak.core.errors import DaybreakError
-from daybreak.core.records import Event, Measurement, Phase, Sample, Touched, Validation
+from daybreak.core.records import Event, Measurement, Phase, Sample, Touched, Validation, new_lines
 from daybreak.core.run import Run
 from daybreak.core.types import GptShape
 from daybreak.views import figures
@@ -114,27 +113,25 @@ class Facts:
     def _read_log(self) -> bool:
         """Whole lines only: what a writer has not ended yet is read the next time."""
         try:
-            with self.run.log_file.open("rb") as file:
-                status = os.fstat(file.fileno())
-                if status.st_size < self._offset or (self._log_id and status.st_ino != self._log_id):
-                    self._forget()
-                self._log_id = status.st_ino
-                if status.st_size == self._offset:
-                    return False
-                file.seek(self._offset)
-                data = file.read()
+            status = self.run.log_file.stat()
         except OSError:
             return False
-        end = data.rfind(b"\n") + 1
-        for line in data[:end].splitlines():
-            self._take(line)
-        self._offset += end
-        return end > 0
+        if status.st_size < self._offset or (self._log_id and status.st_ino != self._log_id):
+            self._forget()
+        self._log_id = status.st_ino
+        began = self._offset
+        while self._offset < status.st_size:
+            lines, offset = new_lines(self.run.log_file, self._offset)
+            if offset <= self._offset:  # the last line is not whole yet
+                break
+            self._offset = offset
+            for fields in lines:
+                self._take(fields)
+        return self._offset > began
 
-    def _take(self, line: bytes) -> None:
-        """As in records.read: torn lines and unknown kinds are passed over."""
+    def _take(self, fields: dict[str, Any]) -> None:
+        """As in records.read: unknown kinds are passed over."""
         try:
-            fields = json.loads(line.decode("utf-8", "replace"))
             kind = fields.pop("record")
             if kind == "step":
                 self.curves.append(fields)
