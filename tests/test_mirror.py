@@ -21,7 +21,8 @@ from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, 
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Request
 from daybreak.stages import mirror as mirrors
-from daybreak.stages.mirror import LOWEST_PRIORITY, started
+from daybreak.stages.background import NICENESS
+from daybreak.stages.mirror import started
 from daybreak.views import destinations
 from daybreak.views.points import STEPS_A_RUN, Place, Translation, place_of
 
@@ -422,7 +423,7 @@ def test_a_killed_run_is_shown_to_its_last_line_and_a_continued_one_goes_on(run,
         assert holder.poll() is None, "it leaves when the run has said that it is finished"
     read = accumulated(run.mirrors_folder / "tensorboard")
     assert [e.step for e in read.Scalars("train/loss_nats")] == list(range(1, 101))
-    assert os.getpriority(os.PRIO_PROCESS, 0) < LOWEST_PRIORITY, "the priority of the run itself is as it was"
+    assert os.getpriority(os.PRIO_PROCESS, 0) < NICENESS, "the priority of the run itself is as it was"
 
 
 def test_two_mirrors_of_a_kind_do_not_work_at_once(run, monkeypatch):

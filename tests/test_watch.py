@@ -27,6 +27,7 @@ from daybreak.core.records import Event, Log, Sample, Step, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Plan, Request
 from daybreak.stages import watch
+from daybreak.stages.background import NICENESS
 from daybreak.views import live
 from daybreak.views.live import Reader, Stream
 
@@ -387,7 +388,7 @@ def test_ctrl_c_ends_it_quietly_with_open_streams(run: Run) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         line = process.stdout.readline()
-        assert os.getpriority(os.PRIO_PROCESS, process.pid) >= watch.NICENESS
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS
         address = line.split("http://")[1].split("/")[0]
         open_stream = http.client.HTTPConnection(address, timeout=20)
         open_stream.request("GET", "/events")

@@ -17,6 +17,7 @@ from typing import Any
 from daybreak.core.errors import Interrupted, Saved, UsageError
 from daybreak.core.records import CHUNK_BYTES, Event, new_lines
 from daybreak.core.run import Run, write_json
+from daybreak.stages.background import give_way
 from daybreak.stages.signals import Signals
 from daybreak.views.destinations import Destination, check, destination, say
 from daybreak.views.points import Place, Point, Translation, place_of
@@ -26,7 +27,6 @@ WATCH_SECONDS = 0.5
 LOG_BYTES = 1 << 20  # of a mirror's own log that are kept
 FILE_BYTES = 1 << 30  # the most that a mirror may write into one file
 GRACE_SECONDS = 120.0  # after the run's end in which a mirror that shows no sign of life is left alone
-LOWEST_PRIORITY = 19
 
 _children: list[subprocess.Popen[bytes]] = []  # held, so that nothing is told about them when they are forgotten
 
@@ -58,8 +58,7 @@ def _process(run: Run, name: str, log_file: Path) -> subprocess.Popen[bytes]:
             start_new_session=True,  # a Ctrl-C is for the run
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
+    give_way(process.pid)
     _children.append(process)
     return process
 
@@ -229,8 +228,7 @@ def _alone(run: Run, name: str, *, wait: bool) -> Iterator[bool]:
 
 def _take_little(log_file: Path, following: Following) -> None:
     """The lowest priority, bounded files, and an end of its own should the library hang."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
+    give_way()
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

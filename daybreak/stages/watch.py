@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak.core.errors import DaybreakError, ResourceError, UsageError
 from daybreak.core.run import Run
+from daybreak.stages.background import give_way
 from daybreak.stages.report import page
 from daybreak.views.live import Reader, Stream
 from daybreak.views.pages import WEB, script_of_charts, words
@@ -27,7 +28,6 @@ ADDRESS = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost")  # a page of another name that leads here (DNS rebinding) is refused
 PORT = 8600
 PORTS_TRIED = 20
-NICENESS = 10  # training goes first
 
 MOST_CONNECTIONS = 64
 TICK_SECONDS = 0.3  # between two looks at whether a signal came; the library's own 0.1 costs more than the reading
@@ -130,8 +130,7 @@ def watch(path: str, *, port: int | None = None, language: str = "en", show: boo
     words(language)
     _needed()
     listening = _socket(port)
-    with contextlib.suppress(AttributeError, OSError):  # Windows has no niceness
-        os.nice(NICENESS)
+    give_way()
     stream = Stream()
     reader = Reader(run, stream.publish, identity=_identity(run, language))
     stream.on_clients = reader.wanted
