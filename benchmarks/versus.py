@@ -24,6 +24,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -203,13 +204,18 @@ def _verb(peer: ModuleType, verb: str, work: Path, checkout: Path, variant: str)
 
 
 def timed(words: list[str], where: Path, environment: dict[str, str], log: Path) -> tuple[float, str]:
-    """Wall seconds of a command and what it printed. Ends this program where the command fails."""
+    """Wall seconds of a command and what it printed. Ends this program where the command fails.
+
+    Raises MemoryError where the system killed it, which it does for memory: that is a result, not a defect.
+    """
     begun = time.monotonic()
     with log.open("w") as file:
         done = subprocess.run(words, cwd=where, env=environment, stdout=subprocess.PIPE, stderr=file, text=True)
     wall = time.monotonic() - begun
     with log.open("a") as file:
         file.write(done.stdout)
+    if done.returncode == -signal.SIGKILL:
+        raise MemoryError(f"killed for memory; this machine has {memory_gib():.0f} GiB")
     if done.returncode:
         raise SystemExit(f"{' '.join(words)}\nended with {done.returncode}; what it printed is in {log}")
     return wall, done.stdout
@@ -244,13 +250,16 @@ def cell(asked: argparse.Namespace, tool: str, variant: str, text: str) -> dict[
     elif tool == "counts":
         made = of_counts(folder, work, asked.seconds)
     else:
-        made = of_peer(
-            tool, variant, checkout.resolve() if checkout != Path() else checkout, folder, work, asked.seconds
-        )
+        where = checkout.resolve() if checkout != Path() else checkout
+        try:
+            made = of_peer(tool, variant, where, folder, work, asked.seconds)
+        except MemoryError as error:
+            made = {"failed": str(error)}
     facts = {"tool": tool, "variant": variant, "text": text, "seconds": asked.seconds, **made, "machine": machine()}
     result.parent.mkdir(parents=True, exist_ok=True)
     result.write_text(json.dumps(facts, indent=1) + "\n")
-    print(f"  {made['bits_per_byte']:.3f} bits per byte, {made['wall_seconds']:.1f} s", file=sys.stderr, flush=True)
+    told = made.get("failed") or f"{made['bits_per_byte']:.3f} bits per byte, {made['wall_seconds']:.1f} s"
+    print(f"  {told}", file=sys.stderr, flush=True)
     return facts
 
 
@@ -264,10 +273,15 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model or platform.processor(),
         "cores": os.cpu_count(),
+        "memory_gib": round(memory_gib(), 1),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "when": datetime.date.today().isoformat(),
     }
+
+
+def memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 # The end
@@ -276,6 +290,9 @@ def machine() -> dict[str, Any]:
 def table(cells: list[dict[str, Any]]) -> str:
     lines = ["| text | tool | variant | bits per byte | weights | steps | seconds |", "|---|---|---|---|---|---|---|"]
     for c in cells:
+        if "failed" in c:
+            lines.append(f"| {c['text']} | {NAMES[c['tool']]} | {c['variant']} | {c['failed']} | | | |")
+            continue
         weights = f"{c['parameters'] / 1e6:.2f} M" if "parameters" in c else ""
         figure = f"{c['bits_per_byte']:.3f}"
         if c.get("with_counts"):
@@ -299,7 +316,7 @@ def chart(cells: list[dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(len(texts), 1, figsize=(8, 0.6 + 1.9 * len(texts)), squeeze=False)
     for axis, text in zip(axes[:, 0], texts, strict=True):
         best: dict[str, tuple[float, str]] = {}
-        for c in (c for c in cells if c["text"] == text):
+        for c in (c for c in cells if c["text"] == text and "failed" not in c):
             name = NAMES[c["tool"]] + (f", {c['variant']}" if c["tool"] in PEERS else "")
             known = best.get(c["tool"])
             if known is None or c["bits_per_byte"] < known[0]:
