@@ -121,13 +121,13 @@ class Timing(Value):
 
     shape: str  # Shape.key()
     dtype: str
-    compiled: bool
+    mode: str  # how layers run: "eager", "compiled" or "kernels"
     micro_batch: int
     step_seconds: float  # forward, backward and optimizer of one micro-batch
     forward_seconds: float  # without gradients
     memory_bytes: int
     compile_seconds: float  # 0 where nothing was compiled
-    cold: bool  # the compile cache was empty
+    cold: bool  # the cache of what was compiled was empty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +245,8 @@ class Prediction(Value):
     memory_bytes: int
     corpus_tokens: int  # in one pass over the text
     bytes_per_token: float
-    compile_seconds: float
+    mode: str  # how layers run: "eager", "compiled" or "kernels"
+    compile_seconds: float  # of torch.compile, whether or not it is used
     compiled_speedup: float  # tokens per second, compiled over not
     phase_seconds: dict[str, float]  # adds up to the budget
 

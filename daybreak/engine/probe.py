@@ -32,8 +32,8 @@ class Timings:
             self.entries = []
 
     def add(self, timing: Timing) -> None:
-        same = (timing.shape, timing.dtype, timing.compiled, timing.micro_batch)
-        others = [t for t in self.entries if (t.shape, t.dtype, t.compiled, t.micro_batch) != same]
+        same = (timing.shape, timing.dtype, timing.mode, timing.micro_batch)
+        others = [t for t in self.entries if (t.shape, t.dtype, t.mode, t.micro_batch) != same]
         self.entries = [*others, timing][-KEPT_TIMINGS:]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,11 +43,11 @@ class Timings:
 
     def compile_seconds(self, *, cold: bool) -> float:
         """Median of what compiling took; 0 where it is not known yet."""
-        known = [t.compile_seconds for t in self.entries if t.compiled and t.cold == cold]
+        known = [t.compile_seconds for t in self.entries if t.mode == "compiled" and t.cold == cold]
         return statistics.median(known) if known else 0.0
 
-    def was_compiled(self, shape: str, micro_batch: int) -> bool:
-        return any(t.compiled and t.shape == shape and t.micro_batch == micro_batch for t in self.entries)
+    def was_compiled(self, shape: str, mode: str, micro_batch: int) -> bool:
+        return any((t.shape, t.mode, t.micro_batch) == (shape, mode, micro_batch) for t in self.entries)
 
 
 def compile_cache() -> Path:
@@ -71,7 +71,7 @@ def time_training(
     *,
     shape: str,
     dtype: str,
-    compiled: bool,
+    mode: str,
     cold: bool,
     seconds: float,
     evaluate: Callable[[Tensor], object],
@@ -107,11 +107,11 @@ def time_training(
     return Timing(
         shape=shape,
         dtype=dtype,
-        compiled=compiled,
+        mode=mode,
         micro_batch=rows.shape[0],
         step_seconds=steady,
         forward_seconds=forward,
         memory_bytes=memory_bytes(device),
-        compile_seconds=max(0.0, first - steady) + max(0.0, second - 2 * steady) if compiled else 0.0,
+        compile_seconds=max(0.0, first - steady) + max(0.0, second - 2 * steady) if mode != "eager" else 0.0,
         cold=cold,
     )

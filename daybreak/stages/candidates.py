@@ -10,23 +10,25 @@ from daybreak.core.errors import UsageError
 from daybreak.core.types import Corpus, GptShape, Machine, Probe, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import ladder
-from daybreak.techniques.compiled import pays
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0
+KERNELS_SECONDS = 2.0  # of a C compiler with kernels.c
 SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
 LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: shorter ones blur what is counted
+MODES = ("eager", "compiled", "kernels")
 STEP_TOKENS_FLOOR = {"cpu": 4096, "cuda": 16384}
 MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A shape with a vocabulary, compiled or not, and what it is expected to reach."""
+    """A shape with a vocabulary, how its layers run, and what it is expected to reach."""
 
     shape: GptShape
-    compiled: bool
-    compile_seconds: float  # whether or not it is
+    mode: str
+    mode_seconds: float  # until the first step
+    compile_seconds: float  # of torch.compile, whether or not it is used
     compiled_speedup: float
     tokenizer: TokenizerChoice
     micro_batch: int
@@ -37,9 +39,12 @@ class Candidate:
 
 
 def candidates(
-    corpus: Corpus, machine: Machine, speed: "Speed", settings: dict[str, Any], available: float, **how: bool
+    corpus: Corpus, machine: Machine, speed: "Speed", settings: dict[str, Any], available: float, **how: Any
 ) -> Iterator[Candidate]:
-    """Every rung with every vocabulary that was measured on the text, or with those that were set."""
+    """Every rung with every vocabulary that was measured on the text, or with those that were set.
+
+    modes: the ways in which layers may run. only_measured: those in which this probe has timed a shape, if any.
+    """
     shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
     wanted = shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
@@ -78,16 +83,17 @@ def _rated(
     settings: dict[str, Any],
     available: float,
     *,
-    compiling: bool,
+    modes: tuple[str, ...],
     only_measured: bool,
 ) -> Candidate:
-    """Compiled where more is trained in what compiling leaves of the time."""
-    eager, fast = speed.tokens_per_second(shape, compiled=False), speed.tokens_per_second(shape, compiled=True)
-    compile_seconds = speed.compile_seconds(shape)
-    modes = speed.modes(shape) if only_measured else (True, False)
-    compiled = compiling and True in modes and pays(available, compile_seconds, fast / eager)
-    rate, training = (fast, available - compile_seconds) if compiled else (eager, available)
-    tokens = max(1.0, rate * max(training, 0.1))
+    """In the mode in which most is trained in what getting it ready leaves of the time."""
+    timed = [mode for mode in modes if (shape.key(), mode) in speed.timed] if only_measured else []
+    rates = {mode: speed.tokens_per_second(shape, mode) for mode in MODES}
+    trained = {
+        mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes
+    }
+    mode = max(trained, key=lambda mode: trained[mode])
+    rate, tokens = rates[mode], max(1.0, trained[mode])
     batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
     expected = scaling.expected_bits_per_byte(
         shape.matmul_parameters(),
@@ -100,9 +106,10 @@ def _rated(
     most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
     return Candidate(
         shape=shape,
-        compiled=compiled,
-        compile_seconds=compile_seconds,
-        compiled_speedup=fast / eager,
+        mode=mode,
+        mode_seconds=speed.ready_seconds(shape, mode),
+        compile_seconds=speed.ready_seconds(shape, "compiled"),
+        compiled_speedup=rates["compiled"] / rates["eager"],
         tokenizer=TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary),
         micro_batch=settings.get("micro_batch") or _micro_batch(shape, machine, min(batch, most)),
         batch_tokens=max(batch, shape.context_length),
@@ -149,49 +156,51 @@ class Speed:
     """Tokens per second of a shape: measured where it was, else arithmetic and memory traffic, set by what was."""
 
     # Bytes of memory traffic per token for each layer and unit of width, and for each word of the vocabulary. Compiled
-    # kernels keep what they can in cache.
-    TRAFFIC: ClassVar = {True: (350, 40), False: (650, 80)}
+    # layers and kernels keep what they can in cache.
+    TRAFFIC: ClassVar = {"compiled": (350, 40), "eager": (650, 80), "kernels": (250, 20)}
 
     def __init__(self, machine: Machine, probe: Probe, *, dtype: str) -> None:
         self.machine, self.probe, self.dtype = machine, probe, dtype
         # What was measured in this run is the truth of today; what was measured before says how machine and law differ.
-        self.known = {(t.shape, t.compiled): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
-        self.timed = {(t.shape, t.compiled): t for t in probe.timings if t.dtype == dtype}
-        measured = {compiled: self._factor(compiled) for compiled in (True, False)}
-        # What holds the machine back when it runs layers as they are holds it back when they are compiled, too.
-        self.factor = {compiled: measured[compiled] or measured[not compiled] or 1.0 for compiled in (True, False)}
+        self.known = {(t.shape, t.mode): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
+        self.timed = {(t.shape, t.mode): t for t in probe.timings if t.dtype == dtype}
+        measured = {mode: self._factor(mode) for mode in MODES}
+        # What holds the machine back when it runs layers one way holds it back when they run another way, too.
+        other = next((factor for factor in measured.values() if factor is not None), 1.0)
+        self.factor = {mode: factor if factor is not None else other for mode, factor in measured.items()}
 
-    def tokens_per_second(self, shape: GptShape, *, compiled: bool) -> float:
-        timing = self.timed.get((shape.key(), compiled))
+    def tokens_per_second(self, shape: GptShape, mode: str) -> float:
+        timing = self.timed.get((shape.key(), mode))
         if timing is not None:
             return timing.micro_batch * shape.context_length / timing.step_seconds
-        return shape.context_length * self.factor[compiled] / self._estimate(shape, compiled)
+        return shape.context_length * self.factor[mode] / self._estimate(shape, mode)
 
-    def compile_seconds(self, shape: GptShape) -> float:
-        """What compiling this shape will still take: next to nothing where this process has, little where one had."""
-        if (shape.key(), True) in self.timed:
+    def ready_seconds(self, shape: GptShape, mode: str) -> float:
+        """What a mode will still take before its first step: little where this process has used it, or one has."""
+        if mode == "eager":
+            return 0.0
+        if mode == "kernels":
+            used = any(known == "kernels" for _, known in self.known)
+            return 0.0 if used else KERNELS_SECONDS
+        if (shape.key(), mode) in self.timed:
             return 0.5
-        if (shape.key(), True) in self.known:
+        if (shape.key(), mode) in self.known:
             return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
         return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
 
-    def modes(self, shape: GptShape) -> tuple[bool, ...]:
-        """Compiled or not: as it was timed in this run, or both where it was not."""
-        return tuple(mode for mode in (True, False) if (shape.key(), mode) in self.timed) or (True, False)
-
-    def _factor(self, compiled: bool) -> float | None:
+    def _factor(self, mode: str) -> float | None:
         ratios = [
-            self._estimate(shape, compiled) / (t.step_seconds / t.micro_batch)
+            self._estimate(shape, mode) / (t.step_seconds / t.micro_batch)
             for t in self.known.values()
-            if t.compiled == compiled and (shape := _shape_named(t.shape)) is not None
+            if t.mode == mode and (shape := _shape_named(t.shape)) is not None
         ]
         return statistics.median(ratios) if ratios else None
 
-    def _estimate(self, shape: GptShape, compiled: bool) -> float:
+    def _estimate(self, shape: GptShape, mode: str) -> float:
         """Seconds of a row. Narrow products do not reach the rate of wide ones."""
         rate = self.machine.matmul_flops.get(self.dtype) or max(self.machine.matmul_flops.values(), default=5e10)
         rate *= 0.6 * shape.width / (shape.width + 64)
-        layer_bytes, word_bytes = self.TRAFFIC[compiled]
+        layer_bytes, word_bytes = self.TRAFFIC[mode]
         traffic = layer_bytes * shape.layers * shape.width + word_bytes * shape.vocabulary
         bandwidth = max(self.machine.bandwidth_bytes_per_second, 1e9)
         return shape.context_length * (shape.flops_per_token() / rate + traffic / bandwidth)

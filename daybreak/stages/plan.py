@@ -48,11 +48,13 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     settings = _parsed(request)
     dtype = "bfloat16" if _switched("bf16", request, machine) else "float32"
     fixed = _fixed_seconds(corpus, probe, request)
-    compiling = _switched("compiled", request, machine)
+    modes = ("eager", *(name for name in ("compiled", "kernels") if _switched(name, request, machine)))
+    if "kernels" in modes:  # as fast as what is compiled, without the wait
+        modes = ("kernels",)
     speed = Speed(machine, probe, dtype=dtype)
     available = request.seconds - sum(fixed.values())
     found = list(
-        candidates(corpus, machine, speed, settings, available, compiling=compiling, only_measured=only_measured)
+        candidates(corpus, machine, speed, settings, available, modes=modes, only_measured=only_measured)
     )
     if not found:
         raise ResourceError(
@@ -60,13 +62,13 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
             received=f"{request.settings} on {units.size(machine.memory_bytes)} of memory",
             attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
         )
-    timed = {(t.shape, t.compiled) for t in probe.timings}
-    measured = [candidate for candidate in found if (candidate.shape.key(), candidate.compiled) in timed]
+    timed = {(t.shape, t.mode) for t in probe.timings}
+    measured = [candidate for candidate in found if (candidate.shape.key(), candidate.mode) in timed]
     # What has been timed and can take its steps is preferred to what is only expected to.
     pools = (measured if only_measured else [], found)
     feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
     best = best_of(feasible[0] or feasible[1] or found)
-    phases = {**fixed, "compile": best.compile_seconds if best.compiled else 0.0}
+    phases = {**fixed, "compile": best.mode_seconds}
     training = available - phases["compile"]
     # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
     _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
@@ -188,6 +190,7 @@ def _draft(
             memory_bytes=memory_bytes(shape, best.micro_batch),
             corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
             bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
+            mode=best.mode,
             compile_seconds=best.compile_seconds,
             compiled_speedup=best.compiled_speedup,
             phase_seconds=phases,
@@ -304,6 +307,7 @@ def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -
             memory_bytes=int(60 * order * corpus.bytes),
             corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),
             bytes_per_token=corpus.bytes_per_token[str(vocabulary)],
+            mode="eager",
             compile_seconds=0.0,
             compiled_speedup=1.0,
             phase_seconds={},

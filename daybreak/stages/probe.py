@@ -37,14 +37,14 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
     for turn in range(MOST_SHAPES):
         plan = planned(corpus, machine, known, request)
         assert isinstance(plan.shape, GptShape)
-        compiled = plan.technique("compiled") is not None
-        if any(t.shape == plan.shape.key() and t.compiled == compiled for t in known.timings):
+        mode = plan.predicted.mode
+        if any(t.shape == plan.shape.key() and t.mode == mode for t in known.timings):
             break
-        cold = compiled and not timings.was_compiled(plan.shape.key(), plan.micro_batch)
-        price = TIMING_SECONDS + (plan.predicted.compile_seconds if compiled else 0.0)
+        cold = mode != "eager" and not timings.was_compiled(plan.shape.key(), mode, plan.micro_batch)
+        price = TIMING_SECONDS + plan.predicted.phase_seconds["compile"]
         if turn and price > PROBING_SHARE * request.seconds:
             break
-        timing = _timed(plan, machine, device, compiled=compiled, cold=cold)
+        timing = _timed(plan, machine, device, mode=mode, cold=cold)
         timings.add(timing)
         known = known.replace(
             timings=(*known.timings, timing),
@@ -55,7 +55,7 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
     return known.replace(used_seconds=stopwatch.used())
 
 
-def _timed(plan: Plan, machine: Machine, device: torch.device, *, compiled: bool, cold: bool) -> Timing:
+def _timed(plan: Plan, machine: Machine, device: torch.device, *, mode: str, cold: bool) -> Timing:
     assert isinstance(plan.shape, GptShape)
     # Techniques that count or keep the text have nothing to do with a step's seconds.
     of_a_step = [c for c in plan.techniques if hasattr(techniques.class_of(c.name), "module") or c.name == "fused_loss"]
@@ -69,7 +69,7 @@ def _timed(plan: Plan, machine: Machine, device: torch.device, *, compiled: bool
         rows,
         shape=plan.shape.key(),
         dtype=str(built.module.compute_dtype).removeprefix("torch."),
-        compiled=compiled,
+        mode=mode,
         cold=cold,
         seconds=min(TIMING_SECONDS, TIMING_SHARE * plan.budget.seconds),
         evaluate=lambda rows: token_nats(built.module, rows[:, :-1], rows[:, 1:]),

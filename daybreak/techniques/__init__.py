@@ -24,7 +24,7 @@ SEAMS = ("documents", "batches", "module", "loss", "optimizer", "schedule", "ste
 MAY_TOUCH_NOTHING = ("documents", "batches")
 
 # Within a seam: structure, then precision, then parallel, then compile.
-ORDER = ("batch_ramp", "fused_loss", "ema", "ngram_mix", "bf16", "compiled")
+ORDER = ("batch_ramp", "fused_loss", "ema", "ngram_mix", "bf16", "kernels", "compiled")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,13 +32,14 @@ class Compiled(Technique):
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
-        seconds, speedup = plan.predicted.compile_seconds, plan.predicted.compiled_speedup
-        reserved = plan.predicted.phase_seconds["compile"]
-        available = plan.predicted.phase_seconds["training"] + reserved
-        if not reserved or not pays(available, seconds, speedup):
+        predicted = plan.predicted
+        if predicted.mode == "kernels":
+            return f"the kernels do without the {predicted.compile_seconds:.0f} s that compiling would take"
+        if predicted.mode != "compiled":
+            available = predicted.phase_seconds["training"]
             return (
-                f"compiling would take {seconds:.0f} s of {available:.0f} and make steps {speedup:.2f} times as fast: "
-                "it does not pay its own time back"
+                f"compiling would take {predicted.compile_seconds:.0f} s of {available:.0f} and make steps "
+                f"{predicted.compiled_speedup:.2f} times as fast: it does not pay its own time back"
             )
         return None
 
@@ -52,11 +53,6 @@ class Compiled(Technique):
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
         loss.head = torch.compile(loss.head, dynamic=False)
         return loss, 1
-
-
-def pays(available_seconds: float, compile_seconds: float, speedup: float) -> bool:
-    """Whether more is trained in what compiling leaves of the time."""
-    return (available_seconds - compile_seconds) * speedup > available_seconds
 
 
 def _prepare() -> None:

@@ -16,6 +16,8 @@ class FusedLoss(Technique):
     least_bytes: int = 256 * 2**20  # of float32 logits; less is not worth leaving the compiled head for
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        if plan.predicted.mode == "kernels":
+            return "the kernels of the layers keep no logits either"
         logits = 4 * plan.micro_batch * plan.shape.context_length * plan.shape.vocabulary  # type: ignore[union-attr]
         if logits < self.least_bytes:
             return f"the logits of a micro-batch take {logits / 2**20:.0f} MiB, which fits anyway"

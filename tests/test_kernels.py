@@ -1,0 +1,153 @@
+"""Kernels: the fused layer and head give what the plain ones give, values and gradients, on every size and dtype."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from daybreak.core.errors import ResourceError
+from daybreak.models import ladder
+from daybreak.models.fused import layer as fused
+from daybreak.models.fused import library as libraries
+from daybreak.models.fused.library import Library, compiler, library
+from daybreak.models.gpt import Gpt
+from daybreak.models.objectives import NextToken
+
+pytestmark = pytest.mark.skipif(not compiler(), reason="there is no C compiler on this machine")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory):
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+def threads(request: pytest.FixtureRequest):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def networks(dtype: torch.dtype, found: Library, *, context_length: int = 24, **changes: int) -> tuple[Gpt, Gpt]:
+    """The same weights twice, far from their beginnings: plain, and trained by the kernels."""
+    shape = ladder.gpt(2, 64, vocabulary=200, context_length=context_length, changes={"head_dim": 16, **changes})
+    plain, kernels = Gpt(shape), Gpt(shape)
+    plain.initialize(0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in plain.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.1)
+    kernels.load_state_dict(plain.state_dict())
+    for module in (plain, kernels):
+        module.compute_dtype = dtype
+        module.train()
+    assert fused.fuse(kernels, found) == 3
+    return plain, kernels
+
+
+def error(wrong: torch.Tensor, right: torch.Tensor) -> float:
+    return float((wrong - right).norm() / right.norm())
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("changes", [{}, {"key_value_heads": 2}, {"key_value_heads": 1, "mlp_width": 40}, {"tied": 1}])
+def test_loss_and_gradients_are_those_of_the_plain_layers(dtype, tolerance, changes, folder, threads) -> None:
+    found = library(folder, dtype)
+    plain, kernels = networks(dtype, found, **changes)
+    rows = torch.randint(200, (3, 25), generator=torch.Generator().manual_seed(2))
+    right, wrong = NextToken()(plain, rows), NextToken(fused.head(found))(kernels, rows)
+    assert float(wrong.detach()) == pytest.approx(float(right.detach()), rel=tolerance / 10)
+    for total in (right, wrong):
+        (total / 72).backward()
+    for (name, one), (_, other) in zip(plain.named_parameters(), kernels.named_parameters(), strict=True):
+        assert error(other.grad, one.grad) < tolerance, name
+        assert other.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("context_length", [1, 7, 130])
+def test_odd_sizes_and_single_rows(rows, context_length, folder, threads) -> None:
+    found = library(folder, torch.float32)
+    plain, kernels = networks(torch.float32, found, context_length=context_length)
+    tokens = torch.randint(200, (rows, context_length + 1), generator=torch.Generator().manual_seed(3))
+    for module, loss in ((plain, NextToken()), (kernels, NextToken(fused.head(found)))):
+        loss(module, tokens).backward()
+    for (name, one), (_, other) in zip(plain.named_parameters(), kernels.named_parameters(), strict=True):
+        if float(one.grad.norm()) > 1e-6:
+            assert error(other.grad, one.grad) < 1e-4, name
+
+
+def test_the_head_in_pieces_is_the_head_in_one(folder, monkeypatch) -> None:
+    found = library(folder, torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for most in (2**30, 1):
+        monkeypatch.setattr(fused, "CHUNK_BYTES", most)
+        generator.manual_seed(0)
+        hidden = torch.randn(300, 16, generator=generator).requires_grad_()
+        head = nn.Parameter(torch.randn(50, 16, generator=generator))
+        total = fused.head(found)(hidden, head, torch.randint(50, (300,), generator=generator))
+        (3 * total).backward()
+        values.append((total.detach(), hidden.grad, head.grad))
+    for one, other in zip(*values, strict=True):
+        assert error(one, other) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_exponential_is_exact_to_the_last_places_and_hands_on_what_is_not_a_number(dtype, folder) -> None:
+    """Seen through the cross-entropy of two words, whose gradient is a logistic function."""
+    found = library(folder, dtype)
+    logits = torch.zeros(2001, 2, dtype=dtype)
+    logits[:, 1] = torch.linspace(-60, 60, 2001)
+    nats, targets = torch.empty(2001), torch.zeros(2001, dtype=torch.int64)
+    right = torch.softmax(logits.double(), -1)
+    found.call("cross_entropy", logits, targets, nats, 2001, 2)
+    assert torch.allclose(logits[:, 1].double(), right[:, 1], rtol=4e-7 if dtype == torch.float32 else 4e-3, atol=1e-30)
+    assert torch.allclose(nats.double(), -right[:, 0].log(), rtol=1e-5, atol=1e-6)
+    broken = torch.tensor([[math.nan, 0.0]], dtype=dtype)
+    found.call("cross_entropy", broken, targets[:1], nats[:1], 1, 2)
+    assert math.isnan(float(nats[0]))
+
+
+def test_a_step_repeats_to_the_last_bit(folder, threads) -> None:
+    found = library(folder, torch.bfloat16)
+    seen = []
+    for _ in range(2):
+        _, module = networks(torch.bfloat16, found)
+        rows = torch.randint(200, (9, 25), generator=torch.Generator().manual_seed(2))
+        NextToken(fused.head(found))(module, rows).backward()
+        seen.append([weight.grad for weight in module.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*seen, strict=True))
+
+
+def test_what_is_not_trained_runs_as_it_is(folder) -> None:
+    plain, kernels = networks(torch.float32, library(folder, torch.float32))
+    tokens = torch.randint(200, (2, 24))
+    assert torch.equal(plain.eval()(tokens), kernels.eval()(tokens))
+    caches = kernels.new_caches(1, 24)
+    assert kernels(tokens[:1, :5], caches).shape == (1, 5, plain.shape.vocabulary)
+
+
+def test_it_is_compiled_once_for_a_dtype(folder, monkeypatch) -> None:
+    library(folder, torch.float32)
+    library.cache_clear()
+    monkeypatch.setattr(libraries, "_compile", lambda *_: pytest.fail("it was compiled already"))
+    assert library(folder, torch.float32).dtype == torch.float32
+    library.cache_clear()
+
+
+def test_a_compiler_that_fails_is_an_error_with_its_words(tmp_path, monkeypatch) -> None:
+    liar = tmp_path / "cc"
+    liar.write_text("#!/bin/sh\necho 'no space for a compiler' >&2\nexit 1\n")
+    liar.chmod(0o755)
+    monkeypatch.setenv("CC", str(liar))
+    library.cache_clear()
+    with pytest.raises(ResourceError) as caught:
+        library(tmp_path / "made", torch.float32)
+    assert "no space for a compiler" in caught.value.received
+    assert caught.value.attempt == "--without kernels"
+    assert not list((tmp_path / "made").iterdir())
