@@ -182,6 +182,7 @@ def plan() -> Callable[..., Plan]:
                 corpus_tokens=1_000_000,
                 bytes_per_token=1.0,
                 compile_seconds=20.0,
+                mode="eager",
                 compiled_speedup=1.5,
                 phase_seconds={"training": 500.0, "compile": 20.0, "the end": 80.0},
             ),

@@ -9,14 +9,19 @@ import torch
 from torch import nn
 
 from daybreak.core.errors import ResourceError
+from daybreak.engine.machine import compiler
 from daybreak.models import ladder
 from daybreak.models.fused import layer as fused
 from daybreak.models.fused import library as libraries
-from daybreak.models.fused.library import Library, compiler, library
+from daybreak.models.fused.library import Library
 from daybreak.models.gpt import Gpt
 from daybreak.models.objectives import NextToken
 
-pytestmark = pytest.mark.skipif(not compiler(), reason="there is no C compiler on this machine")
+pytestmark = pytest.mark.skipif(not compiler(), reason="there is no C++ compiler on this machine")
+
+
+def library(folder, dtype: torch.dtype) -> Library:
+    return libraries.library(folder, dtype, compiler())
 
 
 @pytest.fixture(scope="session")
@@ -134,20 +139,19 @@ def test_what_is_not_trained_runs_as_it_is(folder) -> None:
 
 def test_it_is_compiled_once_for_a_dtype(folder, monkeypatch) -> None:
     library(folder, torch.float32)
-    library.cache_clear()
+    libraries.library.cache_clear()
     monkeypatch.setattr(libraries, "_compile", lambda *_: pytest.fail("it was compiled already"))
     assert library(folder, torch.float32).dtype == torch.float32
-    library.cache_clear()
+    libraries.library.cache_clear()
 
 
 def test_a_compiler_that_fails_is_an_error_with_its_words(tmp_path, monkeypatch) -> None:
     liar = tmp_path / "cc"
     liar.write_text("#!/bin/sh\necho 'no space for a compiler' >&2\nexit 1\n")
     liar.chmod(0o755)
-    monkeypatch.setenv("CC", str(liar))
-    library.cache_clear()
+    libraries.library.cache_clear()
     with pytest.raises(ResourceError) as caught:
-        library(tmp_path / "made", torch.float32)
+        libraries.library(tmp_path / "made", torch.float32, str(liar))
     assert "no space for a compiler" in caught.value.received
     assert caught.value.attempt == "--without kernels"
     assert not list((tmp_path / "made").iterdir())

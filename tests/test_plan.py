@@ -47,18 +47,18 @@ def asked(seconds: float = 600.0, **changes) -> Request:
     return Request(sources=("text.txt",), seconds=seconds).replace(**changes)
 
 
-def timing(plan: Plan, *, compiled: bool, factor: float = 1.0) -> Timing:
+def timing(plan: Plan, *, mode: str, factor: float = 1.0) -> Timing:
     assert isinstance(plan.shape, GptShape)
     tokens = plan.micro_batch * plan.shape.context_length
     return Timing(
         shape=plan.shape.key(),
         dtype="float32",
-        compiled=compiled,
+        mode=mode,
         micro_batch=plan.micro_batch,
         step_seconds=factor * tokens / plan.predicted.tokens_per_second,
         forward_seconds=0.1,
         memory_bytes=10**9,
-        compile_seconds=20.0 if compiled else 0.0,
+        compile_seconds=20.0 if mode == "compiled" else 0.0,
         cold=True,
     )
 
@@ -94,30 +94,40 @@ def test_every_decision_has_a_reason_and_settings_are_named(corpus, machine):
 
 
 def test_a_measured_shape_is_believed(corpus, machine):
-    words = asked(exclude=("compiled",))
+    words = asked(exclude=("compiled", "kernels"))
     first = planned(corpus(), machine(), unprobed(), words)
-    probe = unprobed().replace(timings=(timing(first, compiled=False, factor=2.0),))
+    probe = unprobed().replace(timings=(timing(first, mode="eager", factor=2.0),))
     second = planned(corpus(), machine(), probe, words, only_measured=True)
     assert second.shape == first.shape
     assert second.predicted.tokens_per_second == pytest.approx(first.predicted.tokens_per_second / 2, rel=0.01)
 
 
+def test_kernels_do_without_compiling(corpus, machine):
+    plan = planned(corpus(), machine(), unprobed(), asked(3600.0))
+    assert plan.technique("kernels") is not None
+    assert plan.predicted.mode == "kernels"
+    assert "kernels" in plan.refused["compiled"]
+    assert plan.predicted.phase_seconds["compile"] < 5
+
+
 def test_compiling_is_refused_where_it_does_not_pay(corpus, machine):
-    short = planned(corpus(bytes=10**6), machine(), unprobed(), asked(40.0))
+    words = {"exclude": ("kernels",)}
+    short = planned(corpus(bytes=10**6), machine(), unprobed(), asked(40.0, **words))
     assert "pay" in short.refused["compiled"]
-    long = planned(corpus(), machine(), unprobed(), asked(3600.0))
+    long = planned(corpus(), machine(), unprobed(), asked(3600.0, **words))
     assert long.technique("compiled") is not None
     without = planned(corpus(), machine(compiler=""), unprobed(), asked(3600.0))
     assert "compiler" in without.refused["compiled"]
 
 
 def test_a_shape_that_was_compiled_before_is_cheap_to_compile_again(corpus, machine):
-    long = planned(corpus(), machine(), unprobed(), asked(3600.0))
-    probe = unprobed().replace(earlier=(timing(long, compiled=True),), compile_warm_seconds=2.0)
-    words = {"layers": str(long.shape.layers), "width": str(long.shape.width), "vocabulary": "4096"}
-    plan = planned(corpus(), machine(), probe, asked(3600.0, settings=words))
-    if plan.shape == long.shape:
-        assert plan.predicted.compile_seconds == 2.0
+    long = planned(corpus(), machine(), unprobed(), asked(3600.0, exclude=("kernels",)))
+    probe = unprobed().replace(earlier=(timing(long, mode="compiled"),), compile_warm_seconds=2.0)
+    words = {"layers": str(long.shape.layers), "width": str(long.shape.width), "vocabulary": str(long.shape.vocabulary)}
+    words["context_length"] = str(long.shape.context_length)
+    plan = planned(corpus(), machine(), probe, asked(3600.0, settings=words, exclude=("kernels",)))
+    assert plan.shape == long.shape
+    assert plan.predicted.compile_seconds == 2.0
 
 
 def test_too_short_a_budget_names_one_that_works(corpus, machine):

@@ -22,9 +22,10 @@ from daybreak.models.objectives import NextToken
 from daybreak.techniques import ORDER, SEAMS, Context, Technique, class_of, fold, make
 from daybreak.techniques.batch_ramp import BatchRamp
 from daybreak.techniques.bf16 import Bf16
-from daybreak.techniques.compiled import Compiled, pays
+from daybreak.techniques.compiled import Compiled
 from daybreak.techniques.ema import Average, Ema, Following
 from daybreak.techniques.fused_loss import FusedLoss
+from daybreak.techniques.kernels import Kernels
 from daybreak.techniques.ngram_mix import NgramMix
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -150,16 +151,23 @@ def test_bf16_multiplies_in_bfloat16_and_keeps_weights_in_float32(network, plan,
 
 
 def test_compiled_refuses_without_a_compiler_and_where_it_does_not_pay(plan, machine) -> None:
-    assert Compiled().refuses(plan(), machine()) is None
+    compiled = plan().predicted.replace(mode="compiled")
+    assert Compiled().refuses(plan(predicted=compiled), machine()) is None
     assert "compiler" in (Compiled().refuses(plan(), machine(compiler="")) or "")
     assert "compiler" in (Compiled().unusable(machine(kind="cuda", compiler="")) or "")
-    short = plan().predicted.replace(phase_seconds={"training": 30.0, "compile": 20.0})
-    assert "does not pay" in (Compiled().refuses(plan(predicted=short), machine()) or "")
+    assert "does not pay" in (Compiled().refuses(plan(), machine()) or "")
+    kernels = plan().predicted.replace(mode="kernels")
+    assert "kernels do without" in (Compiled().refuses(plan(predicted=kernels), machine()) or "")
 
 
-def test_compiling_pays_when_more_is_trained_in_what_it_leaves() -> None:
-    # 100 s at the plain speed, or 60 s at this many times it.
-    assert pays(100.0, 40.0, 1.7) and not pays(100.0, 40.0, 1.6) and not pays(100.0, 100.0, 9.0)
+def test_kernels_are_for_cpus_with_a_compiler(plan, machine) -> None:
+    planned = plan(predicted=plan().predicted.replace(mode="kernels"))
+    assert Kernels().refuses(planned, machine()) is None
+    assert "CPUs" in (Kernels().refuses(planned, machine(kind="cuda")) or "")
+    assert "compiler" in (Kernels().refuses(planned, machine(compiler="")) or "")
+    assert "room" in (
+        Kernels().refuses(planned.replace(shape=planned.shape.replace(context_length=9000)), machine()) or ""
+    )
 
 
 def test_batch_ramp_refuses_a_batch_of_one_micro_batch(plan, machine) -> None:

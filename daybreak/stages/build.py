@@ -10,6 +10,7 @@ from daybreak.core.records import Touched
 from daybreak.core.run import Run
 from daybreak.core.types import GptShape, Machine, Plan
 from daybreak.engine import optimizers, schedules
+from daybreak.engine.machine import keep_freed_memory
 from daybreak.models.gpt import Gpt
 from daybreak.models.objectives import NextToken
 from daybreak.techniques import Context
@@ -44,6 +45,8 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
         touched.extend(places)
         return changed
 
+    if device.type == "cpu":
+        keep_freed_memory()
     module = Gpt(plan.shape)
     module.initialize(plan.seed)
     module = folded("module", module.to(device).train())

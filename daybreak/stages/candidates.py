@@ -89,9 +89,7 @@ def _rated(
     """In the mode in which most is trained in what getting it ready leaves of the time."""
     timed = [mode for mode in modes if (shape.key(), mode) in speed.timed] if only_measured else []
     rates = {mode: speed.tokens_per_second(shape, mode) for mode in MODES}
-    trained = {
-        mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes
-    }
+    trained = {mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes}
     mode = max(trained, key=lambda mode: trained[mode])
     rate, tokens = rates[mode], max(1.0, trained[mode])
     batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))

@@ -53,9 +53,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
         modes = ("kernels",)
     speed = Speed(machine, probe, dtype=dtype)
     available = request.seconds - sum(fixed.values())
-    found = list(
-        candidates(corpus, machine, speed, settings, available, modes=modes, only_measured=only_measured)
-    )
+    found = list(candidates(corpus, machine, speed, settings, available, modes=modes, only_measured=only_measured))
     if not found:
         raise ResourceError(
             "no such model fits into the memory of this machine",

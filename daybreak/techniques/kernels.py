@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from daybreak.core.types import GptShape, Machine, Plan
 from daybreak.engine.machine import cache_folder
 from daybreak.models.fused.layer import fuse, head
-from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, compiler, library
+from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, library
 from daybreak.techniques import Context, Technique
 
 
@@ -21,8 +21,8 @@ class Kernels(Technique):
     def unusable(self, machine: Machine) -> str | None:
         if machine.kind != "cpu":
             return f"they are written for CPUs, and this run is on {machine.kind}"
-        if not compiler():
-            return "there is no C compiler on this machine (cc, gcc or clang)"
+        if not machine.compiler:
+            return "there is no C++ compiler on this machine (g++ or clang++)"
         return None
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
@@ -36,7 +36,7 @@ class Kernels(Technique):
         return None
 
     def module(self, module: Any, run: Context) -> tuple[Any, int]:
-        run.kept["kernels"] = library(cache_folder() / "kernels", module.compute_dtype)
+        run.kept["kernels"] = library(cache_folder() / "kernels", module.compute_dtype, run.machine.compiler)
         return module, fuse(module, run.kept["kernels"])
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:

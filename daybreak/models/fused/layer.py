@@ -38,8 +38,10 @@ class _Kernels:
         return y
 
     def outer(self, dy_NA: Tensor, x_NC: Tensor) -> Tensor:
-        """Gradient [A, C] of the weight of a product, float32. A product whose first factor is stored transposed runs at
-        half the speed, so the narrower of the two is turned in memory first."""
+        """Gradient [A, C] of the weight of a product, float32.
+
+        A product whose first factor is stored transposed runs at half the speed: the narrower one is turned first.
+        """
         if dy_NA.shape[1] <= x_NC.shape[1]:
             return torch.mm(self.transposed(dy_NA), x_NC).float()
         return self.transposed(torch.mm(self.transposed(x_NC), dy_NA)).float()
@@ -56,7 +58,13 @@ class _Kernels:
 class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, kernels: _Kernels, heads: tuple[int, int, int], x_BTD: Tensor, cos: Tensor, sin: Tensor, *weights: Tensor
+        ctx: Any,
+        kernels: _Kernels,
+        heads: tuple[int, int, int],
+        x_BTD: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        *weights: Tensor,
     ) -> Tensor:
         gain1, wq, wk, wv, q_gain, k_gain, wo, gain2, w_gate, w_up, w_down = weights
         call = kernels.library.call
@@ -67,7 +75,9 @@ class _Layer(torch.autograd.Function):
         joint = h1 @ w_qkv.t()
         q, k, v = x.new_empty(B * G, H // G * T, K), x.new_empty(B * G, T, K), x.new_empty(B * G, T, K)
         head_scale = torch.empty(B * T, H + G)
-        call("heads_forward", joint, q_gain, k_gain, cos, sin, q, k, v, head_scale, B, T, H, G, K, NORM_EPSILON, K**-0.5)
+        call(
+            "heads_forward", joint, q_gain, k_gain, cos, sin, q, k, v, head_scale, B, T, H, G, K, NORM_EPSILON, K**-0.5
+        )
         attended = torch.bmm(q, k.mT)
         call("softmax_forward", attended, B * H * T, T)
         y = kernels.exchanged(torch.bmm(attended, v), B, H, T, K).view(B * T, H * K)
@@ -160,7 +170,7 @@ class _Norm(torch.autograd.Function):
 
 
 def fuse(module: Gpt, library: Library) -> int:
-    """Has the layers and the last norm trained by the kernels; what is not training stays as it is. Returns how many."""
+    """Has layers and the last norm trained by the kernels, and returns how many; outside training nothing changes."""
     kernels = _Kernels(library)
     for layer in module.model.layers:
         _fuse_layer(layer, kernels)  # type: ignore[arg-type]

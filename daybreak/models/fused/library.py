@@ -2,10 +2,8 @@
 
 import ctypes
 import hashlib
-import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +16,6 @@ from torch import Tensor
 from daybreak.core.errors import ResourceError
 
 SOURCE = Path(__file__).with_name("kernels.c")
-COMPILERS = ("cc", "gcc", "clang")
 SECONDS = 60  # in which a compiler that works has long finished
 # Square roots and roundings need no error flags; sums keep their order, so that results repeat.
 OPTIONS = ("-O3", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
@@ -26,11 +23,6 @@ OPTIONS = ("-O3", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
 TRIED = (("-march=native", "-fopenmp"), ("-mcpu=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ())
 DTYPES = {torch.bfloat16: ("-DBFLOAT16",), torch.float32: ()}
 LARGEST_HEAD, LONGEST = 512, 4096  # what kernels.c has room for on its stack
-
-
-def compiler() -> str:
-    """The C compiler, or nothing."""
-    return next((found for name in (os.environ.get("CC", ""), *COMPILERS) if name and (found := shutil.which(name))), "")
 
 
 class Library:
@@ -68,28 +60,30 @@ def _signatures() -> dict[str, list[type]]:
 
 
 @cache
-def library(folder: Path, dtype: torch.dtype) -> Library:
-    """The library for a dtype, compiled where `folder` does not hold it yet. Raises ResourceError."""
-    found = compiler()
+def library(folder: Path, dtype: torch.dtype, compiler: str) -> Library:
+    """The library for a dtype, compiled by `compiler` (of C or C++) where `folder` does not hold it yet.
+
+    Raises ResourceError: it cannot be compiled.
+    """
     source = SOURCE.read_bytes()
     # What "native" means is the processor's: a folder that several machines share holds a file for each.
-    same = (source, found, _processor(), torch.__version__, str(dtype))
+    same = (source, compiler, _processor(), torch.__version__, str(dtype))
     name = hashlib.blake2b(repr(same).encode(), digest_size=8).hexdigest()
     file = folder / f"{name}.so"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _compile(found, DTYPES[dtype], file)
+        _compile(compiler, DTYPES[dtype], file)
     return Library(file, dtype)
 
 
-def _compile(found: str, defines: tuple[str, ...], file: Path) -> None:
-    said = "there is none" if not found else ""
+def _compile(compiler: str, defines: tuple[str, ...], file: Path) -> None:
+    said = ""
     with tempfile.TemporaryDirectory(dir=file.parent) as aside:
         part = Path(aside) / "kernels.o"
         made = Path(aside) / file.name
-        for tried in TRIED if found else ():
-            compiling = [found, *OPTIONS, *tried, *defines, "-c", str(SOURCE), "-o", str(part)]
-            linking = [found, "-shared", str(part), "-o", str(made), *_threads(tried), "-lm"]
+        for tried in TRIED:
+            compiling = [compiler, "-x", "c", *OPTIONS, *tried, *defines, "-c", str(SOURCE), "-o", str(part)]
+            linking = [compiler, "-shared", str(part), "-o", str(made), *_threads(tried), "-lm"]
             try:
                 for words in (compiling, linking):
                     subprocess.run(words, check=True, capture_output=True, text=True, timeout=SECONDS)
@@ -99,7 +93,9 @@ def _compile(found: str, defines: tuple[str, ...], file: Path) -> None:
                 continue
             made.replace(file)
             return
-    raise ResourceError("the kernels could not be compiled", received=f"{found}: {said}", attempt="--without kernels")
+    raise ResourceError(
+        "the kernels could not be compiled", received=f"{compiler}: {said}", attempt="--without kernels"
+    )
 
 
 def _threads(tried: tuple[str, ...]) -> tuple[str, ...]:
