@@ -58,19 +58,28 @@ def error(wrong: torch.Tensor, right: torch.Tensor) -> float:
     return float((wrong - right).norm() / right.norm())
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("changes", [{}, {"key_value_heads": 2}, {"key_value_heads": 1, "mlp_width": 40}, {"tied": 1}])
-def test_loss_and_gradients_are_those_of_the_plain_layers(dtype, tolerance, changes, folder, threads) -> None:
+def test_loss_and_gradients_are_those_of_the_plain_layers(dtype, changes, folder, threads) -> None:
+    """As near to float32's as the plain layers' are."""
     found = library(folder, dtype)
     plain, kernels = networks(dtype, found, **changes)
+    exact, _ = networks(torch.float32, library(folder, torch.float32), **changes)
     rows = torch.randint(200, (3, 25), generator=torch.Generator().manual_seed(2))
-    right, wrong = NextToken()(plain, rows), NextToken(fused.head(found))(kernels, rows)
-    assert float(wrong.detach()) == pytest.approx(float(right.detach()), rel=tolerance / 10)
-    for total in (right, wrong):
+    totals = [loss(module, rows) for module, loss in _with_losses(exact, plain, (kernels, found))]
+    for total in totals:
         (total / 72).backward()
-    for (name, one), (_, other) in zip(plain.named_parameters(), kernels.named_parameters(), strict=True):
-        assert error(other.grad, one.grad) < tolerance, name
-        assert other.grad.dtype == torch.float32
+    right, _, mine = (float(total.detach()) for total in totals)
+    assert mine == pytest.approx(right, rel=1e-6 if dtype == torch.float32 else 3e-3)
+    for (name, one), other, own in zip(exact.named_parameters(), plain.parameters(), kernels.parameters(), strict=True):
+        assert own.grad.dtype == torch.float32
+        least = 2e-6 if dtype == torch.float32 else 1e-2
+        assert error(own.grad, one.grad) < least + 1.3 * error(other.grad, one.grad), name
+
+
+def _with_losses(exact: Gpt, plain: Gpt, fused_one: tuple[Gpt, Library]) -> list[tuple[Gpt, NextToken]]:
+    kernels, found = fused_one
+    return [(exact, NextToken()), (plain, NextToken()), (kernels, NextToken(fused.head(found)))]
 
 
 @pytest.mark.parametrize("rows", [1, 5])

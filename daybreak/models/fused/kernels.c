@@ -37,12 +37,11 @@ static inline stored narrowed(float x) { return x; }
 #endif
 
 /* e^x to two units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Cephes' coefficients). Adding
-   1.5 * 2^23 leaves the nearest whole number n in the low bits. Without branches, so that loops of it are vectorized. */
+   1.5 * 2^23 leaves the nearest whole number n in the low bits. n is bounded, not x: a bounded x would have the compiler
+   work out what follows for the bounds, too, where quotients are subnormal and take a hundred times as long. */
 static inline float exponential(float x) {
-    float least = x < -87.0f ? -87.0f : x;
-    float bounded = least > 88.0f ? 88.0f : least;
-    float shifted = bounded * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f;
-    float r = bounded - n * 0.693359375f + n * 2.12194440e-4f;
+    float shifted = x * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f;
+    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
@@ -50,9 +49,12 @@ static inline float exponential(float x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    uint32_t bits;
-    memcpy(&bits, &shifted, 4);
-    bits = (bits << 23) + 0x3f800000;
+    int32_t whole;
+    memcpy(&whole, &shifted, 4);
+    whole -= 0x4b400000;
+    whole = whole < -125 ? -125 : whole;
+    whole = whole > 127 ? 127 : whole;
+    uint32_t bits = (uint32_t)(whole + 127) << 23;
     float power;
     memcpy(&power, &bits, 4);
     return p * power;
