@@ -306,6 +306,9 @@ def _reasons(
         "weight_decay": f"{optimizer.weight_decay}: {epochs:.1f} passes over the text",
         "evaluation": f"{EVALUATION_SHARE:.0%} of the budget scores the end, half of that the way",
     }
+    if not shape.native():
+        left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
+        reasons["native"] = f"no: transformers has no class with {left}, so daybreak alone opens model/"
     return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(set_by_user)}
 
 

@@ -160,5 +160,5 @@ def summary(plan: Plan) -> list[str]:
     ]
     if not shape.native():
         left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
-        lines.append(f"native: no; {left}: daybreak alone opens model/, transformers does not")
+        lines.append(f"native: no ({left}); daybreak alone opens model/")
     return lines
