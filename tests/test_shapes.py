@@ -62,8 +62,8 @@ def made(network, **changes: Any) -> Gpt:
     """Random in every weight, and in the running means where it keeps any."""
     module = network(**{"vocabulary": 320, "context_length": 32, "layers": 4, **changes})
     with torch.no_grad():
-        for _ in range(3):
-            module.train()(tokens(4, 32))
+        for seed in range(40 if changes.get("norm") == "batch" else 0):
+            module.train()(tokens(4, 32, seed=seed))
     return module.eval()
 
 
@@ -188,10 +188,11 @@ def test_a_shape_that_cannot_be_is_an_error_of_three_parts(shape, wrong: dict[st
 def test_decoding_with_cached_keys_gives_the_logits_of_the_whole(network, kind: dict[str, Any]) -> None:
     module, rows = made(network, **kind), tokens(2, 12)
     whole = module(rows)
+    rounding = 1e-5 * max(1.0, float(whole.abs().max()) / 5)  # of float32, for logits of this size
     for parts in ((1,) * 12, (12,), (5, 1, 3, 1, 2)):
         caches = module.new_caches(2, 12)
         logits = torch.cat([module(part, caches) for part in rows.split(parts, 1)], 1)
-        torch.testing.assert_close(logits, whole, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(logits, whole, atol=rounding, rtol=1e-5)
         assert len(caches) == module.shape.layers and all(cache.length == 12 for cache in caches)
 
 

@@ -250,7 +250,8 @@ class Gpt(nn.Module):
         cos, sin = self._rotation(*where) if shape.positions == "rotary" else (None, None)
         bias_HTS = self._once(positions.distances, *where)[0] if shape.positions == "alibi" else None
         values = self._values(tokens_BT)
-        embedded_BTD = x_BTD if shape.skips else None
+        # A view: were it the first layer's very input, that layer would be a graph of its own.
+        embedded_BTD = x_BTD.view_as(x_BTD) if shape.skips else None
         half, passed = shape.layers // 2 if shape.skips else 0, []
         for index in range(shape.layers):
             stored = index // shape.layer_repeats
