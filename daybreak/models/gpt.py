@@ -252,7 +252,8 @@ class Gpt(nn.Module):
         values = self._values(tokens_BT)
         # A view: were it the first layer's very input, that layer would be a graph of its own.
         embedded_BTD = x_BTD.view_as(x_BTD) if shape.skips else None
-        half, passed = shape.layers // 2 if shape.skips else 0, []
+        half = shape.layers // 2 if shape.skips else 0
+        passed: list[Tensor] = []
         for index in range(shape.layers):
             stored = index // shape.layer_repeats
             layer = self.model.layers[stored]

@@ -208,7 +208,7 @@ def _shape_named(key: str) -> GptShape | None:
     match = re.fullmatch(r"gpt-L(\d+)-d(\d+)-(\d+)x(\d+)k(\d+)m(\d+)([tu])-V(\d+)-T(\d+)((?:\+\w+=[\w.]+)*)", key)
     if match is None:
         return None
-    defaults = {name: GptShape.__dataclass_fields__[name].default for name in GptShape.OPTIONS}
+    defaults: dict[str, Any] = {name: GptShape.__dataclass_fields__[name].default for name in GptShape.OPTIONS}
     options: dict[str, Any] = {}
     for name, value in (option.split("=") for option in match[10].split("+")[1:]):
         if name not in defaults:
