@@ -248,7 +248,7 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request) -> Plan:
             refused[name] = "you said --without"
             continue
         if not (kind.default and not hasattr(kind, "shape")) and name not in request.include:
-            refused[name] = f"off unless asked for; --with {name}"
+            refused[name] = f"only where it is asked for: --with {name}"
             continue
         reason = kind().refuses(plan, machine)
         if reason is None:
