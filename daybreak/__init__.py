@@ -52,8 +52,8 @@ def run(
     """Trains on the sources (none: the built-in text) for a budget such as "8h".
 
     mirrors: "tensorboard", "wandb", "trackio", to look on in processes of their own.
-    asked: heldout, family, settings (a dict), include, exclude, reproducible, seed, device. Raises DaybreakError.
-    The budget counts from this call, not from the start of the process.
+    asked: heldout, family, settings (a dict), include, exclude, reproducible, seed, device, native.
+    The budget counts from this call, not from the start of the process. Raises DaybreakError.
     """
     from daybreak.core.clock import Stopwatch, boot_seconds
     from daybreak.stages.progress import Progress, Silence

@@ -34,6 +34,9 @@ Family = Annotated[str, typer.Option(help="gpt or ngram.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use.")]
 Without = Annotated[list[str] | None, typer.Option("--without", help="A technique to leave out.")]
+Native = Annotated[
+    bool, typer.Option("--native/--no-native", help="Whether transformers must be able to open the model.")
+]
 Reproducible = Annotated[bool, typer.Option("--reproducible", help="The same command, the same model to the last bit.")]
 Seed = Annotated[int, typer.Option(help="Of everything that is random.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; else the fastest that is here.")]
@@ -56,6 +59,7 @@ def _asked(
     reproducible: bool,
     seed: int,
     device: str,
+    native: bool,
 ) -> "Request":
     """Raises UsageError."""
     import datetime
@@ -96,6 +100,7 @@ def _asked(
         reproducible=reproducible,
         seed=seed,
         device=device,
+        native=native,
     )
 
 
@@ -113,6 +118,7 @@ def run(
     reproducible: Reproducible = False,
     seed: Seed = 0,
     device: Device = "",
+    native: Native = True,
     mirrors: Mirror = None,
     as_json: Json = False,
 ) -> None:
@@ -121,7 +127,9 @@ def run(
     from daybreak.stages.run import guarded
     from daybreak.stages.run import run as carry_out
 
-    request = _asked(sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device)
+    request = _asked(
+        sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device, native
+    )
     finished = guarded(lambda: carry_out(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
 
@@ -140,6 +148,7 @@ def plan(
     reproducible: Reproducible = False,
     seed: Seed = 0,
     device: Device = "",
+    native: Native = True,
     as_json: Json = False,
 ) -> None:
     """Show what `run` would do, and why, before the time is spent."""
@@ -147,7 +156,9 @@ def plan(
     from daybreak.stages.run import guarded, plan_only
     from daybreak.stages.show import plan_lines
 
-    request = _asked(sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device)
+    request = _asked(
+        sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device, native
+    )
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
     if as_json:
         print(json.dumps(made.to_json(), ensure_ascii=False, indent=1))

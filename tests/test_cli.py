@@ -91,6 +91,15 @@ def test_a_misspelt_name_is_answered_with_the_nearest(words, nearest, small_text
     assert nearest in error.attempt
 
 
+@pytest.mark.parametrize("words", [["--set", "norm=layer"], ["--with", "x0_skips"]], ids=str)
+def test_what_transformers_could_not_open_is_usage_until_native_export_is_given_up(words, small_text, here, capsys):
+    words = ["plan", str(small_text), "--for", "60s", "--without", "compiled", *words]
+    error = failure(*words)
+    assert error.exit_code == 2 and "--no-native" in error.attempt
+    cli.app([*words, "--no-native"], standalone_mode=False)
+    assert "native: no" in capsys.readouterr().out
+
+
 def test_a_model_that_does_not_fit_the_memory_is_out_of_resources(small_text, here):
     assert failure("plan", str(small_text), "--for", "60s", "--set", "layers=900", "--set", "width=8192").exit_code == 4
 

@@ -48,6 +48,43 @@ def test_reproducible_runs_are_equal_to_the_last_bit_and_so_is_a_resumed_one(sma
     assert digests[0] == digests[1]
 
 
+GROUPED = {"heads": 2, "key_value_heads": 1, "layers": 2, "layer_repeats": 2}
+OWN = {"norm": "batch", "positions": "alibi"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [(GROUPED, {}), (OWN, {"native": False, "include": ["x0_skips", "value_embeddings", "logit_cap", "squared_relu"]})],
+    ids=["grouped and shared", "a class of our own"],
+)
+def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_text, tmp_path, settings, asked):
+    finished = daybreak.run(
+        str(small_text),
+        budget="30s",
+        out=str(tmp_path / "run"),
+        reproducible=True,
+        settings={"layers": 2, "width": 64, "context_length": 32, "tokens": 120000, **settings},
+        exclude=["compiled", "ngram_mix"],
+        **asked,
+    )
+    shape = finished.run.plan().shape
+    assert shape.native() == (not asked) and all(getattr(shape, name) == value for name, value in settings.items())
+    model = daybreak.load(str(finished.run.path))
+    assert model.evaluate()["bits_per_byte"] == pytest.approx(finished.figures["bits_per_byte"], rel=0.05)
+    assert finished.figures["bits_per_byte"] < 5.0  # bytes at random have 8
+    assert isinstance(model.generate("The", max_tokens=5), str)
+    config = json.loads((finished.run.model_folder / "config.json").read_text())
+    assert config["model_type"] == ("daybreak-gpt" if asked else "qwen3")
+    (tmp_path / "run" / "model").rename(tmp_path / "gone")
+    again = subprocess.run(
+        command("train", str(finished.run.path), "--replay", "--out", str(tmp_path / "again"), "--json"),
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["weights_digest"] == finished.figures["weights_digest"]
+
+
 def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, tmp_path):
     first = daybreak.run(
         str(small_text),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -45,6 +46,32 @@ def test_the_fused_loss_is_the_plain_one_in_value_and_gradients(
     plain = loss_and_gradients(full_logits, rows, torch.float32, scale)
     for one, other in zip(fused, plain, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("cap", [0.5, 5.0, 50.0])
+def test_with_a_cap_the_fused_loss_is_the_plain_one_in_value_and_gradients(
+    monkeypatch: pytest.MonkeyPatch, cap: float, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(fused_loss, "CHUNK_BYTES", 1)
+    fused = loss_and_gradients(partial(chunked, cap=cap), 200, dtype, 1 / 200)
+    plain = loss_and_gradients(partial(full_logits, cap=cap), 200, dtype, 1 / 200)
+    uncapped = loss_and_gradients(full_logits, 200, dtype, 1 / 200)
+    assert float(plain[0]) < float(uncapped[0]) - 0.1 * (cap < 50)
+    assert float(fused[0]) == pytest.approx(float(plain[0]), rel=1e-5 if dtype == torch.float32 else 1e-2)
+    for one, other in zip(fused[1:], plain[1:], strict=True):
+        one, other = one.float(), other.float()
+        assert (one - other).norm() / other.norm() < (1e-5 if dtype == torch.float32 else 2e-2)
+
+
+def test_the_gradient_of_a_capped_logit_by_hand() -> None:
+    hidden, head = torch.tensor([[1.0]], requires_grad=True), torch.tensor([[0.0], [2.0]])
+    for loss in (full_logits, chunked):
+        hidden.grad = None
+        loss(hidden, head, torch.tensor([1]), 2.0).backward()
+        bounded = 2 * math.tanh(1.0)
+        expected = (1 / (1 + math.exp(-bounded)) - 1) * (1 - math.tanh(1.0) ** 2) * 2.0
+        assert hidden.grad is not None and float(hidden.grad) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 4 * VOCABULARY * 64, 4 * VOCABULARY * 100, 8 * 2**20])
@@ -101,9 +128,10 @@ def test_one_token_by_hand() -> None:
         assert float(loss(hidden, head, torch.tensor([1]))) == pytest.approx(math.log(4.0 / 3.0))
 
 
+@pytest.mark.parametrize("cap", [0.0, 1.0])
 @pytest.mark.parametrize("head", [full_logits, chunked])
-def test_the_nats_of_tokens_add_up_to_the_loss(network, head) -> None:
-    module = network().eval()
+def test_the_nats_of_tokens_add_up_to_the_loss(network, head, cap: float) -> None:
+    module = network(logit_cap=cap).eval()
     rows = torch.randint(64, (3, 17), generator=torch.Generator().manual_seed(0))
     nats = token_nats(module, rows[:, :-1], rows[:, 1:])
     assert nats.shape == (3, 16)

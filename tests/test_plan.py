@@ -7,6 +7,7 @@ import pytest
 from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.types import Corpus, GptShape, Plan, Probe, Request, Timing
 from daybreak.stages.plan import planned
+from daybreak.stages.show import plan_lines
 
 
 @pytest.fixture
@@ -161,3 +162,78 @@ def test_a_reproducible_plan_does_not_depend_on_how_fast_the_machine_was_today(c
     one, other = planned(corpus(), machine(), unprobed(), words), planned(slow_text, fast, unprobed(30.0), words)
     assert one == other
     assert one.budget.clock == "tokens"
+
+
+# Shapes
+
+
+def test_grouped_keys_and_values_take_the_rungs_that_they_divide(corpus, machine):
+    for groups in ("1", "2", "3"):
+        plan = planned(corpus(), machine(), unprobed(), asked(settings={"key_value_heads": groups}))
+        assert plan.shape.key_value_heads == int(groups) and plan.shape.heads % int(groups) == 0
+    with pytest.raises(UsageError, match="key_value_heads=2"):
+        planned(corpus(), machine(), unprobed(), asked(settings={"key_value_heads": "2", "heads": "3"}))
+
+
+def test_shared_layers_take_the_rungs_that_they_divide_and_stay_native(corpus, machine):
+    for repeats in ("2", "3"):
+        plan = planned(corpus(), machine(), unprobed(), asked(settings={"layer_repeats": repeats}))
+        assert plan.shape.layer_repeats == int(repeats) and plan.shape.layers % int(repeats) == 0
+        assert plan.shape.native() and "native" not in plan.reasons
+    with pytest.raises(UsageError, match="layer_repeats=3"):
+        planned(corpus(), machine(), unprobed(), asked(settings={"layer_repeats": "3", "layers": "4"}))
+
+
+LEAVING = ({"norm": "layer"}, {"positions": "none"}, {"activation": "squared_relu"}, {"logit_cap": "30"})
+LEAVING += ({"value_embeddings": "true"}, {"skips": "true"})
+
+
+@pytest.mark.parametrize("setting", LEAVING, ids=str)
+def test_a_setting_that_leaves_the_stock_class_needs_native_export_given_up(corpus, machine, setting):
+    name, value = next(iter(setting.items()))
+    with pytest.raises(UsageError, match="no class") as error:
+        planned(corpus(), machine(), unprobed(), asked(settings={"layers": "2", **setting}))
+    assert error.value.received == f"--set {name}={value}" and "--no-native" in error.value.attempt
+    plan = planned(corpus(), machine(), unprobed(), asked(settings=setting, native=False))
+    assert plan.shape.leaves_class().keys() == setting.keys()
+    assert name in plan.reasons["native"] and any("native: no" in line for line in plan_lines(plan))
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_the_stock_class_says_nothing_of_native_and_giving_it_up_alone_changes_nothing(corpus, machine):
+    kept, given_up = (planned(corpus(), machine(), unprobed(), asked(native=native)) for native in (True, False))
+    assert kept.replace(request=None) == given_up.replace(request=None)
+    assert not any("native: no" in line for line in plan_lines(kept))
+    assert asked() != asked(native=False) and not asked().continues(asked(native=False))
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "leyer"}, {"positions": "alibbi"}, {"activation": "squaredrelu"}], ids=str)
+def test_a_misspelt_part_of_the_shape_is_answered_with_the_nearest(corpus, machine, wrong):
+    for native in (True, False):
+        with pytest.raises(UsageError, match="did you mean"):
+            planned(corpus(), machine(), unprobed(), asked(settings=wrong, native=native))
+
+
+def test_a_technique_that_was_asked_for_changes_the_shape_before_it_is_rated(corpus, machine):
+    words = ("logit_cap", "value_embeddings", "x0_skips", "squared_relu")
+    plain = planned(corpus(), machine(), unprobed(), asked())
+    assert all("--with" in plain.refused[name] for name in words)
+    plan = planned(corpus(), machine(), unprobed(), asked(include=words, native=False))
+    assert plan.shape.departures().keys() == {"logit_cap", "value_embeddings", "skips", "activation"}
+    assert plan.shape.mlp_width == 4 * plan.shape.width
+    assert all(plan.technique(name) is not None for name in words)
+    probe = unprobed().replace(timings=(timing(plan, compiled=plan.technique("compiled") is not None, factor=2.0),))
+    slower = planned(corpus(), machine(), probe, asked(include=words, native=False), only_measured=True)
+    assert slower.shape.key() == plan.shape.key()
+    for name in words:
+        with pytest.raises(UsageError, match=name) as error:
+            planned(corpus(), machine(), unprobed(), asked(include=(name,)))
+        assert "--no-native" in error.value.attempt
+
+
+def test_what_is_set_and_asked_for_at_once_must_agree(corpus, machine):
+    words = {"include": ("logit_cap",), "native": False}
+    plan = planned(corpus(), machine(), unprobed(), asked(settings={"logit_cap": "30"}, **words))
+    assert plan.shape.logit_cap == 30.0
+    with pytest.raises(UsageError, match="says otherwise"):
+        planned(corpus(), machine(), unprobed(), asked(settings={"logit_cap": "0"}, **words))

@@ -14,11 +14,12 @@ from torch import nn
 
 from daybreak import techniques
 from daybreak.core.errors import UsageError
-from daybreak.core.types import TechniqueChoice
+from daybreak.core.types import Request, TechniqueChoice
 from daybreak.engine.machine import compiler
 from daybreak.engine.schedules import Schedule
 from daybreak.models.fused_loss import chunked
 from daybreak.models.objectives import NextToken
+from daybreak.stages.build import build
 from daybreak.techniques import ORDER, SEAMS, Context, Technique, class_of, fold, make
 from daybreak.techniques.batch_ramp import BatchRamp
 from daybreak.techniques.bf16 import Bf16
@@ -129,6 +130,78 @@ def test_a_technique_that_touches_nothing_is_a_defect_except_on_texts_and_batche
     else:
         with pytest.raises(RuntimeError, match=f"idle touched nothing on the seam {seam}"):
             fold(on, seam, [], None)
+
+
+# The shape
+
+RESHAPING = {
+    "logit_cap": {"logit_cap": 15.0},
+    "value_embeddings": {"value_embeddings": True},
+    "x0_skips": {"skips": True},
+    "squared_relu": {"activation": "squared_relu", "mlp_width": 256},
+}
+CONTRARY = {"logit_cap": "0", "value_embeddings": "false", "skips": "false", "activation": "swiglu"}
+
+
+def asked(**changes: Any) -> Request:
+    return Request(sources=("a.txt",), seconds=60.0, native=False).replace(**changes)
+
+
+def test_every_technique_on_the_shape_is_tested_here() -> None:
+    assert set(RESHAPING) == {name for name in ORDER if hasattr(class_of(name), "shape")}
+
+
+@pytest.mark.parametrize(("name", "changes"), RESHAPING.items())
+def test_a_technique_on_the_shape_changes_what_it_says_and_once(name: str, changes: dict[str, Any], shape) -> None:
+    before, technique = shape(layers=4, mlp_width=64), class_of(name)()
+    after, places = technique.shape(before, asked())
+    assert after == before.replace(**changes) and places > 0
+    assert technique.shape(after, asked()) == (after, places)
+    assert not after.native() and not class_of(name).native and not class_of(name).default
+
+
+@pytest.mark.parametrize(("name", "changes"), RESHAPING.items())
+def test_a_technique_on_the_shape_refuses_while_native_export_is_kept(name: str, changes, plan, machine, shape) -> None:
+    technique, reshaped = class_of(name)(), shape(**changes)
+    assert "--no-native" in (technique.refuses(plan(shape=reshaped), machine()) or "")
+    assert "--no-native" in (technique.refuses(plan(shape=reshaped, request=asked(native=True)), machine()) or "")
+    assert technique.refuses(plan(shape=reshaped, request=asked()), machine()) is None
+
+
+@pytest.mark.parametrize(("name", "changes"), RESHAPING.items())
+def test_what_was_set_by_name_stands_and_a_contrary_technique_refuses(name, changes, plan, machine, shape) -> None:
+    field, technique = next(iter(changes)), class_of(name)()
+    words = asked(settings={field: CONTRARY[field]})
+    after, _ = technique.shape(shape(), words)
+    assert after == shape()
+    assert f"you set {field}=" in (technique.refuses(plan(shape=after, request=words), machine()) or "")
+
+
+def test_a_cap_and_a_width_that_were_set_stay(shape) -> None:
+    capped, _ = class_of("logit_cap")().shape(shape(logit_cap=30.0), asked(settings={"logit_cap": "30"}))
+    assert capped.logit_cap == 30.0
+    wide, _ = class_of("squared_relu")().shape(shape(mlp_width=96), asked(settings={"mlp_width": "96"}))
+    assert wide.mlp_width == 96
+
+
+def test_a_plan_is_built_only_where_its_shape_has_what_its_techniques_make_of_it(plan, machine, shape) -> None:
+    on = (TechniqueChoice(name="x0_skips"), TechniqueChoice(name="logit_cap"))
+    with pytest.raises(UsageError, match="lacks"):
+        build(plan(techniques=on, shape=shape(vocabulary=320, skips=True)), machine(), torch.device("cpu"))
+    whole = shape(vocabulary=320, skips=True, logit_cap=15.0)
+    built = build(plan(techniques=on, shape=whole), machine(), torch.device("cpu"))
+    assert {(record.technique, record.seam) for record in built.touched} == {(c.name, "shape") for c in on}
+    assert built.module.shape == whole
+
+
+def test_the_average_follows_running_means_too() -> None:
+    module = nn.BatchNorm1d(2, affine=False, track_running_stats=False)
+    module.register_buffer("running_mean", torch.zeros(2))
+    average = Average(memory=0.1)
+    average.follow(module, 0.7)
+    module.running_mean.fill_(1.0)
+    average.follow(module, 0.75)
+    assert average.weights["running_mean"].tolist() == pytest.approx([0.5, 0.5])
 
 
 # One by one

@@ -1,7 +1,9 @@
 """`model/`: the folder that daybreak and transformers both open, written by hand and read back from it alone."""
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,11 @@ from torch import Tensor
 
 from daybreak.core.errors import DataError, ResourceError
 from daybreak.core.types import GptShape
-from daybreak.models.gpt import NORM_EPSILON, Gpt
+from daybreak.models.gpt import Gpt
 from daybreak.models.ngram import KneserNey
+from daybreak.models.norms import NORM_EPSILON
+
+OWN_CLASS = "daybreak-gpt"  # transformers knows no such kind and refuses the folder by this name
 
 
 def save(
@@ -25,8 +30,12 @@ def save(
 ) -> None:
     """Writes `folder` anew, aside and then renamed, so that there is a whole model at every moment.
 
+    A shape that leaves the stock class is written as a class of our own, which daybreak alone reads.
+
     weights: by transformers' names, float32. Raises ResourceError: the disk is full or not writable.
     """
+    if shape.native():
+        shape, weights = _written_out(shape, weights)
     kept = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     if shape.tied:
         kept.pop("lm_head.weight", None)
@@ -54,8 +63,27 @@ def save(
     _renamed(folder, fill)
 
 
+def _written_out(shape: GptShape, weights: dict[str, Tensor]) -> tuple[GptShape, dict[str, Tensor]]:
+    """Each shared layer as often as it is applied: the stock class knows no sharing, and computes the same."""
+    if shape.layer_repeats == 1:
+        return shape, weights
+    written = {}
+    for name, weight in weights.items():
+        layer = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", name)
+        if layer is None:
+            written[name] = weight
+            continue
+        first = int(layer[1]) * shape.layer_repeats
+        for index in range(first, first + shape.layer_repeats):
+            written[f"model.layers.{index}.{layer[2]}"] = weight.detach().clone()
+    return shape.replace(layer_repeats=1), written
+
+
 def config_of(shape: GptShape, end_of_text: int) -> dict[str, Any]:
-    """config.json of transformers' Qwen3ForCausalLM."""
+    """config.json of transformers' Qwen3ForCausalLM, or of our own class with the shape's fields as they are."""
+    if not shape.native():
+        own = {"architectures": ["DaybreakGpt"], "model_type": OWN_CLASS, **dataclasses.asdict(shape)}
+        return {**own, "bos_token_id": end_of_text, "eos_token_id": end_of_text, "torch_dtype": "float32"}
     return {
         "architectures": ["Qwen3ForCausalLM"],
         "model_type": "qwen3",
@@ -83,11 +111,14 @@ def config_of(shape: GptShape, end_of_text: int) -> dict[str, Any]:
 
 def shape_of(config: dict[str, Any]) -> GptShape:
     """Raises DataError: another kind of model."""
+    if config.get("model_type") == OWN_CLASS:
+        names = {field.name for field in dataclasses.fields(GptShape)}
+        return GptShape.from_json({name: value for name, value in config.items() if name in names}, "config.json")
     if config.get("model_type") != "qwen3":
         raise DataError(
             "this kind of model is not known here",
             received=f"model_type {config.get('model_type')!r}",
-            attempt="a model/ folder that daybreak wrote (model_type 'qwen3')",
+            attempt=f"a model/ folder that daybreak wrote (model_type 'qwen3' or '{OWN_CLASS}')",
         )
     return GptShape(
         vocabulary=config["vocab_size"],

@@ -14,7 +14,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, rows: int) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx, hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, rows: int, cap: float
+    ) -> Tensor:
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         weight = head_VD.to(hidden_ND.dtype)
         total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
@@ -22,12 +24,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         gradient_head = torch.zeros_like(head_VD) if needs_gradient else None
         for start in range(0, hidden_ND.shape[0], rows):
             chunk, targets = hidden_ND[start : start + rows], targets_N[start : start + rows, None]
-            log_probabilities = torch.log_softmax(F.linear(chunk, weight), -1, dtype=torch.float32)
+            logits = F.linear(chunk, weight)
+            bounded = torch.tanh(logits.float() / cap) if cap else None
+            log_probabilities = torch.log_softmax(logits if bounded is None else cap * bounded, -1, dtype=torch.float32)
             total -= log_probabilities.gather(1, targets).sum()
             if gradient_hidden is None or gradient_head is None:
                 continue
             gradient = log_probabilities.exp_()
             gradient.scatter_add_(1, targets, gradient.new_full((1, 1), -1.0).expand_as(targets))
+            if bounded is not None:
+                gradient *= 1 - bounded.square()  # the slope of cap * tanh(logit / cap)
             narrow = gradient.to(hidden_ND.dtype)
             torch.mm(narrow, weight, out=gradient_hidden[start : start + rows])
             gradient_head += narrow.t() @ chunk
@@ -37,11 +43,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, scale: Tensor):  # type: ignore[override]
         gradient_hidden, gradient_head = ctx.saved_tensors
-        return gradient_hidden * scale.to(gradient_hidden.dtype), gradient_head * scale, None, None
+        return gradient_hidden * scale.to(gradient_hidden.dtype), gradient_head * scale, None, None, None
 
 
 @torch.compiler.disable  # a graph would unroll the chunks
-def chunked(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
+def chunked(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, cap: float = 0.0) -> Tensor:
     """Summed cross-entropy in nats; equal to `objectives.full_logits` up to rounding."""
     rows = max(64, CHUNK_BYTES // (4 * head_VD.shape[0]))
-    return _ChunkedCrossEntropy.apply(hidden_ND, head_VD, targets_N, rows)
+    return _ChunkedCrossEntropy.apply(hidden_ND, head_VD, targets_N, rows, cap)

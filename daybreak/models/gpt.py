@@ -1,19 +1,28 @@
 """GPT: a decoder with the parameter names of transformers' Qwen3, trained and decoded by the same module.
 
+What a shape takes beyond that class is passed along beside what all shapes have, and is None in the others, so that
+the graph of the stock class holds nothing of it.
+
 Axes in tensor names: B rows, T positions, S positions attended to, H heads, K head size, D width, M MLP width,
-V vocabulary.
+V vocabulary, E width of keys and values.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from daybreak.core.types import GptShape
+from daybreak.core.types import GATE_INPUTS, GptShape
+from daybreak.models import positions
+from daybreak.models.norms import RmsNorm, norm_of
+from daybreak.models.objectives import capped
+from daybreak.models.positions import rotated
 
-NORM_EPSILON = 1e-6
+MIXING = (1.0, 0.1)  # what a layer with skips begins with: of the state, and of the embedding
+VALUE_SHARE = 3.0  # the most of a value embedding that a head takes; half of it at the beginning
 LONGEST_EXPLICIT = 256  # positions up to which scores fit the processor's cache; see Attention.forward
 
 
@@ -25,19 +34,6 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.to(x.dtype))
-
-
-class RmsNorm(nn.Module):
-    """Root-mean-square norm (arXiv:1910.07467), computed in float32."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + NORM_EPSILON)
-        return (self.weight * wide).to(x.dtype)
 
 
 @dataclass(slots=True)
@@ -56,14 +52,8 @@ class LayerCache:
         return self.k_BHSK[:, :, :stop], self.v_BHSK[:, :, :stop]
 
 
-def rotated(x_BTHK: Tensor, cos_T1K: Tensor, sin_T1K: Tensor) -> Tensor:
-    """Rotary positions (arXiv:2104.09864), the first half of a head paired with the second."""
-    first, second = x_BTHK.chunk(2, -1)
-    return x_BTHK * cos_T1K + torch.cat((-second, first), -1) * sin_T1K
-
-
 class Attention(nn.Module):
-    def __init__(self, shape: GptShape) -> None:
+    def __init__(self, shape: GptShape, *, value_embedding: bool = False) -> None:
         super().__init__()
         self.heads, self.key_value_heads, self.head_dim = shape.heads, shape.key_value_heads, shape.head_dim
         self.q_proj = Linear(shape.width, shape.heads * shape.head_dim)
@@ -72,8 +62,18 @@ class Attention(nn.Module):
         self.o_proj = Linear(shape.heads * shape.head_dim, shape.width)
         self.q_norm = RmsNorm(shape.head_dim)
         self.k_norm = RmsNorm(shape.head_dim)
+        if value_embedding:
+            self.value_gate = Linear(min(GATE_INPUTS, shape.width), shape.key_value_heads)
 
-    def forward(self, x_BTD: Tensor, cos_T1K: Tensor, sin_T1K: Tensor, cache: LayerCache | None) -> Tensor:
+    def forward(
+        self,
+        x_BTD: Tensor,
+        cos_T1K: Tensor | None,
+        sin_T1K: Tensor | None,
+        cache: LayerCache | None,
+        bias_HTS: Tensor | None = None,
+        values_BTE: Tensor | None = None,
+    ) -> Tensor:
         B, T, _ = x_BTD.shape
         # One wide product is faster than three narrow ones; joining the weights costs little beside it.
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)).to(x_BTD.dtype)
@@ -82,14 +82,20 @@ class Attention(nn.Module):
         )
         q = rotated(self.q_norm(q.reshape(B, T, -1, self.head_dim)), cos_T1K, sin_T1K).transpose(1, 2)
         k = rotated(self.k_norm(k.reshape(B, T, -1, self.head_dim)), cos_T1K, sin_T1K).transpose(1, 2)
-        v = v.reshape(B, T, -1, self.head_dim).transpose(1, 2)
+        v = v.reshape(B, T, -1, self.head_dim)
+        if values_BTE is not None:
+            gate_BTH1 = VALUE_SHARE * torch.sigmoid(self.value_gate(x_BTD[..., :GATE_INPUTS]))[..., None]
+            v = v + gate_BTH1 * values_BTE.reshape(v.shape)
+        v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.extend(k, v)
         if self.key_value_heads != self.heads:
             k, v = (x.repeat_interleave(self.heads // self.key_value_heads, 1) for x in (k, v))
         # On a CPU the backward pass of the fused kernel takes longer than that of plain products for short rows.
         if self.training and q.device.type == "cpu" and T <= LONGEST_EXPLICIT:
-            y = self._explicit(q, k, v)
+            y = self._explicit(q, k, v, bias_HTS)
+        elif bias_HTS is not None:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_HTS)
         elif T == 1:
             y = F.scaled_dot_product_attention(q, k, v)
         elif k.shape[2] == T:
@@ -99,10 +105,12 @@ class Attention(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
 
-    def _explicit(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, bias_HTS: Tensor | None) -> Tensor:
         T = q.shape[2]
         future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1)
         scores_BHTS = (q @ k.transpose(-1, -2)) * self.head_dim**-0.5
+        if bias_HTS is not None:
+            scores_BHTS = scores_BHTS + bias_HTS
         weights_BHTS = torch.softmax(scores_BHTS.masked_fill(future, -torch.inf), -1, dtype=torch.float32)
         return weights_BHTS.to(v.dtype) @ v
 
@@ -122,58 +130,104 @@ class Mlp(nn.Module):
         return self.down_proj(F.silu(gate_BTM) * up_BTM)
 
 
-class Layer(nn.Module):
+class SquaredReluMlp(nn.Module):
+    """Two matrices with relu(x)^2 between them (arXiv:2109.08668)."""
+
     def __init__(self, shape: GptShape) -> None:
         super().__init__()
-        self.input_layernorm = RmsNorm(shape.width)
-        self.self_attn = Attention(shape)
-        self.post_attention_layernorm = RmsNorm(shape.width)
-        self.mlp = Mlp(shape)
+        self.up_proj = Linear(shape.width, shape.mlp_width)
+        self.down_proj = Linear(shape.mlp_width, shape.width)
 
-    def forward(self, x_BTD: Tensor, cos_T1K: Tensor, sin_T1K: Tensor, cache: LayerCache | None = None) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), cos_T1K, sin_T1K, cache)
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.down_proj(F.relu(self.up_proj(x_BTD)).square())
+
+
+class Layer(nn.Module):
+    def __init__(self, shape: GptShape, *, value_embedding: bool = False) -> None:
+        super().__init__()
+        self.input_layernorm = norm_of(shape.norm, shape.width)
+        self.self_attn = Attention(shape, value_embedding=value_embedding)
+        self.post_attention_layernorm = norm_of(shape.norm, shape.width)
+        self.mlp = Mlp(shape) if shape.activation == "swiglu" else SquaredReluMlp(shape)
+        if shape.skips:
+            self.mixing = nn.Parameter(torch.tensor(MIXING))
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        cos_T1K: Tensor | None,
+        sin_T1K: Tensor | None,
+        cache: LayerCache | None = None,
+        bias_HTS: Tensor | None = None,
+        values_BTE: Tensor | None = None,
+        embedded_BTD: Tensor | None = None,
+    ) -> Tensor:
+        """bias_HTS: of the scores, by distance. values_BTE: added to the values. embedded_BTD: what x began as."""
+        if embedded_BTD is not None:
+            x_BTD = self.mixing[0] * x_BTD + self.mixing[1] * embedded_BTD
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), cos_T1K, sin_T1K, cache, bias_HTS, values_BTE)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
 
 class Trunk(nn.Module):
     def __init__(self, shape: GptShape) -> None:
         super().__init__()
+        valued = shape.value_layers()
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.norm = RmsNorm(shape.width)
+        self.layers = nn.ModuleList(
+            Layer(shape, value_embedding=index in valued) for index in range(shape.stored_layers())
+        )
+        self.norm = norm_of(shape.norm, shape.width)
+        if shape.positions == "learned":
+            self.embed_positions = nn.Embedding(shape.context_length, shape.width)
+        if valued:
+            size = shape.key_value_heads * shape.head_dim
+            self.embed_values = nn.ModuleDict({str(index): nn.Embedding(shape.vocabulary, size) for index in valued})
+        if shape.skips and shape.layers > 1:
+            self.skip_weights = nn.Parameter(torch.zeros(shape.layers // 2))
 
 
 class Gpt(nn.Module):
-    """A family's module: what the engine, the techniques and decoding know of it is this class' public part."""
+    """A family's module: what the engine, the techniques and decoding know of it is this class' public part.
+
+    Raises UsageError: a shape that cannot be.
+    """
 
     def __init__(self, shape: GptShape) -> None:
         super().__init__()
+        shape.check()
         self.shape = shape
         self.compute_dtype = torch.float32
         self.model = Trunk(shape)
         self.lm_head = Linear(shape.width, shape.vocabulary)
         if shape.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
-        self._angles: dict[tuple[int, int, torch.device], tuple[Tensor, Tensor]] = {}
+        self._told: dict[str, tuple[tuple[object, ...], tuple[Tensor, ...]]] = {}
 
     def initialize(self, seed: int) -> None:
         """Zero output projections, so that every layer starts as the identity; see recipes for Muon's rates."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():
-                if weight.ndim == 1:
+                if name.endswith("mixing"):
+                    weight.copy_(torch.tensor(MIXING))
+                elif name.endswith(("skip_weights", ".bias")):
+                    weight.zero_()
+                elif weight.ndim == 1:
                     weight.fill_(1.0)
-                elif name.endswith(("o_proj.weight", "down_proj.weight")):
+                elif name.endswith(("o_proj.weight", "down_proj.weight", "value_gate.weight")):
                     weight.zero_()
                 elif "layers" in name:
                     weight.normal_(0.0, 0.5 / math.sqrt(weight.shape[1]), generator=generator)
-                elif "embed_tokens" in name:
-                    weight.normal_(0.0, 0.02 if self.shape.tied else 1.0, generator=generator)
+                elif "embed_tokens" in name or "embed_positions" in name:
+                    weight.normal_(0.0, positions.embedding_size(self.shape), generator=generator)
+                elif "embed_values" in name:
+                    weight.normal_(0.0, 1 / math.sqrt(self.shape.width), generator=generator)
                 else:
                     weight.normal_(0.0, 0.002, generator=generator)
 
     def blocks(self) -> list[nn.Module]:
-        """The repeated parts, alike in shape: what one compiled graph serves."""
+        """The stored layers, alike in shape: what one compiled graph serves, or two where some have value gates."""
         return list(self.model.layers)
 
     def matrices(self) -> list[nn.Parameter]:
@@ -187,20 +241,34 @@ class Gpt(nn.Module):
     def hidden(self, tokens_BT: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
         """Final hidden states [B, T, D] in `compute_dtype`.
 
-        The look-up stays outside every compiled graph: inside, the gradient of its table adds up in random order on
+        The look-ups stay outside every compiled graph: inside, the gradient of a table adds up in random order on
         more than one thread. Compiled layers serve training only; other shapes run as they are.
         """
-        x_BTD = self.model.embed_tokens(tokens_BT).to(self.compute_dtype)
-        start = caches[0].length if caches else 0
-        cos, sin = self._rotation(start, start + tokens_BT.shape[1], tokens_BT.device)
-        for index, layer in enumerate(self.model.layers):
+        shape, start = self.shape, caches[0].length if caches else 0
+        where = start, start + tokens_BT.shape[1], tokens_BT.device
+        x_BTD = self._embedded(tokens_BT, *where)
+        cos, sin = self._rotation(*where) if shape.positions == "rotary" else (None, None)
+        bias_HTS = self._once(positions.distances, *where)[0] if shape.positions == "alibi" else None
+        values = self._values(tokens_BT)
+        # A view: were it the first layer's very input, that layer would be a graph of its own.
+        embedded_BTD = x_BTD.view_as(x_BTD) if shape.skips else None
+        half = shape.layers // 2 if shape.skips else 0
+        passed: list[Tensor] = []
+        for index in range(shape.layers):
+            stored = index // shape.layer_repeats
+            layer = self.model.layers[stored]
             call = layer if self.training else layer.forward
-            x_BTD = call(x_BTD, cos, sin, caches[index] if caches else None)
+            if index >= shape.layers - half:
+                x_BTD = x_BTD + self.model.skip_weights[shape.layers - 1 - index] * passed.pop()
+            cache = caches[index] if caches else None
+            x_BTD = call(x_BTD, cos, sin, cache, bias_HTS, values.get(stored), embedded_BTD)
+            if index < half:
+                passed.append(x_BTD)
         return self.model.norm(x_BTD)
 
     def forward(self, tokens_BT: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
         """Logits [B, T, V] in float32."""
-        return self.lm_head(self.hidden(tokens_BT, caches)).float()
+        return capped(self.lm_head(self.hidden(tokens_BT, caches)).float(), self.shape.logit_cap)
 
     def new_caches(self, rows: int, length: int) -> list[LayerCache]:
         size = (rows, self.shape.key_value_heads, length, self.shape.head_dim)
@@ -211,19 +279,41 @@ class Gpt(nn.Module):
 
         return [LayerCache(empty(), empty()) for _ in range(self.shape.layers)]
 
+    def _embedded(self, tokens_BT: Tensor, start: int, stop: int, device: torch.device) -> Tensor:
+        x_BTD = self.model.embed_tokens(tokens_BT)
+        if self.shape.positions == "learned":
+            x_BTD = x_BTD + self.model.embed_positions.weight[start:stop]
+        elif self.shape.positions == "sinusoidal":
+            x_BTD = x_BTD + self._once(positions.sinusoids, start, stop, device)[0]
+        return x_BTD.to(self.compute_dtype)
+
+    def _values(self, tokens_BT: Tensor) -> dict[int, Tensor]:
+        """Value embeddings [B, T, E] of the stored layers that have them."""
+        return {
+            index: self.model.embed_values[str(index)](tokens_BT).to(self.compute_dtype)
+            for index in self.shape.value_layers()
+        }
+
     def _rotation(self, start: int, stop: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Cosines and sines [T, 1, K] of the positions from start to stop."""
-        key = (start, stop, device) if start == 0 else (0, 0, device)
-        if start or key not in self._angles:
-            size = self.shape.head_dim
-            frequencies = self.shape.rope_base ** (-torch.arange(0, size, 2, device=device).float() / size)
-            angles = torch.arange(start, stop, device=device).float()[:, None] * frequencies
-            angles_T1K = torch.cat((angles, angles), -1)[:, None]
-            made = angles_T1K.cos().to(self.compute_dtype), angles_T1K.sin().to(self.compute_dtype)
-            if start:
-                return made
-            self._angles[key] = made
-        cos, sin = self._angles[key]
-        return (
-            (cos, sin) if cos.dtype == self.compute_dtype else (cos.to(self.compute_dtype), sin.to(self.compute_dtype))
-        )
+        cos, sin = self._once(positions.rotation, start, stop, device)
+        return cos, sin
+
+    def _once(
+        self, make: Callable[..., tuple[Tensor, ...]], start: int, stop: int, device: torch.device
+    ) -> tuple[Tensor, ...]:
+        """What `make` tells of the positions, in the compute dtype; the last that began at 0 is kept."""
+        key = (stop, device, self.compute_dtype)
+        kept = self._told.get(make.__name__)
+        if start == 0 and kept is not None and kept[0] == key:
+            return kept[1]
+        with torch.inference_mode(False):  # what a sample was drawn with may be trained with next
+            made = tuple(tensor.to(self.compute_dtype) for tensor in make(self.shape, start, stop, device))
+        if start == 0:
+            self._told[make.__name__] = (key, made)
+        return made
+
+
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """What a model is, by name: its parameters, each once, and the buffers that are not made anew."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}

@@ -37,6 +37,11 @@ def padded(vocabulary: int) -> int:
     return -(-vocabulary // 64) * 64
 
 
+def mlp_width(width: int, activation: str) -> int:
+    """Three matrices of 8/3 the width weigh what two of 4 do."""
+    return 4 * width if activation == "squared_relu" else round(8 * width / 3 / 64) * 64
+
+
 def gpt(
     layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
 ) -> GptShape:
@@ -45,6 +50,8 @@ def gpt(
     width = int(changes.pop("width", width))
     head_dim = int(changes.pop("head_dim", 128 if width >= 1024 and width % 128 == 0 else 64))
     heads = int(changes.pop("heads", max(1, width // head_dim)))
+    options = {name: changes.pop(name) for name in GptShape.OPTIONS if name in changes}
+    activation = options.get("activation", "swiglu")
     shape = GptShape(
         vocabulary=padded(vocabulary),
         layers=int(changes.pop("layers", layers)),
@@ -52,11 +59,11 @@ def gpt(
         heads=heads,
         key_value_heads=int(changes.pop("key_value_heads", heads)),
         head_dim=head_dim,
-        # Three matrices of 8/3 the width weigh what two of 4 would.
-        mlp_width=int(changes.pop("mlp_width", round(8 * width / 3 / 64) * 64)),
+        mlp_width=int(changes.pop("mlp_width", mlp_width(width, activation))),
         context_length=int(changes.pop("context_length", context_length)),
         tied=False,
         rope_base=float(changes.pop("rope_base", 10000.0 if context_length <= 512 else 100000.0)),
+        **options,
     )
     head = shape.vocabulary * shape.width
     return shape.replace(tied=bool(changes.pop("tied", head > TIE_ABOVE * shape.matmul_parameters())))

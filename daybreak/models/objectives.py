@@ -1,13 +1,13 @@
 """Objectives: summed nats of a batch and the number of true targets, so that batches can be split at will."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Head = Callable[[Tensor, Tensor, Tensor], Tensor]
+Head = Callable[..., Tensor]  # as full_logits
 
 
 class Objective(Protocol):
@@ -16,10 +16,15 @@ class Objective(Protocol):
     def targets(self, rows: Tensor) -> int: ...
 
 
-def full_logits(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
-    """Summed cross-entropy in nats, with all logits [N, V] in memory at once."""
+def capped(logits: Tensor, cap: float) -> Tensor:
+    """Logits kept within (-cap, cap) by cap * tanh(logits / cap) (arXiv:2408.00118); as they are where cap is 0."""
+    return cap * torch.tanh(logits / cap) if cap else logits
+
+
+def full_logits(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, cap: float = 0.0) -> Tensor:
+    """Summed cross-entropy in nats, with all logits [N, V] in memory at once. cap: see `capped`."""
     logits_NV = F.linear(hidden_ND, head_VD.to(hidden_ND.dtype)).float()
-    return F.cross_entropy(logits_NV, targets_N, reduction="sum")
+    return F.cross_entropy(capped(logits_NV, cap), targets_N, reduction="sum")
 
 
 class NextToken:
@@ -31,9 +36,9 @@ class NextToken:
     def targets(self, rows: Tensor) -> int:
         return rows.shape[0] * (rows.shape[1] - 1)
 
-    def __call__(self, module: nn.Module, rows: Tensor) -> Tensor:
-        hidden_BTD = module.hidden(rows[:, :-1])  # type: ignore[operator]
-        return self.head(hidden_BTD.flatten(0, 1), module.lm_head.weight, rows[:, 1:].flatten())  # type: ignore
+    def __call__(self, module: Any, rows: Tensor) -> Tensor:
+        hidden_ND, targets_N = module.hidden(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten()
+        return self.head(hidden_ND, module.lm_head.weight, targets_N, module.shape.logit_cap)
 
 
 @torch.no_grad()

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 
 from daybreak import techniques
+from daybreak.core.errors import UsageError
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
-from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.core.types import GptShape, Machine, Plan, Request
 from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory
 from daybreak.models.gpt import Gpt
@@ -45,6 +46,16 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
         touched.extend(places)
         return changed
 
+    # The plan's shape has been through this seam; what is edited into a plan must still agree with it.
+    request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
+    shape, places = techniques.fold(on, "shape", plan.shape, request)
+    touched.extend(places)
+    if shape != plan.shape:
+        raise UsageError(
+            "the plan's shape lacks what its techniques make of it",
+            received=f"{plan.shape.key()} in the place of {shape.key()}",
+            attempt="take the technique out of plan.json, or `daybreak plan` again",
+        )
     if device.type == "cpu":
         keep_freed_memory()
     module = Gpt(plan.shape)

@@ -2,7 +2,7 @@
 
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ from daybreak.core.errors import UsageError
 from daybreak.core.types import Corpus, GptShape, Machine, Probe, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import ladder
+from daybreak.models.fused.library import fits
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0
@@ -39,39 +40,43 @@ class Candidate:
 
 
 def candidates(
-    corpus: Corpus, machine: Machine, speed: "Speed", settings: dict[str, Any], available: float, **how: Any
+    corpus: Corpus,
+    machine: Machine,
+    speed: "Speed",
+    settings: dict[str, Any],
+    available: float,
+    *,
+    reshaped: Callable[[GptShape], GptShape] = lambda shape: shape,
+    **how: Any,
 ) -> Iterator[Candidate]:
     """Every rung with every vocabulary that was measured on the text, or with those that were set.
 
-    modes: the ways in which layers may run. only_measured: those in which this probe has timed a shape, if any.
+    reshaped: what the techniques that were asked for make of a shape. modes: the ways in which layers may run.
+    only_measured: those in which this probe has timed a shape, if any. Raises UsageError where no rung goes together
+    with what was set.
     """
     shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
     wanted = shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
     most = max(measured.values())
     worthwhile = [size for size, bytes_per_token in measured.items() if bytes_per_token >= LEAST_OF_LONGEST * most]
-    seen = set()
+    seen, wrong, possible = set(), None, False
     for vocabulary in worthwhile if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
             context = _context(machine, available, layers, width)
             shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=shape_settings)
-            _check_sizes(shape)
+            try:
+                shape.check()
+            except UsageError as error:  # what was set may go together with another rung
+                wrong = wrong or error
+                continue
+            possible, shape = True, reshaped(shape)
             if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
                 continue
             seen.add(shape)
             yield _rated(corpus, machine, speed, shape, vocabulary, settings, available, **how)
-
-
-def _check_sizes(shape: GptShape) -> None:
-    """Raises UsageError: sizes that were set and do not go together."""
-    sizes = {name: value for name, value in shape.to_json().items() if type(value) is int and name != "schema"}
-    wrong = [f"{name}={value}" for name, value in sizes.items() if value < 1]
-    if shape.head_dim % 2:
-        wrong.append(f"head_dim={shape.head_dim}, which is odd")
-    if not wrong and shape.heads % shape.key_value_heads:
-        wrong.append(f"heads={shape.heads} is not a multiple of key_value_heads={shape.key_value_heads}")
-    if wrong:
-        raise UsageError("there is no such shape", received="; ".join(wrong), attempt="`daybreak plan` without them")
+    if wrong is not None and not possible:
+        raise wrong
 
 
 def _rated(
@@ -87,6 +92,10 @@ def _rated(
     only_measured: bool,
 ) -> Candidate:
     """In the mode in which most is trained in what getting it ready leaves of the time."""
+    if not fits(shape):
+        modes = tuple(mode for mode in modes if mode != "kernels")
+    elif "kernels" in modes:  # as fast as what is compiled, without the wait
+        modes = ("kernels",)
     timed = [mode for mode in modes if (shape.key(), mode) in speed.timed] if only_measured else []
     rates = {mode: speed.tokens_per_second(shape, mode) for mode in MODES}
     trained = {mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes}
@@ -206,9 +215,16 @@ class Speed:
 
 def _shape_named(key: str) -> GptShape | None:
     """The shape whose `key` this is; None where it is not of this form."""
-    match = re.fullmatch(r"gpt-L(\d+)-d(\d+)-(\d+)x(\d+)k(\d+)m(\d+)([tu])-V(\d+)-T(\d+)", key)
+    match = re.fullmatch(r"gpt-L(\d+)-d(\d+)-(\d+)x(\d+)k(\d+)m(\d+)([tu])-V(\d+)-T(\d+)((?:\+\w+=[\w.]+)*)", key)
     if match is None:
         return None
+    defaults: dict[str, Any] = {name: GptShape.__dataclass_fields__[name].default for name in GptShape.OPTIONS}
+    options: dict[str, Any] = {}
+    for name, value in (option.split("=") for option in match[10].split("+")[1:]):
+        if name not in defaults:
+            return None
+        kind = type(defaults[name])
+        options[name] = value == "True" if kind is bool else kind(value)
     layers, width, heads, head_dim, key_value_heads, mlp_width = (int(part) for part in match.groups()[:6])
     return GptShape(
         vocabulary=int(match[8]),
@@ -220,6 +236,7 @@ def _shape_named(key: str) -> GptShape | None:
         mlp_width=mlp_width,
         context_length=int(match[9]),
         tied=match[7] == "t",
+        **options,
     )
 
 

@@ -15,6 +15,7 @@ from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer
 from daybreak.engine import loop
 from daybreak.models import files
+from daybreak.models.gpt import tensors_of
 from daybreak.models.predictors import Mixture, Network, Sampling, Score, nats_of, summed
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built
@@ -198,12 +199,12 @@ def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
 
 
 def current(built: Built) -> dict[str, Tensor]:
-    return dict(built.module.named_parameters())
+    return tensors_of(built.module)
 
 
 def load_into(built: Built, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
-        for name, weight in built.module.named_parameters():
+        for name, weight in tensors_of(built.module).items():
             weight.copy_(weights[name])
 
 

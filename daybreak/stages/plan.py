@@ -1,6 +1,7 @@
 """Plan: what was measured and what was asked in, every decision with its reason out. `planned` is a pure function."""
 
 import math
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -23,6 +24,7 @@ from daybreak.core.types import (
     TokenizerChoice,
 )
 from daybreak.engine import optimizers, scaling
+from daybreak.models import ladder
 from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, known_vocabulary, memory_bytes
 from daybreak.techniques.ngram_mix import NgramMix
 
@@ -46,14 +48,24 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
             "an unknown family", received=request.family, attempt=nearest(request.family, ("gpt", "ngram"))
         )
     settings = _parsed(request)
+    _check_native(request, settings)
     dtype = "bfloat16" if _switched("bf16", request, machine) else "float32"
     fixed = _fixed_seconds(corpus, probe, request)
     modes = ("eager", *(name for name in ("compiled", "kernels") if _switched(name, request, machine)))
-    if "kernels" in modes:  # as fast as what is compiled, without the wait
-        modes = ("kernels",)
     speed = Speed(machine, probe, dtype=dtype)
     available = request.seconds - sum(fixed.values())
-    found = list(candidates(corpus, machine, speed, settings, available, modes=modes, only_measured=only_measured))
+    found = list(
+        candidates(
+            corpus,
+            machine,
+            speed,
+            settings,
+            available,
+            reshaped=_reshaping(request),
+            modes=modes,
+            only_measured=only_measured,
+        )
+    )
     if not found:
         raise ResourceError(
             "no such model fits into the memory of this machine",
@@ -90,6 +102,34 @@ def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
         machine,
         Probe(timings=(), earlier=(), compile_cold_seconds=0, compile_warm_seconds=0, used_seconds=8),
     )
+
+
+# The shape
+
+
+def _check_native(request: Request, settings: dict[str, Any]) -> None:
+    """Raises UsageError: a setting leaves the class that transformers opens, and that was not given up."""
+    taken = {name: value for name, value in settings.items() if name in GptShape.OPTIONS and name != "layer_repeats"}
+    shape = ladder.gpt(2, 128, vocabulary=257, context_length=128, changes=taken)
+    shape.check()
+    if request.native and (leaving := shape.leaves_class()):
+        raise UsageError(
+            "transformers has no class for this shape",
+            received=", ".join(f"--set {name}={request.settings[name]}" for name in leaving),
+            attempt="--no-native, and a model/ that daybreak alone opens; or without it",
+        )
+
+
+def _reshaping(request: Request) -> Callable[[GptShape], GptShape]:
+    """What the techniques that were asked for make of a shape, before it is rated."""
+    asked = [name for name in techniques.names() if name in request.include and name not in request.exclude]
+    on = [(name, techniques.class_of(name)()) for name in asked]
+
+    def reshaped(shape: GptShape) -> GptShape:
+        shape, _ = techniques.fold(on, "shape", shape, request)
+        return shape
+
+    return reshaped
 
 
 # Time
@@ -208,15 +248,18 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request) -> Plan:
         if name in request.exclude:
             refused[name] = "you said --without"
             continue
-        if not kind.default and name not in request.include:
-            refused[name] = f"off unless asked for; --with {name}"
+        if not (kind.default and not hasattr(kind, "shape")) and name not in request.include:
+            refused[name] = f"only where it is asked for: --with {name}"
             continue
         reason = kind().refuses(plan, machine)
         if reason is None:
             chosen.append(TechniqueChoice(name=name))
         elif name in request.include:
+            given_up = "" if kind.native or not request.native else "; or with --no-native"
             raise UsageError(
-                f"the technique {name} does not apply here", received=f"--with {name}: {reason}", attempt="without it"
+                f"the technique {name} does not apply here",
+                received=f"--with {name}: {reason}",
+                attempt=f"without it{given_up}",
             )
         else:
             refused[name] = reason
@@ -264,6 +307,9 @@ def _reasons(
         "weight_decay": f"{optimizer.weight_decay}: {epochs:.1f} passes over the text",
         "evaluation": f"{EVALUATION_SHARE:.0%} of the budget scores the end, half of that the way",
     }
+    if not shape.native():
+        left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
+        reasons["native"] = f"no: transformers has no class with {left}, so daybreak alone opens model/"
     return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(set_by_user)}
 
 

@@ -150,7 +150,7 @@ def summary(plan: Plan) -> list[str]:
     shape, predicted = plan.shape, plan.predicted
     if not isinstance(shape, GptShape):
         return [f"plan: {shape.family} of order {shape.order} over {shape.unit}s"]
-    return [
+    lines = [
         f"plan: {units.count(shape.parameters())} weights ({shape.layers} layers of {shape.width}, "
         f"{plan.tokenizer.vocabulary} tokens, context {shape.context_length}), "
         f"{units.count(plan.tokens)} tokens at {predicted.tokens_per_second:,.0f}/s, "
@@ -158,3 +158,7 @@ def summary(plan: Plan) -> list[str]:
         f"expected: {predicted.bits_per_byte:.2f} bits per byte "
         f"({predicted.bits_per_byte_low:.2f} to {predicted.bits_per_byte_high:.2f})",
     ]
+    if not shape.native():
+        left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
+        lines.append(f"native: no ({left}); daybreak alone opens model/")
+    return lines

@@ -42,13 +42,14 @@ def finished_lines(finished: Any) -> list[str]:
             f"{figures['mixture']['bits_per_byte']:.4f} with the n-gram counts mixed in "
             f"(weight {figures['mixture']['weight_of_counts']:.2f})"
         )
-    corpus = finished.run.corpus()
+    corpus, shape = finished.run.corpus(), finished.run.plan().shape
+    alone = " (native: no; daybreak alone opens it)" if isinstance(shape, GptShape) and not shape.native() else ""
     lines += [
         f"{corpus.ngram_bits_per_byte:.4f} Kneser-Ney on {units.size(corpus.ngram_bytes)}, "
         f"{corpus.xz_bits_per_byte:.4f} xz, for comparison",
         "",
         f"report  {finished.run.report_file}",
         f'try     daybreak generate {finished.run} "..."',
-        f"model   {finished.run.model_folder}",
+        f"model   {finished.run.model_folder}{alone}",
     ]
     return lines

@@ -1,8 +1,10 @@
 """Techniques: how a run is made faster, smaller or better. One file each, folded in at the seams it names.
 
-The seams, in order: documents batches module loss optimizer schedule step weights decode. A technique has a method
-named after each seam that it changes; the method takes the thing and the run's `Context` and gives back the same kind
-of thing and the number of places it touched.
+The seams, in order: shape documents batches module loss optimizer schedule step weights decode. A technique has a
+method named after each seam that it changes; the method takes the thing and the run's `Context` and gives back the same
+kind of thing and the number of places it touched. The seam `shape` comes before there is a plan: its method takes the
+`Request` in the context's place, leaves alone what was set by name, and gives a shape that is so already back as it is.
+A technique on this seam is off unless asked for, whatever its `default`.
 """
 
 import dataclasses
@@ -20,11 +22,24 @@ from daybreak.core.records import Touched
 from daybreak.core.run import Run
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 
-SEAMS = ("documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
+SEAMS = ("shape", "documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
 MAY_TOUCH_NOTHING = ("documents", "batches")
 
 # Within a seam: structure, then precision, then parallel, then compile.
-ORDER = ("batch_ramp", "fused_loss", "ema", "ngram_mix", "bf16", "kernels", "compiled")
+ORDER = (
+    "logit_cap",
+    "value_embeddings",
+    "x0_skips",
+    "squared_relu",
+    "batch_ramp",
+    "fused_loss",
+    "ema",
+    "ngram_mix",
+    "bf16",
+    "kernels",
+    "compiled",
+)
+NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +59,7 @@ class Technique:
 
     claim: ClassVar[str]
     default: ClassVar[bool] = True  # part of the plan unless it refuses
+    native: ClassVar[bool] = True  # model/ stays of the class that transformers has
 
     def unusable(self, machine: Machine) -> str | None:
         """A reason in words why this machine never gains by it, or None."""
@@ -51,6 +67,8 @@ class Technique:
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
         """A reason in words why this plan does not gain by it, or None."""
+        if not self.native and (plan.request is None or plan.request.native):
+            return NATIVE_KEPT
         return self.unusable(machine)
 
 

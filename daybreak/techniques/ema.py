@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
+from daybreak.models.gpt import tensors_of
 from daybreak.techniques import Context, Technique
 
 
@@ -20,7 +21,7 @@ class Average:
 
     @torch.no_grad()
     def follow(self, module: Any, progress: float) -> None:
-        current = {name: weight.detach() for name, weight in module.named_parameters()}
+        current = {name: weight.detach() for name, weight in tensors_of(module).items()}
         if not self.weights:
             self.weights = {name: weight.clone() for name, weight in current.items()}
         else:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from daybreak.core.types import GptShape, Machine, Plan
 from daybreak.engine.machine import cache_folder
 from daybreak.models.fused.layer import fuse, head
-from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, library
+from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, fits, library
 from daybreak.techniques import Context, Technique
 
 
@@ -29,8 +29,8 @@ class Kernels(Technique):
         if reason := self.unusable(machine):
             return reason
         assert isinstance(plan.shape, GptShape)
-        if plan.shape.head_dim > LARGEST_HEAD or plan.shape.context_length > LONGEST:
-            return f"they have room for heads of {LARGEST_HEAD} and a context of {LONGEST}"
+        if not fits(plan.shape):
+            return f"they are made for the stock class, heads up to {LARGEST_HEAD} and contexts up to {LONGEST}"
         if plan.predicted.mode != "kernels":
             return "the plan was made without them"
         return None

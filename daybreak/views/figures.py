@@ -158,6 +158,8 @@ def asked(request: Any, folder: str) -> str:
         words += ["--without", name]
     if request.reproducible:
         words.append("--reproducible")
+    if not request.native:
+        words.append("--no-native")
     if request.seed:
         words += ["--seed", str(request.seed)]
     if any(source.startswith("-") and source != "-" for source in request.sources):

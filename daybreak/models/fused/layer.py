@@ -195,9 +195,9 @@ def _fuse_layer(layer: Layer, kernels: _Kernels) -> None:
         *(mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight),
     )
 
-    def forward(x_BTD: Tensor, cos: Tensor, sin: Tensor, cache: Any = None) -> Tensor:
+    def forward(x_BTD: Tensor, cos: Tensor, sin: Tensor, cache: Any = None, *options: None) -> Tensor:
         if not layer.training:
-            return plain(x_BTD, cos, sin, cache)
+            return plain(x_BTD, cos, sin, cache, *options)
         half = cos.shape[-1] // 2  # the second half repeats the first
         wide = (table[:, 0, :half].float().contiguous() for table in (cos, sin))
         return _Layer.apply(kernels, heads, x_BTD, *wide, *weights)
@@ -209,7 +209,8 @@ def head(library: Library) -> Any:
     """A head for the objective: hidden [N, D], head [V, D] and targets [N] to summed nats."""
     kernels = _Kernels(library)
 
-    def summed(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
+    def summed(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, cap: float = 0.0) -> Tensor:
+        assert not cap, "the kernels are made for the stock class"
         return _Head.apply(kernels, hidden_ND, head_VD, targets_N.contiguous())
 
     return summed

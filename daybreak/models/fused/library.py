@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.errors import ResourceError
+from daybreak.core.types import GptShape
 
 SOURCE = Path(__file__).with_name("kernels.c")
 SECONDS = 60  # in which a compiler that works has long finished
@@ -23,6 +24,11 @@ OPTIONS = ("-O3", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
 TRIED = (("-march=native", "-fopenmp"), ("-mcpu=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ())
 DTYPES = {torch.bfloat16: ("-DBFLOAT16",), torch.float32: ()}
 LARGEST_HEAD, LONGEST = 512, 4096  # what kernels.c has room for on its stack
+
+
+def fits(shape: GptShape) -> bool:
+    """Whether the kernels compute what this shape's layers do."""
+    return shape.native() and shape.head_dim <= LARGEST_HEAD and shape.context_length <= LONGEST
 
 
 class Library:
