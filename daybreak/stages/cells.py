@@ -29,7 +29,8 @@ from daybreak.stages.train import stepped
 
 ROUNDS = 4
 LEAST_ROUNDS = 2
-PLACES = 10  # of the run, at which blocks of steps are timed
+PLACES = 10  # of the run, at most, at which blocks of steps are timed
+STEPS_A_PLACE = 10  # of the run, at least: the steps of a short one are few and alike
 BLOCK_STEPS = 2
 BLOCK_SECONDS = 0.05  # a block is no shorter
 
@@ -87,6 +88,11 @@ def _forget_graphs() -> None:
 # Step time
 
 
+def places_of(plan: Plan) -> int:
+    """Moments of the run at which its steps are timed."""
+    return max(2, min(PLACES, plan.tokens // plan.batch_tokens // STEPS_A_PLACE))
+
+
 def timed(place: Place, one: Plan, other: Plan, before: dict[str, Any], *, until: float) -> dict[str, Any]:
     """Seconds a token of both plans, in turns in this process: {"one", "other": [rounds][places]} and "done".
 
@@ -95,18 +101,19 @@ def timed(place: Place, one: Plan, other: Plan, before: dict[str, Any], *, until
     """
     _forget_graphs()
     rounds: dict[str, list[list[float]]] = {side: list(before.get(side, [])) for side in ("one", "other")}
+    places = places_of(other)
     sides = {"one": _Side(place, one), "other": _Side(place, other)}
     steps = max(side.started() for side in sides.values())
     while (known := len(rounds["one"])) < ROUNDS:
         begun = place.stopwatch.used()
         taken: dict[str, list[float]] = {side: [] for side in sides}
         pair = 0.0  # seconds of the last two blocks
-        for index in range(PLACES):
+        for index in range(places):
             if place.left() < 1.2 * pair:
                 break
             pair_begun = place.stopwatch.used()
             # Within its part of the run, each round looks at another moment.
-            progress = (index + (known + 0.5) / ROUNDS) / PLACES
+            progress = (index + (known + 0.5) / ROUNDS) / places
             # The order turns around each time, so that a slow drift of the machine falls on both alike.
             for name in sorted(sides, reverse=bool((index + known) % 2)):
                 place.check()

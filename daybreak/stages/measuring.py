@@ -83,7 +83,7 @@ class Measuring:
             return
         place = self.place
         until = place.stopwatch.used() + TIMING_SHARE * place.left() / cases_left
-        least = cells.LEAST_ROUNDS * cells.PLACES * cells.BLOCK_STEPS + 3
+        least = cells.LEAST_ROUNDS * cells.places_of(self.plan) * cells.BLOCK_STEPS + 3
         expected = 2 * least * self.plan.batch_tokens * self._pace + _starting(case.one) + _starting(case.other)
 
         def make() -> dict[str, Any]:

@@ -70,8 +70,8 @@ def remarks(found: dict[str, Any]) -> list[str]:
         name = row["name"]
         if row.get("rate_factor"):
             lines.append(
-                f"{name}: learning rate {row['learning_rate']:.3g}, {row['rate_factor']:.3g} of its usual one, the best "
-                "of those tried"
+                f"{name}: learning rate {row['learning_rate']:.3g}, {row['rate_factor']:.3g} of its usual one, "
+                "the best of those tried"
             )
         if start := row["start"]:
             told = (f"{kind} {start[kind]['with']:.1f} s, without {start[kind]['without']:.1f} s" for kind in start)
