@@ -130,6 +130,8 @@ def test_loss_at_equal_time_and_time_at_equal_loss_by_hand() -> None:
         (sure(0.0), sure(0.3), sure(0.0), gains.NO_EVIDENCE, True),  # sure to matter little
         (sure(-0.01, 0.02), sure(0.3), sure(0.0), gains.NO_EVIDENCE, False),
         (sure(0.0, 0.0), sure(0.3, 0.0), sure(0.0, 0.0), gains.NO_EVIDENCE, True),
+        (sure(0.0, 0.0), sure(0.3), sure(0.0, 0.01), gains.NO_EVIDENCE, True),  # no seed makes step times surer
+        (sure(0.0, 0.01), sure(1e-6), sure(0.0), gains.NO_EVIDENCE, False),  # beyond all numbers in time
         # Faster and not worse: a gain, though the slope is not known.
         (sure(0.0, 0.0), sure(0.1, 0.2), sure(-0.3), gains.GAIN, True),
         (sure(0.0, 0.0), sure(0.1, 0.2), sure(0.3), gains.LOSS, True),

@@ -181,6 +181,16 @@ def a_place(run: Run) -> cells.Place:
     return measure._place(run, plan, "cpu", Stopwatch(), None, Signals(), 0.25)
 
 
+def test_an_average_of_the_weights_costs_its_time_in_every_round(a_run: Callable[..., Run]) -> None:
+    run = a_run("ema", tokens=100 * 256)
+    side = cells._Side(a_place(run), run.plan())
+    for _ in range(2):
+        side.forget()
+        for progress, followed in ((0.65, False), (0.75, True), (0.95, True)):
+            side.block(progress, 1)
+            assert bool(side.built.followers[0].average.weights) == followed
+
+
 def test_weights_are_chosen_on_the_other_half_of_the_text(a_run: Callable[..., Run]) -> None:
     run = a_run("ema")
     cell = cells.learned(a_place(run), run.plan(), 32 * 256)

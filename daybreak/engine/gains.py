@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from daybreak.engine.intervals import Estimate, combined, of_values
 
+_STEEPEST = 50.0  # of a logarithm of seconds: beyond it nothing is saved but everything lost
 SMALL = 0.003  # of the seconds: a technique that saves less is not worth what it costs to have it
 GAIN, LOSS, NO_EVIDENCE, UNKNOWN = "gain", "loss", "no evidence", "not measured"
 
@@ -17,13 +18,15 @@ class Gain:
     equal_time: Estimate  # below zero is better
     log_seconds: Estimate | None  # for the same loss, with over without; None where more training does not help
     verdict: str
+    seeds_help: bool = True  # whether what is unsure is unsure by the seeds, and not by the step times alone
 
     def saved(self) -> tuple[float, float, float] | None:
         """The share of the seconds that it saves, and its interval, low to high."""
         if self.log_seconds is None:
             return None
         low, high = self.log_seconds.interval()
-        return -math.expm1(self.log_seconds.mean), -math.expm1(high), -math.expm1(low)
+        share, least, most = (-math.expm1(min(log, _STEEPEST)) for log in (self.log_seconds.mean, high, low))
+        return share, least, most
 
     def small(self) -> bool:
         """Whether it is known to save less than is worth having."""
@@ -32,8 +35,10 @@ class Gain:
 
     def decided(self) -> bool:
         """Whether more seeds could not say more: better, worse, or too little to matter in either direction."""
+        if self.verdict != NO_EVIDENCE or not self.seeds_help:
+            return True
         saved = self.saved()
-        return self.verdict != NO_EVIDENCE or (saved is not None and -SMALL < saved[1] and saved[2] < SMALL)
+        return saved is not None and -SMALL < saved[1] and saved[2] < SMALL
 
 
 def slope_of(whole: Sequence[float], half: Sequence[float]) -> Estimate | None:
@@ -68,7 +73,13 @@ def gain(loss: Estimate, slope: Estimate, time: Estimate) -> Gain:
         log_seconds = combined(
             by_slope + time.mean, [(1 / slope.mean, loss), (1.0, time), (by_slope / slope.mean, slope)]
         )
-    return Gain(equal_time=equal_time, log_seconds=log_seconds, verdict=_verdict(equal_time, loss, time))
+    low, high = loss.interval()
+    return Gain(
+        equal_time=equal_time,
+        log_seconds=log_seconds,
+        verdict=_verdict(equal_time, loss, time),
+        seeds_help=(high - low) / 2 > SMALL * max(0.0, slope.mean),
+    )
 
 
 def _verdict(equal_time: Estimate, loss: Estimate, time: Estimate) -> str:

@@ -107,6 +107,8 @@ def timed(place: Place, one: Plan, other: Plan, before: dict[str, Any], *, until
     while (known := len(rounds["one"])) < ROUNDS:
         begun = place.stopwatch.used()
         taken: dict[str, list[float]] = {side: [] for side in sides}
+        for side in sides.values():
+            side.forget()
         pair = 0.0  # seconds of the last two blocks
         for index in range(places):
             if place.left() < 1.2 * pair:
@@ -153,6 +155,10 @@ class _Side:
         begun = time.perf_counter()
         self.block(0.95, 1)
         return max(BLOCK_STEPS, min(50, math.ceil(BLOCK_SECONDS / max(1e-6, time.perf_counter() - begun))))
+
+    def forget(self) -> None:
+        """What follows the steps begins anew: it would wait for the progress that it has seen already."""
+        self.built.followers, _ = techniques.fold(self.built.techniques, "step", [], self.built.context)
 
     def block(self, progress: float, steps: int) -> float:
         """Seconds a token, over so many steps from this progress on."""
@@ -234,6 +240,6 @@ def _bits_per_byte(place: Place, built: Built) -> tuple[float, dict[str, float],
     score = summed(np.concatenate(chosen), stream, sizes)
     return (
         score.bits_per_byte,
-        {name: summed(one, stream, sizes).bits_per_byte for name, one in nats.items()},
+        {name: bits for name in nats if math.isfinite(bits := summed(nats[name], stream, sizes).bits_per_byte)},
         score.bytes,
     )

@@ -20,10 +20,12 @@ def judged(
     slope: Estimate | None,
     starts: Sequence[dict[str, Any]] | None,
     run_tokens: int,
+    starts_differ: bool = False,
 ) -> dict[str, Any]:
     """The figures and the verdict of a case. What is not measured yet is None.
 
-    one, other: with and without. starts: of both sides, {"cold": {...}, "warm": {...}}, where they were measured.
+    one, other: with and without. starts: of both sides, {"cold": {...}, "warm": {...}}, where they were measured;
+    where they differ, there is no verdict without them.
     """
     rounds = time_cell.get("one", []), time_cell.get("other", [])
     ratio = log_ratio(*rounds)
@@ -33,7 +35,7 @@ def judged(
     found: dict[str, Any] = {}
     for name in ("warm", "cold"):
         sides = [side.get(name, {}).get("start_seconds", 0.0) for side in starts] if starts else [0.0, 0.0]
-        if ratio and loss and slope:
+        if ratio and loss and slope and (starts or not starts_differ):
             time = gains.log_time(ratio, run_tokens * _middle(rounds[1]), *sides)
             found[name] = gains.gain(loss, slope, time)
     result = _of_gain(found.get("warm"))

@@ -157,6 +157,9 @@ class Measuring:
             self.missing.append(label)
             self.least = min(self.least, 2 * expected)
             return {}
+        except ResourceError:
+            self.place.check()  # a Ctrl-C also ends the process that was asked
+            raise
         self.cells[key] = cell
         try:
             self.place.run.measure_cells_folder.mkdir(parents=True, exist_ok=True)
@@ -243,6 +246,7 @@ class Measuring:
             slope=self.slope(),
             starts=starts if all(starts) else None,
             run_tokens=self.plan.tokens,
+            starts_differ=case.starts_differ(),
         )
         return row | told
 
