@@ -186,9 +186,9 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
 
     "bits_per_byte" is None where the training diverged. Raises OutOfTime.
     """
-    assert isinstance(plan.shape, GptShape)
     _forget_graphs()
     plan = plan.replace(tokens=tokens, budget=plan.budget.replace(clock="tokens"))
+    assert isinstance(plan.shape, GptShape)
     begun = place.stopwatch.used()
     built = _built(place, plan)
     batches = Batches(place.train, context_length=plan.shape.context_length, seed=plan.seed)
