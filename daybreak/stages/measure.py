@@ -177,7 +177,7 @@ def _found(measuring: Measuring) -> dict[str, Any]:
         },
         "method": {
             "confidence": intervals.CONFIDENCE,
-            "share": measuring.share,
+            "share": tokens / plan.tokens,  # more than was asked, where the run is so short that a cell needs it
             "tokens": tokens,
             "steps": tokens // plan.batch_tokens,
             "most_seeds": measuring.most_seeds,
