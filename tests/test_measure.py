@@ -19,7 +19,7 @@ from daybreak import cli, techniques
 from daybreak.core.clock import Stopwatch
 from daybreak.core.errors import BudgetTooShort, DaybreakError, UsageError
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import GptShape, NgramShape, Plan, TechniqueChoice
+from daybreak.core.types import GptShape, Machine, NgramShape, Plan, TechniqueChoice
 from daybreak.engine.machine import compiler
 from daybreak.stages import cases, cells, measure, measuring, report, start
 from daybreak.stages.run import prepare_only
@@ -221,7 +221,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, steady: None) -> SimpleNamespace:
 
 def test_what_there_was_no_time_for_is_said(a_run: Callable[..., Run], made_up: SimpleNamespace) -> None:
     run = a_run("idle")
-    found = measure.measure(str(run), seconds=22.0, stopwatch=made_up.stopwatch)
+    found = measure.measure(str(run), seconds=21.5, stopwatch=made_up.stopwatch)
     assert row_of(found, "idle")["verdict"] == "not measured" and not found["complete"]
     assert "learning, without idle, seed 0" in found["missing"]
     told = gains.remarks(found)
@@ -283,7 +283,7 @@ def test_a_training_that_diverges_is_a_loss(
 def test_start_and_memory_are_told_apart(
     a_run: Callable[..., Run], made_up: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def apart(plan: Plan, device: str, *, warm: bool, seconds: float | None) -> dict[str, Any]:
+    def apart(plan: Plan, machine: Machine, device: str, *, warm: bool, seconds: float | None) -> dict[str, Any]:
         on = plan.technique("compiled") is not None
         memory = 50 if plan.technique("fused_loss") else 100
         one = {"start_seconds": 3.0 if on else 0.0, "memory_bytes": memory}
@@ -314,17 +314,17 @@ def test_start_and_memory_are_told_apart(
 
 
 @pytest.mark.long
-def test_a_plan_starts_in_a_process_of_its_own(plan: Callable[..., Plan]) -> None:
+def test_a_plan_starts_in_a_process_of_its_own(plan: Callable[..., Plan], machine: Callable[..., Machine]) -> None:
     on = (TechniqueChoice(name="compiled"),) if compiler() else ()
-    found = start.apart(plan(techniques=on), "cpu", warm=True)
+    found = start.apart(plan(techniques=on), machine(), "cpu", warm=True)
     assert set(found) == {"cold", "warm"}
     assert found["cold"]["step_seconds"] > 0 and found["cold"]["memory_bytes"] > 0
     if on:
         assert found["cold"]["start_seconds"] > found["warm"]["start_seconds"] > found["warm"]["step_seconds"]
     with pytest.raises(TimeoutError):
-        start.apart(plan(), "cpu", warm=False, seconds=0.05)
+        start.apart(plan(), machine(), "cpu", warm=False, seconds=0.05)
     with pytest.raises(DaybreakError, match="process of its own"):
-        start.apart(plan(techniques=(TechniqueChoice(name="no_such"),)), "cpu", warm=False)
+        start.apart(plan(techniques=(TechniqueChoice(name="no_such"),)), machine(), "cpu", warm=False)
 
 
 # Errors

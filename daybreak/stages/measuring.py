@@ -138,7 +138,7 @@ class Measuring:
             if not self.known(key):
                 seconds = self.place.left() if math.isfinite(self.place.end) else None
                 make = functools.partial(
-                    apart, plan, str(self.place.device), warm=case.starts_differ(), seconds=seconds
+                    apart, plan, self.place.machine, str(self.place.device), warm=case.starts_differ(), seconds=seconds
                 )
                 expected = IMPORT_SECONDS + _starting(plan) + case.starts_differ() * IMPORT_SECONDS
                 self._made(key, f"start and memory, {side} {case.name}", expected, make)

@@ -1,6 +1,6 @@
 """Start: what a plan's first steps take in a process of their own: seconds until steps are steady, and memory.
 
-    python -m daybreak.stages.start < plan.json
+    python -m daybreak.stages.start DEVICE < {"plan": ..., "machine": ...}
 
 Only a new process starts cold, and only there is the most memory that was held that of one plan.
 """
@@ -15,12 +15,12 @@ import time
 from typing import Any
 
 from daybreak.core.errors import ResourceError
-from daybreak.core.types import Plan
+from daybreak.core.types import Machine, Plan
 
 STEPS = 5
 
 
-def apart(plan: Plan, device: str, *, warm: bool, seconds: float | None = None) -> dict[str, Any]:
+def apart(plan: Plan, machine: Machine, device: str, *, warm: bool, seconds: float | None = None) -> dict[str, Any]:
     """{"cold": {"start_seconds", "step_seconds", "memory_bytes"}, and with `warm` the same once more as "warm"}.
 
     Cold is with an empty cache of kernels, warm with the one that the cold start has left. Raises ResourceError: the
@@ -30,17 +30,17 @@ def apart(plan: Plan, device: str, *, warm: bool, seconds: float | None = None) 
         found = {}
         for name in ("cold", "warm") if warm else ("cold",):
             begun = time.perf_counter()
-            found[name] = _asked(plan, device, kernels, seconds)
+            found[name] = _asked({"plan": plan.to_json(), "machine": machine.to_json()}, device, kernels, seconds)
             seconds = None if seconds is None else max(0.1, seconds - (time.perf_counter() - begun))
         return found
 
 
-def _asked(plan: Plan, device: str, kernels: str, seconds: float | None) -> dict[str, Any]:
+def _asked(what: dict[str, Any], device: str, kernels: str, seconds: float | None) -> dict[str, Any]:
     words = [sys.executable, "-P", "-m", "daybreak.stages.start", device]
     try:
         done = subprocess.run(
             words,
-            input=json.dumps(plan.to_json()),
+            input=json.dumps(what),
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -57,8 +57,8 @@ def _asked(plan: Plan, device: str, kernels: str, seconds: float | None) -> dict
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def first_steps(plan: Plan, device_name: str) -> dict[str, Any]:
-    """In this process, which has done nothing else."""
+def first_steps(plan: Plan, machine: Machine, device_name: str) -> dict[str, Any]:
+    """In this process, which has done nothing else: measuring the machine here would hold more than a small plan."""
     import statistics
 
     import torch
@@ -71,7 +71,6 @@ def first_steps(plan: Plan, device_name: str) -> dict[str, Any]:
     from daybreak.stages.train import stepped
 
     device = machines.pick_device(device_name)
-    machine = machines.measured(device)
     held = memory_bytes(device)
     begun = time.perf_counter()
     plan = plan.replace(batch_tokens=plan.micro_batch * plan.shape.context_length)  # type: ignore[union-attr]
@@ -110,4 +109,6 @@ class _Noise:
 
 
 if __name__ == "__main__":
-    print(json.dumps(first_steps(Plan.from_json(json.load(sys.stdin), "the plan"), sys.argv[1])))
+    asked = json.load(sys.stdin)
+    told = first_steps(Plan.from_json(asked["plan"]), Machine.from_json(asked["machine"]), sys.argv[1])
+    print(json.dumps(told))
