@@ -336,6 +336,52 @@ def compare(
     print(f"\npage  {page}")
 
 
+@app.command()
+def measure(
+    path: RunFolder,
+    duration: Annotated[
+        str, typer.Option("--for", help="How long it may take, such as 20m; else until all is decided.")
+    ] = "",
+    techniques: Annotated[str, typer.Option(help="Of the plan, such as ema,bf16; else all that train.")] = "",
+    include: Annotated[list[str] | None, typer.Option("--with", help="Try one that is off. Again for more.")] = None,
+    share: Annotated[float, typer.Option(help="Steps of a learning cell, of the run's own.")] = 0.25,
+    seeds: Annotated[int, typer.Option(help="At most so many seeds.")] = 8,
+    optimizers: Annotated[bool, typer.Option("--optimizers", help="Compare all optimizers.")] = False,
+    norms: Annotated[bool, typer.Option("--norms", help="Compare all kinds of norm.")] = False,
+    positions: Annotated[bool, typer.Option("--positions", help="Compare all kinds of position.")] = False,
+    device: Device = "",
+    as_json: Json = False,
+) -> None:
+    """Prove what each technique of a run's plan gained, on this machine."""
+    from daybreak.core import units
+    from daybreak.stages.measure import measure as measured
+    from daybreak.stages.run import guarded
+    from daybreak.views import gains
+
+    seconds = units.seconds_of(duration) if duration else None
+    found = guarded(
+        lambda: measured(
+            path,
+            seconds=seconds,
+            names=[name.strip() for name in techniques.split(",") if name.strip()],
+            include=include or [],
+            share=share,
+            most_seeds=seeds,
+            optimizers=optimizers,
+            norms=norms,
+            positions=positions,
+            device=device,
+            told=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+    )
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    gains.show(found, Console())
+
+
 def _print(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts, ensure_ascii=False))

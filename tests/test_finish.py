@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from daybreak.stages.finish import _spread
+from daybreak.stages.finish import spread
 
 
 class Numbered:
@@ -20,8 +20,8 @@ class Numbered:
 
 
 @pytest.mark.parametrize(("length", "count", "context"), [(1000, 100, 10), (1000, 985, 10), (1003, 64, 16), (50, 7, 5)])
-def test_a_part_is_spread_over_the_whole_and_takes_nothing_twice(length, count, context):
-    part = _spread(Numbered(length), count, context)
+def test_a_part_isspread_over_the_whole_and_takes_nothing_twice(length, count, context):
+    part = spread(Numbered(length), count, context)
     assert len(set(part)) == len(part) <= count
     assert len(part) > count - context
     if count >= 2 * context:
@@ -30,4 +30,4 @@ def test_a_part_is_spread_over_the_whole_and_takes_nothing_twice(length, count, 
 
 
 def test_all_of_a_text_is_the_text():
-    assert list(_spread(Numbered(40), 40, 16)) == list(range(40))
+    assert list(spread(Numbered(40), 40, 16)) == list(range(40))

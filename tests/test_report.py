@@ -396,3 +396,40 @@ def test_a_phone_scrolls_no_page_sideways(browser: Any, written: Callable[..., R
         opened.page.locator(".mark").first.tap()
         assert "alert(1)" in opened.page.inner_text("#tooltip")
         assert opened.wrong == []
+
+
+def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written: Callable[..., Run]) -> None:
+    run = written("run", *END)
+    interval = {"low": -0.02, "high": 0.4}
+    row = {
+        "name": NAME,
+        "verdict": "gain",
+        "diverged": "",
+        "negligible": False,
+        "step_time": {"ratio": 0.8, "low": 0.79, "high": 0.81},
+        "equal_steps": {"difference": 0.01, "low": None, "high": None, "pairs": [0.01]},
+        "equal_time": {"difference": -0.1, **interval},
+        "time_saved": {"share": 0.2, **interval},
+        "seeds": 3,
+        "start": {"cold": {"with": 30.0, "without": 1.0}, "warm": {"with": 4.0, "without": 1.0}},
+        "cold_start": {"time_saved": {"share": -0.3, **interval}, "verdict": "loss"},
+        "memory": {"with": 10**8, "without": 2 * 10**8, "ratio": 0.5},
+        "rate_factor": None,
+    }
+    bare = {**row, "name": "nothing", "verdict": "not measured", "seeds": 0}
+    for key in ("step_time", "equal_steps", "equal_time", "time_saved", "start", "cold_start", "memory"):
+        bare[key] = None
+    method = {"steps": 400, "share": 0.25, "most_seeds": 8}
+    write_json(run.measure_file, {"schema": 1, "rows": [row, bare], "method": method, "missing": ["one"]})
+    page_file, _ = report.write(run, language="zh")
+    opened = Opened(browser, page_file, viewport={"width": 390, "height": 844}, has_touch=True)
+    told = opened.page.inner_text("#gains")
+    assert NAME in told and "有收益" in told and "20.0%" in told and "400" in told
+    left, right = opened.page.evaluate(
+        "[...document.querySelectorAll('#gains .interval')].map((e) => [e.style.left, e.style.width])"
+    )[0]
+    assert (left, right) == ("47.5%", "52.5%")  # of a line that ends at the largest figure, 40%
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert opened.wrong == []
+    write_json(run.measure_file, {"schema": 9})
+    assert report.read(run)["measured"] is None

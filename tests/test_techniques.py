@@ -238,7 +238,7 @@ def test_kernels_are_for_cpus_with_a_compiler(plan, machine) -> None:
     assert Kernels().refuses(planned, machine()) is None
     assert "CPUs" in (Kernels().refuses(planned, machine(kind="cuda")) or "")
     assert "compiler" in (Kernels().refuses(planned, machine(compiler="")) or "")
-    assert "room" in (
+    assert "stock" in (
         Kernels().refuses(planned.replace(shape=planned.shape.replace(context_length=9000)), machine()) or ""
     )
 

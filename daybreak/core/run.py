@@ -41,6 +41,8 @@ class Run:
         self.report_file = self.path / "report.html"
         self.report_data_file = self.path / "report.json"
         self.mirrors_folder = self.path / "mirrors"
+        self.measure_file = self.path / "measure.json"
+        self.measure_cells_folder = self.path / "measure" / "cells"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -72,6 +74,10 @@ class Run:
                 received=f"{self.path}: {error.strerror}",
                 attempt="--out with a folder you may write",
             ) from None
+
+    def measure_cell_file(self, name: str) -> Path:
+        """One thing that `daybreak measure` has measured."""
+        return self.measure_cells_folder / f"{name}.json"
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

@@ -31,7 +31,7 @@ MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
 def _scored(bench: Workbench, built: Built, *, most_bytes: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Held-out tokens [n], spread over all of them, and the network's nats [n] of them."""
     network = Network(built.module, end_of_text=bench.tokenizer.end_of_text)
-    stream = _spread(bench.heldout, _tokens_of(bench, most_bytes), network.module.shape.context_length)
+    stream = spread(bench.heldout, _tokens_of(bench, most_bytes), network.module.shape.context_length)
     return _scored_by(bench, network, stream, seconds)
 
 
@@ -41,7 +41,7 @@ def _tokens_of(bench: Workbench, most_bytes: int) -> int:
     return max(1, round(share * len(bench.heldout)))
 
 
-def _spread(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
+def spread(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
     """About `count` tokens in windows from all over: how a text begins may be much easier, or harder, than the rest."""
     windows = max(1, count // context_length)
     if count >= len(tokens) - context_length or windows == 1:

@@ -181,22 +181,15 @@ def _draft(
     shape = best.shape
     tokens = settings.get("tokens") or int(best.tokens)
     epochs = tokens * corpus.bytes_per_token[str(best.tokenizer.vocabulary)] / corpus.bytes
-    matrix_rate = 0.02 * scaling.rate_factor(best.batch_tokens)
-    optimizer = OptimizerChoice(
-        name=settings.get("optimizer", "muon"),
-        learning_rate=0.03 if best.batch_tokens <= 16384 else matrix_rate,
-        table_learning_rate=0.004 * scaling.rate_factor(best.batch_tokens),
+    optimizer = optimizer_of(
+        settings.get("optimizer", "muon"),
+        batch_tokens=best.batch_tokens,
         weight_decay=0.1 if epochs < 2 else 0.2,
-        momentum=0.95,
-        orthogonalize_steps=5,
     )
-    if optimizer.name != "muon":
-        rates = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2}.get(optimizer.name, 3e-3)
-        optimizer = optimizer.replace(learning_rate=rates, table_learning_rate=rates)
     optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
-    schedule = ScheduleChoice(name=settings.get("schedule", "linear"), warmup=0.0, decay=0.7, floor=0.05)
-    if optimizer.name != "muon":
-        schedule = schedule.replace(warmup=0.02)
+    schedule = ScheduleChoice(
+        name=settings.get("schedule", "linear"), warmup=warmup_of(optimizer.name), decay=0.7, floor=0.05
+    )
     schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
     band = 0.10
     scored = EVALUATION_SHARE * request.seconds * 2.5 * best.tokens_per_second
@@ -236,6 +229,27 @@ def _draft(
         reasons=reasons,
         request=request,
     )
+
+
+def optimizer_of(name: str, *, batch_tokens: int, weight_decay: float) -> OptimizerChoice:
+    """An optimizer with the rates that are taken where nothing else is said."""
+    muon = OptimizerChoice(
+        name=name,
+        learning_rate=0.03 if batch_tokens <= 16384 else 0.02 * scaling.rate_factor(batch_tokens),
+        table_learning_rate=0.004 * scaling.rate_factor(batch_tokens),
+        weight_decay=weight_decay,
+        momentum=0.95,
+        orthogonalize_steps=5,
+    )
+    if name == "muon":
+        return muon
+    rate = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2}.get(name, 3e-3)
+    return muon.replace(learning_rate=rate, table_learning_rate=rate)
+
+
+def warmup_of(optimizer: str) -> float:
+    """Share of the progress; Muon's steps are of one size from the first on."""
+    return 0.0 if optimizer == "muon" else 0.02
 
 
 def _with_techniques(plan: Plan, machine: Machine, request: Request) -> Plan:

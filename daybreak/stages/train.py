@@ -11,7 +11,7 @@ from daybreak import techniques
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved, UsageError
 from daybreak.core.records import Event, Step
-from daybreak.core.types import GptShape, NgramShape
+from daybreak.core.types import GptShape, NgramShape, Plan
 from daybreak.data.batches import Batches
 from daybreak.engine import checkpoints, loop
 from daybreak.stages.bench import Workbench
@@ -55,17 +55,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     if not facts:
         position.row_seconds = bench.plan.shape.context_length / bench.plan.predicted.tokens_per_second
     clock = _clock(bench, replay, position, facts)
-    steps = loop.steps(
-        built.module,
-        built.loss,
-        built.optimizer,
-        built.schedule,
-        _OnDevice(batches, bench.device),
-        clock,
-        position=position,
-        micro_batch=bench.plan.micro_batch,
-        after=_after(built.followers),
-    )
+    steps = stepped(bench.plan, built, batches, bench.device, clock, position)
     bench.ledger.enter("training")
     _consume(bench, built, steps, clock, position)
     if position.step == 0:
@@ -77,6 +67,23 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     if isinstance(clock, TokensClock) and clock.cut:
         bench.warn("the deadline came before all tokens were seen: another machine would end elsewhere")
     return finish(bench, built, choose_weights(bench, built, position))
+
+
+def stepped(
+    plan: Plan, built: Built, batches: Batches, device: torch.device, clock: Clock, position: loop.Position
+) -> Iterator[Step]:
+    """The loop over a plan's batches on its device; moves `position` along."""
+    return loop.steps(
+        built.module,
+        built.loss,
+        built.optimizer,
+        built.schedule,
+        _OnDevice(batches, device),
+        clock,
+        position=position,
+        micro_batch=plan.micro_batch,
+        after=_after(built.followers),
+    )
 
 
 def _consume(bench: Workbench, built: Built, steps: Iterator[Step], clock: Clock, position: loop.Position) -> None:

@@ -46,6 +46,7 @@ class Facts:
         self.plan: Any = None
         self.corpus: Any = None
         self.amendments: list[dict[str, Any]] = []
+        self.measured: dict[str, Any] = {}
         self.unreadable: dict[str, str] = {}
         self._beat: dict[str, Any] = {}
         self._forget()
@@ -86,6 +87,8 @@ class Facts:
             self.corpus, changed = self._value("corpus.json", run.corpus), True
         if self._newer(run.amendments_file):
             self.amendments, changed = _lines(run.amendments_file), True
+        if self._newer(run.measure_file):
+            self.measured, changed = _object(run.measure_file), True
         if self._newer(run.heartbeat_file):
             self._beat, changed = _object(run.heartbeat_file), True
         return changed
@@ -244,6 +247,7 @@ class Facts:
             "validations": [vars(v) for v in _thinned(self.validations, self.points)],
             "samples": [{**vars(s), **_at(curves["smooth"], s.used_seconds)} for s in _thinned(self.samples, 100)],
             "techniques": figures.techniques(self),
+            "measured": figures.measured(self),
             "reasons": plan.reasons if plan else {},
             "events": [vars(e) for e in self.events[-MOST_EVENTS:]],
             "events_in_all": len(self.events),

@@ -122,6 +122,13 @@ def techniques(facts: "Facts") -> list[dict[str, Any]]:
     return [*on, *({"name": n, "on": False, "reason": reason} for n, reason in facts.plan.refused.items())]
 
 
+def measured(facts: "Facts") -> dict[str, Any] | None:
+    """What `daybreak measure` has found, as in `measure.json`; None where there is none, or of another version."""
+    found = facts.measured
+    whole = found.get("schema") == 1 and isinstance(found.get("rows"), list) and isinstance(found.get("method"), dict)
+    return found if whole else None
+
+
 def commands(facts: "Facts") -> dict[str, str]:
     """Shell commands that repeat the run, train its plan, replay its log, score it and use it."""
     folder = shlex.quote(str(facts.run))
@@ -134,6 +141,8 @@ def commands(facts: "Facts") -> dict[str, str]:
         found["replay"] = f"daybreak train --replay {folder} --out {shlex.quote(f'{facts.run}-replay')}"
     if facts.plan is not None and (facts.run.model_folder / "config.json").exists():
         found["evaluate"] = f"daybreak evaluate {folder}"
+        if isinstance(facts.plan.shape, GptShape):
+            found["measure"] = f"daybreak measure {folder}"
         found["generate"] = f'daybreak generate {folder} "..."'
     return found
 

@@ -8,6 +8,7 @@ const SECTIONS = [
   ["time", (f) => [f.phases, f.budget, f.state], fillTime],
   ["rates", (f) => [f.curves.rates, f.curves.gradient], fillRates],
   ["decisions", (f) => [f.techniques, f.reasons], fillDecisions],
+  ["gains", (f) => f.measured, fillGains],
   ["samples", (f) => f.samples, fillSamples],
   ["data", (f) => [f.corpus, f.plan?.tokenizer], fillData],
   ["machine", (f) => [f.machine, f.versions], fillMachine],

@@ -84,6 +84,59 @@ function fillDecisions(body, facts) {
   );
 }
 
+// What each technique gained
+
+function fillGains(body, facts) {
+  const found = facts.measured;
+  if (!found) return body.replaceChildren(nothing("gains.none"));
+  const judged = found.rows.filter((row) => row.time_saved);
+  const most = Math.max(0.01, ...judged.flatMap((row) => [row.time_saved.share, row.time_saved.low, row.time_saved.high].map((x) => Math.min(1, Math.abs(x)))));
+  const rows = found.rows.map((row) => make("li", {},
+    make("span", { class: "name" }, make("code", {}, row.name), make("small", {}, gainVerdict(row))),
+    row.time_saved ? intervalTrack(row, most) : make("span"),
+    make("span", { class: "number" }, row.time_saved ? signed(row.time_saved.share, 1) : "–")));
+  const cells = found.rows.map((row) => [
+    make("code", {}, row.name), within(row.step_time, "ratio", (x) => signed(x - 1, 1)), within(row.equal_steps, "difference", signedBits),
+    within(row.equal_time, "difference", signedBits), within(row.time_saved, "share", (x) => signed(x, 1)), whole(row.seeds), gainVerdict(row),
+  ]);
+  const headings = ["column.technique", "gains.step_time", "gains.equal_steps", "gains.equal_time", "gains.time_saved", "gains.seeds", "gains.verdict"].map((key) => say(key));
+  body.replaceChildren(
+    make("p", { class: "quiet" }, say("gains.told")),
+    make("ul", { class: "bars intervals", "aria-label": say("gains.chart") }, rows),
+    table(say("section.gains"), headings, cells, { numeric: [1, 2, 3, 4, 5] }),
+    ...gainRemarks(found).map((line) => make("p", {}, line)),
+    make("p", { class: "quiet" }, say("gains.method", { steps: whole(found.method.steps), share: percent(found.method.share), seeds: whole(found.method.most_seeds) })),
+    ...(found.missing.length ? [make("p", { class: "quiet" }, say("gains.missing", { n: whole(found.missing.length) }))] : []),
+  );
+}
+
+const signed = (value, digits) => (known(value) ? `${value > 0 ? "+" : ""}${percent(value, digits)}` : "–");
+const signedBits = (value) => (known(value) ? `${value > 0 ? "+" : ""}${fixed(value, 4)}` : "–");
+const within = (figure, name, told) => (figure ? [told(figure[name]), known(figure.low) ? make("small", {}, say("gains.interval", { low: told(figure.low), high: told(figure.high) })) : null] : "–");
+const gainVerdict = (row) => (row.diverged ? say(row.diverged === "with" ? "gains.diverged_with" : "gains.diverged_without") : row.negligible ? say("gains.negligible", { share: percent(row.time_saved.high, 2) }) : named("gain", row.verdict));
+
+// An interval of the time saved on a line whose middle is nothing gained.
+function intervalTrack(row, most) {
+  const { share, low, high } = row.time_saved;
+  const at = (value) => 50 + 50 * Math.max(-1, Math.min(1, value / most));
+  const line = make("span", { class: `interval ${row.verdict === "gain" ? "good" : row.verdict === "loss" ? "bad" : ""}` });
+  line.style.left = `${at(low)}%`;
+  line.style.width = `${at(high) - at(low)}%`;
+  const dot = make("span", { class: "estimate" });
+  dot.style.left = `${at(share)}%`;
+  const text = say("gains.row", { name: row.name, share: signed(share, 1), low: signed(low, 1), high: signed(high, 1), verdict: gainVerdict(row) });
+  return make("span", { class: "track", role: "img", "aria-label": text }, line, dot);
+}
+
+function gainRemarks(found) {
+  return found.rows.flatMap((row) => [
+    row.start && say("gains.start", { name: row.name, cold: seconds(row.start.cold.with), cold_without: seconds(row.start.cold.without), warm: seconds(row.start.warm.with), warm_without: seconds(row.start.warm.without) }),
+    row.cold_start?.time_saved && say("gains.cold", { name: row.name, share: signed(row.cold_start.time_saved.share, 1), verdict: named("gain", row.cold_start.verdict) }),
+    row.memory && say("gains.memory", { name: row.name, one: size(row.memory.with), other: size(row.memory.without) }),
+    known(row.rate_factor) && say("gains.rate", { name: row.name, rate: number(row.learning_rate) }),
+  ].filter(Boolean));
+}
+
 // Samples, data, machine, events, commands
 
 function fillSamples(body, facts) {

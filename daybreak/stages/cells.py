@@ -1,0 +1,245 @@
+"""Cells: single measurements of a plan: how long its steps take beside another's, and what it has learnt by the end."""
+
+import itertools
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from daybreak import techniques
+from daybreak.core.clock import Stopwatch, TokensClock
+from daybreak.core.errors import Interrupted, Saved, UsageError
+from daybreak.core.run import Run
+from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.data.batches import Batches
+from daybreak.data.shards import Tokens
+from daybreak.data.tokenizers import Tokenizer
+from daybreak.engine import loop
+from daybreak.engine.machine import synchronize
+from daybreak.models.predictors import Network, nats_of, summed
+from daybreak.stages.build import Built, build
+from daybreak.stages.evaluate import stream_windows
+from daybreak.stages.finish import current, load_into, spread
+from daybreak.stages.signals import Signals
+from daybreak.stages.train import stepped
+
+ROUNDS = 4
+LEAST_ROUNDS = 2
+PLACES = 10  # of the run, at most, at which blocks of steps are timed
+STEPS_A_PLACE = 10  # of the run, at least: the steps of a short one are few and alike
+BLOCK_STEPS = 2
+BLOCK_SECONDS = 0.05  # a block is no shorter
+
+
+class OutOfTime(Exception):
+    """The deadline would come first; what was begun is not kept."""
+
+
+@dataclass(kw_only=True)
+class Place:
+    """What all cells of a run share, and until when they may take."""
+
+    run: Run
+    machine: Machine
+    device: torch.device
+    tokenizer: Tokenizer
+    train: Tokens
+    heldout: Tokens
+    scored_tokens: int  # of the held-out text, by every cell the same
+    stopwatch: Stopwatch
+    end: float  # of the stopwatch's seconds
+    signals: Signals
+    costs: dict[str, float] = field(default_factory=dict)  # seconds that parts took, the last time
+
+    def left(self) -> float:
+        return self.end - self.stopwatch.used()
+
+    def check(self) -> None:
+        """Raises Interrupted or Saved where a signal asks for the end: cells that are done are on disk."""
+        if self.signals.received:
+            kind = Interrupted if self.signals.received == "SIGINT" else Saved
+            raise kind(
+                "the measurement was ended before its end",
+                received=f"{self.signals.received} after {self.stopwatch.used():.0f} s",
+                attempt="the same command again: it goes on from here",
+            )
+
+
+def _built(place: Place, plan: Plan) -> Built:
+    """Raises UsageError: a technique that changes nothing here."""
+    try:
+        return build(plan, place.machine, place.device, run=place.run)
+    except RuntimeError as error:
+        if "touched nothing" not in str(error):
+            raise
+        raise UsageError("a technique does nothing here", received=str(error), attempt="without it") from None
+
+
+def _forget_graphs() -> None:
+    """Every plan that is built compiles its own graphs, and torch keeps only a few of one function."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
+
+
+# Step time
+
+
+def places_of(plan: Plan) -> int:
+    """Moments of the run at which its steps are timed."""
+    return max(2, min(PLACES, plan.tokens // plan.batch_tokens // STEPS_A_PLACE))
+
+
+def timed(place: Place, one: Plan, other: Plan, before: dict[str, Any], *, until: float) -> dict[str, Any]:
+    """Seconds a token of both plans, in turns in this process: {"one", "other": [rounds][places]} and "done".
+
+    before: such a cell with fewer rounds, or {}. until: seconds of the stopwatch by which no further round is begun
+    when there are enough of them. Starting (compiling) is outside what is timed. Raises OutOfTime.
+    """
+    _forget_graphs()
+    rounds: dict[str, list[list[float]]] = {side: list(before.get(side, [])) for side in ("one", "other")}
+    places = places_of(other)
+    sides = {"one": _Side(place, one), "other": _Side(place, other)}
+    steps = max(side.started() for side in sides.values())
+    while (known := len(rounds["one"])) < ROUNDS:
+        begun = place.stopwatch.used()
+        taken: dict[str, list[float]] = {side: [] for side in sides}
+        for side in sides.values():
+            side.forget()
+        pair = 0.0  # seconds of the last two blocks
+        for index in range(places):
+            if place.left() < 1.2 * pair:
+                break
+            pair_begun = place.stopwatch.used()
+            # Within its part of the run, each round looks at another moment.
+            progress = (index + (known + 0.5) / ROUNDS) / places
+            # The order turns around each time, so that a slow drift of the machine falls on both alike.
+            for name in sorted(sides, reverse=bool((index + known) % 2)):
+                place.check()
+                taken[name].append(sides[name].block(progress, steps))
+            pair = place.stopwatch.used() - pair_begun
+        else:
+            for name in sides:
+                rounds[name].append(taken[name])
+        now = place.stopwatch.used()
+        if len(rounds["one"]) == known or now + (now - begun) > place.end:
+            break
+        if now + (now - begun) > until and len(rounds["one"]) >= LEAST_ROUNDS:
+            break
+    if len(rounds["one"]) < LEAST_ROUNDS:
+        raise OutOfTime
+    return {**rounds, "steps": steps, "done": len(rounds["one"]) >= ROUNDS}
+
+
+class _Side:
+    """A plan, built, that takes a few steps at any moment of its run."""
+
+    def __init__(self, place: Place, plan: Plan) -> None:
+        assert isinstance(plan.shape, GptShape)
+        self.place, self.plan = place, plan
+        self.built = _built(place, plan)
+        batches = Batches(place.train, context_length=plan.shape.context_length, seed=plan.seed)
+        self.batches, _ = techniques.fold(self.built.techniques, "batches", batches, self.built.context)
+        self.cursor = 0
+
+    def started(self) -> int:
+        """Takes the steps that are not like the later ones; how many of the later ones make a block."""
+        for progress in (0.0, 0.5):
+            if self.place.left() < 0:
+                raise OutOfTime
+            self.place.check()
+            self.block(progress, 1)
+        begun = time.perf_counter()
+        self.block(0.95, 1)
+        return max(BLOCK_STEPS, min(50, math.ceil(BLOCK_SECONDS / max(1e-6, time.perf_counter() - begun))))
+
+    def forget(self) -> None:
+        """What follows the steps begins anew: it would wait for the progress that it has seen already."""
+        self.built.followers, _ = techniques.fold(self.built.techniques, "step", [], self.built.context)
+
+    def block(self, progress: float, steps: int) -> float:
+        """Seconds a token, over so many steps from this progress on."""
+        place, plan = self.place, self.plan
+        position = loop.Position(progress=progress, cursor=self.cursor)
+        clock = TokensClock(place.stopwatch, tokens=plan.tokens)
+        clock.resume(min(int(progress * plan.tokens), plan.tokens - 1))
+        synchronize(place.device)
+        begun = time.perf_counter()
+        for _ in itertools.islice(
+            stepped(plan, self.built, self.batches, place.device, clock, position),
+            steps,
+        ):
+            pass
+        synchronize(place.device)
+        self.cursor = position.cursor
+        return (time.perf_counter() - begun) / position.tokens
+
+
+# Learning
+
+
+def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
+    """Trains for so many tokens, the schedule ending there, and scores the held-out part.
+
+    "bits_per_byte" is None where the training diverged. Raises OutOfTime.
+    """
+    _forget_graphs()
+    plan = plan.replace(tokens=tokens, budget=plan.budget.replace(clock="tokens"))
+    assert isinstance(plan.shape, GptShape)
+    begun = place.stopwatch.used()
+    built = _built(place, plan)
+    batches = Batches(place.train, context_length=plan.shape.context_length, seed=plan.seed)
+    batches, _ = techniques.fold(built.techniques, "batches", batches, built.context)
+    clock = TokensClock(place.stopwatch, tokens=tokens, end=place.end - place.costs.get("scoring", 0.0))
+    position, skipped = loop.Position(), 0
+    for step in stepped(plan, built, batches, place.device, clock, position):
+        place.check()
+        skipped += step.skipped
+    if clock.cut or not position.step:
+        raise OutOfTime
+    trained = place.stopwatch.used()
+    bits, weights, size = _bits_per_byte(place, built)
+    place.costs["scoring"] = place.stopwatch.used() - trained
+    return {
+        "bits_per_byte": bits if math.isfinite(bits) else None,
+        "weights": weights,
+        "scored_bytes": size,
+        "seed": plan.seed,
+        "tokens": position.tokens,
+        "steps": position.step,
+        "skipped": skipped,
+        "training_seconds": trained - begun,
+        "seconds": place.stopwatch.used() - begun,
+    }
+
+
+def _bits_per_byte(place: Place, built: Built) -> tuple[float, dict[str, float], int]:
+    """Of the weights that a run would choose, then of each candidate; and the bytes scored.
+
+    Each half of the text is scored with the candidate that is best on the other half: no text chooses its own.
+    """
+    candidates, _ = techniques.fold(built.techniques, "weights", {"current": current(built)}, built.context)
+    context = built.module.shape.context_length
+    stream = spread(place.heldout, place.scored_tokens, context)
+    network = Network(built.module, end_of_text=place.tokenizer.end_of_text)
+    nats: dict[str, np.ndarray] = {}
+    for name, weights in candidates.items():  # the current ones come first, and are then overwritten
+        if name != "current":
+            load_into(built, weights)
+        nats[name] = nats_of(network, stream_windows(stream, place.tokenizer.end_of_text, context), stream)
+    sizes = place.tokenizer.token_bytes
+    middle = len(stream) // 2
+    halves = slice(0, middle), slice(middle, None)
+    chosen = []
+    for half, other in (halves, halves[::-1]):
+        best = min(nats, key=lambda name: summed(nats[name][other], stream[other], sizes).nats)
+        chosen.append(nats[best][half])
+    score = summed(np.concatenate(chosen), stream, sizes)
+    return (
+        score.bits_per_byte,
+        {name: bits for name in nats if math.isfinite(bits := summed(nats[name], stream, sizes).bits_per_byte)},
+        score.bytes,
+    )

@@ -1,0 +1,102 @@
+"""Gains: what was measured of a run's techniques, as a table for a terminal; see stages/measure.py."""
+
+from typing import TYPE_CHECKING, Any
+
+from daybreak.core import units
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLES = {"gain": "green", "loss": "red", "no evidence": "yellow", "not measured": "dim"}
+
+
+def show(found: dict[str, Any], console: "Console") -> None:
+    """The table, and what a reader has to know beside it. found: as in `measure.json`."""
+    console.print(_table(found))
+    for line in (*remarks(found), "", method(found)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(found: dict[str, Any]) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("with it", overflow="fold")
+    for name in ("step time", "loss at equal steps", "loss at equal time", "time saved", "seeds"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for row in found["rows"]:
+        verdict = verdict_of(row)
+        cells = [
+            row["name"],
+            interval(row["step_time"], "ratio", lambda ratio: f"{ratio - 1:+.1%}"),
+            interval(row["equal_steps"], "difference", lambda bits: f"{bits:+.4f}"),
+            interval(row["equal_time"], "difference", lambda bits: f"{bits:+.4f}"),
+            interval(row["time_saved"], "share", lambda share: f"{share:+.1%}"),
+            str(row["seeds"]),
+        ]
+        table.add_row(*map(Text, cells), Text(verdict, style=STYLES.get(row["verdict"], "")))
+    return table
+
+
+def interval(figure: dict[str, Any] | None, name: str, shown: Any) -> str:
+    """'-0.0120 (-0.0150 to -0.0090)', or without the interval where one seed has no scatter."""
+    if figure is None:
+        return "-"
+    if figure["low"] is None:
+        return shown(figure[name])
+    return f"{shown(figure[name])}\n({shown(figure['low'])} to {shown(figure['high'])})"
+
+
+def verdict_of(row: dict[str, Any]) -> str:
+    """The verdict, and where it stands for little, why."""
+    if row["note"] == "the plan itself":
+        return row["note"]
+    if row["diverged"]:
+        return f"{row['verdict']} ({row['diverged']} it, training diverged)"
+    if row["negligible"]:
+        return f"{row['verdict']}, at most {row['time_saved']['high']:.2%} of the time"
+    if row["verdict"] == "no evidence" and not row["decided"]:
+        return "no evidence yet"
+    return row["verdict"]
+
+
+def remarks(found: dict[str, Any]) -> list[str]:
+    """Starts, memory, rates, and what there was no time for."""
+    lines = []
+    for row in found["rows"]:
+        name = row["name"]
+        if row.get("rate_factor"):
+            lines.append(
+                f"{name}: learning rate {row['learning_rate']:.3g}, {row['rate_factor']:.3g} of its usual one, "
+                "the best of those tried"
+            )
+        if start := row["start"]:
+            told = (f"{kind} {start[kind]['with']:.1f} s, without {start[kind]['without']:.1f} s" for kind in start)
+            lines.append(f"{name}: seconds before steps are steady: {'; '.join(told)}")
+        if cold := row["cold_start"]:
+            saved = interval(cold["time_saved"], "share", lambda share: f"{share:+.1%}").replace("\n", " ")
+            lines.append(f"{name}: time saved with a cold start: {saved} ({cold['verdict']})")
+        if memory := row["memory"]:
+            one, other = units.size(memory["with"]), units.size(memory["without"])
+            share = f", {memory['ratio']:.2f} times" if memory["ratio"] else ""
+            lines.append(f"{name}: memory {one}, without {other}{share}")
+        if row["note"] and not row["in_plan"]:
+            lines.append(f"{name}: left out of the plan because {row['note']}")
+    if missing := found["missing"]:
+        shown = "; ".join(missing[:4]) + (f"; and {len(missing) - 4} more" if len(missing) > 4 else "")
+        lines.append(f"no time was left for: {shown}. The same command goes on from here")
+    return lines
+
+
+def method(found: dict[str, Any]) -> str:
+    how, slope = found["method"], found["slope"]
+    text = (
+        f"Each learning cell: {how['steps']:,} steps, {how['share']:.0%} of the run's. Paired seeds, 95% t-intervals. "
+        "Below zero is better in loss and step time, above zero in time saved."
+    )
+    if slope:
+        text += f" Here {slope['bits_per_byte'] * 0.6931:.4f} bits per byte come of twice the time."
+    return text

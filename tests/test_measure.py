@@ -1,0 +1,386 @@
+"""Measure: cells that go on, planted techniques that do nothing or harm, the order, the deadline, and errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from daybreak import cli, techniques
+from daybreak.core.clock import Stopwatch
+from daybreak.core.errors import BudgetTooShort, DaybreakError, UsageError
+from daybreak.core.run import Run, write_json
+from daybreak.core.types import GptShape, Machine, NgramShape, Plan, TechniqueChoice
+from daybreak.engine.machine import compiler
+from daybreak.stages import cases, cells, measure, measuring, report, start
+from daybreak.stages.run import prepare_only
+from daybreak.techniques import Context, Technique
+from daybreak.views import gains
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Idle(Technique):
+    """Watches and does nothing."""
+
+    claim = "bits_per_byte"
+
+    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
+        return [*followers, lambda module, progress: None], 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Frozen(Technique):
+    """Learns nothing at all."""
+
+    claim = "bits_per_byte"
+
+    def optimizer(self, optimizer: Any, run: Context) -> tuple[Any, int]:
+        optimizer.parts = []
+        return optimizer, 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Blind(Technique):
+    """Touches nothing."""
+
+    claim = "bits_per_byte"
+
+    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        return module, 0
+
+
+@pytest.fixture(autouse=True)
+def planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"idle": Idle, "frozen": Frozen, "blind": Blind}
+    entries = {name: SimpleNamespace(load=lambda kind=kind: kind) for name, kind in kinds.items()}
+    monkeypatch.setattr(techniques, "_third_parties", lambda: entries)
+    monkeypatch.setattr(measure, "LEAST_SCORED_BYTES", 4000)
+
+
+@pytest.fixture(scope="module")
+def text_folder(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("measured")
+    (folder / "text.txt").write_text(small_text.read_text()[:90_000])
+    prepare_only((str(folder / "text.txt"),), out=str(folder / "run"), heldout="", vocabulary=257)
+    return folder / "run"
+
+
+@pytest.fixture
+def a_run(text_folder: Path, tmp_path: Path, plan: Callable[..., Plan]) -> Callable[..., Run]:
+    def made(*names: str, **changes: Any) -> Run:
+        run = Run(tmp_path / "run")
+        shutil.copytree(text_folder, run.path)
+        on = tuple(TechniqueChoice(name=name) for name in names)
+        tiny = plan(corpus=run.corpus().digest, tokens=64 * 256, batch_tokens=256, micro_batch=16, techniques=on)
+        write_json(run.plan_file, tiny.replace(**changes).to_json())
+        return run
+
+    return made
+
+
+def equal_times(place: Any, one: Plan, other: Plan, before: Any, *, until: float) -> dict[str, Any]:
+    rounds = [[1e-4, 2e-4]] * 4
+    return {"one": rounds, "other": rounds, "steps": 2, "done": True}
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step times without the noise of the machine."""
+    monkeypatch.setattr(cells, "timed", equal_times)
+
+
+def row_of(found: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(row for row in found["rows"] if row["name"] == name)
+
+
+# Verdicts on real trainings
+
+
+def test_what_does_nothing_has_no_evidence_and_what_harms_is_a_loss(a_run: Callable[..., Run], steady: None) -> None:
+    run = a_run("idle", "ngram_mix")
+    told: list[str] = []
+    found = measure.measure(str(run), include=("frozen",), names=("idle",), told=told.append)
+    idle, frozen = row_of(found, "idle"), row_of(found, "frozen")
+    assert idle["verdict"] == "no evidence" and idle["decided"] and idle["negligible"]
+    assert idle["equal_steps"]["pairs"] == [0.0, 0.0]  # the same seed, the same training to the last bit
+    assert frozen["verdict"] == "loss" and frozen["decided"] and not frozen["in_plan"]
+    assert frozen["equal_time"]["low"] > 0.1
+    assert found["complete"] and not found["missing"]
+    assert found["plan"]["techniques"] == ["idle"], "what only decodes is no part of a training"
+    assert len(found["plan_bits_per_byte"]) == 2 and found["slope"]["bits_per_byte"] > 0
+    # What tells most comes first.
+    assert [line.split(",")[0] for line in told[:3]] == ["step time", "step time", "learning"]
+    assert told.index("learning, with frozen, seed 0") < told.index("learning, plan, seed 1")
+    assert json.loads(run.measure_file.read_text()) == found
+
+
+def test_only_what_is_missing_is_measured_again(a_run: Callable[..., Run], steady: None) -> None:
+    run = a_run("idle")
+    first, second, third, fourth = [], [], [], []  # type: ignore[var-annotated]
+    found = measure.measure(str(run), told=first.append)
+    assert len(first) == len(list(run.measure_cells_folder.iterdir())) == 1 + 2 * 3
+    again = measure.measure(str(run), told=second.append)
+    assert second == [] and again["rows"] == found["rows"]
+    cell = next(path for path in run.measure_cells_folder.iterdir() if "without-idle-seed-1" in path.name)
+    kept = json.loads(cell.read_text())
+    cell.unlink()
+    (run.measure_cells_folder / ".torn").write_text("{")
+    again = measure.measure(str(run), told=third.append)
+    assert third == ["learning, without idle, seed 1"] and again["rows"] == found["rows"]
+    assert json.loads(cell.read_text())["bits_per_byte"] == kept["bits_per_byte"]
+    write_json(run.plan_file, run.plan().replace(micro_batch=8).to_json())
+    measure.measure(str(run), told=fourth.append)
+    assert len(fourth) == 7, "a changed plan finds no cell of the old one"
+
+
+def test_step_times_are_taken_in_turns_and_a_partial_cell_goes_on(
+    a_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run("idle", tokens=100 * 256)
+    monkeypatch.setattr(cells, "BLOCK_SECONDS", 0.0)
+    order: list[str] = []
+    block = cells._Side.block
+
+    def noted(side: Any, progress: float, steps: int) -> float:
+        order.append("one" if side.plan.techniques else "other")
+        return block(side, progress, steps)
+
+    monkeypatch.setattr(cells._Side, "block", noted)
+    place, plan = a_place(run), run.plan()
+    other = plan.replace(techniques=())
+    made = cells.timed(place, plan, other, {}, until=math.inf)
+    assert made["done"] and len(made["one"]) == len(made["other"]) == cells.ROUNDS
+    assert all(len(round_) == cells.places_of(plan) == 10 for round_ in made["one"])
+    assert all(seconds > 0 for side in ("one", "other") for round_ in made[side] for seconds in round_)
+    assert order[6:10] in (["one", "other", "other", "one"], ["other", "one", "one", "other"])
+    short = cells.timed(place, plan, other, {}, until=0.0)
+    assert len(short["one"]) == cells.LEAST_ROUNDS and not short["done"]
+    more = cells.timed(place, plan, other, short, until=math.inf)
+    assert more["done"] and more["one"][: cells.LEAST_ROUNDS] == short["one"]
+    place.end = place.stopwatch.used()
+    with pytest.raises(cells.OutOfTime):
+        cells.timed(place, plan, other, {}, until=math.inf)
+    with pytest.raises(cells.OutOfTime):
+        cells.learned(place, plan, 32 * 256)
+
+
+def a_place(run: Run) -> cells.Place:
+    from daybreak.stages.signals import Signals
+
+    plan = run.plan()
+    return measure._place(run, plan, "cpu", Stopwatch(), None, Signals(), 0.25)
+
+
+def test_an_average_of_the_weights_costs_its_time_in_every_round(a_run: Callable[..., Run]) -> None:
+    run = a_run("ema", tokens=100 * 256)
+    side = cells._Side(a_place(run), run.plan())
+    for _ in range(2):
+        side.forget()
+        for progress, followed in ((0.65, False), (0.75, True), (0.95, True)):
+            side.block(progress, 1)
+            assert bool(side.built.followers[0].average.weights) == followed
+
+
+def test_weights_are_chosen_on_the_other_half_of_the_text(a_run: Callable[..., Run]) -> None:
+    run = a_run("ema")
+    cell = cells.learned(a_place(run), run.plan(), 32 * 256)
+    assert set(cell["weights"]) == {"current", "ema"}
+    assert min(cell["weights"].values()) - 1e-9 <= cell["bits_per_byte"] <= max(cell["weights"].values()) + 1e-9
+    assert cell["steps"] == 32 and 3_000 < cell["scored_bytes"] < 6_000
+
+
+# The order, the deadline and the search, on made-up cells
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch, steady: None) -> SimpleNamespace:
+    """Cells that take ten seconds each of a clock that stands still between them; `bits` says what is learnt."""
+    clock = SimpleNamespace(now=0.0, bits=lambda plan, tokens: 2.0 - 0.1 * math.log(tokens), made=[])
+
+    def learned(place: Any, plan: Plan, tokens: int) -> dict[str, Any]:
+        clock.now += 10.0
+        clock.made.append((plan, tokens))
+        bits = clock.bits(plan, tokens) + 0.001 * (plan.seed % 7)
+        return {"bits_per_byte": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": tokens / 20_000}
+
+    monkeypatch.setattr(cells, "learned", learned)
+    clock.stopwatch = Stopwatch(start=0.0, now=lambda: clock.now)
+    return clock
+
+
+def test_what_there_was_no_time_for_is_said(a_run: Callable[..., Run], made_up: SimpleNamespace) -> None:
+    run = a_run("idle")
+    found = measure.measure(str(run), seconds=21.5, stopwatch=made_up.stopwatch)
+    assert row_of(found, "idle")["verdict"] == "not measured" and not found["complete"]
+    assert "learning, without idle, seed 0" in found["missing"]
+    told = gains.remarks(found)
+    assert any("no time was left for" in line for line in told)
+    found = measure.measure(str(run), stopwatch=made_up.stopwatch)
+    assert row_of(found, "idle")["verdict"] == "no evidence" and found["complete"]
+
+
+def test_seeds_are_added_until_it_is_decided(a_run: Callable[..., Run], made_up: SimpleNamespace) -> None:
+    # Half a bit at first sight, but with a scatter that only more seeds make small.
+    scatter = {0: 0.5, 1: 0.1, 2: 0.4, 3: 0.45, 4: 0.5}
+    made_up.bits = lambda plan, tokens: 2.0 - 0.1 * math.log(tokens) + scatter[plan.seed] * (not plan.techniques)
+    found = measure.measure(str(a_run("idle")), stopwatch=made_up.stopwatch)
+    row = row_of(found, "idle")
+    assert row["verdict"] == "gain" and row["seeds"] == 4
+
+
+def test_it_ends_with_the_last_seed(a_run: Callable[..., Run], made_up: SimpleNamespace) -> None:
+    made_up.bits = lambda plan, tokens: 2.0 - 0.1 * math.log(tokens) + (-1) ** plan.seed * 0.1 * (not plan.techniques)
+    found = measure.measure(str(a_run("idle")), stopwatch=made_up.stopwatch, most_seeds=3)
+    row = row_of(found, "idle")
+    assert row["verdict"] == "no evidence" and row["seeds"] == 3 and not row["decided"] and found["complete"]
+    assert gains.verdict_of(row) == "no evidence yet"
+
+
+def test_an_optimizer_is_judged_at_its_best_rates(a_run: Callable[..., Run], made_up: SimpleNamespace) -> None:
+    def bits(plan: Plan, tokens: int) -> float:
+        best = {"sgd": 0.9}.get(plan.optimizer.name, 3e-3)  # nine times its usual
+        return 2.5 - 0.1 * math.log(tokens) + 0.1 * abs(math.log(plan.optimizer.learning_rate / best))
+
+    made_up.bits = bits
+    found = measure.measure(str(a_run()), stopwatch=made_up.stopwatch, optimizers=True)
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == [f"optimizer={name}" for name in ("muon", "adamw", "adam", "sgd", "adagrad")]
+    assert rows["optimizer=sgd"]["rate_factor"] == pytest.approx(9.0)
+    assert rows["optimizer=sgd"]["learning_rate"] == pytest.approx(0.9)
+    assert rows["optimizer=adam"]["rate_factor"] == 1.0 and rows["optimizer=adam"]["verdict"] == "gain"
+    assert rows["optimizer=muon"]["note"] == "the plan itself"
+    searched = [plan for plan, tokens in made_up.made if plan.seed == measuring.SEARCH_SEED]
+    assert {plan.seed for plan, _ in made_up.made} - {measuring.SEARCH_SEED} == {0, 1}
+    assert {plan.schedule.warmup for plan in searched} == {0.02}
+    assert any("the best of those tried" in line for line in gains.remarks(found))
+
+
+def test_a_training_that_diverges_is_a_loss(
+    a_run: Callable[..., Run], made_up: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learned(place: Any, plan: Plan, tokens: int) -> dict[str, Any]:
+        bits = None if plan.technique("frozen") else 2.0 - 0.1 * math.log(tokens)
+        return {"bits_per_byte": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": 1.0}
+
+    monkeypatch.setattr(cells, "learned", learned)
+    found = measure.measure(str(a_run()), include=("frozen",), stopwatch=made_up.stopwatch)
+    row = row_of(found, "frozen")
+    assert (row["verdict"], row["diverged"], row["decided"]) == ("loss", "with", True)
+    assert "diverged" in gains.verdict_of(row)
+
+
+def test_start_and_memory_are_told_apart(
+    a_run: Callable[..., Run], made_up: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def apart(plan: Plan, machine: Machine, device: str, *, warm: bool, seconds: float | None) -> dict[str, Any]:
+        on = plan.technique("compiled") is not None
+        memory = 50 if plan.technique("fused_loss") else 100
+        one = {"start_seconds": 3.0 if on else 0.0, "memory_bytes": memory}
+        return {"cold": {**one, "start_seconds": 30.0 if on else 0.0}, **({"warm": one} if warm else {})}
+
+    def timed(place: Any, one: Plan, other: Plan, before: Any, *, until: float) -> dict[str, Any]:
+        faster = 0.8 if one.technique("compiled") and not other.technique("compiled") else 1.0
+        return {"one": [[1e-4 * faster] * 2] * 4, "other": [[1e-4] * 2] * 4, "steps": 2, "done": True}
+
+    monkeypatch.setattr(measuring, "apart", apart)
+    monkeypatch.setattr(cells, "timed", timed)
+    run = a_run("fused_loss", "compiled", tokens=1_000_000)  # 100 s of steps
+    found = measure.measure(str(run), stopwatch=made_up.stopwatch)
+    compiled, fused = row_of(found, "compiled"), row_of(found, "fused_loss")
+    assert compiled["start"] == {"cold": {"with": 30.0, "without": 0.0}, "warm": {"with": 3.0, "without": 0.0}}
+    assert compiled["verdict"] == "gain" and compiled["time_saved"]["share"] == pytest.approx(1 - 83 / 100)
+    assert compiled["cold_start"]["verdict"] == "loss"
+    assert compiled["cold_start"]["time_saved"]["share"] == pytest.approx(1 - 110 / 100)
+    assert fused["memory"] == {"with": 50, "without": 100, "ratio": 0.5}
+    assert fused["start"] is None and fused["cold_start"] is None
+    console = Console(width=120, record=True, file=io.StringIO())
+    gains.show(found, console)
+    text = console.export_text()
+    assert "gain" in text and "cold 30.0 s" in text and "0.50 times" in text
+    facts = report.read(run)
+    assert facts["measured"]["rows"] == found["rows"]
+    assert '"gains.method"' in report.page(facts)
+
+
+@pytest.mark.long
+def test_a_plan_starts_in_a_process_of_its_own(plan: Callable[..., Plan], machine: Callable[..., Machine]) -> None:
+    on = (TechniqueChoice(name="compiled"),) if compiler() else ()
+    found = start.apart(plan(techniques=on), machine(), "cpu", warm=True)
+    assert set(found) == {"cold", "warm"}
+    assert found["cold"]["step_seconds"] > 0 and found["cold"]["memory_bytes"] > 0
+    if on:
+        assert found["cold"]["start_seconds"] > found["warm"]["start_seconds"] > found["warm"]["step_seconds"]
+    with pytest.raises(TimeoutError):
+        start.apart(plan(), machine(), "cpu", warm=False, seconds=0.05)
+    with pytest.raises(DaybreakError, match="process of its own"):
+        start.apart(plan(techniques=(TechniqueChoice(name="no_such"),)), machine(), "cpu", warm=False)
+
+
+# Errors
+
+
+def failure(*words: str) -> DaybreakError:
+    with pytest.raises(DaybreakError) as caught:
+        cli.app(["measure", *words], standalone_mode=False)
+    assert caught.value.what and caught.value.received and caught.value.attempt
+    return caught.value
+
+
+def test_what_cannot_be_measured_is_usage(a_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = a_run("idle", "ngram_mix")
+    (tmp_path / "empty").mkdir()
+    wrong = [
+        ([str(tmp_path / "nothing")], "no such run"),
+        ([str(tmp_path / "empty")], "not a run"),
+        ([str(run), "--techniques", "idel"], "unknown technique"),
+        ([str(run), "--with", "fozen"], "unknown technique"),
+        ([str(run), "--techniques", "frozen"], "not on in this plan"),
+        ([str(run), "--with", "idle"], "on already"),
+        ([str(run), "--techniques", "ngram_mix"], "what is decoded"),
+        ([str(run), "--share", "0"], "no such share"),
+        ([str(run), "--seeds", "1"], "two seeds"),
+        ([str(run), "--for", "soon"], "length of time"),
+        ([str(run), "--for", "1s"], "too short"),
+        ([str(run), "--with", "blind"], "does nothing here"),
+    ]
+    for words, what in wrong:
+        error = failure(*words)
+        assert isinstance(error, UsageError) and error.exit_code == 2
+        assert what in error.what, error
+    assert "did you mean 'idle'" in failure(str(run), "--techniques", "idel").attempt
+    assert "--with frozen" in failure(str(run), "--techniques", "frozen").attempt
+    short = failure(str(run), "--for", "1s")
+    assert isinstance(short, BudgetTooShort) and "--for" in short.attempt
+    assert not run.measure_file.exists()
+
+
+def test_a_plan_without_techniques_and_one_that_counts(a_run: Callable[..., Run]) -> None:
+    run = a_run("ngram_mix")
+    assert "nothing to measure" in failure(str(run)).what
+    counting = run.plan().replace(shape=NgramShape(order=5, unit="byte", vocabulary=257), techniques=())
+    write_json(run.plan_file, counting.to_json())
+    assert "only counts" in failure(str(run)).what
+    run.plan_file.unlink()
+    assert "missing" in failure(str(run)).what
+
+
+@pytest.mark.parametrize("field", ["norm", "positions"])
+def test_kinds_of_the_shape_are_compared_where_there_are_any(field: str, plan: Callable[..., Plan]) -> None:
+    if field not in {f.name for f in dataclasses.fields(GptShape)}:
+        with pytest.raises(UsageError, match="only one kind"):
+            cases.of_shapes(plan(), field)
+        return
+    found = cases.of_shapes(plan(), field)
+    assert len(found) == len(cases.CHOICES[field]) - 1
+    assert all(getattr(case.one.shape, field) != getattr(case.other.shape, field) for case in found)
