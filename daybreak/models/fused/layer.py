@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from daybreak.models.fused.library import Library
-from daybreak.models.gpt import NORM_EPSILON, Gpt, Layer
+from daybreak.models.gpt import Gpt, Layer
+from daybreak.models.norms import NORM_EPSILON
 
 CHUNK_BYTES = 32 * 2**20  # of logits at a time
 
