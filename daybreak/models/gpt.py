@@ -5,6 +5,7 @@ V vocabulary.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,11 +21,13 @@ LONGEST_EXPLICIT = 256  # positions up to which scores fit the processor's cache
 class Linear(nn.Linear):
     """Weights are kept in float32 and multiplied in the precision of what comes in."""
 
+    product = staticmethod(F.linear)  # techniques replace it, here and below
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype))
+        return self.product(x, self.weight.to(x.dtype))
 
 
 class RmsNorm(nn.Module):
@@ -63,6 +66,8 @@ def rotated(x_BTHK: Tensor, cos_T1K: Tensor, sin_T1K: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
+    product = staticmethod(F.linear)
+
     def __init__(self, shape: GptShape) -> None:
         super().__init__()
         self.heads, self.key_value_heads, self.head_dim = shape.heads, shape.key_value_heads, shape.head_dim
@@ -73,11 +78,14 @@ class Attention(nn.Module):
         self.q_norm = RmsNorm(shape.head_dim)
         self.k_norm = RmsNorm(shape.head_dim)
 
-    def forward(self, x_BTD: Tensor, cos_T1K: Tensor, sin_T1K: Tensor, cache: LayerCache | None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, cos_T1K: Tensor, sin_T1K: Tensor, cache: LayerCache | None, seen_B1TT: Tensor | None = None
+    ) -> Tensor:
+        """seen: which positions each one attends to, where that is not simply all that came before."""
         B, T, _ = x_BTD.shape
         # One wide product is faster than three narrow ones; joining the weights costs little beside it.
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)).to(x_BTD.dtype)
-        q, k, v = F.linear(x_BTD, weight).split(
+        q, k, v = self.product(x_BTD, weight).split(
             (self.heads * self.head_dim, *(2 * (self.key_value_heads * self.head_dim,))), -1
         )
         q = rotated(self.q_norm(q.reshape(B, T, -1, self.head_dim)), cos_T1K, sin_T1K).transpose(1, 2)
@@ -89,7 +97,9 @@ class Attention(nn.Module):
             k, v = (x.repeat_interleave(self.heads // self.key_value_heads, 1) for x in (k, v))
         # On a CPU the backward pass of the fused kernel takes longer than that of plain products for short rows.
         if self.training and q.device.type == "cpu" and T <= LONGEST_EXPLICIT:
-            y = self._explicit(q, k, v)
+            y = self._explicit(q, k, v, seen_B1TT)
+        elif seen_B1TT is not None:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen_B1TT)
         elif T == 1:
             y = F.scaled_dot_product_attention(q, k, v)
         elif k.shape[2] == T:
@@ -99,16 +109,18 @@ class Attention(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
 
-    def _explicit(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         T = q.shape[2]
-        future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1)
+        hidden = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1) if seen is None else ~seen
         scores_BHTS = (q @ k.transpose(-1, -2)) * self.head_dim**-0.5
-        weights_BHTS = torch.softmax(scores_BHTS.masked_fill(future, -torch.inf), -1, dtype=torch.float32)
+        weights_BHTS = torch.softmax(scores_BHTS.masked_fill(hidden, -torch.inf), -1, dtype=torch.float32)
         return weights_BHTS.to(v.dtype) @ v
 
 
 class Mlp(nn.Module):
     """SwiGLU (arXiv:2002.05202)."""
+
+    product = staticmethod(F.linear)
 
     def __init__(self, shape: GptShape) -> None:
         super().__init__()
@@ -118,7 +130,7 @@ class Mlp(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         weight = torch.cat((self.gate_proj.weight, self.up_proj.weight)).to(x_BTD.dtype)
-        gate_BTM, up_BTM = F.linear(x_BTD, weight).chunk(2, -1)
+        gate_BTM, up_BTM = self.product(x_BTD, weight).chunk(2, -1)
         return self.down_proj(F.silu(gate_BTM) * up_BTM)
 
 
@@ -130,9 +142,20 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RmsNorm(shape.width)
         self.mlp = Mlp(shape)
 
-    def forward(self, x_BTD: Tensor, cos_T1K: Tensor, sin_T1K: Tensor, cache: LayerCache | None = None) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), cos_T1K, sin_T1K, cache)
-        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+    def forward(
+        self,
+        x_BTD: Tensor,
+        cos_T1K: Tensor,
+        sin_T1K: Tensor,
+        cache: LayerCache | None = None,
+        seen_B1TT: Tensor | None = None,
+        kept_B1D: Tensor | None = None,
+    ) -> Tensor:
+        """kept: what dropout leaves of each residual, as factors."""
+        residual = self.self_attn(self.input_layernorm(x_BTD), cos_T1K, sin_T1K, cache, seen_B1TT)
+        x_BTD = x_BTD + (residual if kept_B1D is None else residual * kept_B1D)
+        residual = self.mlp(self.post_attention_layernorm(x_BTD))
+        return x_BTD + (residual if kept_B1D is None else residual * kept_B1D)
 
 
 class Trunk(nn.Module):
@@ -155,6 +178,12 @@ class Gpt(nn.Module):
         if shape.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
         self._angles: dict[tuple[int, int, torch.device], tuple[Tensor, Tensor]] = {}
+        # For techniques, and in training alone. From tokens [B, T], which positions each one attends to [B, 1, T, T].
+        self.seen: Callable[[Tensor], Tensor] | None = None
+        # From the embedding [B, T, D], what dropout leaves [B, 1, D] of it, and of each layer's residuals.
+        self.kept: Callable[[Tensor], Sequence[Tensor]] | None = None
+        # Calls a layer with its arguments.
+        self.around: Callable[..., Tensor] | None = None
 
     def initialize(self, seed: int) -> None:
         """Zero output projections, so that every layer starts as the identity; see recipes for Muon's rates."""
@@ -193,10 +222,21 @@ class Gpt(nn.Module):
         x_BTD = self.model.embed_tokens(tokens_BT).to(self.compute_dtype)
         start = caches[0].length if caches else 0
         cos, sin = self._rotation(start, start + tokens_BT.shape[1], tokens_BT.device)
+        if self.training and caches is None:
+            return self.model.norm(self._trained(tokens_BT, x_BTD, cos, sin))
         for index, layer in enumerate(self.model.layers):
-            call = layer if self.training else layer.forward
-            x_BTD = call(x_BTD, cos, sin, caches[index] if caches else None)
+            x_BTD = layer.forward(x_BTD, cos, sin, caches[index] if caches else None)
         return self.model.norm(x_BTD)
+
+    def _trained(self, tokens_BT: Tensor, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Through the layers in training; masks are made out here, since random numbers ruin a compiled layer."""
+        seen = self.seen(tokens_BT) if self.seen else None
+        kept = self.kept(x_BTD) if self.kept else None
+        x_BTD = x_BTD if kept is None else x_BTD * kept[0]
+        for index, layer in enumerate(self.model.layers):
+            inputs = (x_BTD, cos, sin, None, seen, None if kept is None else kept[index + 1])
+            x_BTD = layer(*inputs) if self.around is None else self.around(layer, *inputs)
+        return x_BTD
 
     def forward(self, tokens_BT: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
         """Logits [B, T, V] in float32."""

@@ -1,7 +1,7 @@
 """Objectives: summed nats of a batch and the number of true targets, so that batches can be split at will."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,27 @@ class NextToken:
     def __call__(self, module: nn.Module, rows: Tensor) -> Tensor:
         hidden_BTD = module.hidden(rows[:, :-1])  # type: ignore[operator]
         return self.head(hidden_BTD.flatten(0, 1), module.lm_head.weight, rows[:, 1:].flatten())  # type: ignore
+
+
+class Around:
+    """An objective that does something around another; what is set on it is set on the one inside."""
+
+    def __init__(self, inside: Any) -> None:
+        self.inside = inside
+
+    @property
+    def head(self) -> Head:
+        return self.inside.head
+
+    @head.setter
+    def head(self, head: Head) -> None:
+        self.inside.head = head
+
+    def targets(self, rows: Tensor) -> int:
+        return self.inside.targets(rows)
+
+    def __call__(self, module: nn.Module, rows: Tensor) -> Tensor:
+        return self.inside(module, rows)
 
 
 @torch.no_grad()

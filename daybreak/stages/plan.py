@@ -46,7 +46,8 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
             "an unknown family", received=request.family, attempt=nearest(request.family, ("gpt", "ngram"))
         )
     settings = _parsed(request)
-    dtype = "bfloat16" if _switched("bf16", request, machine) else "float32"
+    dtypes = {"bf16": "bfloat16", "fp16": "float16"}
+    dtype = next((dtypes[name] for name in dtypes if _switched(name, request, machine)), "float32")
     fixed = _fixed_seconds(corpus, probe, request)
     compiling = _switched("compiled", request, machine)
     speed = Speed(machine, probe, dtype=dtype)

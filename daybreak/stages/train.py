@@ -180,11 +180,10 @@ def _save(bench: Workbench, built: Built, clock: Clock, position: loop.Position)
     """A full disk on the way costs the checkpoint, not the run."""
     tensors = {f"weights.{name}": weight for name, weight in current(built).items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in built.optimizer.state().items()}
-    followers: dict[str, float] = {}
+    followers: dict[str, Any] = {}
     for follower in built.followers:
-        averaged, progress = follower.state()
-        followers[follower.name] = progress
-        tensors |= {f"follower.{follower.name}.{name}": tensor for name, tensor in averaged.items()}
+        kept, followers[follower.name] = follower.state()
+        tensors |= {f"follower.{follower.name}.{name}": tensor for name, tensor in kept.items()}
     facts: dict[str, Any] = {
         "identity": bench.plan.identity(),
         "position": vars(position),
@@ -221,8 +220,9 @@ def _resumed(bench: Workbench, built: Built) -> tuple[loop.Position, dict[str, A
     built.optimizer.load(under("optimizer."))
     built.schedule.load(facts["schedule"])
     for follower in built.followers:
-        averaged = {name: t.to(bench.device) for name, t in under(f"follower.{follower.name}.").items()}
-        follower.load(averaged, facts["followers"].get(follower.name, 0.0))
+        if follower.name in facts["followers"]:
+            kept = {name: t.to(bench.device) for name, t in under(f"follower.{follower.name}.").items()}
+            follower.load(kept, facts["followers"][follower.name])
     position = loop.Position(**facts["position"])
     bench.record(Event(name="resumed", used_seconds=bench.stopwatch.used(), detail={"step": position.step}))
     return position, facts

@@ -24,7 +24,17 @@ SEAMS = ("documents", "batches", "module", "loss", "optimizer", "schedule", "ste
 MAY_TOUCH_NOTHING = ("documents", "batches")
 
 # Within a seam: structure, then precision, then parallel, then compile.
-ORDER = ("batch_ramp", "fused_loss", "ema", "ngram_mix", "bf16", "compiled")
+ORDER = (
+    "batch_ramp",
+    "dropout",
+    "fused_loss",
+    "ema",
+    "ngram_mix",
+    "bf16",
+    "fp16",
+    "fp8",
+    "compiled",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +108,11 @@ def fold(techniques: Sequence[tuple[str, Technique]], seam: str, thing: Any, run
             raise RuntimeError(f"the technique {name} touched nothing on the seam {seam}; it should have refused")
         touched.append(Touched(technique=name, seam=seam, places=places))
     return thing, touched
+
+
+def passes(plan: Plan) -> float:
+    """How often the run is expected to see the text."""
+    return plan.tokens / max(1, plan.predicted.corpus_tokens)
 
 
 @functools.cache
