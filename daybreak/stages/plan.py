@@ -192,6 +192,7 @@ def _draft(
             compile_seconds=best.compile_seconds,
             compiled_speedup=best.compiled_speedup,
             phase_seconds=phases,
+            corpus_documents=corpus.documents,
         ),
         reasons=reasons,
         request=request,

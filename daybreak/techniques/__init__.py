@@ -21,14 +21,19 @@ from daybreak.core.run import Run
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 
 SEAMS = ("documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
-MAY_TOUCH_NOTHING = ("documents", "batches")
+MAY_TOUCH_NOTHING = ("documents", "batches", "weights")  # that there is no candidate is known at the end alone
 
 # Within a seam: structure, then precision, then parallel, then compile.
 ORDER = (
     "batch_ramp",
+    "short_first",
+    "packing",
     "dropout",
+    "checkpointing",
     "fused_loss",
+    "early_stopping",
     "ema",
+    "averaging",
     "ngram_mix",
     "bf16",
     "fp16",

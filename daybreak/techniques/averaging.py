@@ -12,7 +12,7 @@ from daybreak.techniques import Context, Technique
 
 @dataclass(frozen=True, kw_only=True)
 class Averaging(Technique):
-    """Weight averaging (arXiv:1803.05407) over the latest weights (arXiv:2209.14981), in the memory of one running mean.
+    """Weight averaging (arXiv:1803.05407) over the latest weights (arXiv:2209.14981): one running mean.
 
     Beside an exponential average, which follows the weights closely, this is the long one: weights of an eighth of the
     run count alike. A second, longer exponential memory would give much the same for as much memory.

@@ -1,5 +1,6 @@
 """When held-out text gets worse for two marks in a row, back to the best mark, and on at a low rate."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -62,7 +63,7 @@ class Marks:
             self.best = {name: weight.detach().clone() for name, weight in module.named_parameters()}
         self.figures.append(bits_per_byte)
         latest = self.figures[-self.rises - 1 :]
-        rising = len(latest) > self.rises and all(a < b for a, b in zip(latest, latest[1:], strict=False))
+        rising = len(latest) > self.rises and all(a < b for a, b in itertools.pairwise(latest))
         if rising and self.stopped is None:
             self.stopped = progress
             for name, weight in module.named_parameters():
