@@ -30,15 +30,18 @@ ORDER = (
     "packing",
     "dropout",
     "checkpointing",
+    "word_vectors",
     "fused_loss",
     "early_stopping",
     "ema",
     "averaging",
     "ngram_mix",
+    "prefetch",
     "bf16",
     "fp16",
     "fp8",
     "compiled",
+    "cuda_graphs",
 )
 
 
