@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -108,3 +109,36 @@ def test_the_weights_kept_are_copies() -> None:
     with torch.no_grad():
         module.weight.fill_(9.0)
     assert marks.best["weight"].item() == 1.0
+
+
+@pytest.mark.long
+def test_a_replay_goes_back_where_its_run_went_back(small_text, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replay scores nothing on the way: it takes the run's own figures."""
+    import daybreak
+    from daybreak.core import records
+    from daybreak.stages import train
+    from daybreak.stages.progress import Silence
+    from daybreak.stages.run import train_only
+
+    rising, validate = iter([3.0, 3.1, *(3.2 + 0.1 * index for index in range(20))]), train.validate
+    monkeypatch.setattr(
+        train, "validate", lambda *about: dataclasses.replace(validate(*about), bits_per_byte=next(rising))
+    )
+    first = daybreak.run(
+        str(small_text),
+        budget="30s",
+        out=str(tmp_path / "first"),
+        reproducible=True,
+        settings={"layers": 1, "width": 64, "context_length": 32, "tokens": 600000},
+        exclude=["compiled", "ngram_mix"],
+    )
+    assert first.run.plan().technique("early_stopping")
+    log = list(records.read(first.run.log_file))
+    marks = [r for r in log if isinstance(r, Validation) and r.progress < 1]
+    rates = [r.learning_rate_factor for r in log if isinstance(r, records.Step) and r.step > marks[2].step]
+    assert len(marks) >= 3 and rates and max(rates) <= EarlyStopping().rate
+    monkeypatch.setattr(train, "validate", lambda *about: pytest.fail("a replay scores nothing on the way"))
+    again = train_only(str(first.run.path), Silence(), out=str(tmp_path / "again"), replay=True)
+    assert again.figures["weights_digest"] == first.figures["weights_digest"]
+    told = [r for r in records.read(again.run.log_file) if isinstance(r, Validation) and r.progress < 1]
+    assert [(r.step, r.bits_per_byte) for r in told] == [(r.step, r.bits_per_byte) for r in marks]
