@@ -106,9 +106,11 @@ def _settings(**asked) -> set[str]:
 
 def test_the_techniques_page_has_exactly_the_techniques_and_their_settings():
     text = pages.text_of(pages.ROOT / "docs" / "techniques.md")
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)`(?: \(off\))? \| (.*) \|$", text, re.MULTILINE)
     described = [name for name, row in rows if row.count(" | ") == 2]
     assert set(described) == set(techniques.ORDER)
+    off = {name for name in techniques.ORDER if not techniques.class_of(name).default}
+    assert set(re.findall(r"^\| `(\w+)` \(off\)", text, re.MULTILINE)) == off
     settings = {name: dict(re.findall(r"`(\w+)` ([\d.]+)", row)) for name, row in rows if row.count(" | ") == 0}
     for name in techniques.ORDER:
         fields = techniques.class_of(name).__dataclass_fields__.values()

@@ -334,6 +334,7 @@ class Prediction(Value):
     compile_seconds: float  # of torch.compile, whether or not it is used
     compiled_speedup: float  # tokens per second, compiled over not
     phase_seconds: dict[str, float]  # adds up to the budget
+    corpus_documents: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,8 @@ def measured(device: torch.device, *, anew: bool = False) -> Machine:
         try:
             known = Machine.from_json(json.loads(path.read_text(encoding="utf-8")))
             if time.time() - known.measured_at < STALE_SECONDS:
-                return known.replace(memory_bytes=blank.memory_bytes, compiler=blank.compiler)
+                asked = ("memory_bytes", "compiler", "fast_dtypes")  # of the system, every time
+                return known.replace(**{name: getattr(blank, name) for name in asked})
         except Exception:  # missing, torn or of another version: measure again
             pass
     machine = blank.replace(
@@ -148,7 +149,9 @@ def described(device: torch.device) -> Machine:
 
 def _fast_dtypes(device: torch.device) -> tuple[str, ...]:
     if device.type == "cuda":
-        return ("float32", "bfloat16") if torch.cuda.get_device_capability(device) >= (8, 0) else ("float32",)
+        capability = torch.cuda.get_device_capability(device)
+        float8 = ("float8_e4m3fn",) if capability >= (8, 9) and hasattr(torch, "_scaled_mm") else ()
+        return ("float32", "bfloat16", *float8) if capability >= (8, 0) else ("float32",)
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
     return ("float32", "bfloat16") if fast else ("float32",)

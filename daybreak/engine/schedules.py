@@ -74,7 +74,7 @@ NAMES = (*CURVES, "plateau")
 
 
 class Schedule:
-    """What the loop asks at every step. Techniques on the schedule seam replace `batch_share`."""
+    """What the loop asks at every step. Techniques on the schedule seam replace `batch_share` and `ceiling`."""
 
     def __init__(self, choice: ScheduleChoice, *, batch_rows: int) -> None:
         if choice.name not in NAMES:
@@ -84,6 +84,7 @@ class Schedule:
         self.choice, self.full_rows = choice, batch_rows
         self.plateau = Plateau() if choice.name == "plateau" else None
         self.batch_share: Callable[[float], float] = lambda progress: 1.0
+        self.ceiling: Callable[[], float] = lambda: math.inf  # of the rate's factor
 
     def rates(self, progress: float) -> Rates:
         curve = self.plateau or CURVES[self.choice.name]
@@ -92,6 +93,7 @@ class Schedule:
             factor *= progress / self.choice.warmup
         # A smaller batch is noisier: its rate falls with the root of its share.
         factor *= math.sqrt(self.batch_share(progress))
+        factor = min(factor, self.ceiling())
         warm = min(1.0, progress / MOMENTUM_WARMUP)
         return Rates(learning_rate=factor, momentum=MOMENTUM_START + (1 - MOMENTUM_START) * warm, weight_decay=1.0)
 

@@ -8,7 +8,7 @@ V vocabulary, E width of keys and values.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,11 +29,13 @@ LONGEST_EXPLICIT = 256  # positions up to which scores fit the processor's cache
 class Linear(nn.Linear):
     """Weights are kept in float32 and multiplied in the precision of what comes in."""
 
+    product = staticmethod(F.linear)  # techniques replace it, here and below
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype))
+        return self.product(x, self.weight.to(x.dtype))
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class LayerCache:
 
 
 class Attention(nn.Module):
+    product = staticmethod(F.linear)
+
     def __init__(self, shape: GptShape, *, value_embedding: bool = False) -> None:
         super().__init__()
         self.heads, self.key_value_heads, self.head_dim = shape.heads, shape.key_value_heads, shape.head_dim
@@ -71,13 +75,13 @@ class Attention(nn.Module):
         cos_T1K: Tensor | None,
         sin_T1K: Tensor | None,
         cache: LayerCache | None,
-        bias_HTS: Tensor | None = None,
+        bias_BHTS: Tensor | None = None,
         values_BTE: Tensor | None = None,
     ) -> Tensor:
         B, T, _ = x_BTD.shape
         # One wide product is faster than three narrow ones; joining the weights costs little beside it.
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)).to(x_BTD.dtype)
-        q, k, v = F.linear(x_BTD, weight).split(
+        q, k, v = self.product(x_BTD, weight).split(
             (self.heads * self.head_dim, *(2 * (self.key_value_heads * self.head_dim,))), -1
         )
         q = rotated(self.q_norm(q.reshape(B, T, -1, self.head_dim)), cos_T1K, sin_T1K).transpose(1, 2)
@@ -93,9 +97,9 @@ class Attention(nn.Module):
             k, v = (x.repeat_interleave(self.heads // self.key_value_heads, 1) for x in (k, v))
         # On a CPU the backward pass of the fused kernel takes longer than that of plain products for short rows.
         if self.training and q.device.type == "cpu" and T <= LONGEST_EXPLICIT:
-            y = self._explicit(q, k, v, bias_HTS)
-        elif bias_HTS is not None:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_HTS)
+            y = self._explicit(q, k, v, bias_BHTS)
+        elif bias_BHTS is not None:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_BHTS)
         elif T == 1:
             y = F.scaled_dot_product_attention(q, k, v)
         elif k.shape[2] == T:
@@ -105,18 +109,20 @@ class Attention(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, -1))
 
-    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, bias_HTS: Tensor | None) -> Tensor:
+    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, bias_BHTS: Tensor | None) -> Tensor:
         T = q.shape[2]
         future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1)
         scores_BHTS = (q @ k.transpose(-1, -2)) * self.head_dim**-0.5
-        if bias_HTS is not None:
-            scores_BHTS = scores_BHTS + bias_HTS
+        if bias_BHTS is not None:
+            scores_BHTS = scores_BHTS + bias_BHTS
         weights_BHTS = torch.softmax(scores_BHTS.masked_fill(future, -torch.inf), -1, dtype=torch.float32)
         return weights_BHTS.to(v.dtype) @ v
 
 
 class Mlp(nn.Module):
     """SwiGLU (arXiv:2002.05202)."""
+
+    product = staticmethod(F.linear)
 
     def __init__(self, shape: GptShape) -> None:
         super().__init__()
@@ -126,7 +132,7 @@ class Mlp(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         weight = torch.cat((self.gate_proj.weight, self.up_proj.weight)).to(x_BTD.dtype)
-        gate_BTM, up_BTM = F.linear(x_BTD, weight).chunk(2, -1)
+        gate_BTM, up_BTM = self.product(x_BTD, weight).chunk(2, -1)
         return self.down_proj(F.silu(gate_BTM) * up_BTM)
 
 
@@ -158,15 +164,19 @@ class Layer(nn.Module):
         cos_T1K: Tensor | None,
         sin_T1K: Tensor | None,
         cache: LayerCache | None = None,
-        bias_HTS: Tensor | None = None,
+        bias_BHTS: Tensor | None = None,
         values_BTE: Tensor | None = None,
         embedded_BTD: Tensor | None = None,
+        kept_B1D: Tensor | None = None,
     ) -> Tensor:
-        """bias_HTS: of the scores, by distance. values_BTE: added to the values. embedded_BTD: what x began as."""
+        """bias: added to the scores. values: added to the values. embedded: what x began as. kept: what dropout leaves
+        of each residual, as factors."""
         if embedded_BTD is not None:
             x_BTD = self.mixing[0] * x_BTD + self.mixing[1] * embedded_BTD
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), cos_T1K, sin_T1K, cache, bias_HTS, values_BTE)
-        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+        residual = self.self_attn(self.input_layernorm(x_BTD), cos_T1K, sin_T1K, cache, bias_BHTS, values_BTE)
+        x_BTD = x_BTD + (residual if kept_B1D is None else residual * kept_B1D)
+        residual = self.mlp(self.post_attention_layernorm(x_BTD))
+        return x_BTD + (residual if kept_B1D is None else residual * kept_B1D)
 
 
 class Trunk(nn.Module):
@@ -203,6 +213,12 @@ class Gpt(nn.Module):
         if shape.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
         self._told: dict[str, tuple[tuple[object, ...], tuple[Tensor, ...]]] = {}
+        # For techniques, and in training alone. From tokens [B, T], which positions each one attends to [B, 1, T, T].
+        self.seen: Callable[[Tensor], Tensor] | None = None
+        # From the embedding [B, T, D], what dropout leaves [B, 1, D] of it, and of each layer's residuals.
+        self.kept: Callable[[Tensor], Sequence[Tensor]] | None = None
+        # Calls a layer with its arguments.
+        self.around: Callable[..., Tensor] | None = None
 
     def initialize(self, seed: int) -> None:
         """Zero output projections, so that every layer starts as the identity; see recipes for Muon's rates."""
@@ -242,26 +258,40 @@ class Gpt(nn.Module):
         """Final hidden states [B, T, D] in `compute_dtype`.
 
         The look-ups stay outside every compiled graph: inside, the gradient of a table adds up in random order on
-        more than one thread. Compiled layers serve training only; other shapes run as they are.
+        more than one thread. Masks, too, are made out here: random numbers ruin a compiled layer. Compiled layers serve
+        training only; other shapes run as they are.
         """
         shape, start = self.shape, caches[0].length if caches else 0
         where = start, start + tokens_BT.shape[1], tokens_BT.device
         x_BTD = self._embedded(tokens_BT, *where)
         cos, sin = self._rotation(*where) if shape.positions == "rotary" else (None, None)
-        bias_HTS = self._once(positions.distances, *where)[0] if shape.positions == "alibi" else None
+        bias = self._bias(tokens_BT, where)
+        kept = self.kept(x_BTD) if self.kept and self.training else None
+        x_BTD = x_BTD if kept is None else x_BTD * kept[0]
         values = self._values(tokens_BT)
         # A view: were it the first layer's very input, that layer would be a graph of its own.
         embedded_BTD = x_BTD.view_as(x_BTD) if shape.skips else None
         half = shape.layers // 2 if shape.skips else 0
         passed: list[Tensor] = []
+        around = self.around if self.training else None
         for index in range(shape.layers):
             stored = index // shape.layer_repeats
             layer = self.model.layers[stored]
-            call = layer if self.training else layer.forward
             if index >= shape.layers - half:
                 x_BTD = x_BTD + self.model.skip_weights[shape.layers - 1 - index] * passed.pop()
             cache = caches[index] if caches else None
-            x_BTD = call(x_BTD, cos, sin, cache, bias_HTS, values.get(stored), embedded_BTD)
+            inputs = (
+                x_BTD,
+                cos,
+                sin,
+                cache,
+                bias,
+                values.get(stored),
+                embedded_BTD,
+                None if kept is None else kept[stored + 1],
+            )
+            call = layer if self.training else layer.forward
+            x_BTD = call(*inputs) if around is None else around(layer, *inputs)
             if index < half:
                 passed.append(x_BTD)
         return self.model.norm(x_BTD)
@@ -278,6 +308,15 @@ class Gpt(nn.Module):
             return torch.empty(size, dtype=self.compute_dtype, device=device)
 
         return [LayerCache(empty(), empty()) for _ in range(self.shape.layers)]
+
+    def _bias(self, tokens_BT: Tensor, where: tuple[int, int, torch.device]) -> Tensor | None:
+        """What is added to the scores [., ., T, S]: by distance, and -inf where a technique lets a position not see."""
+        bias = self._once(positions.distances, *where)[0] if self.shape.positions == "alibi" else None
+        if self.seen is None or not self.training:
+            return bias
+        hidden = ~self.seen(tokens_BT)
+        bias = torch.zeros_like(hidden, dtype=self.compute_dtype) if bias is None else bias
+        return bias.masked_fill(hidden, -torch.inf)
 
     def _embedded(self, tokens_BT: Tensor, start: int, stop: int, device: torch.device) -> Tensor:
         x_BTD = self.model.embed_tokens(tokens_BT)

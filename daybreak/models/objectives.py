@@ -41,6 +41,27 @@ class NextToken:
         return self.head(hidden_ND, module.lm_head.weight, targets_N, module.shape.logit_cap)
 
 
+class Around:
+    """An objective that does something around another; what is set on it is set on the one inside."""
+
+    def __init__(self, inside: Any) -> None:
+        self.inside = inside
+
+    @property
+    def head(self) -> Head:
+        return self.inside.head
+
+    @head.setter
+    def head(self, head: Head) -> None:
+        self.inside.head = head
+
+    def targets(self, rows: Tensor) -> int:
+        return self.inside.targets(rows)
+
+    def __call__(self, module: nn.Module, rows: Tensor) -> Tensor:
+        return self.inside(module, rows)
+
+
 @torch.no_grad()
 def token_nats(module: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
     """Nats [B, T] of every target, in float32."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from daybreak.core.clock import Ledger, Stopwatch
-from daybreak.core.records import Event, Log, Record
+from daybreak.core.records import Event, Log, Record, Validation
 from daybreak.core.run import Run
 from daybreak.core.types import Corpus, Machine, Plan
 from daybreak.data.shards import Tokens
@@ -41,6 +41,7 @@ class Workbench:
     show: Callable[[Record], None]
     signals: Signals
     replayed: bool = False
+    validations: dict[int, Validation] = field(default_factory=dict)  # of the run that is replayed, by step
     costs: dict[str, float] = field(default_factory=dict)  # seconds that each thing took, the last time
     spent: dict[str, float] = field(default_factory=dict)  # seconds that it took in all
 

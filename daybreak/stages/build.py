@@ -25,7 +25,7 @@ class Built:
     loss: Any
     optimizer: optimizers.Optimizers
     schedule: schedules.Schedule
-    followers: list[Any]
+    followers: list[Any]  # called after each step; `name`, `state` and `load` for checkpoints, some `validated`
     techniques: list[tuple[str, techniques.Technique]]
     touched: list[Touched]
     context: Context

@@ -49,9 +49,12 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
         )
     settings = _parsed(request)
     _check_native(request, settings)
-    dtype = "bfloat16" if _switched("bf16", request, machine) else "float32"
+    dtypes = {"bf16": "bfloat16", "fp16": "float16"}
+    dtype = next((dtypes[name] for name in dtypes if _switched(name, request, machine)), "float32")
     fixed = _fixed_seconds(corpus, probe, request)
     modes = ("eager", *(name for name in ("compiled", "kernels") if _switched(name, request, machine)))
+    if any(techniques.class_of(name).inside_layers for name in request.include):
+        modes = tuple(mode for mode in modes if mode != "kernels")
     speed = Speed(machine, probe, dtype=dtype)
     available = request.seconds - sum(fixed.values())
     found = list(
@@ -225,6 +228,7 @@ def _draft(
             compile_seconds=best.compile_seconds,
             compiled_speedup=best.compiled_speedup,
             phase_seconds=phases,
+            corpus_documents=corpus.documents,
         ),
         reasons=reasons,
         request=request,

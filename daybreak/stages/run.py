@@ -98,6 +98,7 @@ def carried_out(
     ledger: Ledger,
     *,
     replay: list[records.Step] | None = None,
+    validations: dict[int, records.Validation] | None = None,
     mirrors: tuple[str, ...] = (),
 ) -> Finished:
     """Encode, train, evaluate and report, from plan.json alone; mirrors look on from processes of their own."""
@@ -138,6 +139,7 @@ def carried_out(
                 show=display.record,
                 signals=signals,
                 replayed=replay is not None,
+                validations=validations or {},
             )
             display.phase("train")
             figures = train(bench, replay=replay)
@@ -225,9 +227,12 @@ def train_only(
         return _from_plan_file(Path(path), display, out, stopwatch, mirrors)
     folder = Run.open(path)
     plan = folder.plan()
-    steps = None
+    steps, validations = None, {}
     if replay:
         steps = records.standing_steps(folder.log_file)
+        # A run may have changed its course by what it scored on the way.
+        scored = (r for r in records.read(folder.log_file) if isinstance(r, records.Validation))
+        validations = {r.step: r for r in scored if r.weights == "current" and r.progress < 1}
         if not steps:
             raise UsageError(
                 "there is nothing to replay", received=f"{folder.log_file}", attempt="a run that has trained"
@@ -239,7 +244,7 @@ def train_only(
     with contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
         plan = _recounted(folder, plan, stopwatch)
         display.planned(plan, _machine_of(plan))
-        return carried_out(folder, plan, display, ledger, replay=steps, mirrors=mirrors)
+        return carried_out(folder, plan, display, ledger, replay=steps, validations=validations, mirrors=mirrors)
 
 
 def _machine_of(plan: Plan) -> Machine:

@@ -1,5 +1,6 @@
 """Train: carries a plan out, from the first step to a scored model/ on disk, by the deadline."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 from daybreak import techniques
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved, UsageError
-from daybreak.core.records import Event, Step
+from daybreak.core.records import Event, Step, Validation
 from daybreak.core.types import GptShape, NgramShape, Plan
 from daybreak.data.batches import Batches
 from daybreak.engine import checkpoints, loop
@@ -113,14 +114,28 @@ def _mark(bench: Workbench, built: Built, clock: Clock, position: loop.Position,
                 write_model(bench, current(built))
             except ResourceError as error:  # an older model/ stands; the end tries again
                 bench.warn(str(error))
-    if not bench.replayed and bench.affords("validation", VALIDATION_SHARE * budget * progress):
+    if bench.replayed:
+        scored = bench.validations.get(position.step)
+        scored = scored and dataclasses.replace(scored, used_seconds=bench.stopwatch.used())
+    elif bench.affords("validation", VALIDATION_SHARE * budget * progress):
         with bench.ledger.within("validation"), bench.cost("validation"):
-            bench.record(validate(bench, built, position, progress))
+            scored = validate(bench, built, position, progress)
+    else:
+        scored = None
+    if scored is not None:
+        bench.record(scored)
+        _follow_mark(built, scored)
     if not bench.replayed and bench.affords("sample", SAMPLING_SHARE * budget * progress):
         with bench.ledger.within("samples"), bench.cost("sample"):
             bench.record(sample(bench, built, progress))
     built.module.train()
     _set_end(bench, clock)
+
+
+def _follow_mark(built: Built, scored: Validation) -> None:
+    for follower in built.followers:
+        if scored.progress < 1 and hasattr(follower, "validated"):  # at the end there is nothing left to change
+            follower.validated(built.module, scored.progress, scored.bits_per_byte)
 
 
 # The clock
@@ -187,11 +202,10 @@ def _save(bench: Workbench, built: Built, clock: Clock, position: loop.Position)
     """A full disk on the way costs the checkpoint, not the run."""
     tensors = {f"weights.{name}": weight for name, weight in current(built).items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in built.optimizer.state().items()}
-    followers: dict[str, float] = {}
+    followers: dict[str, Any] = {}
     for follower in built.followers:
-        averaged, progress = follower.state()
-        followers[follower.name] = progress
-        tensors |= {f"follower.{follower.name}.{name}": tensor for name, tensor in averaged.items()}
+        kept, followers[follower.name] = follower.state()
+        tensors |= {f"follower.{follower.name}.{name}": tensor for name, tensor in kept.items()}
     facts: dict[str, Any] = {
         "identity": bench.plan.identity(),
         "position": vars(position),
@@ -228,8 +242,9 @@ def _resumed(bench: Workbench, built: Built) -> tuple[loop.Position, dict[str, A
     built.optimizer.load(under("optimizer."))
     built.schedule.load(facts["schedule"])
     for follower in built.followers:
-        averaged = {name: t.to(bench.device) for name, t in under(f"follower.{follower.name}.").items()}
-        follower.load(averaged, facts["followers"].get(follower.name, 0.0))
+        if follower.name in facts["followers"]:
+            kept = {name: t.to(bench.device) for name, t in under(f"follower.{follower.name}.").items()}
+            follower.load(kept, facts["followers"][follower.name])
     position = loop.Position(**facts["position"])
     bench.record(Event(name="resumed", used_seconds=bench.stopwatch.used(), detail={"step": position.step}))
     return position, facts

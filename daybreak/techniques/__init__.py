@@ -23,7 +23,7 @@ from daybreak.core.run import Run
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 
 SEAMS = ("shape", "documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
-MAY_TOUCH_NOTHING = ("documents", "batches")
+MAY_TOUCH_NOTHING = ("documents", "batches", "weights")  # that there is no candidate is known at the end alone
 
 # Within a seam: structure, then precision, then parallel, then compile.
 ORDER = (
@@ -32,12 +32,23 @@ ORDER = (
     "x0_skips",
     "squared_relu",
     "batch_ramp",
+    "short_first",
+    "packing",
+    "dropout",
+    "checkpointing",
+    "word_vectors",
     "fused_loss",
+    "early_stopping",
     "ema",
+    "averaging",
     "ngram_mix",
+    "prefetch",
     "bf16",
+    "fp16",
+    "fp8",
     "kernels",
     "compiled",
+    "cuda_graphs",
 )
 NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
@@ -59,6 +70,7 @@ class Technique:
 
     claim: ClassVar[str]
     default: ClassVar[bool] = True  # part of the plan unless it refuses
+    inside_layers: ClassVar[bool] = False  # changes what a layer computes, for which the kernels have no place
     native: ClassVar[bool] = True  # model/ stays of the class that transformers has
 
     def unusable(self, machine: Machine) -> str | None:
@@ -116,6 +128,11 @@ def fold(techniques: Sequence[tuple[str, Technique]], seam: str, thing: Any, run
             raise RuntimeError(f"the technique {name} touched nothing on the seam {seam}; it should have refused")
         touched.append(Touched(technique=name, seam=seam, places=places))
     return thing, touched
+
+
+def passes(plan: Plan) -> float:
+    """How often the run is expected to see the text."""
+    return plan.tokens / max(1, plan.predicted.corpus_tokens)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from daybreak.core.errors import UsageError
 from daybreak.core.types import GptShape, Machine, Plan
 from daybreak.engine.machine import cache_folder
 from daybreak.models.fused.layer import fuse, head
@@ -36,6 +37,12 @@ class Kernels(Technique):
         return None
 
     def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        if module.seen or module.kept:
+            raise UsageError(
+                "the kernels have no place for what another technique changes inside the layers",
+                received="kernels beside packing or dropout",
+                attempt="take one of them out of plan.json",
+            )
         run.kept["kernels"] = library(cache_folder() / "kernels", module.compute_dtype, run.machine.compiler)
         return module, fuse(module, run.kept["kernels"])
 

@@ -1,0 +1,66 @@
+"""The mean of the weights at evenly spaced moments of the end, scored against the last ones."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from daybreak.core.types import Machine, Plan
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaging(Technique):
+    """Weight averaging (arXiv:1803.05407) over the latest weights (arXiv:2209.14981): one running mean.
+
+    Beside an exponential average, which follows the weights closely, this is the long one: weights of an eighth of the
+    run count alike. A second, longer exponential memory would give much the same for as much memory.
+    """
+
+    claim: ClassVar[str] = "bits_per_byte"
+    start: float = 0.875  # of the run
+    snapshots: int = 25
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        if plan.tokens < 200 * plan.batch_tokens:
+            return f"the run is {plan.tokens // max(1, plan.batch_tokens)} steps long; there is little to average"
+        return None
+
+    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
+        run.kept["averaging"] = mean = Mean(self.start, self.snapshots)
+        return [*followers, mean], 1
+
+    def weights(self, candidates: dict[str, Any], run: Context) -> tuple[dict[str, Any], int]:
+        mean = run.kept["averaging"].weights
+        return ({**candidates, "averaging": mean}, len(mean)) if mean else (candidates, 0)
+
+
+class Mean:
+    """Called after each step; takes a snapshot of the weights into the mean when the next one is due."""
+
+    name = "averaging"
+
+    def __init__(self, start: float, snapshots: int) -> None:
+        self.start, self.snapshots = start, snapshots
+        self.weights: dict[str, Tensor] = {}
+        self.taken, self.last = 0, -1
+
+    @torch.no_grad()
+    def __call__(self, module: Any, progress: float) -> None:
+        # By progress, so that neither a slow hour nor a long step counts more.
+        due = int((progress - self.start) / (1 - self.start) * self.snapshots) if progress >= self.start else -1
+        if due <= self.last:
+            return
+        current = {name: weight.detach() for name, weight in module.named_parameters()}
+        self.taken, self.last = self.taken + 1, due
+        if not self.weights:
+            self.weights = {name: weight.clone() for name, weight in current.items()}
+        else:
+            torch._foreach_lerp_(list(self.weights.values()), list(current.values()), 1 / self.taken)
+
+    def state(self) -> tuple[dict[str, Tensor], list[int]]:
+        return self.weights, [self.taken, self.last]
+
+    def load(self, weights: dict[str, Tensor], counts: list[int]) -> None:
+        self.weights, (self.taken, self.last) = weights, counts

@@ -1,0 +1,33 @@
+"""Activations of a layer computed again in the backward pass instead of kept."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from daybreak.core.types import Machine, Plan
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpointing(Technique):
+    """Of each layer, only what comes in is kept (arXiv:1604.06174); a third more work for the memory of the rest."""
+
+    claim: ClassVar[str] = "memory_bytes"
+    most_share: float = 0.7  # of the memory that a plan may take without it
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        share = plan.predicted.memory_bytes / max(1, machine.memory_bytes)
+        if share < self.most_share:
+            return f"training takes {share:.0%} of the memory, so it fits anyway"
+        return None
+
+    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        module.around = _recomputed
+        return module, len(module.blocks())
+
+
+def _recomputed(layer: Any, *inputs: Any) -> Tensor:
+    # Nothing random happens inside a layer, so there is no state of random numbers to put back.
+    return checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)

@@ -1,0 +1,59 @@
+"""Compiled layers launched as one graph each, for models so small that launching kernels takes the time."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.models.objectives import Around
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class CudaGraphs(Technique):
+    """CUDA graphs (https://docs.pytorch.org/docs/stable/torch.compiler_cudagraph_trees.html) of the compiled layers.
+
+    A graph gives its results in memory that its next turn writes over, gradients included, so a step has to be one
+    micro-batch. Off unless asked for: the gain was not measured.
+    """
+
+    claim: ClassVar[str] = "tokens_per_second"
+    default: ClassVar[bool] = False
+    most_width: int = 768  # wider layers keep the device busy by themselves
+
+    def unusable(self, machine: Machine) -> str | None:
+        return None if machine.kind == "cuda" else "only CUDA devices have graphs to launch"
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        if reason := self.unusable(machine):
+            return reason
+        shape = plan.shape
+        assert isinstance(shape, GptShape)
+        if shape.width > self.most_width:
+            return f"the model is {shape.width} wide; graphs help up to {self.most_width}"
+        if not plan.predicted.phase_seconds.get("compile"):
+            return "the layers are not compiled in this plan"
+        micro_batches = plan.batch_tokens // (plan.micro_batch * shape.context_length)
+        if micro_batches > 1:
+            return f"a step takes {micro_batches} micro-batches, and a graph may hold the gradients of one"
+        return None
+
+    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        """Comes after `compiled`, and compiles in its place."""
+        blocks = module.blocks()
+        for block in blocks:
+            block.compile(dynamic=False, mode="reduce-overhead")
+        return module, len(blocks)
+
+    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+        return _Marked(loss), 1
+
+
+class _Marked(Around):
+    """Says where a step begins, so that the memory of the one before may be written over."""
+
+    def __call__(self, module: Any, rows: Tensor) -> Tensor:
+        torch.compiler.cudagraph_mark_step_begin()
+        return self.inside(module, rows)

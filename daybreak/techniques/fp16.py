@@ -1,0 +1,107 @@
+"""Matrix products in float16, with a scaled loss so that small gradients do not vanish."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from daybreak.core.types import Machine
+from daybreak.engine.optimizers import Optimizers
+from daybreak.models.objectives import Around
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fp16(Technique):
+    """Mixed precision with loss scaling (arXiv:1710.03740), for machines where bfloat16 is not fast."""
+
+    claim: ClassVar[str] = "tokens_per_second"
+    least_gain: float = 1.2  # of the matmul rate, as for bfloat16
+    first_scale: float = 65536.0
+    double_after: int = 2000  # good steps
+
+    def unusable(self, machine: Machine) -> str | None:
+        if machine.kind == "cpu":
+            return "processors gain nothing by float16; where one has fast short floats they are bfloat16"
+        rates = machine.matmul_flops
+        plain = max(rates.get("float32", 0.0), 1.0)
+        if rates.get("bfloat16", 0.0) / plain >= self.least_gain:
+            return "bfloat16 is fast on this machine and needs no loss scaling"
+        gain = rates.get("float16", 0.0) / plain
+        if gain < self.least_gain:
+            return f"matrix products in float16 run at {gain:.1f} times the speed of float32 on this machine"
+        return None
+
+    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        module.compute_dtype = torch.float16
+        return module, sum(weight.ndim == 2 for weight in module.parameters())
+
+    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+        run.kept["fp16"] = scale = Scale(self.first_scale, self.double_after)
+        return ScaledLoss(loss, scale), 1
+
+    def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:
+        return Unscaling(optimizer, run.kept["fp16"]), 1
+
+
+class Scale:
+    """The rule of torch.amp.GradScaler: half after a step that is not finite, twice after enough good ones."""
+
+    def __init__(self, value: float, double_after: int) -> None:
+        self.value, self.double_after, self.good = value, double_after, 0
+
+    def observe(self, finite: bool) -> None:
+        self.good = self.good + 1 if finite else 0
+        if not finite:
+            self.value *= 0.5
+        elif self.good == self.double_after:
+            self.value, self.good = 2 * self.value, 0
+
+
+class ScaledLoss(Around):
+    """The loss as it is, with gradients that are `scale` times as large."""
+
+    def __init__(self, inside: Any, scale: Scale) -> None:
+        super().__init__(inside)
+        self.scale = scale
+
+    def __call__(self, module: Any, rows: Tensor) -> Tensor:
+        return _ScaledGradient.apply(self.inside(module, rows), self.scale.value)
+
+
+class _ScaledGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, total: Tensor, scale: float) -> Tensor:  # type: ignore[override]
+        ctx.scale = scale
+        return total.view_as(total)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+        return gradient * ctx.scale, None
+
+
+class Unscaling(Optimizers):
+    """Takes the scale out of the gradients before their norm, which decides whether the step is skipped."""
+
+    def __init__(self, inside: Optimizers, scale: Scale) -> None:
+        super().__init__(inside.parts, inside.weights)
+        self.scale = scale
+
+    def gradient_norm(self) -> float:
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        torch._foreach_mul_(gradients, 1 / self.scale.value)
+        norm = super().gradient_norm()
+        self.scale.observe(math.isfinite(norm))
+        return norm
+
+    def state(self) -> dict[str, Tensor]:
+        scale = torch.tensor([self.scale.value, self.scale.good], dtype=torch.float64)
+        return {**super().state(), "loss_scale": scale}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        super().load(state)
+        if "loss_scale" in state:  # absent where the run began on a machine that needs none
+            value, good = state["loss_scale"].tolist()
+            self.scale.value, self.scale.good = value, int(good)

@@ -1,0 +1,48 @@
+"""Attention that stays within a document, where several share a row."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from daybreak.core.types import Machine, Plan
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing(Technique):
+    """Documents in one row do not see each other (arXiv:2107.02027).
+
+    Positions go on over a border: rotary ones are relative. Off unless asked for: figures are scored in windows that
+    cross borders as any reader of model/ would, which a network trained so has never seen.
+    """
+
+    claim: ClassVar[str] = "bits_per_byte"
+    default: ClassVar[bool] = False
+    inside_layers: ClassVar[bool] = True
+    least_borders: float = 1.0  # in a row; with fewer, most rows are one document anyway
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        predicted = plan.predicted
+        borders = plan.shape.context_length * predicted.corpus_documents / max(1, predicted.corpus_tokens)  # type: ignore[union-attr]
+        if borders < self.least_borders:
+            return f"documents are long: a row of the context has {borders:.2f} borders between them"
+        return None
+
+    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        end_of_text = run.plan.tokenizer.vocabulary - 1
+
+        def seen(tokens_BT: Tensor) -> Tensor:
+            return within_documents(tokens_BT, end_of_text)
+
+        module.seen = seen
+        return module, len(module.blocks())
+
+
+def within_documents(tokens_BT: Tensor, end_of_text: int) -> Tensor:
+    """Which positions each one attends to: those before it since the last end of text, which it sees, too.
+
+    bool [B, 1, T, T]; the end-of-text token stands before a document and belongs to it.
+    """
+    document_BT = (tokens_BT == end_of_text).cumsum(1)
+    return (document_BT[:, :, None] == document_BT[:, None, :]).tril()[:, None]

@@ -1,0 +1,81 @@
+"""Rows of half the length in the first part of the run, and twice as many of them."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.models.objectives import Around
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortFirst(Technique):
+    """Short context first (arXiv:2108.06084): attention costs half while the model learns what is near.
+
+    Every window is cut into two rows where the loss is taken, so which tokens a step reads, and how many, stays as it
+    was. The length follows from the progress of the last step that was taken, which checkpoints and logs have.
+    """
+
+    claim: ClassVar[str] = "tokens_per_second"
+    default: ClassVar[bool] = False
+    until: float = 0.33  # of the run
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        shape = plan.shape
+        assert isinstance(shape, GptShape)
+        if shape.context_length % 2:
+            return f"the context of {shape.context_length} tokens has no half"
+        predicted = plan.predicted
+        share = 1 - 6 * shape.matmul_parameters() / shape.flops_per_token()
+        saved = self.until * share / 2 * predicted.phase_seconds["training"]
+        price = predicted.compile_seconds if predicted.phase_seconds.get("compile") else 0.0
+        if saved <= price:
+            return (
+                f"attention is {share:.0%} of a step, so half the context saves {saved:.0f} s, and compiling for a "
+                f"second length takes {price:.0f}"
+            )
+        return None
+
+    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+        run.kept["short_first"] = halves = Halves(loss, self.until)
+        return halves, 1
+
+    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
+        return [*followers, run.kept["short_first"].reached], 1
+
+
+class Halves(Around):
+    """The loss of rows that are cut in two until the progress has come far enough."""
+
+    def __init__(self, inside: Any, until: float) -> None:
+        super().__init__(inside)
+        self.until, self.reached = until, Reached()
+
+    def __call__(self, module: Any, rows: Tensor) -> Tensor:
+        return self.inside(module, halved(rows) if self.reached.progress < self.until else rows)
+
+
+class Reached:
+    """The progress of the last step."""
+
+    name = "short_first"
+
+    def __init__(self) -> None:
+        self.progress = 0.0
+
+    def __call__(self, module: Any, progress: float) -> None:
+        self.progress = progress
+
+    def state(self) -> tuple[dict[str, Tensor], float]:
+        return {}, self.progress
+
+    def load(self, tensors: dict[str, Tensor], progress: float) -> None:
+        self.progress = progress
+
+
+def halved(rows: Tensor) -> Tensor:
+    """Rows [B, T + 1] as [2 B, T / 2 + 1] with the same targets; the token in the middle is in both halves."""
+    half = rows.shape[1] // 2
+    return rows.unfold(1, half + 1, half).reshape(-1, half + 1)
