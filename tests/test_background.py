@@ -21,8 +21,10 @@ def process(request):
 
 
 def autogroup(pid: int) -> int | None:
+    """The niceness of a process's group; none where the kernel forms no groups, or has put this process in none."""
     file = Path(f"/proc/{pid}/autogroup")
-    return int(file.read_text().split()[-1]) if file.exists() else None
+    words = file.read_text().split() if file.exists() else []
+    return int(words[-1]) if words else None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the idle class and groups of sessions are Linux' own")
