@@ -200,18 +200,18 @@ def by_sorting(logits: torch.Tensor, temperature: float, top_p: float) -> torch.
 def test_what_top_p_leaves_is_what_sorting_all_would(spread: float, top_p: float) -> None:
     logits = spread * torch.randn(2000, generator=torch.Generator().manual_seed(1))
     expected = by_sorting(logits, 0.8, top_p)
-    left = torch.softmax(logits / 0.8, -1).numpy().copy()
-    decoding._cut(left, top_p)
+    left = decoding._likeliest(torch.softmax(logits / 0.8, -1).numpy(), top_p)
     # A sum that is rounded otherwise may move the last token over the line.
-    assert abs(np.count_nonzero(left) - np.count_nonzero(expected)) <= (1 if spread else 2)
-    if spread and np.count_nonzero(left) == np.count_nonzero(expected):
-        np.testing.assert_array_equal(left > 0, expected.numpy() > 0)
+    assert abs(len(left) - np.count_nonzero(expected)) <= (1 if spread else 2)
+    if spread and len(left) == np.count_nonzero(expected):
+        np.testing.assert_array_equal(left, np.flatnonzero(expected))
 
 
 def test_of_equal_tokens_only_as_many_stay_as_are_needed() -> None:
-    left = np.array([0.1, 0.2, 0.1, 0.2, 0.2, 0.2], dtype=np.float32)
-    decoding._cut(left, 0.5)
-    assert np.flatnonzero(left).tolist() == [1, 3, 4]
+    probabilities = np.array([0.1, 0.2, 0.1, 0.2, 0.2, 0.2], dtype=np.float32)
+    assert decoding._likeliest(probabilities, 0.5).tolist() == [1, 3, 4]
+    assert decoding._likeliest(probabilities, 0.0).tolist() == [1]
+    assert decoding._likeliest(probabilities, 0.85).tolist() == [0, 1, 3, 4, 5]
 
 
 def test_a_token_without_probability_is_never_drawn() -> None:

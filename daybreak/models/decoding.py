@@ -28,31 +28,34 @@ def chosen(
     logits = logits_V.detach().cpu().numpy()
     if temperature == 0:
         return int(logits.argmax())
-    logits = logits.astype(np.float32) / np.float32(temperature)
+    logits = logits / temperature
     if 0 < top_k < logits.size:
         logits[logits < np.partition(logits, -top_k)[-top_k]] = -np.inf
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
+    left = None
     if top_p < 1:
-        _cut(probabilities, top_p)
+        left = _likeliest(probabilities, top_p)
+        probabilities = probabilities[left]
     cumulative = probabilities.cumsum(dtype=np.float64)
     drawn = float(torch.rand((), generator=generator, dtype=torch.float64)) * cumulative[-1]
     # A product may be rounded up to the whole sum, behind the last token that has any probability.
-    return int(cumulative.searchsorted(min(drawn, np.nextafter(cumulative[-1], 0)), side="right"))
+    index = int(cumulative.searchsorted(min(drawn, np.nextafter(cumulative[-1], 0)), side="right"))
+    return index if left is None else int(left[index])
 
 
-def _cut(probabilities: np.ndarray, top_p: float) -> None:
-    """Zeroes all but the smallest set whose mass reaches top_p (arXiv:1904.09751); the likeliest token always stays."""
+def _likeliest(probabilities: np.ndarray, top_p: float) -> np.ndarray:
+    """Tokens, rising: the smallest set whose mass reaches top_p (arXiv:1904.09751), or the likeliest one."""
     # Tokens below a V-th of the mass that may go are that mass at most, together; they need not be sorted. Half of it,
     # for sums that are not exact.
-    high = np.sort(probabilities[probabilities >= 0.5 * (1 - top_p) / probabilities.size])[::-1]
-    before = high.cumsum(dtype=np.float64) - high
-    kept = max(1, int((before < top_p).sum()))
-    least = high[kept - 1]
-    probabilities[probabilities < least] = 0.0
-    if kept < high.size and high[kept] == least:  # of equals, the first ones stay
-        equals = np.flatnonzero(probabilities == least)
-        probabilities[equals[len(equals) - (int((high >= least).sum()) - kept) :]] = 0.0
+    likely = np.flatnonzero(probabilities >= 0.5 * (1 - top_p) / probabilities.size)
+    among = probabilities[likely]
+    ordered = np.sort(among)[::-1]
+    count = max(1, int((ordered.cumsum(dtype=np.float64) - ordered < top_p).sum()))
+    least = ordered[count - 1]
+    left = likely[among >= least]
+    equals = np.flatnonzero(probabilities[left] == least)
+    return np.delete(left, equals[len(equals) - (len(left) - count) :])  # of equals, the first ones stay
 
 
 @torch.inference_mode()

@@ -182,7 +182,7 @@ class _NativeState(_FastState):
         threads = max(1, min(torch.get_num_threads(), shape.matmul_parameters() // WEIGHTS_A_THREAD))
         heads = 2 * (shape.heads + shape.key_value_heads) * shape.head_dim
         own = threads * (shape.width + 3 * shape.head_dim + shape.context_length)
-        self.scratch = torch.empty(shape.width + shape.mlp_width + heads + own)
+        self.scratch = torch.empty(shape.width + 2 * shape.mlp_width + heads + own)
         self.out_V = torch.empty(shape.vocabulary)
         self.layers = (native.Layer * shape.layers)()
         for kept, layer, (keys, values) in zip(self.layers, decoder.layers, self.caches, strict=True):
