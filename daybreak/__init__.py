@@ -71,11 +71,14 @@ def plan(*sources: str, budget: str, **asked: Any) -> "Plan":
     return plan_only(_request(sources, budget, asked), Stopwatch(start=boot_seconds()))
 
 
-def load(path: str, *, device: str = "", without: Sequence[str] = ()) -> Model:
-    """The model of a run folder. without=("ngram_mix",) uses model/ alone."""
+def load(path: str, *, device: str = "", without: Sequence[str] = (), precision: str = "float32") -> Model:
+    """The model of a run folder. without=("ngram_mix",) uses model/ alone.
+
+    precision="bfloat16" halves the weights that are read for a token, and rounds them: faster, not quite the same text.
+    """
     from daybreak.stages.evaluate import load as load_run
 
-    return Model(load_run(path, device=device, without=tuple(without)))
+    return Model(load_run(path, device=device, without=tuple(without), precision=precision))
 
 
 def _request(sources: Sequence[str], budget: str, asked: dict[str, Any]) -> Any:

@@ -226,6 +226,7 @@ def generate(
     seed: Seed = 0,
     without: Without = None,
     device: Device = "",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster, and rounded.")] = "float32",
     as_json: Json = False,
 ) -> None:
     """Continue a text with a run's model."""
@@ -234,7 +235,7 @@ def generate(
     from daybreak.stages.generate import continuations, nth, pieces
     from daybreak.stages.run import guarded
 
-    loaded = guarded(lambda: load(path, device=device, without=tuple(without or ())))
+    loaded = guarded(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
     words = tuple(stop or ())
     if as_json:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from daybreak.models.gpt import Gpt
+from daybreak.models.decoder import Decoder
 
 # Probabilities [V] of a network and the tokens so far, to probabilities [V]: the decode seam.
 Mixing = Callable[[Tensor, Sequence[int]], Tensor]
@@ -19,25 +20,47 @@ def chosen(
     top_p: float,
     top_k: int,
 ) -> int:
-    """One token. Temperature 0 takes the likeliest; top_k 0 and top_p 1 leave all tokens in."""
+    """One token. Temperature 0 takes the likeliest; top_k 0 and top_p 1 leave all tokens in.
+
+    generator: of the CPU. One number is drawn from it a token, and none at temperature 0.
+    """
+    # One vector of a text at a time: NumPy's calls cost a fraction of torch's, whose threads wake up for each of them.
+    logits = logits_V.detach().cpu().numpy()
     if temperature == 0:
-        return int(logits_V.argmax())
-    logits_V = logits_V.float() / temperature
-    if 0 < top_k < logits_V.numel():
-        logits_V = logits_V.masked_fill(logits_V < logits_V.topk(top_k).values[-1], -torch.inf)
-    probabilities_V = torch.softmax(logits_V, -1)
+        return int(logits.argmax())
+    logits = logits / temperature
+    if 0 < top_k < logits.size:
+        logits[logits < np.partition(logits, -top_k)[-top_k]] = -np.inf
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    left = None
     if top_p < 1:
-        # The smallest set whose mass reaches top_p (arXiv:1904.09751); the likeliest token always stays.
-        ordered, order = probabilities_V.sort(descending=True)
-        beyond = ordered.cumsum(0) - ordered >= top_p
-        beyond[0] = False
-        probabilities_V = probabilities_V.index_fill(0, order[beyond], 0.0)
-    return int(torch.multinomial(probabilities_V, 1, generator=generator))
+        left = _likeliest(probabilities, top_p)
+        probabilities = probabilities[left]
+    cumulative = probabilities.cumsum(dtype=np.float64)
+    drawn = float(torch.rand((), generator=generator, dtype=torch.float64)) * cumulative[-1]
+    # A product may be rounded up to the whole sum, behind the last token that has any probability.
+    index = int(cumulative.searchsorted(min(drawn, np.nextafter(cumulative[-1], 0)), side="right"))
+    return index if left is None else int(left[index])
+
+
+def _likeliest(probabilities: np.ndarray, top_p: float) -> np.ndarray:
+    """Tokens, rising: the smallest set whose mass reaches top_p (arXiv:1904.09751), or the likeliest one."""
+    # Tokens below a V-th of the mass that may go are that mass at most, together; they need not be sorted. Half of it,
+    # for sums that are not exact.
+    likely = np.flatnonzero(probabilities >= 0.5 * (1 - top_p) / probabilities.size)
+    among = probabilities[likely]
+    ordered = np.sort(among)[::-1]
+    count = max(1, int((ordered.cumsum(dtype=np.float64) - ordered < top_p).sum()))
+    least = ordered[count - 1]
+    left = likely[among >= least]
+    equals = np.flatnonzero(probabilities[left] == least)
+    return np.delete(left, equals[len(equals) - (len(left) - count) :])  # of equals, the first ones stay
 
 
 @torch.inference_mode()
 def generate(
-    module: Gpt,
+    decoder: Decoder,
     prompt: Sequence[int],
     *,
     max_tokens: int,
@@ -54,24 +77,23 @@ def generate(
     known_tokens: ids from here on have no bytes (the table is padded) and are never chosen. What is longer than the
     trained context is continued from its last half, so the work per token stays bounded.
     """
-    device = module.lm_head.weight.device
-    context = module.shape.context_length
-    generator = torch.Generator(device).manual_seed(seed)
+    context = decoder.context
+    generator = torch.Generator().manual_seed(seed)
     tokens = [end_of_text, *prompt]
-    fresh = tokens[-context:]
-    caches = module.new_caches(1, context)
-    for _ in range(max_tokens):
-        if caches[0].length + len(fresh) > context:
-            fresh = tokens[-max(1, context // 2) :]
-            caches = module.new_caches(1, context)
-        logits_V = module(torch.tensor([fresh], device=device), caches)[0, -1]
-        if known_tokens is not None:
-            logits_V[known_tokens:] = -torch.inf
-        if mixing is not None:
-            logits_V = mixing(torch.softmax(logits_V, -1), tokens).log()
-        token = chosen(logits_V, generator, temperature=temperature, top_p=top_p, top_k=top_k)
-        if token == end_of_text:
-            return
-        tokens.append(token)
-        fresh = [token]
-        yield token
+    with decoder.state() as state:
+        for index in range(max_tokens):
+            if index == 0:
+                logits_V = state.begin(tokens[-context:])
+            elif state.length == context:
+                logits_V = state.begin(tokens[-max(1, context // 2) :])
+            else:
+                logits_V = state.step(tokens[-1])
+            if known_tokens is not None:
+                logits_V[known_tokens:] = -torch.inf
+            if mixing is not None:
+                logits_V = mixing(torch.softmax(logits_V, -1), tokens).log()
+            token = chosen(logits_V, generator, temperature=temperature, top_p=top_p, top_k=top_k)
+            if token == end_of_text:
+                return
+            tokens.append(token)
+            yield token

@@ -1,7 +1,7 @@
 """Predictors: what a finished run gives back, behind one face: a network, an n-gram model, or a mixture of both."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from daybreak.models import decoding
+from daybreak.models.decoder import Decoder, Plain
 from daybreak.models.gpt import Gpt
 from daybreak.models.ngram import KneserNey
 from daybreak.models.objectives import token_nats
@@ -35,13 +36,19 @@ class Predictor(Protocol):
 
 
 class Network:
-    """A GPT on its device."""
+    """A GPT on its device.
+
+    prepare: makes the decoder when the first text is asked for, of weights that change no more; without it, the module
+    itself decodes.
+    """
 
     needs = "model/"
 
-    def __init__(self, module: Gpt, *, end_of_text: int) -> None:
+    def __init__(self, module: Gpt, *, end_of_text: int, prepare: Callable[[Gpt], Decoder] = Plain) -> None:
         self.module, self.end_of_text = module, end_of_text
         self.device = module.lm_head.weight.device
+        self._prepare = prepare
+        self._decoder: Decoder | None = None
 
     def nats(self, windows: Iterable[tuple[np.ndarray, np.ndarray]], stream: np.ndarray) -> Iterator[np.ndarray]:
         """Nats of every target, window batch by window batch. stream: all targets, in order."""
@@ -54,8 +61,10 @@ class Network:
         self, prompt: Sequence[int], sampling: Sampling, mixing: decoding.Mixing | None = None
     ) -> Iterator[int]:
         self.module.eval()
+        if self._decoder is None:
+            self._decoder = self._prepare(self.module)
         return decoding.generate(
-            self.module,
+            self._decoder,
             prompt,
             max_tokens=sampling.max_tokens,
             end_of_text=self.end_of_text,

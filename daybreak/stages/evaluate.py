@@ -6,18 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from daybreak import techniques
-from daybreak.core.errors import DataError, UsageError
+from daybreak.core.errors import DataError, UsageError, nearest
 from daybreak.core.run import Run
 from daybreak.core.types import NgramShape, Plan
 from daybreak.data import batches, sources
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import machine as machines
-from daybreak.models import files
+from daybreak.models import files, native
+from daybreak.models.decoder import Decoder
+from daybreak.models.fast import prepared
+from daybreak.models.gpt import Gpt
 from daybreak.models.predictors import Counts, Mixture, Network, Predictor, Score, nats_of, summed
 
 EVALUATION_TOKENS = 8192  # of one forward pass
+PRECISIONS = ("float32", "bfloat16")  # of the weights that are multiplied with
 
 
 @dataclass(kw_only=True)
@@ -32,8 +37,13 @@ class Loaded:
     context_length: int
 
 
-def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = ()) -> Loaded:
-    """Reads `model/` of a run. Raises UsageError: no such run, or one without a model yet."""
+def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), precision: str = "float32") -> Loaded:
+    """Reads `model/` of a run. precision: one of PRECISIONS.
+
+    Raises UsageError: no such run or precision, or a run without a model yet.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError("an unknown precision", received=precision, attempt=nearest(precision, PRECISIONS))
     run = Run.open(path)
     if not (run.model_folder / "config.json").exists():
         raise UsageError(
@@ -47,7 +57,9 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = ()) -
     if isinstance(plan.shape, NgramShape):
         counts = Counts(files.read_ngram(run.model_folder), end_of_text=tokenizer.end_of_text)
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
-    network = Network(files.read(run.model_folder, chosen), end_of_text=tokenizer.end_of_text)
+    module = files.read(run.model_folder, chosen)
+    module.compute_dtype = getattr(torch, precision)
+    network = Network(module, end_of_text=tokenizer.end_of_text, prepare=decoder_for)
     predictor: Any = network
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
     if (run.mixture_folder / "weights.json").exists():
@@ -61,6 +73,14 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = ()) -
         predictor=predictor,
         context_length=network.module.shape.context_length,
     )
+
+
+def decoder_for(module: Gpt) -> Decoder:
+    """The fastest on this machine; its compiled step is in the user's cache, or made there in a second or two."""
+    library = None
+    if module.lm_head.weight.device.type == "cpu":
+        library = native.library(machines.cache_folder() / "decode", machines.compiler())
+    return prepared(module, library)
 
 
 def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict[str, Any]:
