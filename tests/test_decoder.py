@@ -14,7 +14,7 @@ import torch
 from daybreak.core.types import GptShape
 from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
 from daybreak.engine.machine import compiler
-from daybreak.models import decoding, fast, files, native
+from daybreak.models import decode_step, decoding, fast, files, native
 from daybreak.models.decoder import Decoder, Plain
 from daybreak.models.fast import Fast, is_stock, prepared
 from daybreak.models.gpt import Gpt
@@ -43,7 +43,7 @@ def module(request: pytest.FixtureRequest, network) -> Gpt:
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     if not compiler():
         pytest.skip("there is no C++ compiler on this machine")
-    opened = native.library(tmp_path_factory.mktemp("native"), compiler())
+    opened = decode_step.library(tmp_path_factory.mktemp("native"), compiler())
     assert opened is not None
     return opened
 
@@ -167,19 +167,19 @@ def test_a_shape_of_another_class_is_left_to_its_module(network, shape) -> None:
 
 
 def test_without_a_compiler_that_works_there_is_no_library(tmp_path: Path) -> None:
-    assert native.library(tmp_path, "") is None
-    assert native.library(tmp_path, "/nowhere/g++") is None
+    assert decode_step.library(tmp_path, "") is None
+    assert decode_step.library(tmp_path, "/nowhere/g++") is None
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho no >&2\nexit 1\n")
     broken.chmod(0o755)
-    assert native.library(tmp_path, str(broken)) is None
+    assert decode_step.library(tmp_path, str(broken)) is None
     assert list(tmp_path.iterdir()) == [broken]
 
 
 def test_the_library_is_compiled_once(tmp_path: Path, library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(library._name).parent
     monkeypatch.setattr(native.subprocess, "run", None)
-    again = native.library(folder, compiler())
+    again = decode_step.library(folder, compiler())
     assert again is not None and again._name == library._name
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from daybreak.core.errors import ResourceError
 from daybreak.engine.machine import compiler
-from daybreak.models import ladder
+from daybreak.models import ladder, native
 from daybreak.models.fused import layer as fused
 from daybreak.models.fused import library as libraries
 from daybreak.models.fused.library import Library
@@ -149,7 +149,7 @@ def test_what_is_not_trained_runs_as_it_is(folder) -> None:
 def test_it_is_compiled_once_for_a_dtype(folder, monkeypatch) -> None:
     library(folder, torch.float32)
     libraries.library.cache_clear()
-    monkeypatch.setattr(libraries, "_compile", lambda *_: pytest.fail("it was compiled already"))
+    monkeypatch.setattr(native, "_compile", lambda *_: pytest.fail("it was compiled already"))
     assert library(folder, torch.float32).dtype == torch.float32
     libraries.library.cache_clear()
 

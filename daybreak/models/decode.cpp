@@ -2,7 +2,7 @@
 //
 // A product of a matrix and one vector waits for memory, so all that counts is that every weight is read once, from
 // several places at a time (a processor fetches ahead in each of them: measured, 8 gave 20 GB/s where 1 gave 13), and
-// that threads hardly wait for each other. Sums are in float32 whatever the weights are kept in. Compiled by native.py,
+// that threads hardly wait for each other. Sums are in float32 whatever the weights are kept in. Compiled by decode_step.py,
 // which mirrors the two structs below.
 
 #include <atomic>

@@ -16,18 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from daybreak.core.types import GptShape
-from daybreak.models import native
+from daybreak.models import decode_step
 from daybreak.models.decoder import Decoder, Plain, State
-from daybreak.models.gpt import NORM_EPSILON, Gpt, rotated
+from daybreak.models.gpt import Gpt, rotated
+from daybreak.models.norms import NORM_EPSILON
 
 logger = logging.getLogger(__name__)
 
-STOCK_FIELDS = frozenset(
-    (
-        *("vocabulary", "layers", "width", "heads", "key_value_heads", "head_dim", "mlp_width"),
-        *("context_length", "tied", "rope_base"),
-    )
-)
 WEIGHTS_A_THREAD = 500_000  # of a step; fewer are read sooner than a further thread is woken
 
 
@@ -66,7 +61,7 @@ LAYER_NAMES = {
 class Fast:
     """The stock class in the module's compute dtype. Weights are the module's own where they have that dtype.
 
-    library: of native.py; without one, and without a GPU, a step is a pass like that of the prompt.
+    library: of decode_step.py; without one, and without a GPU, a step is a pass like that of the prompt.
     """
 
     def __init__(self, module: Gpt, library: ctypes.CDLL | None = None) -> None:
@@ -184,12 +179,12 @@ class _NativeState(_FastState):
         own = threads * (shape.width + 3 * shape.head_dim + shape.context_length)
         self.scratch = torch.empty(shape.width + 2 * shape.mlp_width + heads + own)
         self.out_V = torch.empty(shape.vocabulary)
-        self.layers = (native.Layer * shape.layers)()
+        self.layers = (decode_step.Layer * shape.layers)()
         for kept, layer, (keys, values) in zip(self.layers, decoder.layers, self.caches, strict=True):
             for field in dataclasses.fields(layer):
                 setattr(kept, field.name, getattr(layer, field.name).data_ptr())
             kept.k_cache, kept.v_cache = keys.data_ptr(), values.data_ptr()
-        self.model = native.Model(
+        self.model = decode_step.Model(
             layers=shape.layers,
             width=shape.width,
             heads=shape.heads,
@@ -274,10 +269,9 @@ def _normed(x: Tensor, gain: Tensor) -> Tensor:
 
 
 def is_stock(module: Gpt) -> bool:
-    """Whether `Fast` computes what the module does: the fields of the class that it knows, and plain weights."""
-    unknown = [field for field in dataclasses.fields(module.shape) if field.name not in STOCK_FIELDS]
+    """Whether `Fast` computes what the module does: the stock class with plain weights."""
     plain = all(type(weight) is torch.nn.Parameter for weight in module.parameters())
-    return type(module) is Gpt and plain and all(getattr(module.shape, f.name) == f.default for f in unknown)
+    return type(module) is Gpt and plain and module.shape.native()
 
 
 def prepared(module: Gpt, library: ctypes.CDLL | None = None) -> Decoder:

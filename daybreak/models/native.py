@@ -1,99 +1,79 @@
-"""The step of decode.cpp: compiled once a machine by the C++ compiler that is there, and called through ctypes."""
+"""Native: our C and C++ compiled by the machine's own compiler, in a second or two, for its own processor."""
 
 import ctypes
 import hashlib
-import logging
-import os
 import platform
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+import torch
 
-SOURCE = Path(__file__).with_name("decode.cpp")
-FLAGS = ("-O2", "-std=gnu++17", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
-THREADS = ("-fopenmp",)  # Apple's compiler has none: one thread then
-PATIENCE = 120.0  # seconds
+from daybreak.core.errors import ResourceError
 
-POINTER, INT, FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_float
-
-
-class Layer(ctypes.Structure):
-    """As in decode.cpp: addresses of contiguous tensors."""
-
-    _fields_ = [
-        (name, POINTER)
-        for name in (
-            *("q", "k", "v", "o", "gate", "up", "down"),
-            *("attention_gain", "q_gain", "k_gain", "mlp_gain"),
-            *("k_cache", "v_cache"),
-        )
-    ]
+SECONDS = 60  # in which a compiler that works has long finished
+LANGUAGES = {".c": ("-x", "c"), ".cpp": ("-x", "c++", "-std=gnu++17")}
+# The best that the compiler understands: the processor's own instructions, more threads than one.
+TRIED = (("-march=native", "-fopenmp"), ("-mcpu=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ())
 
 
-class Model(ctypes.Structure):
-    """As in decode.cpp."""
+def compiled(source: Path, folder: Path, compiler: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    """The library made of a source file, compiled into `folder` where that does not hold it yet.
 
-    _fields_ = [
-        *(
-            (name, INT)
-            for name in (
-                *("layers", "width", "heads", "key_value_heads", "head_dim", "mlp_width", "vocabulary"),
-                *("context", "threads"),
-            )
-        ),
-        ("epsilon", FLOAT),
-        ("layer", ctypes.POINTER(Layer)),
-        *((name, POINTER) for name in ("table", "head", "gain", "cosines", "sines", "scratch")),
-    ]
-
-
-def library(folder: Path, compiler: str) -> ctypes.CDLL | None:
-    """The compiled step, from `folder` or compiled into it (a second or two); None where that is not possible.
-
-    folder: of this user alone, because what lies there is run. compiler: a path; empty where there is none.
+    folder: of this user alone, because what lies there is run. compiler: a path, of C or C++.
+    Raises ResourceError: it cannot be compiled.
     """
-    if not compiler:
-        return None
-    path = folder / f"decode-{_digest(compiler)}.so"
+    # What "native" means is the processor's: a folder that several machines share holds a file for each.
+    same = (source.read_bytes(), compiler, options, _processor(), torch.__version__)
+    name = hashlib.blake2b(repr(same).encode(), digest_size=8).hexdigest()
+    file = folder / f"{source.stem}-{name}.so"
     try:
-        if not path.exists():
+        if not file.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _compile(compiler, path)
-        opened = ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError) as error:
-        logger.info("decoding goes on without its compiled step: %s", error)
-        return None
-    for name in ("step_float32", "step_bfloat16"):
-        call = getattr(opened, name)
-        call.argtypes = (ctypes.POINTER(Model), ctypes.c_int64, INT, POINTER)
-        call.restype = None
-    return opened if opened.model_bytes() == ctypes.sizeof(Model) else None
+            _compile(source, compiler, options, file)
+        return ctypes.CDLL(str(file))
+    except OSError as error:
+        raise _failed(source, str(error)) from error
 
 
-def _compile(compiler: str, path: Path) -> None:
-    """Raises OSError or SubprocessError."""
-    handle, name = tempfile.mkstemp(suffix=".so", dir=path.parent)
-    os.close(handle)
-    try:
-        for threads in (THREADS, ()):
-            words = [compiler, *FLAGS, *threads, str(SOURCE), "-o", name]
-            done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
-            if done.returncode == 0:
-                Path(name).replace(path)
-                return
-        raise OSError(f"{' '.join(words)}: {done.stderr[-400:]}")
-    finally:
-        Path(name).unlink(missing_ok=True)
+def _compile(source: Path, compiler: str, options: tuple[str, ...], file: Path) -> None:
+    said = ""
+    with tempfile.TemporaryDirectory(dir=file.parent) as aside:
+        part, made = Path(aside) / "part.o", Path(aside) / file.name
+        for tried in TRIED:
+            compiling = [compiler, *LANGUAGES[source.suffix], *options, "-fPIC", *tried, "-c", str(source)]
+            linking = [compiler, "-shared", str(part), "-o", str(made), *_threads(tried), "-lm"]
+            try:
+                for words in ([*compiling, "-o", str(part)], linking):
+                    subprocess.run(words, check=True, capture_output=True, text=True, timeout=SECONDS)
+                ctypes.CDLL(str(made))
+            except (OSError, subprocess.SubprocessError) as error:
+                said = str(getattr(error, "stderr", "") or error).strip()[-300:]
+                continue
+            made.replace(file)
+            return
+    raise _failed(source, f"{compiler}: {said}")
 
 
-def _digest(compiler: str) -> str:
-    """A home may be shared by machines whose processors differ, and -march=native is for one of them."""
-    processor = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor += "".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
-    except OSError:
-        pass
-    return hashlib.sha256("\0".join((SOURCE.read_text(), compiler, *FLAGS, processor)).encode()).hexdigest()[:16]
+def _failed(source: Path, said: str) -> ResourceError:
+    return ResourceError(f"{source.name} could not be compiled", received=said, attempt="--without kernels")
+
+
+def _threads(tried: tuple[str, ...]) -> tuple[str, ...]:
+    """The library of threads that torch has loaded: another one beside it would have threads of its own."""
+    if "-fopenmp" not in tried:
+        return ()
+    if sys.platform == "linux":
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            if "gomp" in line and "/" in line:
+                return (line[line.index("/") :],)
+    return ("-fopenmp",)
+
+
+def _processor() -> str:
+    """Its name and its instructions."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    told = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    return f"{platform.machine()} {platform.processor()} {told}"

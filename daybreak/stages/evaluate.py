@@ -15,7 +15,7 @@ from daybreak.core.types import NgramShape, Plan
 from daybreak.data import batches, sources
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import machine as machines
-from daybreak.models import files, native
+from daybreak.models import decode_step, files
 from daybreak.models.decoder import Decoder
 from daybreak.models.fast import prepared
 from daybreak.models.gpt import Gpt
@@ -79,7 +79,7 @@ def decoder_for(module: Gpt) -> Decoder:
     """The fastest on this machine; its compiled step is in the user's cache, or made there in a second or two."""
     library = None
     if module.lm_head.weight.device.type == "cpu":
-        library = native.library(machines.cache_folder() / "decode", machines.compiler())
+        library = decode_step.library(machines.cache_folder() / "kernels", machines.compiler())
     return prepared(module, library)
 
 

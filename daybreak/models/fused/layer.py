@@ -175,7 +175,7 @@ def fuse(module: Gpt, library: Library) -> int:
     kernels = _Kernels(library)
     for layer in module.model.layers:
         _fuse_layer(layer, kernels)  # type: ignore[arg-type]
-    norm = module.model.norm
+    norm: Any = module.model.norm
     plain = norm.forward
 
     def normed(x_BTD: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ def _fuse_layer(layer: Layer, kernels: _Kernels) -> None:
         wide = (table[:, 0, :half].float().contiguous() for table in (cos, sin))
         return _Layer.apply(kernels, heads, x_BTD, *wide, *weights)
 
-    layer.forward = forward  # type: ignore[method-assign]
+    layer.forward = forward  # type: ignore[method-assign, assignment]
 
 
 def head(library: Library) -> Any:
