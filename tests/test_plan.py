@@ -222,7 +222,7 @@ def test_a_technique_that_was_asked_for_changes_the_shape_before_it_is_rated(cor
     assert plan.shape.departures().keys() == {"logit_cap", "value_embeddings", "skips", "activation"}
     assert plan.shape.mlp_width == 4 * plan.shape.width
     assert all(plan.technique(name) is not None for name in words)
-    probe = unprobed().replace(timings=(timing(plan, compiled=plan.technique("compiled") is not None, factor=2.0),))
+    probe = unprobed().replace(timings=(timing(plan, mode=plan.predicted.mode, factor=2.0),))
     slower = planned(corpus(), machine(), probe, asked(include=words, native=False), only_measured=True)
     assert slower.shape.key() == plan.shape.key()
     for name in words:

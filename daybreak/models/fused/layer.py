@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from daybreak.models.fused.library import Library
-from daybreak.models.gpt import Gpt, Layer
+from daybreak.models.gpt import Gpt
 from daybreak.models.norms import NORM_EPSILON
 
 CHUNK_BYTES = 32 * 2**20  # of logits at a time
@@ -174,18 +174,18 @@ def fuse(module: Gpt, library: Library) -> int:
     """Has layers and the last norm trained by the kernels, and returns how many; outside training nothing changes."""
     kernels = _Kernels(library)
     for layer in module.model.layers:
-        _fuse_layer(layer, kernels)  # type: ignore[arg-type]
+        _fuse_layer(layer, kernels)
     norm: Any = module.model.norm
     plain = norm.forward
 
     def normed(x_BTD: Tensor) -> Tensor:
         return _Norm.apply(kernels, x_BTD, norm.weight) if module.training else plain(x_BTD)
 
-    norm.forward = normed  # type: ignore[method-assign]
+    norm.forward = normed
     return len(module.model.layers) + 1
 
 
-def _fuse_layer(layer: Layer, kernels: _Kernels) -> None:
+def _fuse_layer(layer: Any, kernels: _Kernels) -> None:
     attention, mlp, plain = layer.self_attn, layer.mlp, layer.forward
     heads = attention.heads, attention.key_value_heads, attention.head_dim
     weights = (
@@ -203,7 +203,7 @@ def _fuse_layer(layer: Layer, kernels: _Kernels) -> None:
         wide = (table[:, 0, :half].float().contiguous() for table in (cos, sin))
         return _Layer.apply(kernels, heads, x_BTD, *wide, *weights)
 
-    layer.forward = forward  # type: ignore[method-assign, assignment]
+    layer.forward = forward
 
 
 def head(library: Library) -> Any:
