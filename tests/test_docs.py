@@ -17,10 +17,14 @@ import pages
 import pytest
 import typer.main
 
-from daybreak import cli, techniques
+from daybreak import cli
 from daybreak.core import errors
 from daybreak.core.types import Request
 from daybreak.stages import plan as planning
+
+sys.path[:0] = [str(pages.ROOT / "benchmarks")]
+
+import techniques as techniques_page  # noqa: E402
 
 VERBS = {name: verb for name, verb in typer.main.get_command(cli.app).commands.items() if not verb.hidden}
 OPTIONS = {
@@ -104,18 +108,9 @@ def _settings(**asked) -> set[str]:
     return set(raised.value.attempt.removeprefix("one of: ").split(", "))
 
 
-def test_the_techniques_page_has_exactly_the_techniques_and_their_settings():
-    text = pages.text_of(pages.ROOT / "docs" / "techniques.md")
-    rows = re.findall(r"^\| `(\w+)`(?: \(off\))? \| (.*) \|$", text, re.MULTILINE)
-    described = [name for name, row in rows if row.count(" | ") == 2]
-    assert set(described) == set(techniques.ORDER)
-    off = {name for name in techniques.ORDER if not techniques.class_of(name).default}
-    assert set(re.findall(r"^\| `(\w+)` \(off\)", text, re.MULTILINE)) == off
-    settings = {name: dict(re.findall(r"`(\w+)` ([\d.]+)", row)) for name, row in rows if row.count(" | ") == 0}
-    for name in techniques.ORDER:
-        fields = techniques.class_of(name).__dataclass_fields__.values()
-        defaults = {field.name: float(field.default) for field in fields if type(field.default) in (int, float)}
-        assert {key: float(value) for key, value in settings.get(name, {}).items()} == defaults, name
+def test_the_techniques_page_is_what_its_command_writes():
+    page = pages.text_of(techniques_page.PAGE)
+    assert page == techniques_page.written(page, techniques_page.known_results()), techniques_page.COMMAND
 
 
 def test_the_errors_page_has_exactly_the_exit_codes():
@@ -237,7 +232,11 @@ def test_the_commands_and_code_of_a_page_work(page, place):
     for command in pages.commands(page):
         done = carried_out(place, command)
         if done.returncode and "pip install 'daybreak[" in done.stderr:
-            missing.append(command.line)
+            missing.append(f"an extra, for `{command.line}`")
+            continue
+        if done.returncode and "there is nothing to measure" in done.stderr:
+            # A run of half a minute has no technique but those of the machine, and this machine may lack them all.
+            missing.append(f"a longer run, or a C++ compiler, for `{command.line}`")
             continue
         assert done.returncode == command.exit_code, f"{command.line}\n{done.stdout}{done.stderr}"
     code = "\n".join(_runnable(pages.blocks(pages.text_of(page), "python")))
@@ -250,7 +249,7 @@ def test_the_commands_and_code_of_a_page_work(page, place):
     )
     assert done.returncode == 0, done.stderr
     if missing:
-        pytest.skip(f"an extra is not installed for: {'; '.join(missing)}")
+        pytest.skip(f"missing here: {'; '.join(missing)}")
 
 
 def _runnable(code: list[str]) -> list[str]:

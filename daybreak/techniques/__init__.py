@@ -66,9 +66,15 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Technique:
-    """What all techniques share: the number that should move, and when they do not apply."""
+    """What all techniques share: the number that should move, and when they do not apply.
+
+    docs/techniques.md is written from these classes by benchmarks/techniques.py: the sources from the class docstring,
+    the meaning of a setting from the comment beside its field.
+    """
 
     claim: ClassVar[str]
+    does: ClassVar[str] = ""  # in words, for a table
+    refuses_when: ClassVar[str] = ""  # likewise, continuing "it refuses"
     default: ClassVar[bool] = True  # part of the plan unless it refuses
     inside_layers: ClassVar[bool] = False  # changes what a layer computes, for which the kernels have no place
     native: ClassVar[bool] = True  # model/ stays of the class that transformers has

@@ -19,8 +19,10 @@ class Averaging(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "the mean of the weights at 25 moments of the last eighth, if it scores best"
+    refuses_when: ClassVar[str] = "in runs of fewer than 200 steps"
     start: float = 0.875  # of the run
-    snapshots: int = 25
+    snapshots: int = 25  # that the mean is of
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
         if plan.tokens < 200 * plan.batch_tokens:

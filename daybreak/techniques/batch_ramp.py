@@ -12,8 +12,10 @@ class BatchRamp(Technique):
     """A quarter, a half and then the full batch (arXiv:1711.00489), by the number of micro-batches: no new shapes."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "a quarter of the batch until 10% of the run, half until 25%, then all"
+    refuses_when: ClassVar[str] = "where a batch has fewer than four micro-batches"
     quarter_until: float = 0.1  # of the progress
-    half_until: float = 0.25
+    half_until: float = 0.25  # of the progress
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
         micro_batches = plan.batch_tokens // (plan.micro_batch * plan.shape.context_length)  # type: ignore[union-attr]

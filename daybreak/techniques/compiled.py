@@ -21,6 +21,11 @@ class Compiled(Technique):
     """
 
     claim: ClassVar[str] = "tokens_per_second"
+    does: ClassVar[str] = "the repeated layer and the head compiled by torch.compile"
+    refuses_when: ClassVar[str] = (
+        "without a C++ compiler or Python's headers, where compiling would not pay its own time back, or "
+        "where the kernels do without it"
+    )
 
     def unusable(self, machine: Machine) -> str | None:
         if not machine.compiler:

@@ -20,6 +20,10 @@ class CudaGraphs(Technique):
     """
 
     claim: ClassVar[str] = "tokens_per_second"
+    does: ClassVar[str] = "the compiled layers launched as graphs"
+    refuses_when: ClassVar[str] = (
+        "without CUDA, in models wider than 768, uncompiled ones, and where a step is more than one micro-batch"
+    )
     default: ClassVar[bool] = False
     most_width: int = 768  # wider layers keep the device busy by themselves
 

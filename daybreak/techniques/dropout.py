@@ -19,9 +19,11 @@ class Dropout(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "leaves out a tenth of the embedding and of what each layer adds, at random"
+    refuses_when: ClassVar[str] = "in runs that see the text fewer than two times"
     default: ClassVar[bool] = False
     inside_layers: ClassVar[bool] = True
-    rate: float = 0.1
+    rate: float = 0.1  # of what is left out
     least_passes: float = 2.0  # over the text; in fewer there is nothing that could be learnt by heart
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:

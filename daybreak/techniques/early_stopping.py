@@ -21,6 +21,8 @@ class EarlyStopping(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "when held-out text got worse twice in a row, back to the best weights, and on at a low rate"
+    refuses_when: ClassVar[str] = "in runs that see the text fewer than two times"
     rises: int = 2  # marks in a row
     rate: float = 0.1  # of the peak, afterwards
     least_passes: float = 2.0  # over the text; in fewer, a run does not overfit

@@ -36,6 +36,8 @@ class Ema(Technique):
     """Averages the end of the run (arXiv:1803.05407 gives the reason that it helps)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "averages the weights of the end, and keeps the better of the two by score"
+    refuses_when: ClassVar[str] = "in runs of fewer than 200 steps"
     memory: float = 0.03  # of the run
     start: float = 0.7  # before this the average would only hold what the run has left behind
     every: float = 0.002  # of the run: an update reads and writes all weights

@@ -18,8 +18,12 @@ class Fp16(Technique):
     """Mixed precision with loss scaling (arXiv:1710.03740), for machines where bfloat16 is not fast."""
 
     claim: ClassVar[str] = "tokens_per_second"
+    does: ClassVar[str] = "matrix products in float16, with a scaled loss"
+    refuses_when: ClassVar[str] = (
+        "on processors, where bfloat16 is fast, and where float16 is less than 1.2 times as fast as float32"
+    )
     least_gain: float = 1.2  # of the matmul rate, as for bfloat16
-    first_scale: float = 65536.0
+    first_scale: float = 65536.0  # of the loss, until the first step that is not finite
     double_after: int = 2000  # good steps
 
     def unusable(self, machine: Machine) -> str | None:

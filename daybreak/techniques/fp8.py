@@ -22,6 +22,10 @@ class Fp8(Technique):
     """
 
     claim: ClassVar[str] = "tokens_per_second"
+    does: ClassVar[str] = "the layers' products in float8"
+    refuses_when: ClassVar[str] = (
+        "without float8 hardware, in models narrower than 1,024, and where a side is not a multiple of 16"
+    )
     default: ClassVar[bool] = False
     least_width: int = 1024  # below it, finding the scales takes what the products save
 

@@ -14,6 +14,8 @@ class LogitCap(Technique):
     """cap * tanh(logits / cap) before the cross-entropy and in decoding (arXiv:2408.00118)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "bounds logits by 15 · tanh(logits / 15)"
+    refuses_when: ClassVar[str] = "unless native export is given up"
     default: ClassVar[bool] = False
     native: ClassVar[bool] = False
 

@@ -21,13 +21,15 @@ LEAST_TOKENS = 50_000  # fewer counts teach nothing
 
 @dataclass(frozen=True, kw_only=True)
 class NgramMix(Technique):
-    """p = (1 - w) network + w Kneser-Ney, both over the same tokens, so the mixture is a distribution.
+    """p = (1 - w) network + w Kneser-Ney (arXiv:cmp-lg/9606011), both over the same tokens: a distribution.
 
     What the network has not had the time to learn by heart, counting knows at once. It needs more than `model/`, so its
     figure is shown beside the model's own and never in its place.
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "mixes Kneser-Ney counts of the training text into the predictions"
+    refuses_when: ClassVar[str] = "where fewer than 50,000 tokens can be counted in its share of time, text and memory"
     order: int = 5  # tokens
     share: float = 0.06  # of the budget that counting may take; more text than that is not counted
     memory_share: float = 0.2  # of the memory, likewise

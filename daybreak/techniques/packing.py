@@ -18,6 +18,8 @@ class Packing(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "attention does not cross the borders of documents"
+    refuses_when: ClassVar[str] = "where documents are longer than the context on average"
     default: ClassVar[bool] = False
     inside_layers: ClassVar[bool] = True
     least_borders: float = 1.0  # in a row; with fewer, most rows are one document anyway

@@ -16,6 +16,8 @@ class Prefetch(Technique):
     """Reads one batch ahead in a thread, into pinned memory (https://docs.pytorch.org/docs/stable/data.html)."""
 
     claim: ClassVar[str] = "tokens_per_second"
+    does: ClassVar[str] = "the next batch is made while the device computes"
+    refuses_when: ClassVar[str] = "where the processor computes"
 
     def unusable(self, machine: Machine) -> str | None:
         if machine.kind != "cuda":

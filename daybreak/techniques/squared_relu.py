@@ -16,6 +16,8 @@ class SquaredRelu(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "two matrices with relu(x)² in the place of the gated MLP"
+    refuses_when: ClassVar[str] = "unless native export is given up"
     default: ClassVar[bool] = False
     native: ClassVar[bool] = False
 

@@ -17,6 +17,8 @@ class ValueEmbeddings(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "adds a table's rows to the values of every second layer, gated by head"
+    refuses_when: ClassVar[str] = "unless native export is given up"
     default: ClassVar[bool] = False
     native: ClassVar[bool] = False
 

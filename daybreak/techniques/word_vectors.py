@@ -24,6 +24,8 @@ class WordVectors(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "embeddings begin as word vectors, learnt from the text or read from a file"
+    refuses_when: ClassVar[str] = "never"
     default: ClassVar[bool] = False
     path: str = ""  # word2vec's text or binary format, or GloVe's; empty: learnt from the text
     window: int = 4  # tokens on each side that are neighbours

@@ -15,6 +15,8 @@ class X0Skips(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "learnt ways from the embedding into every layer, and from the first half to the second"
+    refuses_when: ClassVar[str] = "unless native export is given up"
     default: ClassVar[bool] = False
     native: ClassVar[bool] = False
 
