@@ -19,7 +19,7 @@ from daybreak import cli, techniques
 from daybreak.core.clock import Stopwatch
 from daybreak.core.errors import BudgetTooShort, DaybreakError, UsageError
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import GptShape, Machine, NgramShape, Plan, TechniqueChoice
+from daybreak.core.types import GptShape, Machine, NgramShape, Plan, Request, TechniqueChoice
 from daybreak.engine.machine import compiler
 from daybreak.stages import cases, cells, measure, measuring, report, start
 from daybreak.stages.run import prepare_only
@@ -375,12 +375,121 @@ def test_a_plan_without_techniques_and_one_that_counts(a_run: Callable[..., Run]
     assert "missing" in failure(str(run)).what
 
 
+# How layers run: eager, compiled, or by the kernels
+
+
+@pytest.fixture
+def by_kernels(plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
+    """A plan by the kernels, on a machine that could also compile."""
+    monkeypatch.setattr(techniques.class_of("compiled"), "unusable", lambda self, machine: None)
+
+    def made(*names: str, compile_seconds: float = 20.0, **changes: Any) -> Plan:
+        tiny = plan(techniques=tuple(TechniqueChoice(name=name) for name in (*names, "kernels")), **changes)
+        phases = {"training": 518.0, "compile": 2.0, "the end": 80.0}
+        return tiny.replace(
+            predicted=tiny.predicted.replace(mode="kernels", compile_seconds=compile_seconds, phase_seconds=phases)
+        )
+
+    return made
+
+
+def on(plan: Plan) -> list[str]:
+    return [choice.name for choice in plan.techniques]
+
+
+def left_out(plan: Plan, machine: Machine, name: str) -> cases.Case:
+    (case,) = cases.of_techniques(plan, machine, (name,), ())
+    return case
+
+
+def added(plan: Plan, machine: Machine, name: str) -> cases.Case:
+    (case,) = cases.of_techniques(plan, machine, (), (name,))
+    return case
+
+
+def test_without_the_kernels_layers_run_as_the_planner_would_have_them(
+    by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    pays = left_out(by_kernels("ema"), machine(), "kernels")
+    assert on(pays.one) == ["ema", "kernels"] and on(pays.other) == ["ema", "compiled"]
+    assert pays.modes() == ("kernels", "compiled") and pays.starts_differ()
+    # Steps 1.5 times as fast do not make up for 400 of 520 seconds.
+    slow = left_out(by_kernels("ema", compile_seconds=400.0), machine(), "kernels")
+    assert on(slow.other) == ["ema"] and slow.modes() == ("kernels", "eager")
+    ruled_out = by_kernels(request=Request(sources=(), seconds=600.0, exclude=("compiled",)))
+    assert on(left_out(ruled_out, machine(), "kernels").other) == []
+    # What the planner left out because the kernels do its work, comes back.
+    wide = by_kernels(micro_batch=16_384)
+    assert on(left_out(wide, machine(), "kernels").other) == ["fused_loss", "compiled"]
+    assert on(left_out(wide.replace(predicted=wide.predicted.replace(mode="eager")), machine(), "kernels").other) == [
+        "compiled"
+    ]
+    # Another technique that is left out changes nothing in how layers run.
+    assert left_out(by_kernels("ema"), machine(), "ema").modes() == ("kernels", "kernels")
+
+
+def test_what_the_kernels_have_no_place_for_is_tried_without_them(
+    by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    case = added(by_kernels(), machine(), "packing")
+    assert on(case.one) == ["packing", "compiled"] and case.other == by_kernels()
+    case = added(by_kernels(compile_seconds=400.0), machine(), "squared_relu")
+    assert on(case.one) == ["squared_relu"] and case.one.shape.activation == "squared_relu"  # type: ignore[union-attr]
+    assert case.modes() == ("eager", "kernels")
+    with pytest.raises(UsageError, match="squared_relu cannot be used"):
+        added(
+            by_kernels(request=Request(sources=(), seconds=9.0, settings={"activation": "swiglu"})),
+            machine(),
+            "squared_relu",
+        )
+    # One way to run layers in the place of another.
+    assert on(added(by_kernels(), machine(), "compiled").one) == ["compiled"]
+    compiled = left_out(by_kernels(), machine(), "kernels").other
+    assert on(added(compiled, machine(), "kernels").one) == ["kernels"]
+    for unfit in (
+        compiled.replace(shape=compiled.shape.replace(norm="layer")),  # type: ignore[union-attr]
+        compiled.replace(techniques=(TechniqueChoice(name="dropout"), TechniqueChoice(name="compiled"))),
+    ):
+        with pytest.raises(UsageError, match="kernels cannot be used here"):
+            added(unfit, machine(), "kernels")
+
+
 @pytest.mark.parametrize("field", ["norm", "positions"])
-def test_kinds_of_the_shape_are_compared_where_there_are_any(field: str, plan: Callable[..., Plan]) -> None:
-    if field not in {f.name for f in dataclasses.fields(GptShape)}:
-        with pytest.raises(UsageError, match="only one kind"):
-            cases.of_shapes(plan(), field)
-        return
-    found = cases.of_shapes(plan(), field)
-    assert len(found) == len(cases.CHOICES[field]) - 1
-    assert all(getattr(case.one.shape, field) != getattr(case.other.shape, field) for case in found)
+def test_kinds_of_the_shape_are_compared_and_run_as_they_can(
+    field: str, by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    plan = by_kernels(compile_seconds=400.0)
+    found = cases.of_shapes(plan, machine(), field)
+    assert [case.name for case in found] == [f"{field}={value}" for value in GptShape.CHOICES[field][1:]]
+    assert all(case.modes() == ("eager", "kernels") and case.other == plan for case in found)
+    # From a shape that the kernels are not made for, both sides run alike.
+    other = found[0].one
+    assert {case.modes() for case in cases.of_shapes(other, machine(), field)} == {("eager", "eager")}
+    # A kind that does not go with the rest of the shape is left out.
+    shared = plan.replace(shape=plan.shape.replace(layers=2, layer_repeats=2))  # type: ignore[union-attr]
+    assert "norm=batch" not in [case.name for case in cases.of_shapes(shared, machine(), field)]
+
+
+@pytest.mark.skipif(not compiler(), reason="there is no C++ compiler on this machine")
+def test_every_kind_learns_beside_a_plan_by_the_kernels(a_run: Callable[..., Run], steady: None) -> None:
+    run = a_run("kernels")
+    predicted = run.plan().predicted.replace(mode="kernels", compile_seconds=1e4)  # which never pays
+    write_json(run.plan_file, run.plan().replace(predicted=predicted).to_json())
+    place, plan = a_place(run), run.plan()
+    found = [case for field in ("norm", "positions") for case in cases.of_shapes(plan, place.machine, field)]
+    bits = [cells.learned(place, side, 8 * 256)["bits_per_byte"] for side in (plan, *(case.one for case in found))]
+    assert len(bits) == 7 and all(4.0 < one < 9.0 for one in bits) and len(set(bits)) == 7
+    seven = measuring.Measuring(place, plan, found, share=0.25, most_seeds=2, pace=1e-4, told=print)
+    row = seven.row(found[0])
+    assert row["modes"] == {"with": "eager", "without": "kernels"}
+    told = gains.remarks({"rows": [row], "missing": []})
+    assert any(line == "norm=layer: layers run eager with it, by the kernels without it" for line in told)
+
+
+def test_few_places_are_timed_where_time_is_short() -> None:
+    def places(seconds: float) -> int:
+        place = SimpleNamespace(end=seconds, left=lambda: seconds)
+        return cells._fitting(place, 10, 1.0)  # type: ignore[arg-type]
+
+    assert [places(seconds) for seconds in (math.inf, 100.0, 28.0, 4.0)] == [10, 10, 7, 4]
+    assert cells._fitting(SimpleNamespace(end=4.0, left=lambda: 4.0), 2, 1.0) == 2  # type: ignore[arg-type]

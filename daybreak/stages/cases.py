@@ -1,17 +1,16 @@
 """Cases: what is measured against what. Each case is a pair of plans, with something and without it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from daybreak import techniques
-from daybreak.core.errors import UsageError, nearest
-from daybreak.core.types import GptShape, Machine, Plan, TechniqueChoice
+from daybreak.core.errors import UsageError
+from daybreak.core.types import GptShape, Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
+from daybreak.stages.modes import in_mode, mode_of, suited, without_mode
 from daybreak.stages.plan import optimizer_of, warmup_of
 
 TRAINING_SEAMS = ("module", "loss", "optimizer", "schedule", "step", "weights")
-# Settings of the shape that can be compared, and their values.
-CHOICES = {"norm": ("rms", "layer", "batch"), "positions": ("rotary", "learned", "sinusoidal", "alibi")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +30,14 @@ class Case:
         """The side that is not the plan."""
         return self.other if self.in_plan else self.one
 
+    def modes(self) -> tuple[str, str]:
+        """How the layers run, with and without."""
+        return mode_of(self.one), mode_of(self.other)
+
     def starts_differ(self) -> bool:
-        """Whether one side compiles and the other does not."""
-        return (self.one.technique("compiled") is None) != (self.other.technique("compiled") is None)
+        """Whether the sides compile something else, or one of them nothing."""
+        one, other = self.modes()
+        return one != other
 
 
 def only_decodes(name: str) -> bool:
@@ -69,13 +73,16 @@ def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: S
                 attempt=f"--with {name}, to try what it would gain",
             )
     wanted = [*names] or ([] if include else on)
-    return [*(_left_out(plan, name) for name in dict.fromkeys(wanted)), *(_added(plan, machine, n) for n in include)]
+    left_out = [_left_out(plan, machine, name) for name in dict.fromkeys(wanted)]
+    return [*left_out, *(_added(plan, machine, name) for name in dict.fromkeys(include))]
 
 
-def _left_out(plan: Plan, name: str) -> Case:
-    rest = tuple(choice for choice in plan.techniques if choice.name != name)
-    claim = techniques.class_of(name).claim
-    return Case(name=name, kind="technique", claim=claim, one=plan, other=plan.replace(techniques=rest))
+def _left_out(plan: Plan, machine: Machine, name: str) -> Case:
+    if name == mode_of(plan):
+        other = without_mode(plan, machine)
+    else:
+        other = plan.replace(techniques=tuple(choice for choice in plan.techniques if choice.name != name))
+    return Case(name=name, kind="technique", claim=techniques.class_of(name).claim, one=plan, other=other)
 
 
 def _added(plan: Plan, machine: Machine, name: str) -> Case:
@@ -85,21 +92,34 @@ def _added(plan: Plan, machine: Machine, name: str) -> Case:
             f"the technique {name} is on already", received=f"--with {name}", attempt=f"--techniques {name}"
         )
     technique = kind()
-    if reason := technique.unusable(machine):
+    one, reason = plan, technique.unusable(machine)
+    if reason is None and name in ("compiled", "kernels"):
+        one = in_mode(plan, machine, name)
+        if one.technique(name) is None:
+            reason = technique.refuses(one, machine) or "another technique changes what is inside the layers"
+    elif reason is None:
+        order = techniques.names()
+        both = sorted((*plan.techniques, TechniqueChoice(name=name)), key=lambda choice: order.index(choice.name))
+        one, reason = _reshaped(plan.replace(techniques=tuple(both)), name)
+        one = suited(one, machine)
+    if reason is not None:
         raise UsageError(
             f"the technique {name} cannot be used here", received=f"--with {name}: {reason}", attempt="without it"
         )
-    order = techniques.names()
-    both = sorted((*plan.techniques, TechniqueChoice(name=name)), key=lambda choice: order.index(choice.name))
-    return Case(
-        name=name,
-        kind="technique",
-        claim=kind.claim,
-        one=plan.replace(techniques=tuple(both)),
-        other=plan,
-        in_plan=False,
-        note=technique.refuses(plan, machine) or "",
-    )
+    note = technique.refuses(plan, machine) or ""
+    return Case(name=name, kind="technique", claim=kind.claim, one=one, other=plan, in_plan=False, note=note)
+
+
+def _reshaped(plan: Plan, name: str) -> tuple[Plan, str | None]:
+    """The plan with the shape that a technique makes of it, or the reason that it makes none."""
+    technique = techniques.class_of(name)()
+    if not hasattr(technique, "shape"):
+        return plan, None
+    request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
+    shape, _ = techniques.fold([(name, technique)], "shape", plan.shape, request)
+    if shape == plan.shape:
+        return plan, "what it would change of the shape is set"
+    return plan.replace(shape=shape), None
 
 
 def of_optimizers(plan: Plan) -> list[Case]:
@@ -115,19 +135,26 @@ def of_optimizers(plan: Plan) -> list[Case]:
     ]
 
 
-def of_shapes(plan: Plan, field: str) -> list[Case]:
-    """Every value of a field of the shape in place of the plan's. Raises UsageError: this version has no such field."""
-    known = {f.name for f in fields(GptShape)}
-    if field not in known:
-        raise UsageError(
-            "this version has only one kind of it", received=f"the setting {field}", attempt=nearest(field, known)
-        )
-    now = getattr(plan.shape, field)
+def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
+    """Every value of a field of the shape ("norm", "positions") in place of the plan's, where it goes with the rest.
+
+    Not every shape can run as the plan's does: what is lost by that is part of what the value costs.
+    """
+    assert isinstance(plan.shape, GptShape)
+    shapes = {value: plan.shape.replace(**{field: value}) for value in GptShape.CHOICES[field]}
     return [
-        _other(f"{field}={value}", field, plan.replace(shape=plan.shape.replace(**{field: value})), plan)
-        for value in CHOICES[field]
-        if value != now
+        _other(f"{field}={value}", field, suited(plan.replace(shape=shape), machine), plan)
+        for value, shape in shapes.items()
+        if shape != plan.shape and _goes_together(shape)
     ]
+
+
+def _goes_together(shape: GptShape) -> bool:
+    try:
+        shape.check()
+    except UsageError:
+        return False
+    return True
 
 
 def _other(name: str, kind: str, one: Plan, other: Plan) -> Case:

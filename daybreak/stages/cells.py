@@ -30,7 +30,9 @@ from daybreak.stages.train import stepped
 ROUNDS = 4
 LEAST_ROUNDS = 2
 PLACES = 10  # of the run, at most, at which blocks of steps are timed
+LEAST_PLACES = 4  # where time is short: some techniques work in a part of the run alone
 STEPS_A_PLACE = 10  # of the run, at least: the steps of a short one are few and alike
+ROUNDS_SHARE = 0.5  # of the time that is left, at most, where the least rounds would take longer
 BLOCK_STEPS = 2
 BLOCK_SECONDS = 0.05  # a block is no shorter
 
@@ -101,9 +103,10 @@ def timed(place: Place, one: Plan, other: Plan, before: dict[str, Any], *, until
     """
     _forget_graphs()
     rounds: dict[str, list[list[float]]] = {side: list(before.get(side, [])) for side in ("one", "other")}
-    places = places_of(other)
     sides = {"one": _Side(place, one), "other": _Side(place, other)}
-    steps = max(side.started() for side in sides.values())
+    seconds = [side.started() for side in sides.values()]  # of a step
+    steps = max(BLOCK_STEPS, min(50, math.ceil(BLOCK_SECONDS / max(1e-6, min(seconds)))))
+    places = len(rounds["one"][0]) if rounds["one"] else _fitting(place, places_of(other), steps * sum(seconds))
     while (known := len(rounds["one"])) < ROUNDS:
         begun = place.stopwatch.used()
         taken: dict[str, list[float]] = {side: [] for side in sides}
@@ -134,6 +137,13 @@ def timed(place: Place, one: Plan, other: Plan, before: dict[str, Any], *, until
     return {**rounds, "steps": steps, "done": len(rounds["one"]) >= ROUNDS}
 
 
+def _fitting(place: Place, most: int, pair: float) -> int:
+    """Places that leave time for the least rounds, and a part of it for learning. pair: seconds of two blocks."""
+    if not math.isfinite(place.end):
+        return most
+    return max(min(LEAST_PLACES, most), min(most, int(ROUNDS_SHARE * place.left() / (LEAST_ROUNDS * pair))))
+
+
 class _Side:
     """A plan, built, that takes a few steps at any moment of its run."""
 
@@ -145,8 +155,8 @@ class _Side:
         self.batches, _ = techniques.fold(self.built.techniques, "batches", batches, self.built.context)
         self.cursor = 0
 
-    def started(self) -> int:
-        """Takes the steps that are not like the later ones; how many of the later ones make a block."""
+    def started(self) -> float:
+        """Takes the steps that are not like the later ones; the seconds of a later one."""
         for progress in (0.0, 0.5):
             if self.place.left() < 0:
                 raise OutOfTime
@@ -154,7 +164,7 @@ class _Side:
             self.block(progress, 1)
         begun = time.perf_counter()
         self.block(0.95, 1)
-        return max(BLOCK_STEPS, min(50, math.ceil(BLOCK_SECONDS / max(1e-6, time.perf_counter() - begun))))
+        return time.perf_counter() - begun
 
     def forget(self) -> None:
         """What follows the steps begins anew: it would wait for the progress that it has seen already."""

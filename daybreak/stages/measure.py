@@ -85,11 +85,11 @@ def _cases(
     if optimizers:
         chosen += of_optimizers(plan)
     for field, asked in (("norm", norms), ("positions", positions)):
-        chosen += of_shapes(plan, field) if asked else []
+        chosen += of_shapes(plan, place.machine, field) if asked else []
     if not chosen:
         raise UsageError(
             "there is nothing to measure",
-            received=f"{place.run}: no technique in its plan changes training",
+            received=f"{place.run}: no technique in its plan changes training; most are for longer runs",
             attempt="--with NAME, to try what one would gain, or --optimizers",
         )
     return chosen

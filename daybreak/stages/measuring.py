@@ -16,9 +16,11 @@ from daybreak.core.run import write_json
 from daybreak.core.types import Plan
 from daybreak.engine import gains, intervals
 from daybreak.stages import cells
+from daybreak.stages.candidates import KERNELS_SECONDS
 from daybreak.stages.cases import Case, with_rates
 from daybreak.stages.cells import OutOfTime, Place
 from daybreak.stages.judged import judged
+from daybreak.stages.modes import mode_of
 from daybreak.stages.start import apart
 
 MOST_SEEDS = 8
@@ -52,7 +54,7 @@ class Measuring:
         self.cells: dict[str, dict[str, Any]] = {}
         self.missing: list[str] = []
         self.least = math.inf  # seconds of the cheapest cell that there was no time for
-        self._pace = pace
+        self._paces = {mode_of(plan): pace}  # seconds a token, by mode
         place.costs.setdefault("scoring", 0.5 * place.scored_tokens * pace)
 
     def carry_out(self) -> None:
@@ -83,14 +85,16 @@ class Measuring:
             return
         place = self.place
         until = place.stopwatch.used() + TIMING_SHARE * place.left() / cases_left
-        least = cells.LEAST_ROUNDS * cells.places_of(self.plan) * cells.BLOCK_STEPS + 3
-        expected = 2 * least * self.plan.batch_tokens * self._pace + _starting(case.one) + _starting(case.other)
+        least = cells.LEAST_ROUNDS * min(cells.LEAST_PLACES, cells.places_of(self.plan)) * cells.BLOCK_STEPS + 3
+        paces = self._pace(case.one) + self._pace(case.other)
+        expected = least * self.plan.batch_tokens * paces + _starting(case.one) + _starting(case.other)
 
         def make() -> dict[str, Any]:
             return cells.timed(place, case.one, case.other, before, until=until)
 
         if made := self._made(self._time_key(case), f"step time, {_label(case)}", expected, make):
-            self._pace = statistics.median(s for side in ("one", "other") for r in made[side] for s in r)
+            for side, plan in (("one", case.one), ("other", case.other)):
+                self._paces[mode_of(plan)] = statistics.median(s for taken in made[side] for s in taken)
 
     def _learn(self, label: str, plan: Plan, seed: int, *, share: float = 1.0) -> dict[str, Any]:
         """A learning cell, made now if need be; {} where there is no time for it."""
@@ -98,14 +102,14 @@ class Measuring:
         if known := self.known(key):
             return known
         tokens = self.tokens(share)
-        expected = 1.1 * tokens * self._pace + 1.5 * self.place.costs["scoring"] + _starting(plan)
+        expected = 1.1 * tokens * self._pace(plan) + 1.5 * self.place.costs["scoring"] + _starting(plan)
 
         def make() -> dict[str, Any]:
             return cells.learned(self.place, plan.replace(seed=plan.seed + seed), tokens)
 
         made = self._made(key, f"learning, {label}, seed {seed}", expected, make)
         if made:
-            self._pace = made["training_seconds"] / made["tokens"]
+            self._paces[mode_of(plan)] = made["training_seconds"] / made["tokens"]
         return made
 
     def _searched(self, case: Case) -> Case:
@@ -131,7 +135,7 @@ class Measuring:
         return replace(case, one=with_rates(case.one, self.factors[case.name]))
 
     def _start(self, case: Case) -> None:
-        """Cold and warm start where only one side compiles; memory where that is what is claimed."""
+        """Cold and warm start where the sides compile different things; memory where that is what is claimed."""
         if not (case.starts_differ() or case.claim == "memory_bytes"):
             return
         for key, (side, plan) in zip(self._start_keys(case), _sides(case), strict=True):
@@ -181,6 +185,12 @@ class Measuring:
                     self.cells[key] = cell
         return self.cells.get(key, {})
 
+    def _pace(self, plan: Plan) -> float:
+        """Seconds a token takes, about; a mode that was not timed yet is guessed from the plan's."""
+        mode, known = mode_of(plan), self._paces[mode_of(self.plan)]
+        slower = self.plan.predicted.compiled_speedup if mode == "eager" else 1.0
+        return self._paces.get(mode, known * max(1.0, slower))
+
     # Their names: the same for the same measurement, so that a changed plan finds no cell of the old one
 
     def _time_key(self, case: Case) -> str:
@@ -226,6 +236,7 @@ class Measuring:
             "claim": case.claim,
             "in_plan": case.in_plan or case.changed == self.plan,
             "note": case.note,
+            "modes": dict(zip(("with", "without"), case.modes(), strict=True)) if case.starts_differ() else None,
         }
         if case.kind == "optimizer":
             row |= {
@@ -276,4 +287,5 @@ def _sides(case: Case) -> tuple[tuple[str, Plan], tuple[str, Plan]]:
 
 def _starting(plan: Plan) -> float:
     """Seconds until a plan's steps are steady, about."""
-    return 0.5 + (plan.predicted.compile_seconds if plan.technique("compiled") else 0.0)
+    ready = {"compiled": plan.predicted.compile_seconds, "kernels": KERNELS_SECONDS}
+    return 0.5 + ready.get(mode_of(plan), 0.0)

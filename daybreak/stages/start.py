@@ -44,7 +44,7 @@ def _asked(what: dict[str, Any], device: str, kernels: str, seconds: float | Non
             capture_output=True,
             text=True,
             timeout=seconds,
-            env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": kernels},
+            env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": kernels, "DAYBREAK_CACHE": kernels},
         )
     except subprocess.TimeoutExpired:
         raise TimeoutError from None

@@ -7,6 +7,7 @@ from daybreak.core import units
 if TYPE_CHECKING:
     from rich.console import Console
 
+HOW = {"eager": "eager", "compiled": "compiled", "kernels": "by the kernels"}
 STYLES = {"gain": "green", "loss": "red", "no evidence": "yellow", "not measured": "dim"}
 
 
@@ -73,6 +74,8 @@ def remarks(found: dict[str, Any]) -> list[str]:
                 f"{name}: learning rate {row['learning_rate']:.3g}, {row['rate_factor']:.3g} of its usual one, "
                 "the best of those tried"
             )
+        if modes := row.get("modes"):  # absent in what older versions wrote
+            lines.append(f"{name}: layers run {HOW[modes['with']]} with it, {HOW[modes['without']]} without it")
         if start := row["start"]:
             told = (f"{kind} {start[kind]['with']:.1f} s, without {start[kind]['without']:.1f} s" for kind in start)
             lines.append(f"{name}: seconds before steps are steady: {'; '.join(told)}")

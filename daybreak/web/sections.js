@@ -130,6 +130,7 @@ function intervalTrack(row, most) {
 
 function gainRemarks(found) {
   return found.rows.flatMap((row) => [
+    row.modes && say("gains.modes", { name: row.name, one: named("mode", row.modes.with), other: named("mode", row.modes.without) }),
     row.start && say("gains.start", { name: row.name, cold: seconds(row.start.cold.with), cold_without: seconds(row.start.cold.without), warm: seconds(row.start.warm.with), warm_without: seconds(row.start.warm.without) }),
     row.cold_start?.time_saved && say("gains.cold", { name: row.name, share: signed(row.cold_start.time_saved.share, 1), verdict: named("gain", row.cold_start.verdict) }),
     row.memory && say("gains.memory", { name: row.name, one: size(row.memory.with), other: size(row.memory.without) }),
