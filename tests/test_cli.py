@@ -93,7 +93,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(words, nearest, small_text
 
 @pytest.mark.parametrize("words", [["--set", "norm=layer"], ["--with", "x0_skips"]], ids=str)
 def test_what_transformers_could_not_open_is_usage_until_native_export_is_given_up(words, small_text, here, capsys):
-    words = ["plan", str(small_text), "--for", "60s", "--without", "compiled", *words]
+    words = ["plan", str(small_text), "--for", "60s", "--reproducible", *words]  # which probes nothing
     error = failure(*words)
     assert error.exit_code == 2 and "--no-native" in error.attempt
     cli.app([*words, "--no-native"], standalone_mode=False)

@@ -11,6 +11,7 @@ import time
 import pytest
 
 import daybreak
+from daybreak import cli
 from daybreak.core import records
 from daybreak.core.records import Event
 from daybreak.core.run import Run
@@ -57,13 +58,13 @@ OWN = {"norm": "batch", "positions": "alibi"}
     [(GROUPED, {}), (OWN, {"native": False, "include": ["x0_skips", "value_embeddings", "logit_cap", "squared_relu"]})],
     ids=["grouped and shared", "a class of our own"],
 )
-def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_text, tmp_path, settings, asked):
+def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_text, tmp_path, settings, asked, capsys):
     finished = daybreak.run(
         str(small_text),
         budget="30s",
         out=str(tmp_path / "run"),
         reproducible=True,
-        settings={"layers": 2, "width": 64, "context_length": 32, "tokens": 120000, **settings},
+        settings={"layers": 2, "width": 64, "context_length": 32, "tokens": 60000, **settings},
         exclude=["compiled", "ngram_mix"],
         **asked,
     )
@@ -76,19 +77,16 @@ def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_tex
     config = json.loads((finished.run.model_folder / "config.json").read_text())
     assert config["model_type"] == ("daybreak-gpt" if asked else "qwen3")
     (tmp_path / "run" / "model").rename(tmp_path / "gone")
-    again = subprocess.run(
-        command("train", str(finished.run.path), "--replay", "--out", str(tmp_path / "again"), "--json"),
-        capture_output=True,
-        text=True,
-    )
-    assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["weights_digest"] == finished.figures["weights_digest"]
+    capsys.readouterr()
+    words = ["train", str(finished.run.path), "--replay", "--out", str(tmp_path / "again"), "--json"]
+    cli.app(words, standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["weights_digest"] == finished.figures["weights_digest"]
 
 
 def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, tmp_path):
     first = daybreak.run(
         str(small_text),
-        budget="15s",
+        budget="8s",
         out=str(tmp_path / "first"),
         settings={"layers": 1, "width": 64, "context_length": 32},
         exclude=["compiled", "ngram_mix"],
@@ -103,7 +101,7 @@ def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, 
 
 
 def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(small_text, tmp_path):
-    out, budget, noise = tmp_path / "killed", 30, 3.0  # seconds; a loaded machine imports slowly
+    out, budget, noise = tmp_path / "killed", 20, 3.0  # seconds; a loaded machine imports slowly
     process = started(small_text, out, budget)
     wait_for_checkpoint(Run(out), process)
     time.sleep(0.6)
@@ -123,26 +121,30 @@ def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(s
     assert all(b.progress >= a.progress for a, b in itertools.pairwise(steps))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
-def test_a_signal_saves_and_leaves_with_its_code(small_text, tmp_path, number, code):
-    out = tmp_path / "signalled"
+def test_a_ctrl_c_saves_and_leaves_with_its_code(small_text, tmp_path):
+    out = tmp_path / "interrupted"
+    process = started(small_text, out, 20)
+    wait_for_checkpoint(Run(out), process)
+    left_by(process, signal.SIGINT, 130, out)
+
+
+def test_two_processes_do_not_work_in_one_folder_and_a_signal_ends_the_one_that_does(small_text, tmp_path):
+    out = tmp_path / "shared"
     process = started(small_text, out, 30)
     wait_for_checkpoint(Run(out), process)
+    second = started(small_text, out, 30)
+    _, errors = second.communicate(timeout=30)
+    assert second.returncode == 2
+    assert str(process.pid) in errors
+    left_by(process, signal.SIGTERM, 75, out)
+
+
+def left_by(process: subprocess.Popen, number: int, code: int, out) -> None:
+    """A run that is sent a signal saves, says how it goes on, and leaves with this code."""
+    assert process.poll() is None, "the run has ended by itself"
     os.kill(process.pid, number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == code, errors
     assert "the same command again" in errors
     assert "Traceback" not in errors
     assert (out / "model" / "config.json").exists()
-
-
-def test_two_processes_do_not_work_in_one_folder(small_text, tmp_path):
-    out = tmp_path / "shared"
-    process = started(small_text, out, 30)
-    wait_for_checkpoint(Run(out), process)
-    second = started(small_text, out, 30)
-    _, errors = second.communicate(timeout=30)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
-    assert second.returncode == 2
-    assert str(process.pid) in errors

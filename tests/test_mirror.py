@@ -469,7 +469,7 @@ def fakes(tmp_path) -> Path:
 def test_mirrors_that_crash_hang_and_flood_cost_the_run_nothing(small_text, tmp_path, fakes):
     tensorboard = ["--mirror", "tensorboard"] if importlib.util.find_spec("tensorboard") else []
     asked = ["--for", "30s", "--reproducible", "--without", "compiled", "--without", "ngram_mix", "--json"]
-    for setting in ("layers=1", "width=64", "context_length=32", "tokens=60000"):
+    for setting in ("layers=1", "width=64", "context_length=32", "tokens=30000"):
         asked += ["--set", setting]
     figures = {}
     more_mirrors = ["--mirror", "crash", "--mirror", "hang", "--mirror", "flood", *tensorboard]
