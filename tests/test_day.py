@@ -12,7 +12,7 @@ from daybreak.core.records import Measurement, Phase, Validation
 from daybreak.core.run import Run
 from daybreak.stages.report import phase_seconds
 
-BUDGET = 12.0
+BUDGET = 11.0
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def test_reproducible_runs_are_equal_to_the_last_bit_and_so_is_a_resumed_one(sma
     asked = {
         "budget": "20s",
         "reproducible": True,
-        "settings": {"layers": 1, "width": 64, "context_length": 32, "tokens": 200000},
+        "settings": {"layers": 1, "width": 64, "context_length": 32, "tokens": 100000},
         "exclude": ["compiled", "ngram_mix"],
     }
     digests = [

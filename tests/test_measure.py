@@ -480,6 +480,8 @@ def test_every_kind_learns_beside_a_plan_by_the_kernels(a_run: Callable[..., Run
     bits = [cells.learned(place, side, 8 * 256)["bits_per_byte"] for side in (plan, *(case.one for case in found))]
     assert len(bits) == 7 and all(4.0 < one < 9.0 for one in bits) and len(set(bits)) == 7
     seven = measuring.Measuring(place, plan, found, share=0.25, most_seeds=2, pace=1e-4, told=print)
+    keys = [seven._start_keys(case) for case in found]
+    assert len({with_it for with_it, _ in keys}) == 6 and len({without for _, without in keys}) == 1
     row = seven.row(found[0])
     assert row["modes"] == {"with": "eager", "without": "kernels"}
     told = gains.remarks({"rows": [row], "missing": []})

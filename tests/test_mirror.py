@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import daybreak
 from daybreak.core import records
 from daybreak.core.errors import UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation, new_lines
@@ -468,32 +469,36 @@ def fakes(tmp_path) -> Path:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see whether a process lives")
 def test_mirrors_that_crash_hang_and_flood_cost_the_run_nothing(small_text, tmp_path, fakes):
     tensorboard = ["--mirror", "tensorboard"] if importlib.util.find_spec("tensorboard") else []
-    asked = ["--for", "30s", "--reproducible", "--without", "compiled", "--without", "ngram_mix", "--json"]
-    for setting in ("layers=1", "width=64", "context_length=32", "tokens=30000"):
-        asked += ["--set", setting]
-    figures = {}
-    more_mirrors = ["--mirror", "crash", "--mirror", "hang", "--mirror", "flood", *tensorboard]
-    for name, more in (("plain", []), ("mirrored", more_mirrors)):
-        words = [sys.executable, "-m", "daybreak", "run", str(small_text), "--out", str(tmp_path / name), *asked, *more]
-        begun = time.monotonic()
-        done = subprocess.run(
-            words,
-            env={**os.environ, "PYTHONPATH": str(fakes), "DAYBREAK_MIRROR_GRACE": "4"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        took = time.monotonic() - begun
-        assert done.returncode == 0, done.stderr
-        figures[name] = json.loads(done.stdout)
-        assert took < 31
+    settings = {"layers": 1, "width": 64, "context_length": 32, "tokens": 30000}
+    plain = daybreak.run(
+        str(small_text),
+        budget="30s",
+        out=str(tmp_path / "plain"),
+        reproducible=True,
+        settings=settings,
+        exclude=["compiled", "ngram_mix"],
+    )
+    words = [sys.executable, "-m", "daybreak", "run", str(small_text), "--out", str(tmp_path / "mirrored"), "--json"]
+    words += ["--for", "30s", "--reproducible", "--without", "compiled", "--without", "ngram_mix"]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={value}"]
+    begun = time.monotonic()
+    done = subprocess.run(
+        [*words, "--mirror", "crash", "--mirror", "hang", "--mirror", "flood", *tensorboard],
+        env={**os.environ, "PYTHONPATH": str(fakes), "DAYBREAK_MIRROR_GRACE": "4"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert time.monotonic() - begun < 31
+    assert done.returncode == 0, done.stderr
     run = Run(tmp_path / "mirrored")
     events = [r.detail for r in records.read(run.log_file) if isinstance(r, Event) and r.name == "mirror"]
     pids = {detail["name"]: detail["pid"] for detail in events}
     assert pids.keys() >= {"crash", "hang", "flood"}
     assert not gone(pids["hang"]), "the run has waited for it, or the watchdog has not"
-    assert figures["mirrored"]["weights_digest"] == figures["plain"]["weights_digest"]
-    assert run.request() == Run(tmp_path / "plain").request(), "a mirror is not a part of the request"
+    assert json.loads(done.stdout)["weights_digest"] == plain.figures["weights_digest"]
+    assert run.request() == plain.run.request(), "a mirror is not a part of the request"
     # The one that crashes is at the lowest priority too: on a loaded machine it may still be importing.
     limit = time.monotonic() + 20
     while not all(gone(pid) for pid in pids.values()):

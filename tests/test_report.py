@@ -411,6 +411,7 @@ def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written
         "equal_time": {"difference": -0.1, **interval},
         "time_saved": {"share": 0.2, **interval},
         "seeds": 3,
+        "modes": {"with": "eager", "without": "kernels"},
         "start": {"cold": {"with": 30.0, "without": 1.0}, "warm": {"with": 4.0, "without": 1.0}},
         "cold_start": {"time_saved": {"share": -0.3, **interval}, "verdict": "loss"},
         "memory": {"with": 10**8, "without": 2 * 10**8, "ratio": 0.5},
@@ -424,7 +425,7 @@ def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written
     page_file, _ = report.write(run, language="zh")
     opened = Opened(browser, page_file, viewport={"width": 390, "height": 844}, has_touch=True)
     told = opened.page.inner_text("#gains")
-    assert NAME in told and "有收益" in told and "20.0%" in told and "400" in told
+    assert NAME in told and "有收益" in told and "20.0%" in told and "400" in told and "融合内核" in told
     left, right = opened.page.evaluate(
         "[...document.querySelectorAll('#gains .interval')].map((e) => [e.style.left, e.style.width])"
     )[0]

@@ -205,8 +205,13 @@ class Measuring:
     def _start_keys(self, case: Case) -> list[str]:
         machine = self.place.machine.key()
         return [
-            _key("start", f"{side} {case.name}", [_decisions(plan), machine, case.starts_differ()])
-            for side, plan in _sides(case)
+            # The plan itself stands in every case, and is started once.
+            _key(
+                "start",
+                "plan" if plan == self.plan else _label(case),
+                [_decisions(plan), machine, case.starts_differ()],
+            )
+            for _, plan in _sides(case)
         ]
 
     def tokens(self, share: float = 1.0) -> int:
