@@ -203,16 +203,11 @@ class Measuring:
         return _key("learn", f"{label} seed {seed}", of)
 
     def _start_keys(self, case: Case) -> list[str]:
-        machine = self.place.machine.key()
-        return [
-            # The plan itself stands in every case, and is started once.
-            _key(
-                "start",
-                "plan" if plan == self.plan else _label(case),
-                [_decisions(plan), machine, case.starts_differ()],
-            )
-            for _, plan in _sides(case)
-        ]
+        rest = [self.place.machine.key(), case.starts_differ()]
+        # The plan itself stands in every case, and is started once.
+        labels = ["plan" if plan == self.plan else _label(case) for _, plan in _sides(case)]
+        plans = [_decisions(plan) for _, plan in _sides(case)]
+        return [_key("start", label, [plan, *rest]) for label, plan in zip(labels, plans, strict=True)]
 
     def tokens(self, share: float = 1.0) -> int:
         """Of a learning cell: whole steps."""
