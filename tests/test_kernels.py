@@ -9,13 +9,16 @@ import torch
 from torch import nn
 
 from daybreak.core.errors import ResourceError
+from daybreak.core.types import OptimizerChoice
 from daybreak.engine.machine import compiler
+from daybreak.engine.optimizers import Muon, Rates
 from daybreak.models import ladder, native
 from daybreak.models.fused import layer as fused
 from daybreak.models.fused import library as libraries
 from daybreak.models.fused.library import Library
 from daybreak.models.gpt import Gpt
 from daybreak.models.objectives import NextToken
+from daybreak.techniques.kernels import MuonByKernels
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no C++ compiler on this machine")
 
@@ -125,6 +128,35 @@ def test_the_exponential_is_exact_to_the_last_places_and_hands_on_what_is_not_a_
     broken = torch.tensor([[math.nan, 0.0]], dtype=dtype)
     found.call("cross_entropy", broken, targets[:1], nats[:1], 1, 2)
     assert math.isnan(float(nats[0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(32, 32), (40, 24), (24, 40), (7, 33)], ids=str)
+def test_steps_of_muon_are_those_of_the_plain_one(dtype, size, folder, threads) -> None:
+    choice = OptimizerChoice(
+        name="muon",
+        learning_rate=0.03,
+        table_learning_rate=0.004,
+        weight_decay=0.5,
+        momentum=0.9,
+        orthogonalize_steps=5,
+    )
+    generator = torch.Generator().manual_seed(0)
+    begun = [torch.randn(shape, generator=generator) for shape in (size, size, size[::-1])]
+    ways = [[nn.Parameter(weight.clone()) for weight in begun] for _ in range(2)]
+    plain, kernels = (Muon(weights, choice, dtype=dtype) for weights in ways)
+    kernels = MuonByKernels(kernels, library(folder, dtype))
+    for step in range(3):
+        for mine, theirs in zip(*ways, strict=True):
+            mine.grad = torch.randn(mine.shape, generator=generator)
+            theirs.grad = mine.grad.clone()
+        for optimizer in (plain, kernels):
+            optimizer.step(Rates(learning_rate=1 - 0.3 * step))
+    least = 1e-5 if dtype == torch.float32 else 2e-2
+    for mine, theirs, weight in zip(*ways, begun, strict=True):
+        assert error(theirs - weight, mine - weight) < least
+    for name, velocity in plain.state().items():
+        assert error(kernels.state()[name], velocity) < 1e-6
 
 
 def test_a_step_repeats_to_the_last_bit(folder, threads) -> None:

@@ -23,7 +23,7 @@ from daybreak.core.run import Run
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 
 SEAMS = ("shape", "documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
-MAY_TOUCH_NOTHING = ("documents", "batches", "weights")  # that there is no candidate is known at the end alone
+MAY_TOUCH_NOTHING = ("documents", "batches", "optimizer", "weights")  # what there is to change depends on more
 
 # Within a seam: structure, then precision, then parallel, then compile.
 ORDER = (

@@ -1,13 +1,18 @@
 """On a CPU, the layers and the head trained by fused kernels of our own between the matrix products."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
 
 from daybreak.core.errors import UsageError
 from daybreak.core.types import GptShape, Machine, Plan
 from daybreak.engine.machine import cache_folder
+from daybreak.engine.optimizers import Muon, Optimizers, Rates, iterated, size_factor
 from daybreak.models.fused.layer import fuse, head
-from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, fits, library
+from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, Library, fits, library
 from daybreak.techniques import Context, Technique
 
 
@@ -51,6 +56,41 @@ class Kernels(Technique):
         run.kept["kernels"] = library(cache_folder() / "kernels", module.compute_dtype, run.machine.compiler)
         return module, fuse(module, run.kept["kernels"])
 
+    def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:
+        kernels, places = run.kept["kernels"], 0
+        for index, part in enumerate(optimizer.parts):
+            if isinstance(part, Muon) and part.dtype == kernels.dtype:
+                optimizer.parts[index], places = MuonByKernels(part, kernels), places + 1
+        return optimizer, places
+
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
         loss.head = head(run.kept["kernels"])
         return loss, 1
+
+
+class MuonByKernels(Muon):
+    """Muon with each half of its arithmetic outside the products in one pass over memory; the same state."""
+
+    def __init__(self, plain: Muon, kernels: Library) -> None:
+        self.__dict__.update(plain.__dict__)
+        self.kernels = kernels
+
+    @torch.no_grad()
+    def step(self, rates: Rates) -> None:
+        momentum, rate, keep = self.amounts(rates)
+        # Tall weights are turned, and then stand in one stack with wide ones of the same sides.
+        stacks: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for (M, N), weights in self.groups.items():
+            stacks[min(M, N), max(M, N)] += zip(weights, self.momenta[M, N], strict=True)
+        for sides, stack in stacks.items():
+            ahead = torch.empty(len(stack), *sides, dtype=self.dtype)
+            squares = torch.zeros(len(stack), torch.get_num_threads())
+            for (weight, velocity), *places in zip(stack, ahead, squares, strict=True):
+                assert weight.grad is not None
+                turned = weight.shape != sides
+                self.kernels.call("muon_momentum", weight.grad, velocity, *places, *weight.shape, momentum, turned)
+            directions = iterated(ahead, squares.sum(1).sqrt(), self.choice.orthogonalize_steps)
+            for (weight, _), direction in zip(stack, directions, strict=True):
+                M, N = weight.shape
+                turned, own_rate = weight.shape != sides, rate * size_factor((M, N))
+                self.kernels.call("muon_apply", weight, direction, M, N, keep, own_rate, turned)

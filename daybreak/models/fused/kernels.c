@@ -276,6 +276,59 @@ void swiglu_backward(const stored *dy, const stored *x, stored *dx, long N, long
     }
 }
 
+/* First half of a step of Muon for one matrix: velocity [M, N] towards the gradient, and `ahead` of it by the momentum
+   once more (Nesterov), narrowed and, where `turned`, transposed to [N, M]; squares [threads] of it in parts. */
+void muon_momentum(const float *gradient, float *velocity, stored *ahead, float *squares, long M, long N,
+                   float momentum, int turned, int threads) {
+    enum { BLOCK = 16 };
+#pragma omp parallel num_threads(threads)
+    {
+        float sum = 0, block[BLOCK][BLOCK];
+#pragma omp for schedule(static)
+        for (long m0 = 0; m0 < M; m0 += BLOCK) {
+            long rows = M - m0 < BLOCK ? M - m0 : BLOCK;
+            for (long n0 = 0; n0 < N; n0 += BLOCK) {
+                long columns = N - n0 < BLOCK ? N - n0 : BLOCK;
+                for (long m = 0; m < rows; m++) {
+                    const float *g = gradient + (m0 + m) * N + n0;
+                    float *v = velocity + (m0 + m) * N + n0;
+#pragma omp simd reduction(+ : sum)
+                    for (long n = 0; n < columns; n++) {
+                        v[n] += (g[n] - v[n]) * (1.0f - momentum);
+                        float u = block[m][n] = g[n] + (v[n] - g[n]) * momentum;
+                        sum += u * u;
+                    }
+                }
+                if (turned)
+                    for (long n = 0; n < columns; n++)
+                        for (long m = 0; m < rows; m++) ahead[(n0 + n) * M + m0 + m] = narrowed(block[m][n]);
+                else
+                    for (long m = 0; m < rows; m++)
+                        for (long n = 0; n < columns; n++) ahead[(m0 + m) * N + n0 + n] = narrowed(block[m][n]);
+            }
+        }
+        squares[omp_get_thread_num()] = sum;
+    }
+}
+
+/* Second half: weight [M, N] = keep * weight - rate * direction, which is [N, M] where `turned`. */
+void muon_apply(float *weight, const stored *direction, long M, long N, float keep, float rate, int turned,
+                int threads) {
+    enum { BLOCK = 16 };
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (long m0 = 0; m0 < M; m0 += BLOCK) {
+        long m1 = m0 + BLOCK < M ? m0 + BLOCK : M;
+        for (long n0 = 0; n0 < N; n0 += BLOCK) {
+            long n1 = n0 + BLOCK < N ? n0 + BLOCK : N;
+            for (long m = m0; m < m1; m++)
+#pragma omp simd
+                for (long n = n0; n < n1; n++)
+                    weight[m * N + n] = keep * weight[m * N + n] -
+                                        rate * widened(direction[turned ? n * M + m : m * N + n]);
+        }
+    }
+}
+
 /* Cross-entropy of logits [N, V]: nats [N], and in place of the logits their gradient. */
 void cross_entropy(stored *logits, const int64_t *targets, float *nats, long N, long V, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
