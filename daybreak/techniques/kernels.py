@@ -23,7 +23,7 @@ class Kernels(Technique):
     """
 
     claim: ClassVar[str] = "tokens_per_second"
-    does: ClassVar[str] = "on a CPU, the layers and the head trained by fused kernels, compiled in a second"
+    does: ClassVar[str] = "on a CPU, the layers, the head and Muon's steps by fused kernels, compiled in a second"
     refuses_when: ClassVar[str] = (
         "on other devices, without a C++ compiler, where the shape leaves the stock class, and beside packing or "
         "dropout"
