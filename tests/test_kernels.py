@@ -58,7 +58,7 @@ def networks(dtype: torch.dtype, found: Library, *, context_length: int = 24, **
 
 
 def error(wrong: torch.Tensor, right: torch.Tensor) -> float:
-    return float((wrong - right).norm() / right.norm())
+    return float(((wrong - right).norm() / right.norm()).detach())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

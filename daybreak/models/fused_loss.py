@@ -46,7 +46,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return gradient_hidden * scale.to(gradient_hidden.dtype), gradient_head * scale, None, None, None
 
 
-@torch.compiler.disable  # a graph would unroll the chunks
 def chunked(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, cap: float = 0.0) -> Tensor:
     """Summed cross-entropy in nats; equal to `objectives.full_logits` up to rounding."""
     rows = max(64, CHUNK_BYTES // (4 * head_VD.shape[0]))

@@ -18,7 +18,7 @@ KERNELS_SECONDS = 2.0  # of a C compiler with kernels.c
 SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
 LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: shorter ones blur what is counted
 MODES = ("eager", "compiled", "kernels")
-STEP_TOKENS_FLOOR = {"cpu": 4096, "cuda": 16384}
+STEP_TOKENS_FLOOR = {"cpu": 2048, "cuda": 16384}
 MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
 
@@ -145,9 +145,9 @@ def memory_bytes(shape: GptShape, micro_batch: int) -> int:
 def _context(machine: Machine, training: float, layers: int, width: int) -> int:
     """Short where few tokens are seen: attention costs what the weights do at T = 6 d, and long context pays late."""
     rate = max(machine.matmul_flops.values(), default=1e11)
-    tokens = 0.1 * rate * max(training, 1.0) / (72 * layers * width**2)
+    tokens = 0.3 * rate * max(training, 1.0) / (72 * layers * width**2)
     context = ladder.CONTEXTS[0]
-    for length, least_tokens in zip(ladder.CONTEXTS[1:], (8e6, 6e7, 4e8, 4e9), strict=True):
+    for length, least_tokens in zip(ladder.CONTEXTS[1:], (5e5, 5e7, 1e9, 1e10), strict=True):
         if tokens >= least_tokens:
             context = length
     return context

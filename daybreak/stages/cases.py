@@ -124,9 +124,16 @@ def _reshaped(plan: Plan, name: str) -> tuple[Plan, str | None]:
 
 def of_optimizers(plan: Plan) -> list[Case]:
     """Every optimizer in place of the plan's, at the rates that it usually takes: they are searched for afterwards."""
+    assert isinstance(plan.shape, GptShape)
+    width = plan.shape.width
 
     def with_one(name: str) -> Plan:
-        choice = optimizer_of(name, batch_tokens=plan.batch_tokens, weight_decay=plan.optimizer.weight_decay)
+        choice = optimizer_of(
+            name,
+            batch_tokens=plan.batch_tokens,
+            weight_decay=plan.optimizer.weight_decay,
+            width=width,
+        )
         return plan.replace(optimizer=choice, schedule=plan.schedule.replace(warmup=warmup_of(name)))
 
     return [

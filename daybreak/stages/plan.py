@@ -31,6 +31,7 @@ from daybreak.techniques.ngram_mix import NgramMix
 LEAST_STEPS = 20
 EVALUATION_SHARE = 0.02  # of the budget for the last figure; the figures on the way take half of that
 SAMPLING_SHARE = 0.005
+FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
 
 
 def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, only_measured: bool = False) -> Plan:
@@ -188,6 +189,7 @@ def _draft(
         settings.get("optimizer", "muon"),
         batch_tokens=best.batch_tokens,
         weight_decay=0.1 if epochs < 2 else 0.2,
+        width=shape.width,
     )
     optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
     schedule = ScheduleChoice(
@@ -235,15 +237,15 @@ def _draft(
     )
 
 
-def optimizer_of(name: str, *, batch_tokens: int, weight_decay: float) -> OptimizerChoice:
-    """An optimizer with the rates that are taken where nothing else is said."""
+def optimizer_of(name: str, *, batch_tokens: int, weight_decay: float, width: int) -> OptimizerChoice:
+    """An optimizer with the rates that are taken where nothing else is said. width: of the model."""
     muon = OptimizerChoice(
         name=name,
         learning_rate=0.03 if batch_tokens <= 16384 else 0.02 * scaling.rate_factor(batch_tokens),
         table_learning_rate=0.004 * scaling.rate_factor(batch_tokens),
         weight_decay=weight_decay,
         momentum=0.95,
-        orthogonalize_steps=5,
+        orthogonalize_steps=5 if optimizers.overhead(width, batch_tokens, 5) < FREE_OVERHEAD else 3,
     )
     if name == "muon":
         return muon
@@ -320,7 +322,8 @@ def _reasons(
         "optimizer": f"{optimizer.name}: the lowest loss a second of those known for hidden matrices"
         if optimizer.name == "muon"
         else "you set it",
-        "orthogonalize_steps": f"{optimizer.orthogonalize_steps} take {overhead:.0%} of a step; fewer learn less",
+        "orthogonalize_steps": f"{optimizer.orthogonalize_steps} take {overhead:.0%} of a step"
+        + ("; fewer learn less" if optimizer.orthogonalize_steps >= 5 else "; more would cost more than they teach"),
         "schedule": "few tokens reward a long decay in a line to a low floor",
         "weight_decay": f"{optimizer.weight_decay}: {epochs:.1f} passes over the text",
         "evaluation": f"{EVALUATION_SHARE:.0%} of the budget scores the end, half of that the way",

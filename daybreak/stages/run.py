@@ -2,6 +2,8 @@
 
 import contextlib
 import datetime
+import importlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,20 +67,26 @@ def run(
 
 def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) -> Plan:
     """Scan, probe and plan; what a folder has already is taken from it."""
-    from daybreak.engine import machine as machines
-    from daybreak.stages import prepare
-    from daybreak.stages.plan import planned
-    from daybreak.stages.probe import probe
-
     if folder.plan_file.exists():
+        from daybreak.engine import machine as machines
+
         plan = _recounted(folder, folder.plan(), ledger.stopwatch)
         display.planned(plan, machines.measured(machines.pick_device(request.device)))
         return plan
+    # torch takes over a second to import. That goes by beside the scan, which is not Python's for the most part.
+    threading.Thread(target=_import_the_rest, daemon=True).start()
+    from daybreak.stages import prepare
+
     if request.until:  # counted from now on, whatever an earlier process has used
         request = request.replace(seconds=ledger.stopwatch.used() + _seconds_to(request.until))
     ledger.enter("scan")
     display.phase("scan")
     corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
+    ledger.enter("imports")
+    from daybreak.engine import machine as machines
+    from daybreak.stages.plan import planned
+    from daybreak.stages.probe import probe
+
     ledger.enter("probe")
     display.phase("probe")
     device = machines.pick_device(request.device)
@@ -89,6 +97,11 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
     write_json(folder.plan_file, plan.to_json())
     display.planned(plan, machine)
     return plan
+
+
+def _import_the_rest() -> None:
+    with contextlib.suppress(Exception):  # raised again where it is imported by who needs it
+        importlib.import_module("daybreak.stages.train")
 
 
 def carried_out(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+
 from daybreak.core.types import Machine, Plan
 from daybreak.models.fused_loss import chunked
 from daybreak.techniques import Context, Technique
@@ -26,5 +28,7 @@ class FusedLoss(Technique):
         return None
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        loss.head = chunked
+        # A graph would unroll the chunks. Saying so imports the compiler, a second that only its users wait for.
+        compiled = run.plan.predicted.mode == "compiled"
+        loss.head = torch.compiler.disable(chunked) if compiled else chunked
         return loss, 1
