@@ -32,7 +32,7 @@ from daybreak.stages.finish import (
 
 logger = logging.getLogger(__name__)
 
-SAVING_SHARE = 0.02  # of the budget that checkpoints may take
+SAVING_SHARE = 0.01  # of the budget that checkpoints may take
 LOSING_SHARE = 0.05  # of the budget that a kill may cost
 MARKS = 10  # moments of the run at which model/ is written, and scored and sampled where that is cheap
 MODEL_SHARE = 0.005  # of the budget that one writing of model/ may take
