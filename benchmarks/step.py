@@ -79,12 +79,12 @@ def daybreak_step(asked: argparse.Namespace, mode: str):
     import torch
 
     from daybreak import techniques
-    from daybreak.core.types import OptimizerChoice
     from daybreak.engine import machine as machines
     from daybreak.engine import optimizers
     from daybreak.models import ladder
     from daybreak.models.gpt import Gpt
     from daybreak.models.objectives import NextToken
+    from daybreak.stages.plan import optimizer_of
 
     machines.keep_freed_memory()
     device = torch.device("cpu")
@@ -97,16 +97,10 @@ def daybreak_step(asked: argparse.Namespace, mode: str):
     module.initialize(0)
     module, _ = techniques.fold(on, "module", module.train(), context)
     loss, _ = techniques.fold(on, "loss", NextToken(), context)
-    choice = OptimizerChoice(
-        name="muon",
-        learning_rate=0.02,
-        table_learning_rate=0.004,
-        weight_decay=0.1,
-        momentum=0.95,
-        orthogonalize_steps=5,
-    )
+    choice = optimizer_of("muon", batch_tokens=asked.rows * asked.context, weight_decay=0.1, width=asked.width)
     dtype = torch.bfloat16 if names else torch.float32
     optimizer = optimizers.make(choice, module.matrices(), module.tables_and_gains(), dtype=dtype)
+    optimizer, _ = techniques.fold(on, "optimizer", optimizer, context)
     rows = torch.randint(asked.vocabulary, (asked.rows, asked.context + 1))
 
     def step() -> None:
@@ -146,10 +140,11 @@ def main() -> None:
         turn(asked)
         return
     taken: dict[str, list[float]] = {side: [] for side in asked.sides}
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     for _ in range(asked.turns):
         for side in asked.sides:
             words = [sys.executable, *sys.argv, "--side", side]
+            # daybreak sets how threads wait before torch is imported; the plain step has torch's default.
+            environment = {**({} if side.startswith("plain") else {"OMP_WAIT_POLICY": "PASSIVE"}), **os.environ}
             done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
             taken[side] += json.loads(done.stdout.splitlines()[-1])
     tokens = asked.rows * asked.context
