@@ -101,6 +101,17 @@ class Counts:
         nats = -np.log(self.ngram.probabilities(tokens, starts=starts)[self.ngram.order - 1])
         return nats, self.ngram.unsureness(tokens, starts=starts)
 
+    def reader(self, text: Sequence[int]) -> Callable[[Sequence[int]], tuple[np.ndarray, float]]:
+        """From the tokens so far to a distribution [V] and how unsure it is."""
+
+        def read(tokens: Sequence[int]) -> tuple[np.ndarray, float]:
+            context = tokens[-self.ngram.order :]
+            # How unsure counts are of a context is the same whatever token comes next, so any will do in its place.
+            _, unsure = self.stream(np.array([*context, self.end_of_text]), opened=False)
+            return self.ngram.distribution(context), float(unsure[-1])
+
+        return read
+
     def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
         generator = torch.Generator().manual_seed(sampling.seed)
         tokens = [self.end_of_text, *prompt]
@@ -115,6 +126,18 @@ class Counts:
             yield token
 
 
+class Counted(Protocol):
+    """What can be mixed into a network's predictions: it depends on tokens alone."""
+
+    def stream(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Nats [n] of a stream's tokens, and how unsure the counts are of their contexts [n]."""
+        ...
+
+    def reader(self, text: Sequence[int]) -> Callable[[Sequence[int]], tuple[np.ndarray, float]]:
+        """For a text that is to be continued: from its tokens so far to a distribution [V] and its unsureness."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Weights:
     """The counts' weight by how unsure the counts are of a context: sure counts deserve more of the mixture."""
@@ -127,50 +150,67 @@ class Weights:
 
 
 class Mixture:
-    """(1 - weight) network + weight counts, token by token: a distribution like its parts.
+    """(1 - weight) p + weight p_counts, token by token: a distribution like its parts. p may be a mixture already.
 
     The weight depends on the context alone (Jelinek and Mercer 1980 tie weights by how often a context was seen).
     """
 
     needs = "model/ and mixture/"
 
-    def __init__(self, network: Network, counts: Counts, weights: Weights) -> None:
-        self.network, self.counts, self.weights = network, counts, weights
+    def __init__(self, inner: "Network | Mixture", counts: Counted, weights: Weights) -> None:
+        self.inner, self.counts, self.weights = inner, counts, weights
+        self.network: Network = inner.network if isinstance(inner, Mixture) else inner
+        self.end_of_text = self.network.end_of_text
 
     def mixed(self, network_nats: np.ndarray, stream: np.ndarray) -> np.ndarray:
         """Nats [n] of the first n tokens of the stream, from the network's."""
         counted, unsure = self.counts.stream(stream[: len(network_nats)])
-        return mixed_nats(network_nats, counted, self.weights.of(unsure))
+        return mixed_nats(self._within(network_nats, stream), counted, self.weights.of(unsure))
 
     def cross_fitted(self, network_nats: np.ndarray, stream: np.ndarray) -> np.ndarray:
         """As `mixed`, each half scored with weights that were fitted on the other: no token chooses its own."""
-        counted, unsure = self.counts.stream(stream[: len(network_nats)])
         middle = len(network_nats) // 2
         halves = slice(0, middle), slice(middle, None)
-        scored = []
-        for one, other in (halves, halves[::-1]):
-            weights = fitted_weights(network_nats[other], counted[other], unsure[other])
-            scored.append(mixed_nats(network_nats[one], counted[one], weights.of(unsure[one])))
+        scored = [self._fitted(network_nats, stream, other)[1][one] for one, other in (halves, halves[::-1])]
         return np.concatenate(scored)
 
+    def _within(self, network_nats: np.ndarray, stream: np.ndarray) -> np.ndarray:
+        return self.inner.mixed(network_nats, stream) if isinstance(self.inner, Mixture) else network_nats
+
+    def _fitted(self, network_nats: np.ndarray, stream: np.ndarray, on: slice) -> tuple["Mixture", np.ndarray]:
+        """The mixture with all weights fitted on a part of the stream, and its nats of the whole."""
+        inner, within = self.inner, network_nats
+        if isinstance(inner, Mixture):
+            inner, within = inner._fitted(network_nats, stream, on)
+        counted, unsure = self.counts.stream(stream[: len(network_nats)])
+        weights = fitted_weights(within[on], counted[on], unsure[on])
+        return Mixture(inner, self.counts, weights), mixed_nats(within, counted, weights.of(unsure))
+
     def mean_weight(self, stream: np.ndarray) -> float:
-        """Of the counts, over the tokens of the stream."""
-        starts = np.flatnonzero(stream == self.counts.end_of_text)
-        unsure = self.counts.ngram.unsureness(stream, starts=starts)
-        return float(self.weights.of(unsure).mean()) if len(stream) else 0.0
+        """Of all that is not the network, over the tokens of the stream."""
+        return float(1 - self._left(stream).mean()) if len(stream) else 0.0
+
+    def _left(self, stream: np.ndarray) -> np.ndarray:
+        left = 1 - self.weights.of(self.counts.stream(stream)[1])
+        return left * self.inner._left(stream) if isinstance(self.inner, Mixture) else left
 
     def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
+        return self.network.continuation(prompt, sampling, self._mixing([self.end_of_text, *prompt]))
+
+    def _mixing(self, text: Sequence[int]) -> decoding.Mixing:
+        within = self.inner._mixing(text) if isinstance(self.inner, Mixture) else None
+        read = self.counts.reader(text)
+
         def mixing(probabilities_V: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
-            context = tokens[-self.counts.ngram.order :]
-            counted = self.counts.ngram.distribution(context)
-            # The weight of a context is the same whatever token comes next, so any will do in its place.
-            _, unsure = self.counts.stream(np.array([*context, self.counts.end_of_text]), opened=False)
-            weight = float(self.weights.of(unsure[-1:])[0])
+            if within is not None:
+                probabilities_V = within(probabilities_V, tokens)
+            counted, unsure = read(tokens)
+            weight = float(self.weights.of(np.array([unsure]))[0])
             mixed = probabilities_V * (1 - weight)
             mixed[: len(counted)] += torch.from_numpy(counted).to(mixed) * weight
             return mixed
 
-        return self.network.continuation(prompt, sampling, mixing)
+        return mixing
 
 
 def mixed_nats(network: np.ndarray, counted: np.ndarray, weight: float | np.ndarray) -> np.ndarray:

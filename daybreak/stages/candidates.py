@@ -17,6 +17,7 @@ UNKNOWN_WARM_SECONDS = 3.0
 KERNELS_SECONDS = 2.0  # of a C compiler with kernels.c
 SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
 LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: shorter ones blur what is counted
+TIE_ABOVE_PASSES = 2.0  # over the text: then fewer weights learn more of it that holds elsewhere
 MODES = ("eager", "compiled", "kernels")
 STEP_TOKENS_FLOOR = {"cpu": 2048, "cuda": 16384}
 MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
@@ -63,8 +64,11 @@ def candidates(
     seen, wrong, possible = set(), None, False
     for vocabulary in worthwhile if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
-            context = _context(machine, available, layers, width)
-            shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=shape_settings)
+            tokens = _expected_tokens(machine, available, layers, width)
+            passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
+            changes = {**({"tied": True} if passes > TIE_ABOVE_PASSES else {}), **shape_settings}
+            context = _context(tokens)
+            shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=changes)
             try:
                 shape.check()
             except UsageError as error:  # what was set may go together with another rung
@@ -142,10 +146,14 @@ def memory_bytes(shape: GptShape, micro_batch: int) -> int:
     return int(16 * shape.parameters() + tokens * (activations + scores) + 400e6)
 
 
-def _context(machine: Machine, training: float, layers: int, width: int) -> int:
-    """Short where few tokens are seen: attention costs what the weights do at T = 6 d, and long context pays late."""
+def _expected_tokens(machine: Machine, training: float, layers: int, width: int) -> float:
+    """About how many will be seen; what depends on it need not be exact, and must be known before a shape is rated."""
     rate = max(machine.matmul_flops.values(), default=1e11)
-    tokens = 0.3 * rate * max(training, 1.0) / (72 * layers * width**2)
+    return 0.3 * rate * max(training, 1.0) / (72 * layers * width**2)
+
+
+def _context(tokens: float) -> int:
+    """Short where few tokens are seen: attention costs what the weights do at T = 6 d, and long context pays late."""
     context = ladder.CONTEXTS[0]
     for length, least_tokens in zip(ladder.CONTEXTS[1:], (5e5, 5e7, 1e9, 1e10), strict=True):
         if tokens >= least_tokens:

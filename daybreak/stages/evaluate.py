@@ -62,7 +62,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     network = Network(module, end_of_text=tokenizer.end_of_text, prepare=decoder_for)
     predictor: Any = network
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
-    if (run.mixture_folder / "weights.json").exists():
+    if any(run.mixture_folder.glob("*.json")):
         context = techniques.Context(plan=plan, machine=machines.described(chosen), run=run)
         predictor, _ = techniques.fold(on, "decode", network, context)
     return Loaded(

@@ -42,6 +42,7 @@ ORDER = (
     "ema",
     "averaging",
     "ngram_mix",
+    "history_mix",
     "prefetch",
     "bf16",
     "fp16",
