@@ -14,6 +14,7 @@ from daybreak import techniques
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Corpus, TechniqueChoice
 from daybreak.engine import intervals
+from daybreak.stages.cases import only_decodes
 from daybreak.stages.judged import judged
 
 ROOT = Path(__file__).resolve().parents[1]
