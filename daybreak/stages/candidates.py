@@ -64,11 +64,12 @@ def candidates(
     seen, wrong, possible = set(), None, False
     for vocabulary in worthwhile if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
-            tokens = _expected_tokens(machine, available, layers, width)
+            size = int(shape_settings.get("layers", layers)), int(shape_settings.get("width", width))
+            tokens = _expected_tokens(machine, available, *size)
             passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
             changes = {**({"tied": True} if passes > TIE_ABOVE_PASSES else {}), **shape_settings}
             context = _context(tokens)
-            shape = ladder.gpt(layers, width, vocabulary=vocabulary, context_length=context, changes=changes)
+            shape = ladder.gpt(*size, vocabulary=vocabulary, context_length=context, changes=changes)
             try:
                 shape.check()
             except UsageError as error:  # what was set may go together with another rung
