@@ -67,11 +67,10 @@ class History:
                 if not followed:
                     continue
                 types = len(followed) if length else PRIOR
-                share = types / (sum(followed.values()) + types)
+                whole = sum(followed.values()) + types
+                share = types / whole
                 probabilities *= share
-                probabilities[list(followed)] += (
-                    np.array(list(followed.values())) * (1 - share) / sum(followed.values())
-                )
+                probabilities[list(followed)] += np.array(list(followed.values())) / whole
                 unsure *= share if length else 1.0
             return probabilities, unsure
 

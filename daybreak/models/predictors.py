@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -144,6 +144,13 @@ class Weights:
 
     edges: tuple[float, ...]  # of unsureness, rising; one fewer than values
     values: tuple[float, ...]
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> "Weights":
+        return cls(edges=tuple(kept["edges"]), values=tuple(kept["values"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"edges": self.edges, "values": self.values}
 
     def of(self, unsureness: np.ndarray) -> np.ndarray:
         return np.asarray(self.values)[np.searchsorted(self.edges, unsureness)]

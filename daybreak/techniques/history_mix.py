@@ -35,10 +35,9 @@ class HistoryMix(Technique):
             before = network if isinstance(predictor, Network) else predictor.mixed(network, stream)
             weights = fitted_weights(before, *history.stream(stream[: len(before)]))
             weights_file(run.run).parent.mkdir(exist_ok=True)
-            write_json(weights_file(run.run), {"edges": weights.edges, "values": weights.values})
+            write_json(weights_file(run.run), weights.to_json())
         elif weights_file(run.run).exists():
-            kept = json.loads(weights_file(run.run).read_text())
-            weights = Weights(edges=tuple(kept["edges"]), values=tuple(kept["values"]))
+            weights = Weights.from_json(json.loads(weights_file(run.run).read_text()))
         else:
             weights = UNFITTED
         return Mixture(predictor, history, weights), 1

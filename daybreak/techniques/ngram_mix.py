@@ -71,8 +71,7 @@ class NgramMix(Technique):
             weights = fitted_weights(network, *counts.stream(stream))
             _save(run.run, ngram.tensors(), weights)
         else:
-            kept = json.loads(weights_file(run.run).read_text())
-            weights = Weights(edges=tuple(kept["edges"]), values=tuple(kept["values"]))
+            weights = Weights.from_json(json.loads(weights_file(run.run).read_text()))
         return Mixture(predictor, counts, weights), 1
 
 
@@ -92,4 +91,4 @@ def _save(run: Run, tensors: dict[str, np.ndarray], weights: Weights) -> None:
         beside.replace(counts_file(run))
     except SafetensorError as error:
         raise OSError(ENOSPC, str(error), str(beside)) from None
-    write_json(weights_file(run), {"of": "counts", "edges": weights.edges, "values": weights.values})
+    write_json(weights_file(run), {"of": "counts", **weights.to_json()})
