@@ -103,6 +103,18 @@ def test_a_measured_shape_is_believed(corpus, machine):
     assert second.predicted.tokens_per_second == pytest.approx(first.predicted.tokens_per_second / 2, rel=0.01)
 
 
+def test_what_a_tiny_shape_took_says_nothing_of_a_large_one(corpus, machine):
+    words = asked(exclude=("compiled", "kernels"))
+    first = planned(corpus(), machine(), unprobed(), words)
+    small = words.replace(settings={"layers": 1, "width": 16, "vocabulary": 257})
+    tiny = planned(corpus(), machine(), unprobed(), small)
+    # At 16 of width a step is all calls: a hundred times what its products need.
+    known = unprobed().replace(earlier=(timing(tiny, mode="eager", factor=100.0),))
+    second = planned(corpus(), machine(), known, words)
+    assert second.shape == first.shape
+    assert second.predicted.tokens_per_second == pytest.approx(first.predicted.tokens_per_second)
+
+
 def test_kernels_do_without_compiling(corpus, machine):
     plan = planned(corpus(), machine(), unprobed(), asked(3600.0))
     assert plan.technique("kernels") is not None

@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,20 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # KenLM's choice too (its --discount_fallb
 
 
 SECONDS_PER_TOKEN_AND_ORDER = 1.5e-7  # of `fit`, on one core; bytes are faster
+LEAST_TOKENS = 50_000  # fewer counts of a training text teach nothing
 BYTES_PER_TOKEN_AND_ORDER = 40  # of memory while it fits
+
+
+def countable(order: int, *, seconds: float, memory_bytes: float) -> int:
+    """How many tokens can be counted in this time and memory."""
+    return int(min(seconds / SECONDS_PER_TOKEN_AND_ORDER, memory_bytes / BYTES_PER_TOKEN_AND_ORDER) / order)
+
+
+def counted(tokens: Any, most: int, *, order: int, vocabulary: int) -> KneserNey:
+    """Of a run's tokens (data.shards.Tokens), or of their beginning."""
+    most = min(len(tokens), most)
+    starts = tokens.starts[tokens.starts < most]
+    return KneserNey.fit(tokens.slice(0, most), order=order, vocabulary=vocabulary, starts=starts)
 
 
 @dataclass(frozen=True)
@@ -126,6 +141,36 @@ class KneserNey:
                 weight = level.weight if k == self.order else level.lower_weight
                 handed_N *= np.where(before_N >= k - 1, weight[context_N], 1.0)
         return handed_N
+
+    def drawn(self, rows_BT: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """int64 [B, T]: for every position a token drawn from p(. | its row up to and with it), at `self.order`.
+
+        From the highest order down: by the weight that a context leaves to the next order that one draws, else one of
+        the context's own grams is drawn by its part. Raises DataError for a token outside the vocabulary.
+        """
+        tokens_N = _checked(rows_BT.reshape(-1), self.vocabulary)
+        before_N = np.tile(np.arange(rows_BT.shape[1]), len(rows_BT))
+        contexts = [np.zeros(len(tokens_N), np.int64)]  # for each order: the gram that ends here, if the row has it
+        for k, (level, _, ids_N) in enumerate(self._walk(tokens_N, before_N, self.order - 1), 1):
+            contexts.append(np.where(before_N >= k - 1, ids_N, len(level.keys) - 1))
+        drawn_N = rng.integers(self.vocabulary, size=len(tokens_N))  # for where no order draws
+        open_P = np.arange(len(tokens_N))
+        for level, sums, context_N in zip(self._levels[::-1], self._sums[::-1], contexts[::-1], strict=True):
+            weight = level.weight if level is self._levels[-1] else level.lower_weight
+            handed = rng.random(len(open_P)) < weight[context_N[open_P]]
+            places, open_P = open_P[~handed], open_P[handed]
+            context = context_N[places].astype(np.uint64)
+            first, behind = (np.searchsorted(level.keys, (context + np.uint64(i)) << self._bits) for i in (0, 1))
+            mass = sums[first] + rng.random(len(places)) * (sums[behind] - sums[first])
+            picked = np.clip(np.searchsorted(sums, mass, side="right") - 1, first, behind - 1)
+            drawn_N[places] = level.keys[picked] & _mask(self._bits)
+        return drawn_N.reshape(rows_BT.shape)
+
+    @functools.cached_property
+    def _sums(self) -> list[np.ndarray]:
+        """Of each level: what the parts before each gram add up to, float64 [G_k + 1]."""
+        parts = [level.part if level is self._levels[-1] else level.lower_part for level in self._levels]
+        return [np.concatenate(([0.0], np.cumsum(part[:-1], dtype=np.float64))) for part in parts]
 
     def distribution(self, context: Sequence[int]) -> np.ndarray:
         """float64 [V]: p(. | context) at `self.order`; only the last order - 1 tokens of `context` are looked at.

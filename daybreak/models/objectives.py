@@ -27,17 +27,22 @@ def full_logits(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, cap: floa
     return F.cross_entropy(capped(logits_NV, cap), targets_N, reduction="sum")
 
 
+def following(rows: Tensor) -> Tensor:
+    """The targets [B, T] in rows [B, T + 1]: what follows each token."""
+    return rows[:, 1:]
+
+
 class NextToken:
     """Each token from those before it; rows [B, T+1] are inputs and targets at once."""
 
-    def __init__(self, head: Head = full_logits) -> None:
-        self.head = head
+    def __init__(self, head: Head = full_logits, labels: Callable[[Tensor], Tensor] = following) -> None:
+        self.head, self.labels = head, labels
 
     def targets(self, rows: Tensor) -> int:
         return rows.shape[0] * (rows.shape[1] - 1)
 
     def __call__(self, module: Any, rows: Tensor) -> Tensor:
-        hidden_ND, targets_N = module.hidden(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten()
+        hidden_ND, targets_N = module.hidden(rows[:, :-1]).flatten(0, 1), self.labels(rows).flatten()
         return self.head(hidden_ND, module.lm_head.weight, targets_N, module.shape.logit_cap)
 
 
@@ -54,6 +59,14 @@ class Around:
     @head.setter
     def head(self, head: Head) -> None:
         self.inside.head = head
+
+    @property
+    def labels(self) -> Callable[[Tensor], Tensor]:
+        return self.inside.labels
+
+    @labels.setter
+    def labels(self, labels: Callable[[Tensor], Tensor]) -> None:
+        self.inside.labels = labels
 
     def targets(self, rows: Tensor) -> int:
         return self.inside.targets(rows)

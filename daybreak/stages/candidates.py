@@ -18,6 +18,7 @@ KERNELS_SECONDS = 2.0  # of a C compiler with kernels.c
 SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
 LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: shorter ones blur what is counted
 TIE_ABOVE_PASSES = 2.0  # over the text: then fewer weights learn more of it that holds elsewhere
+ALIKE = 8.0  # times the operations of a token, either way: what was timed there tells how fast a shape will be
 MODES = ("eager", "compiled", "kernels")
 STEP_TOKENS_FLOOR = {"cpu": 2048, "cuda": 16384}
 MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
@@ -180,16 +181,13 @@ class Speed:
         # What was measured in this run is the truth of today; what was measured before says how machine and law differ.
         self.known = {(t.shape, t.mode): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
         self.timed = {(t.shape, t.mode): t for t in probe.timings if t.dtype == dtype}
-        measured = {mode: self._factor(mode) for mode in MODES}
-        # What holds the machine back when it runs layers one way holds it back when they run another way, too.
-        other = next((factor for factor in measured.values() if factor is not None), 1.0)
-        self.factor = {mode: factor if factor is not None else other for mode, factor in measured.items()}
+        self._measured = {mode: self._against_law(mode) for mode in MODES}
 
     def tokens_per_second(self, shape: GptShape, mode: str) -> float:
         timing = self.timed.get((shape.key(), mode))
         if timing is not None:
             return timing.micro_batch * shape.context_length / timing.step_seconds
-        return shape.context_length * self.factor[mode] / self._estimate(shape, mode)
+        return shape.context_length * self._factor(shape, mode) / self._estimate(shape, mode)
 
     def ready_seconds(self, shape: GptShape, mode: str) -> float:
         """What a mode will still take before its first step: little where this process has used it, or one has."""
@@ -204,13 +202,23 @@ class Speed:
             return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
         return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
 
-    def _factor(self, mode: str) -> float | None:
-        ratios = [
-            self._estimate(shape, mode) / (t.step_seconds / t.micro_batch)
-            for t in self.known.values()
-            if t.mode == mode and (shape := _shape_named(t.shape)) is not None
-        ]
-        return statistics.median(ratios) if ratios else None
+    def _against_law(self, mode: str) -> list[tuple[float, float]]:
+        """Of every timing in a mode: the operations of a token, and how many times as fast as the law it was."""
+        pairs = []
+        for timing in self.known.values():
+            if timing.mode == mode and (shape := _shape_named(timing.shape)) is not None:
+                factor = self._estimate(shape, mode) * timing.micro_batch / timing.step_seconds
+                pairs.append((shape.flops_per_token(), factor))
+        return pairs
+
+    def _factor(self, shape: GptShape, mode: str) -> float:
+        """How machine and law differ at shapes of about this size: a tiny one says nothing of a large one."""
+        for known in (mode, *MODES):  # what holds back layers run one way holds back those run another way, too
+            flops = shape.flops_per_token()
+            near = [factor for timed, factor in self._measured[known] if 1 / ALIKE < timed / flops < ALIKE]
+            if near:
+                return statistics.median(near)
+        return 1.0
 
     def _estimate(self, shape: GptShape, mode: str) -> float:
         """Seconds of a row. Narrow products do not reach the rate of wide ones."""

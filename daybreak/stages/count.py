@@ -7,7 +7,7 @@ import numpy as np
 from daybreak.core.records import Measurement
 from daybreak.core.types import NgramShape
 from daybreak.models import files
-from daybreak.models.ngram import BYTES_PER_TOKEN_AND_ORDER, SECONDS_PER_TOKEN_AND_ORDER, KneserNey
+from daybreak.models.ngram import countable, counted
 from daybreak.stages.bench import Workbench
 from daybreak.stages.scores import keep_scores
 
@@ -20,18 +20,11 @@ def count(bench: Workbench) -> dict[str, Any]:
     shape = bench.plan.shape
     assert isinstance(shape, NgramShape)
     bench.ledger.enter("training")
-    by_time = COUNTING_SHARE * bench.remaining() / (shape.order * SECONDS_PER_TOKEN_AND_ORDER)
-    by_memory = COUNTING_SHARE * bench.machine.memory_bytes / (shape.order * BYTES_PER_TOKEN_AND_ORDER)
-    counted = min(len(bench.train), max(LEAST_TOKENS, int(min(by_time, by_memory))))
-    if counted < len(bench.train):
-        bench.warn(f"{counted:,} of {len(bench.train):,} tokens are counted: more would not fit the time or the memory")
-    starts = bench.train.starts
-    model = KneserNey.fit(
-        bench.train.slice(0, counted),
-        order=shape.order,
-        vocabulary=bench.tokenizer.vocabulary,
-        starts=starts[starts < counted],
-    )
+    seconds, memory_bytes = COUNTING_SHARE * bench.remaining(), COUNTING_SHARE * bench.machine.memory_bytes
+    most = max(LEAST_TOKENS, countable(shape.order, seconds=seconds, memory_bytes=memory_bytes))
+    if most < len(bench.train):
+        bench.warn(f"{most:,} of {len(bench.train):,} tokens are counted: more would not fit the time or the memory")
+    model = counted(bench.train, most, order=shape.order, vocabulary=bench.tokenizer.vocabulary)
     bench.ledger.enter("the end")
     stream = bench.heldout.slice(0, len(bench.heldout))
     heldout_starts = bench.heldout.starts

@@ -41,6 +41,7 @@ ORDER = (
     "early_stopping",
     "ema",
     "averaging",
+    "ngram_teacher",
     "ngram_mix",
     "history_mix",
     "prefetch",
@@ -89,6 +90,22 @@ class Technique:
         if not self.native and (plan.request is None or plan.request.native):
             return NATIVE_KEPT
         return self.unusable(machine)
+
+
+class Reached:
+    """A follower that knows the progress of the last step: checkpoints and logs have it, so a resumed run has."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.progress = name, 0.0
+
+    def __call__(self, module: Any, progress: float) -> None:
+        self.progress = progress
+
+    def state(self) -> tuple[dict[str, Any], float]:
+        return {}, self.progress
+
+    def load(self, tensors: dict[str, Any], progress: float) -> None:
+        self.progress = progress
 
 
 def names() -> tuple[str, ...]:

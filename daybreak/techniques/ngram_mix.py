@@ -12,11 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Machine, Plan
-from daybreak.models.ngram import BYTES_PER_TOKEN_AND_ORDER, SECONDS_PER_TOKEN_AND_ORDER, KneserNey
+from daybreak.models.ngram import LEAST_TOKENS, SECONDS_PER_TOKEN_AND_ORDER, KneserNey, countable, counted
 from daybreak.models.predictors import Counts, Mixture, Network, Weights, fitted_weights
 from daybreak.techniques import Context, Technique
-
-LEAST_TOKENS = 50_000  # fewer counts teach nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +43,14 @@ class NgramMix(Technique):
         return min(self.share * budget, corpus_tokens * self.order * SECONDS_PER_TOKEN_AND_ORDER)
 
     def counted_tokens(self, plan: Plan, machine: Machine) -> int:
-        by_time = self.share * plan.budget.seconds / (self.order * SECONDS_PER_TOKEN_AND_ORDER)
-        by_memory = self.memory_share * machine.memory_bytes / (self.order * BYTES_PER_TOKEN_AND_ORDER)
-        return int(min(plan.predicted.corpus_tokens, by_time, by_memory))
+        seconds, memory_bytes = self.share * plan.budget.seconds, self.memory_share * machine.memory_bytes
+        return min(plan.predicted.corpus_tokens, countable(self.order, seconds=seconds, memory_bytes=memory_bytes))
 
     def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
         """Counts the training tokens; batches stay as they are."""
-        tokens = batches.tokens
-        counted = min(len(tokens), int(1.05 * self.counted_tokens(run.plan, run.machine)))
-        starts = tokens.starts[tokens.starts < counted]
-        ngram = KneserNey.fit(
-            tokens.slice(0, counted), order=self.order, vocabulary=run.plan.tokenizer.vocabulary, starts=starts
-        )
-        run.kept["ngram_mix"] = ngram
+        most = int(1.05 * self.counted_tokens(run.plan, run.machine))  # what was planned is a guess
+        vocabulary = run.plan.tokenizer.vocabulary
+        run.kept["ngram_mix"] = counted(batches.tokens, most, order=self.order, vocabulary=vocabulary)
         return batches, 0
 
     def decode(self, predictor: Network, run: Context) -> tuple[Mixture, int]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from daybreak.core.types import GptShape, Machine, Plan
 from daybreak.models.objectives import Around
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import Context, Reached, Technique
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,28 +55,10 @@ class Halves(Around):
 
     def __init__(self, inside: Any, until: float) -> None:
         super().__init__(inside)
-        self.until, self.reached = until, Reached()
+        self.until, self.reached = until, Reached("short_first")
 
     def __call__(self, module: Any, rows: Tensor) -> Tensor:
         return self.inside(module, halved(rows) if self.reached.progress < self.until else rows)
-
-
-class Reached:
-    """The progress of the last step."""
-
-    name = "short_first"
-
-    def __init__(self) -> None:
-        self.progress = 0.0
-
-    def __call__(self, module: Any, progress: float) -> None:
-        self.progress = progress
-
-    def state(self) -> tuple[dict[str, Tensor], float]:
-        return {}, self.progress
-
-    def load(self, tensors: dict[str, Tensor], progress: float) -> None:
-        self.progress = progress
 
 
 def halved(rows: Tensor) -> Tensor:

@@ -1,0 +1,75 @@
+"""Some targets drawn from Kneser-Ney counts of the training text, fewer as the run goes on."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daybreak.core.types import Machine, Plan
+from daybreak.models.ngram import LEAST_TOKENS, KneserNey, countable, counted
+from daybreak.models.objectives import following
+from daybreak.techniques import Context, Reached, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class NgramTeacher(Technique):
+    """Distillation (arXiv:1503.02531) from a teacher that is counted in a second. In the place of all probabilities of
+    the teacher stands one token drawn by them, whose gradient is the same in expectation (arXiv:2503.16870): so the
+    head needs no change. `model/` stays what it is, and the teacher is not kept.
+
+    The loss that is logged is that of the targets as they were drawn. Random numbers follow from the rows themselves,
+    so that a resumed run draws the same.
+    """
+
+    claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "a share of the targets drawn from counts of the training text, fewer as the run goes on"
+    refuses_when: ClassVar[str] = "where fewer than 50,000 tokens can be counted in its share of time, text and memory"
+    default: ClassVar[bool] = False
+    share: float = 0.3  # of the targets, at the beginning
+    until: float = 0.5  # of the run; the share falls in a line to nothing
+    order: int = 3  # tokens; longer contexts know the training text by heart
+
+    time_share: float = 0.03  # of the budget that counting may take; more text than that is not counted
+    memory_share: float = 0.2  # of the memory, likewise
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        tokens = min(plan.predicted.corpus_tokens, self._most(plan, machine))
+        if tokens < LEAST_TOKENS:
+            return f"only {tokens} tokens would be counted in its share of time, text and memory"
+        return None
+
+    def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
+        """Counts the training tokens; batches stay as they are."""
+        most, vocabulary = self._most(run.plan, run.machine), run.plan.tokenizer.vocabulary
+        run.kept["ngram_teacher"] = counted(batches.tokens, most, order=self.order, vocabulary=vocabulary)
+        return batches, 0
+
+    def _most(self, plan: Plan, machine: Machine) -> int:
+        seconds, memory_bytes = self.time_share * plan.budget.seconds, self.memory_share * machine.memory_bytes
+        return countable(self.order, seconds=seconds, memory_bytes=memory_bytes)
+
+    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+        run.kept["ngram_teacher.reached"] = reached = Reached("ngram_teacher")
+
+        def labels(rows: Tensor) -> Tensor:
+            share = self.share * max(0.0, 1 - reached.progress / self.until)
+            teacher = run.kept.get("ngram_teacher")  # none while a probe times steps
+            return following(rows) if teacher is None or not share else taught(teacher, rows, share)
+
+        loss.labels = labels
+        return loss, 1
+
+    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
+        return [*followers, run.kept["ngram_teacher.reached"]], 1
+
+
+def taught(teacher: KneserNey, rows: Tensor, share: float) -> Tensor:
+    """The targets [B, T] of rows [B, T + 1], each with probability `share` a token that the teacher draws."""
+    tokens = rows.cpu().numpy()
+    rng = np.random.default_rng(zlib.crc32(tokens.tobytes()))
+    chosen = rng.random((tokens.shape[0], tokens.shape[1] - 1)) < share
+    drawn = teacher.drawn(tokens[:, :-1], rng)
+    return torch.where(torch.from_numpy(chosen).to(rows.device), torch.from_numpy(drawn).to(rows), following(rows))
