@@ -343,7 +343,7 @@ def measure(
     duration: Annotated[
         str, typer.Option("--for", help="How long it may take, such as 20m; else until all is decided.")
     ] = "",
-    techniques: Annotated[str, typer.Option(help="Of the plan, such as ema,bf16; else all that train.")] = "",
+    techniques: Annotated[str, typer.Option(help="Of the plan, such as averaging,bf16; else all that train.")] = "",
     include: Annotated[list[str] | None, typer.Option("--with", help="Try one that is off. Again for more.")] = None,
     share: Annotated[float, typer.Option(help="Steps of a learning cell, of the run's own.")] = 0.25,
     seeds: Annotated[int, typer.Option(help="At most so many seeds.")] = 8,

@@ -194,3 +194,28 @@ def test_importing_the_face_and_the_command_loads_nothing_heavy() -> None:
     code = f"import sys, daybreak, daybreak.cli; print(*[name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == [], f"imported by `import daybreak, daybreak.cli`: {done.stdout}; import them lazily"
+
+
+def test_a_step_and_a_model_that_is_read_leave_torchs_compiler_alone() -> None:
+    """Importing it takes as long as ten steps of a small model, in every run and every `generate`."""
+    code = """
+import sys, torch
+from daybreak.core.types import OptimizerChoice
+from daybreak.engine import optimizers
+from daybreak.models import files, ladder
+from daybreak.models.gpt import Gpt
+shape = ladder.gpt(1, 64, vocabulary=64, context_length=16)
+module = Gpt(shape)
+module.initialize(0)
+choice = OptimizerChoice(
+    name="muon", learning_rate=0.02, table_learning_rate=0.01, weight_decay=0.1, momentum=0.9, orthogonalize_steps=5
+)
+optimizer = optimizers.make(choice, module.matrices(), module.tables_and_gains())
+module(torch.zeros(1, 8, dtype=torch.long)).sum().backward()
+optimizer.step(optimizers.Rates(learning_rate=1.0))
+with torch.device("meta"):
+    Gpt(shape)
+print(*[name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == []

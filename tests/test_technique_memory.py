@@ -100,4 +100,6 @@ def test_averaging_adds_a_candidate_once_there_is_one(plan, machine) -> None:
     found, _ = fold(on, "weights", candidates, context)
     assert list(found) == ["current", "averaging"] and found["averaging"]["weight"].item() == 3.0
     assert Averaging().refuses(plan(), machine()) is None
+    predicted = plan().predicted.replace(corpus_tokens=plan().tokens)
+    assert "1.0 times" in (Averaging().refuses(plan(predicted=predicted), machine()) or "")
     assert "199 steps" in (Averaging().refuses(plan(tokens=200 * 1024 - 1), machine()) or "")

@@ -16,7 +16,7 @@ from daybreak.data import heldout as held
 from daybreak.data.sources import Document, Reading
 
 SAMPLE_BYTES = 6_000_000
-PACKED_BYTES = 2_000_000  # of the sample that xz is tried on
+PACKED_BYTES = 1_000_000  # of the sample that xz is tried on
 _LANGUAGE_CHARACTERS = 2_000_000
 _TIMED_DOCUMENTS = 64
 HELDOUT_SAMPLE_BYTES = 300_000

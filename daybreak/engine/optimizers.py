@@ -4,9 +4,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.types import OptimizerChoice
@@ -104,6 +106,48 @@ class Muon:
             tensor.copy_(state[f"muon.{rows}x{columns}"])
 
 
+class AdamW:
+    """AdamW (arXiv:1711.05101) without decay, for tables and gains, by torch's step for all of them at once.
+
+    torch's own class imports the whole compiler when it is made, which takes as long as ten steps of a small model.
+    """
+
+    def __init__(self, weights: list[nn.Parameter], rate: float, *, betas: tuple[float, float], epsilon: float) -> None:
+        self.weights, self.rate, self.betas, self.epsilon = weights, rate, betas, epsilon
+        self.means = [torch.zeros_like(weight) for weight in weights]
+        self.squares = [torch.zeros_like(weight) for weight in weights]
+        self.steps = [torch.zeros((), device=weight.device) for weight in weights]
+
+    @torch.no_grad()
+    def step(self, rates: Rates) -> None:
+        gradients = [weight.grad for weight in self.weights]
+        assert all(gradient is not None for gradient in gradients)
+        adamw(
+            cast(list[Tensor], self.weights),
+            cast(list[Tensor], gradients),
+            self.means,
+            self.squares,
+            [],
+            self.steps,
+            fused=_fused(self.weights),
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=self.rate * rates.learning_rate,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            maximize=False,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        parts = {"exp_avg": self.means, "exp_avg_sq": self.squares, "step": self.steps}
+        return {f"adamw.{i}.{key}": tensor for key, tensors in parts.items() for i, tensor in enumerate(tensors)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+
+
 class FromTorch:
     """One of torch's optimizers behind the same three methods."""
 
@@ -139,7 +183,7 @@ class FromTorch:
 class Optimizers:
     """What the loop steps: one optimizer a kind of weight."""
 
-    def __init__(self, parts: list[Muon | FromTorch], weights: list[nn.Parameter]) -> None:
+    def __init__(self, parts: list[Muon | AdamW | FromTorch], weights: list[nn.Parameter]) -> None:
         self.parts, self.weights = parts, weights
 
     def step(self, rates: Rates) -> None:
@@ -173,16 +217,11 @@ def make(
     """dtype: of Muon's products. Raises UsageError: an unknown name."""
     tables = [weight for weight in others if weight.ndim == 2]
     gains = [weight for weight in others if weight.ndim == 1]
-    # Tables see few of their rows in a step: a short first and a long second memory, no decay.
-    side = {"betas": (0.8, 0.95), "eps": 1e-10, "weight_decay": 0.0}
-    groups = [
-        {"params": tables, "lr": choice.table_learning_rate},
-        {"params": gains, "lr": choice.table_learning_rate},
-    ]
-    fused = {"fused": True} if others[0].device.type in ("cpu", "cuda") else {}
     if choice.name == "muon":
-        adamw = torch.optim.AdamW(groups, **side, **fused)  # type: ignore[arg-type]
-        return Optimizers([Muon(matrices, choice, dtype=dtype), FromTorch(adamw, "adamw")], [*matrices, *others])
+        # Tables see few of their rows in a step: a short first and a long second memory, no decay.
+        side = AdamW([*tables, *gains], choice.table_learning_rate, betas=(0.8, 0.95), epsilon=1e-10)
+        return Optimizers([Muon(matrices, choice, dtype=dtype), side], [*matrices, *others])
+    fused = {"fused": True} if _fused(others) else {}
     every = [
         {"params": matrices, "lr": choice.learning_rate, "weight_decay": choice.weight_decay},
         {"params": tables, "lr": choice.table_learning_rate, "weight_decay": 0.0},
@@ -204,6 +243,11 @@ def make(
                 "an unknown optimizer", received=f"optimizer={choice.name}", attempt=nearest(choice.name, NAMES)
             )
     return Optimizers([FromTorch(optimizer, choice.name)], [*matrices, *others])
+
+
+def _fused(weights: list[nn.Parameter]) -> bool:
+    """Whether torch has a step for all weights at once on their device."""
+    return weights[0].device.type in ("cpu", "cuda")
 
 
 def overhead(matrix_width: int, batch_tokens: int, steps: int) -> float:

@@ -26,7 +26,23 @@ VALUE_SHARE = 3.0  # the most of a value embedding that a head takes; half of it
 LONGEST_EXPLICIT = 256  # positions up to which scores fit the processor's cache; see Attention.forward
 
 
-class Linear(nn.Linear):
+class _Filled:
+    """Weights without a place, which what is read will fill, need no first values: torch imports its compiler to draw
+    them, which takes seconds.
+    """
+
+    weight: Tensor
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()  # type: ignore[misc]
+
+
+class Embedding(_Filled, nn.Embedding):
+    pass
+
+
+class Linear(_Filled, nn.Linear):
     """Weights are kept in float32 and multiplied in the precision of what comes in."""
 
     product = staticmethod(F.linear)  # techniques replace it, here and below
@@ -183,16 +199,16 @@ class Trunk(nn.Module):
     def __init__(self, shape: GptShape) -> None:
         super().__init__()
         valued = shape.value_layers()
-        self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
+        self.embed_tokens = Embedding(shape.vocabulary, shape.width)
         self.layers = nn.ModuleList(
             Layer(shape, value_embedding=index in valued) for index in range(shape.stored_layers())
         )
         self.norm = norm_of(shape.norm, shape.width)
         if shape.positions == "learned":
-            self.embed_positions = nn.Embedding(shape.context_length, shape.width)
+            self.embed_positions = Embedding(shape.context_length, shape.width)
         if valued:
             size = shape.key_value_heads * shape.head_dim
-            self.embed_values = nn.ModuleDict({str(index): nn.Embedding(shape.vocabulary, size) for index in valued})
+            self.embed_values = nn.ModuleDict({str(index): Embedding(shape.vocabulary, size) for index in valued})
         if shape.skips and shape.layers > 1:
             self.skip_weights = nn.Parameter(torch.zeros(shape.layers // 2))
 

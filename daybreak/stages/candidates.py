@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daybreak.core.errors import UsageError
-from daybreak.core.types import Corpus, GptShape, Machine, Probe, TokenizerChoice
+from daybreak.core.types import Corpus, GptShape, Machine, Probe, Timing, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.models.fused.library import fits
@@ -108,8 +108,10 @@ def _rated(
     mode = max(trained, key=lambda mode: trained[mode])
     rate, tokens = rates[mode], max(1.0, trained[mode])
     batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
+    head = shape.vocabulary * shape.width
     expected = scaling.expected_bits_per_byte(
-        shape.matmul_parameters(),
+        shape.matmul_parameters() - head,
+        head,
         tokens * corpus.bytes_per_token[str(vocabulary)],
         corpus.bytes,
         ngram_bits=corpus.ngram_bits_per_byte,
@@ -181,7 +183,9 @@ class Speed:
         # What was measured in this run is the truth of today; what was measured before says how machine and law differ.
         self.known = {(t.shape, t.mode): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
         self.timed = {(t.shape, t.mode): t for t in probe.timings if t.dtype == dtype}
-        self._measured = {mode: self._against_law(mode) for mode in MODES}
+        # Newest first: how fast the machine is moves from hour to hour, and by more than the law errs.
+        pools = (list(self.timed.values()), list(self.known.values()))
+        self._measured = [{mode: self._against_law(pool, mode) for mode in MODES} for pool in pools]
 
     def tokens_per_second(self, shape: GptShape, mode: str) -> float:
         timing = self.timed.get((shape.key(), mode))
@@ -202,10 +206,10 @@ class Speed:
             return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
         return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
 
-    def _against_law(self, mode: str) -> list[tuple[float, float]]:
+    def _against_law(self, pool: list[Timing], mode: str) -> list[tuple[float, float]]:
         """Of every timing in a mode: the operations of a token, and how many times as fast as the law it was."""
         pairs = []
-        for timing in self.known.values():
+        for timing in pool:
             if timing.mode == mode and (shape := _shape_named(timing.shape)) is not None:
                 factor = self._estimate(shape, mode) * timing.micro_batch / timing.step_seconds
                 pairs.append((shape.flops_per_token(), factor))
@@ -213,11 +217,12 @@ class Speed:
 
     def _factor(self, shape: GptShape, mode: str) -> float:
         """How machine and law differ at shapes of about this size: a tiny one says nothing of a large one."""
-        for known in (mode, *MODES):  # what holds back layers run one way holds back those run another way, too
-            flops = shape.flops_per_token()
-            near = [factor for timed, factor in self._measured[known] if 1 / ALIKE < timed / flops < ALIKE]
-            if near:
-                return statistics.median(near)
+        flops = shape.flops_per_token()
+        for measured in self._measured:
+            for known in (mode, *MODES):  # what holds back layers run one way holds back those run another way, too
+                near = [factor for timed, factor in measured[known] if 1 / ALIKE < timed / flops < ALIKE]
+                if near:
+                    return statistics.median(near)
         return 1.0
 
     def _estimate(self, shape: GptShape, mode: str) -> float:

@@ -148,10 +148,10 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
         "until the plan": probe.used_seconds,
         "encode": corpus.bytes / max(corpus.bytes_per_second, 1.0) + corpus_tokens / corpus.tokens_per_second + 0.3,
         "counting": counting,
-        "validation": EVALUATION_SHARE * budget * 0.5,
-        "samples": SAMPLING_SHARE * budget,
+        "validation": scaling.looking_seconds(EVALUATION_SHARE, budget) * 0.5,
+        "samples": scaling.looking_seconds(SAMPLING_SHARE, budget),
         "saving": 0.005 * budget + 0.1,
-        "the end": EVALUATION_SHARE * budget + 0.4,
+        "the end": scaling.looking_seconds(EVALUATION_SHARE, budget) + 0.4,
     }
 
 
@@ -197,7 +197,7 @@ def _draft(
     )
     schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
     band = 0.10
-    scored = EVALUATION_SHARE * request.seconds * 2.5 * best.tokens_per_second
+    scored = scaling.looking_seconds(EVALUATION_SHARE, request.seconds) * 2.5 * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     reasons = _reasons(corpus, machine, request, best, found, epochs, optimizer)
     return Plan(
@@ -302,6 +302,7 @@ def _reasons(
     optimizer: OptimizerChoice,
 ) -> dict[str, str]:
     shape, set_by_user = best.shape, set(request.settings)
+    looking = scaling.looking_seconds(EVALUATION_SHARE, request.seconds)
     overhead = optimizers.overhead(shape.width, best.batch_tokens, optimizer.orthogonalize_steps)
     others = sorted({c.shape.layers * 10000 + c.shape.width: c.bits_per_byte for c in found}.items())
     near = min(others, key=lambda item: abs(item[1] - best.bits_per_byte) if item[1] > best.bits_per_byte else 9.0)
@@ -326,7 +327,7 @@ def _reasons(
         + ("; fewer learn less" if optimizer.orthogonalize_steps >= 5 else "; more would cost more than they teach"),
         "schedule": "few tokens reward a long decay in a line to a low floor",
         "weight_decay": f"{optimizer.weight_decay}: {epochs:.1f} passes over the text",
-        "evaluation": f"{EVALUATION_SHARE:.0%} of the budget scores the end, half of that the way",
+        "evaluation": f"{units.duration(looking)} score the end, half of that the way",
     }
     if not shape.native():
         left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())

@@ -20,7 +20,7 @@ NGRAM_ORDER = {"byte": 8, "character": 4}
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
 PREPARING_SECONDS = 600.0  # what `prepare` is looked at as, having no budget
 SAMPLE_BYTES_PER_SECOND = 15_000
-PACKED_BYTES_PER_SECOND = 5_000
+PACKED_BYTES_PER_SECOND = 2_500
 COUNTED_BYTES_PER_SECOND = 25_000
 # A large vocabulary needs text to be learnt from and time to be trained.
 VOCABULARY_FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))

@@ -14,7 +14,7 @@ from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, Res
 from daybreak.core.records import Event, Step, Validation
 from daybreak.core.types import GptShape, NgramShape, Plan
 from daybreak.data.batches import Batches
-from daybreak.engine import checkpoints, loop
+from daybreak.engine import checkpoints, loop, scaling
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built, build
 from daybreak.stages.count import count
@@ -117,7 +117,7 @@ def _mark(bench: Workbench, built: Built, clock: Clock, position: loop.Position,
     if bench.replayed:
         scored = bench.validations.get(position.step)
         scored = scored and dataclasses.replace(scored, used_seconds=bench.stopwatch.used())
-    elif bench.affords("validation", VALIDATION_SHARE * budget * progress):
+    elif bench.affords("validation", scaling.looking_seconds(VALIDATION_SHARE, budget) * progress):
         with bench.ledger.within("validation"), bench.cost("validation"):
             scored = validate(bench, built, position, progress)
     else:
@@ -125,7 +125,7 @@ def _mark(bench: Workbench, built: Built, clock: Clock, position: loop.Position,
     if scored is not None:
         bench.record(scored)
         _follow_mark(built, scored)
-    if not bench.replayed and bench.affords("sample", SAMPLING_SHARE * budget * progress):
+    if not bench.replayed and bench.affords("sample", scaling.looking_seconds(SAMPLING_SHARE, budget) * progress):
         with bench.ledger.within("samples"), bench.cost("sample"):
             bench.record(sample(bench, built, progress))
     built.module.train()
@@ -166,7 +166,7 @@ def _set_end(bench: Workbench, clock: Clock) -> None:
     quick = bench.costs.get("validation", 0.003 * budget)
     candidates = 1 + sum(hasattr(techniques.class_of(choice.name), "weights") for choice in bench.plan.techniques)
     comparing = candidates * quick if candidates > 1 else 0.0
-    scoring = min(0.02 * budget, 1.15 * QUICK_SHARE * quick)
+    scoring = min(scaling.looking_seconds(0.02, budget), 1.15 * QUICK_SHARE * quick)
     mixing = MIXING_SHARE * bench.costs.get("counting", 0.0)
     clock.end = budget - (1.3 * saving + comparing + scoring + mixing + bench.margin())
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import Context, Technique, passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +20,16 @@ class Averaging(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     does: ClassVar[str] = "the mean of the weights at 25 moments of the last eighth, if it scores best"
-    refuses_when: ClassVar[str] = "in runs of fewer than 200 steps"
+    refuses_when: ClassVar[str] = "in runs of fewer than 200 steps, or that see the text fewer than two times"
     start: float = 0.875  # of the run
     snapshots: int = 25  # that the mean is of
+    least_passes: float = 2.0  # over the text; in fewer, the last weights were the best in every run so far
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
         if plan.tokens < 200 * plan.batch_tokens:
             return f"the run is {plan.tokens // max(1, plan.batch_tokens)} steps long; there is little to average"
+        if passes(plan) < self.least_passes:
+            return f"the run sees the text {passes(plan):.1f} times; until then the last weights are the best"
         return None
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
