@@ -15,8 +15,16 @@ import statistics
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
-SIDES = ("plain", "plain compiled", "eager", "compiled", "kernels")
+SIDES = ("plain", "plain compiled", "eager", "compiled", "kernels", "kernels, threads apart")
+TECHNIQUES = {
+    "eager": (),
+    "compiled": ("compiled",),
+    "kernels": ("kernels",),
+    SIDES[-1]: ("kernels", "thread_parallel"),
+}
 
 
 def plain_step(asked: argparse.Namespace, *, compiled: bool):
@@ -74,8 +82,8 @@ def plain_step(asked: argparse.Namespace, *, compiled: bool):
     return step
 
 
-def daybreak_step(asked: argparse.Namespace, mode: str):
-    """A function that takes one step as a run does, its layers in this mode."""
+def daybreak_step(asked: argparse.Namespace, side: str):
+    """A function that takes one step as a run does."""
     import torch
 
     from daybreak import techniques
@@ -91,8 +99,9 @@ def daybreak_step(asked: argparse.Namespace, mode: str):
     machine = machines.described(device)
     shape = ladder.gpt(asked.layers, asked.width, vocabulary=asked.vocabulary, context_length=asked.context)
     names = ["bf16"] if "bfloat16" in machine.fast_dtypes else []
-    on = [(name, techniques.class_of(name)()) for name in [*names, *([mode] if mode != "eager" else [])]]
-    context = techniques.Context(plan=None, machine=machine)  # type: ignore[arg-type]
+    on = [(name, techniques.class_of(name)()) for name in (*names, *TECHNIQUES[side])]
+    plan: Any = SimpleNamespace(micro_batch=asked.rows)
+    context = techniques.Context(plan=plan, machine=machine)
     module = Gpt(shape)
     module.initialize(0)
     module, _ = techniques.fold(on, "module", module.train(), context)

@@ -62,7 +62,7 @@ def _timed(plan: Plan, machine: Machine, device: torch.device, *, mode: str, col
     of_a_step = [
         c
         for c in plan.techniques
-        if (hasattr(techniques.class_of(c.name), "module") or c.name == "fused_loss")
+        if (hasattr(techniques.class_of(c.name), "module") or c.name in ("fused_loss", "thread_parallel"))
         and c.name not in ONLY_AT_THE_START
     ]
     built = build(plan.replace(techniques=tuple(of_a_step)), machine, device)

@@ -49,6 +49,7 @@ ORDER = (
     "fp16",
     "fp8",
     "kernels",
+    "thread_parallel",
     "compiled",
     "cuda_graphs",
 )

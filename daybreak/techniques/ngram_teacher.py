@@ -31,7 +31,6 @@ class NgramTeacher(Technique):
     share: float = 0.3  # of the targets, at the beginning
     until: float = 0.5  # of the run; the share falls in a line to nothing
     order: int = 3  # tokens; longer contexts know the training text by heart
-
     time_share: float = 0.03  # of the budget that counting may take; more text than that is not counted
     memory_share: float = 0.2  # of the memory, likewise
 

@@ -1,0 +1,125 @@
+"""On a CPU, each thread trains rows of its own, in the place of all threads sharing every product."""
+
+import copy
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.engine.optimizers import Muon, Optimizers, Rates
+from daybreak.models.objectives import Around
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadParallel(Technique):
+    """Data parallelism (arXiv:1404.5997) among the threads of one process.
+
+    A small model's step is hundreds of products of a fraction of a millisecond. Shared by all threads, each of them
+    waits for the slowest and is woken anew; with rows of its own a thread meets the others once a step. The gradients
+    are added in the order of the rows, so a run is the same each time with the same number of threads.
+    """
+
+    claim: ClassVar[str] = "tokens_per_second"
+    does: ClassVar[str] = "on a CPU, each thread trains rows and steps matrices of its own, beside the kernels"
+    refuses_when: ClassVar[str] = (
+        "without the kernels, with one thread, where a micro-batch is one row, and where further gradients would take "
+        "a tenth of the memory"
+    )
+    memory_share: float = 0.1  # that gradients of further threads may take
+
+    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+        if plan.predicted.mode != "kernels":
+            return "the layers are not trained by the kernels, and other products share their threads well enough"
+        if machine.cores < 2:
+            return "there is one thread"
+        if plan.micro_batch < 2:
+            return "a micro-batch is one row"
+        assert isinstance(plan.shape, GptShape)
+        gradients = 4 * plan.shape.parameters() * min(machine.cores, plan.micro_batch)
+        if gradients > self.memory_share * machine.memory_bytes:
+            return f"the gradients of all threads would take {gradients / 2**30:.1f} GiB"
+        return None
+
+    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+        run.kept["thread_parallel"] = threads = Threads(min(torch.get_num_threads(), run.plan.micro_batch))
+        return Parts(loss, threads), threads.count
+
+    def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:
+        threads: Threads = run.kept["thread_parallel"]
+        for index, part in enumerate(optimizer.parts):
+            if isinstance(part, Muon):
+                optimizer.parts[index] = MuonInParts(part, threads)
+        return optimizer, threads.count
+
+
+class Threads:
+    """Threads of Python's, each with its part of the processor: what one calls is split among that part alone."""
+
+    def __init__(self, count: int) -> None:
+        own = max(1, torch.get_num_threads() // count)
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, "rows", initializer=lambda: torch.set_num_threads(own))
+
+    def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
+        return list(self._pool.map(work, parts))
+
+
+class Parts(Around):
+    """The loss of rows whose parts are computed at once, with their gradients."""
+
+    def __init__(self, inside: Any, threads: Threads) -> None:
+        super().__init__(inside)
+        self.threads = threads
+
+    def __call__(self, module: nn.Module, rows: Tensor) -> Tensor:
+        weights = [weight for weight in module.parameters() if weight.requires_grad]
+
+        def taken(part: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+            loss = self.inside(module, part)
+            return loss.detach(), torch.autograd.grad(loss, weights)
+
+        (total, gradients), *others = self.threads.map(taken, rows.tensor_split(min(self.threads.count, len(rows))))
+        for loss, further in others:
+            total = total + loss
+            torch._foreach_add_(gradients, further)
+        return _Known.apply(total, gradients, *weights)  # type: ignore[no-any-return]
+
+
+class _Known(torch.autograd.Function):
+    """A loss whose gradients are at hand; backward only scales them."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, gradients: tuple[Tensor, ...], *weights: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.gradients = gradients
+        return total.clone()
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        gradients, ctx.gradients = ctx.gradients, None  # held nowhere else, they become the weights' own uncopied
+        torch._foreach_mul_(gradients, scale)
+        return None, None, *gradients
+
+
+class MuonInParts(Muon):
+    """Each thread steps weights of its own; the state is that of the whole."""
+
+    def __init__(self, whole: Muon, threads: Threads) -> None:
+        self.__dict__.update(whole.__dict__)
+        self.threads = threads
+        self.shares = [_share(whole, index, threads.count) for index in range(threads.count)]
+
+    def step(self, rates: Rates) -> None:
+        self.threads.map(lambda share: share.step(rates), self.shares)
+
+
+def _share(whole: Muon, index: int, count: int) -> Muon:
+    """Every count-th weight of each shape."""
+    share = copy.copy(whole)
+    share.groups = {shape: own for shape, weights in whole.groups.items() if (own := weights[index::count])}
+    share.momenta = {shape: whole.momenta[shape][index::count] for shape in share.groups}
+    return share
