@@ -424,6 +424,8 @@ def test_without_the_kernels_layers_run_as_the_planner_would_have_them(
     assert on(left_out(wide.replace(predicted=wide.predicted.replace(mode="eager")), machine(), "kernels").other) == [
         "compiled"
     ]
+    # What only the kernels have a place for goes with them.
+    assert on(left_out(by_kernels("thread_parallel"), machine(), "kernels").other) == ["compiled"]
     # Another technique that is left out changes nothing in how layers run.
     assert left_out(by_kernels("ema"), machine(), "ema").modes() == ("kernels", "kernels")
 

@@ -5,6 +5,8 @@ from daybreak.core.types import GptShape, Machine, Plan, TechniqueChoice
 from daybreak.models.fused.library import fits
 from daybreak.stages.candidates import KERNELS_SECONDS
 
+BOUND = {"cuda_graphs": "compiled", "thread_parallel": "kernels"}  # techniques that one mode alone has a place for
+
 
 def mode_of(plan: Plan) -> str:
     """By its techniques; its prediction tells of the plan as it was before one was taken out."""
@@ -42,7 +44,7 @@ def in_mode(plan: Plan, machine: Machine, mode: str) -> Plan:
         if name in ("compiled", "kernels"):
             return name == mode and kind().refuses(there, machine) is None and not (name == "kernels" and inside)
         if plan.technique(name) is not None:
-            return name != "cuda_graphs" or mode == "compiled"
+            return BOUND.get(name, mode) == mode
         refused, refused_there = (kind().refuses(one, machine) is not None for one in (plan, there))
         waits = not kind.default or hasattr(kind, "shape")
         return refused and not refused_there and not waits and _allowed(name, plan, machine)
