@@ -447,7 +447,7 @@ def test_what_the_kernels_have_no_place_for_is_tried_without_them(
     # One way to run layers in the place of another.
     assert on(added(by_kernels(), machine(), "compiled").one) == ["compiled"]
     compiled = left_out(by_kernels(), machine(), "kernels").other
-    assert on(added(compiled, machine(), "kernels").one) == ["kernels"]
+    assert on(added(compiled, machine(), "kernels").one) == ["kernels", "thread_parallel"]
     for unfit in (
         compiled.replace(shape=compiled.shape.replace(norm="layer")),  # type: ignore[union-attr]
         compiled.replace(techniques=(TechniqueChoice(name="dropout"), TechniqueChoice(name="compiled"))),
