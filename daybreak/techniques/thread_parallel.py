@@ -30,6 +30,7 @@ class ThreadParallel(Technique):
         "without the kernels, with one thread, where a micro-batch is one row, and where further gradients would take "
         "a tenth of the memory"
     )
+    most: int = 4  # threads with rows of their own; what is more is shared among these, for Python calls one at a time
     memory_share: float = 0.1  # that gradients of further threads may take
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
@@ -40,13 +41,13 @@ class ThreadParallel(Technique):
         if plan.micro_batch < 2:
             return "a micro-batch is one row"
         assert isinstance(plan.shape, GptShape)
-        gradients = 4 * plan.shape.parameters() * min(machine.cores, plan.micro_batch)
+        gradients = 4 * plan.shape.parameters() * min(machine.cores, plan.micro_batch, self.most)
         if gradients > self.memory_share * machine.memory_bytes:
             return f"the gradients of all threads would take {gradients / 2**30:.1f} GiB"
         return None
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        run.kept["thread_parallel"] = threads = Threads(min(torch.get_num_threads(), run.plan.micro_batch))
+        run.kept["thread_parallel"] = threads = Threads(min(torch.get_num_threads(), run.plan.micro_batch, self.most))
         return Parts(loss, threads), threads.count
 
     def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:
