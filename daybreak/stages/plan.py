@@ -84,7 +84,8 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     best = best_of(feasible[0] or feasible[1] or found)
     phases = {**fixed, "compile": best.mode_seconds}
     training = available - phases["compile"]
-    _check_long_enough(best, training, request)
+    # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
+    _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
     phases["training"] = training
     plan = _draft(corpus, machine, request, settings, best, phases, found)
     return _with_techniques(plan, machine, request)
@@ -154,10 +155,10 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
     }
 
 
-def _check_long_enough(best: Candidate, training: float, request: Request) -> None:
-    """Raises BudgetTooShort where it is hopeless: what was timed in a moment that others had is no reason to refuse."""
+def _check_long_enough(best: Candidate, training: float, request: Request, *, steps: int) -> None:
+    """Raises BudgetTooShort where fewer steps fit."""
     step_seconds = best.batch_tokens / best.tokens_per_second
-    if training >= LEAST_STEPS // 4 * step_seconds:
+    if training >= steps * step_seconds:
         return
     shortest = math.ceil(1.15 * (request.seconds - training + LEAST_STEPS * step_seconds))
     raise BudgetTooShort(
