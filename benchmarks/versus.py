@@ -10,6 +10,7 @@ The rules, made so that a doubt is the peers' gain:
 - A peer has no deadline of its own. It is run once for a few steps, uncounted, to learn how many fit, and then again
   with schedules that end there; so its compile cache is warm. daybreak gets no such run and starts with empty caches.
 - A peer is scored after its time, as long as it takes. daybreak's own scoring is inside its time.
+- A peer that ends late, because the machine had other work, keeps what it has trained. daybreak ends in time.
 - Figures are those of one metric (peers/metric.py) over every byte of the same held-out text, of the saved model alone.
 - "documented" is what the peer's own documentation says; small, medium and large are ours, with compilation and
   bfloat16 where the peer has them. Evaluations on the way are off.
@@ -48,7 +49,7 @@ VARIANTS = ("documented", "small", "medium", "large")
 FIRST_STEPS = {"documented": 3}  # of the run that learns the speed
 FEW_STEPS = 25
 SAFETY = 0.015  # of the seconds, so that a peer is not late for noise
-EARLY, LATE = 0.96, 1.02  # times the seconds: what ends outside is run again, with as many steps as fit
+EARLY = 0.96  # times the seconds: a peer that ends earlier is run again, with as many steps as fit
 ATTEMPTS = 3
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}  # as daybreak sets it: spinning threads make every neighbour cost much more
 HELDOUT_SHARE = 0.02
@@ -167,7 +168,7 @@ def of_peer(tool: str, variant: str, checkout: Path, text: Path, work: Path, sec
             break
         iterations = fitting
         wall, fixed, step = _attempt(peer, variant, checkout, work, iterations)
-        if EARLY * seconds <= wall <= LATE * seconds:
+        if wall >= EARLY * seconds:  # one that a busy machine made late has had all the steps of a quiet one
             break
     figures = _verb(peer, "score", work, checkout, variant)
     assert figures is not None

@@ -215,9 +215,9 @@ def test_scan_tells_facts(tmp_path: Path) -> None:
     assert facts.bytes + facts.heldout_bytes == len(text.encode())
     assert 20_000 <= facts.heldout_bytes <= 30_000 and facts.files == 1
     assert sum(facts.languages.values()) == pytest.approx(1) and facts.languages["cjk"] > 0
-    assert 1 < facts.xz_bits_per_byte < 8 and facts.bytes_per_second > 0
-    training = list(scanning.documents([path], facts.threshold))
-    heldout = list(scanning.heldout_documents([path], facts.threshold))
+    assert 1 < scanning.xz_bits_per_byte(facts.sample) < 8 and facts.bytes_per_second > 0
+    heldout: list[Document] = []
+    training = list(scanning.documents([path], facts.threshold, aside=heldout.append))
     assert tuple(document.text for document in training) == facts.sample
     assert (len(training), len(heldout)) == (facts.documents, facts.heldout_documents)
     assert sum(len(d.text.encode()) for d in heldout) == facts.heldout_bytes
@@ -244,8 +244,9 @@ def test_a_heldout_file(tmp_path: Path) -> None:
     paths = find([str(tmp_path)])
     facts = scanning.scan(paths, heldout=test)
     assert (facts.bytes, facts.heldout_bytes, facts.threshold) == (50_000, 7, 0.0)
-    assert list(scanning.heldout_documents(paths, 0.0, test)) == [Document("test me", True)]
-    assert "".join(d.text for d in scanning.documents(paths, 0.0, test)) == prose(50_000, 1)
+    heldout: list[Document] = []
+    training = list(scanning.documents(paths, 0.0, test, aside=heldout.append))
+    assert heldout == [Document("test me", True)] and "".join(d.text for d in training) == prose(50_000, 1)
     test.write_text(" ")
     with pytest.raises(DataError):
         scanning.scan(paths, heldout=test)
@@ -263,9 +264,21 @@ def test_streams_keep_neighbours_joined(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(scanning, "Reading", lambda paths: pieces)
     monkeypatch.setattr(scanning.held, "share", lambda digest: shares[digest.decode()])
     monkeypatch.setattr(scanning.held, "digest", lambda text: text)
-    assert list(scanning.documents([], 0.1)) == [Document("a", True), Document("d", True)]
-    expected = [Document("b", True), Document("c", False), Document("e", True)]
-    assert list(scanning.heldout_documents([], 0.1)) == expected
+    heldout: list[Document] = []
+    training = list(scanning.documents([], 0.1, aside=heldout.append))
+    assert training == [Document("a", True), Document("d", True)]
+    assert heldout == [Document("b", True), Document("c", False), Document("e", True)]
+
+
+def test_a_beginning_in_hash_order_is_from_all_over() -> None:
+    documents = [Document(f"{i:04d} {part}", part == 0) for i in range(400) for part in range(1 + i % 3)]
+    ordered = scanning.in_hash_order(documents)
+    assert sorted(d.text for d in ordered) == [d.text for d in documents]
+    first = [int(d.text[:4]) for d in ordered[:200]]
+    assert 150 < sum(first) / len(first) < 250  # of 0 to 399, not of the first hundred
+    places = {d.text: place for place, d in enumerate(ordered)}
+    assert all(places[f"{i:04d} 1"] == places[f"{i:04d} 0"] + 1 for i in range(1, 400, 3))
+    assert scanning.in_hash_order(documents[::-1][:0]) == []
 
 
 def test_too_little_text_says_why(tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ class Scan:
     heldout_bytes: int
     replaced_bytes: int
     languages: dict[str, float]  # share of the characters by script; sums to 1
-    xz_bits_per_byte: float
     bytes_per_second: float  # of this scan
     sample: tuple[str, ...]  # whole documents of the training part, chosen by their hash, in order
     heldout_sample: tuple[str, ...]  # likewise of the held-out part; small
@@ -50,7 +49,6 @@ def scan(
     heldout: Path | None = None,
     named: Collection[Path] = (),
     sample_bytes: int = SAMPLE_BYTES,
-    packed_bytes: int = PACKED_BYTES,
     seconds: float = math.inf,
 ) -> Scan:
     """Reads the text once, in bounded memory.
@@ -106,7 +104,6 @@ def scan(
         heldout_bytes=heldout_bytes,
         replaced_bytes=replaced,
         languages=languages(texts),
-        xz_bits_per_byte=xz_bits_per_byte(texts, packed_bytes),
         bytes_per_second=(total + heldout_bytes) / seconds,
         sample=texts,
         heldout_sample=heldout_sample.texts(math.nextafter(-threshold, 0.0) if heldout is None else -1.0),
@@ -145,12 +142,19 @@ def documents(
             aside(joined)
 
 
-def heldout_documents(paths: Sequence[Path], threshold: float, heldout: Path | None = None) -> Iterator[Document]:
-    """The part that no model is trained on: at most a few megabytes, or the file that was given."""
-    found: list[Document] = []
-    for _ in documents(paths if heldout is None else [], threshold, heldout, aside=found.append):
-        pass
-    yield from found
+def in_hash_order(documents: Sequence[Document]) -> list[Document]:
+    """The documents, each with the pieces that continue it, in an order that only their content decides.
+
+    How a text begins may be much easier, or harder, than the rest. Of held-out text in this order, any beginning
+    stands for all of it, so that a run whose end is short of time scores less, and not something else.
+    """
+    chains: list[list[Document]] = []
+    for document in documents:
+        if document.starts or not chains:
+            chains.append([])
+        chains[-1].append(document)
+    chains.sort(key=lambda chain: held.digest(chain[0].text.encode()))
+    return [document for chain in chains for document in chain]
 
 
 def training_paths(paths: Sequence[Path], heldout: Path | None) -> list[Path]:

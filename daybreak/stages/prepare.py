@@ -1,6 +1,7 @@
 """Prepare: from what people have to facts of the text (scan) and to tokens on disk (encode)."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -41,24 +42,29 @@ def scan(run: Run, request: Request) -> Corpus:
         named=named,
         sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
         seconds=READING_SHARE * seconds if request.seconds else math.inf,
-        packed_bytes=_within(seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES),
     )
     largest = _largest_vocabulary(scanned.bytes, seconds)
     unseen = list(scanned.heldout_sample)
     notes = scanned.notes
     unit = "character" if scanned.languages.get("cjk", 0.0) > CJK_FROM else "byte"
-    join_han = unit == "byte" or _joining_pays(scanned.sample, unseen, largest)
-    learnt = tokenizers.Tokenizer.learn(scanned.sample, largest, join_han=join_han)
-    ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
-    bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+    counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
+    packed = _within(seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES)
+    # What counts and packs leaves Python alone for most of its time, as learning a tokenizer does.
+    with ThreadPoolExecutor(1) as beside:
+        figure = beside.submit(ngram_figure, scanned.sample, unseen, unit=unit, most_bytes=counted)
+        xz = beside.submit(scanning.xz_bits_per_byte, scanned.sample, packed)
+        join_han = unit == "byte" or _joining_pays(scanned.sample, unseen, largest)
+        learnt = tokenizers.Tokenizer.learn(scanned.sample, largest, join_han=join_han)
+        ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
+        bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+        fitted = min(counted, sum(len(text.encode()) for text in scanned.sample))
+        _, part_bits, part = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=fitted // PART)
+        order, bits, fitted = figure.result()
     if not join_han:
         notes = (*notes, "words of several Chinese characters are rare: every character is a token of its own")
         # A smaller vocabulary would only spell characters in pieces.
         most = max(bytes_per_token.values())
         bytes_per_token = {v: size for v, size in bytes_per_token.items() if size >= WHOLE_CHARACTERS * most}
-    counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
-    order, bits, fitted = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=counted)
-    _, part_bits, part = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=fitted // PART)
     run.make()
     learnt.save(run.merges_file)
     corpus = Corpus(
@@ -76,7 +82,7 @@ def scan(run: Run, request: Request) -> Corpus:
         bytes_per_token=bytes_per_token,
         tokens_per_second=rate,
         bytes_per_second=scanned.bytes_per_second,
-        xz_bits_per_byte=scanned.xz_bits_per_byte,
+        xz_bits_per_byte=xz.result(),
         ngram_bits_per_byte=bits,
         ngram_unit=unit,
         ngram_order=order,
@@ -100,7 +106,7 @@ def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.To
         kept_aside: list[sources.Document] = []
         documents = scanning.documents(paths, corpus.threshold, heldout, aside=kept_aside.append)
         shards.write(folder, names[0], documents, tokenizer)
-        shards.write(folder, names[1], kept_aside, tokenizer)
+        shards.write(folder, names[1], scanning.in_hash_order(kept_aside), tokenizer)
     train, held = (shards.Tokens(folder, name) for name in names)
     for name, tokens, size in (("heldout", held, corpus.heldout_bytes), ("train", train, corpus.bytes)):
         if tokens.bytes != size:

@@ -36,7 +36,7 @@ SAVING_SHARE = 0.01  # of the budget that checkpoints may take
 LOSING_SHARE = 0.05  # of the budget that a kill may cost
 MARKS = 10  # moments of the run at which model/ is written, and scored and sampled where that is cheap
 MODEL_SHARE = 0.005  # of the budget that one writing of model/ may take
-VALIDATION_SHARE = 0.012
+VALIDATION_SHARE = 0.009
 SAMPLING_SHARE = 0.005
 
 
