@@ -46,7 +46,7 @@ def expected_bits_per_byte(
 
 
 def batch_tokens(tokens: float, floor: int) -> int:
-    """Targets of a step: D / 1700 for short runs, growing as D^0.55 after (recipes, 2.1), a power of two."""
+    """Targets of a step: D / 1700 for short runs, growing as D^0.55 after, a power of two."""
     best = tokens / 1700 if tokens < 0.45e9 else 2**18 * (tokens / 0.45e9) ** 0.55
     return max(floor, 2 ** round(math.log2(max(best, 1.0))))
 

@@ -67,7 +67,7 @@ def _writable() -> bool:
 def _advice(kind: str, compiler: str) -> list[str]:
     advice = []
     if kind == "cpu" and not compiler:
-        advice.append("install a C++ compiler (g++ or clang++): compiled steps are about 1.6 times as fast")
+        advice.append("install a C++ compiler (g++ or clang++): it makes training about twice as fast")
     if kind == "cpu" and torch.backends.cuda.is_built() and not torch.cuda.is_available():
         advice.append("this torch could use an NVIDIA GPU, but finds none; check the driver with nvidia-smi")
     return advice

@@ -89,7 +89,7 @@ def _cases(
     if not chosen:
         raise UsageError(
             "there is nothing to measure",
-            received=f"{place.run}: no technique in its plan changes training; most are for longer runs",
+            received=f"{place.run}: no technique in its plan changes training",
             attempt="--with NAME, to try what one would gain, or --optimizers",
         )
     return chosen

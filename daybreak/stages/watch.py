@@ -189,7 +189,7 @@ def _needed() -> None:
         raise UsageError(
             "watching needs libraries that are not installed",
             received=f"no module {error.name!r}",
-            attempt="pip install 'daybreak[serve]'",
+            attempt="pip install '.[serve]' in the checkout",
         ) from None
 
 

@@ -38,7 +38,7 @@ class Ema(Technique):
     claim: ClassVar[str] = "bits_per_byte"
     does: ClassVar[str] = "averages the weights of the end, and keeps the better of the two by score"
     refuses_when: ClassVar[str] = "in runs of fewer than 200 steps"
-    default: ClassVar[bool] = False  # where averaging pays at all, the technique `averaging` has gained more
+    default: ClassVar[bool] = False  # one average is enough, and `averaging` is on
     memory: float = 0.03  # of the run
     start: float = 0.7  # before this the average would only hold what the run has left behind
     every: float = 0.002  # of the run: an update reads and writes all weights

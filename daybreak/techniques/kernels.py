@@ -19,11 +19,11 @@ from daybreak.techniques import Context, Technique
 @dataclass(frozen=True, kw_only=True)
 class Kernels(Technique):
     """Gradients written by hand, each pass over memory made once, and the logits never kept (arXiv:2410.10989 does the
-    same on GPUs). Compiled by the C compiler in about a second, where torch.compile takes half a minute.
+    same on GPUs). Compiled by the C compiler in about two seconds, where torch.compile takes half a minute.
     """
 
     claim: ClassVar[str] = "tokens_per_second"
-    does: ClassVar[str] = "on a CPU, the layers, the head and Muon's steps by fused kernels, compiled in a second"
+    does: ClassVar[str] = "on a CPU, the layers, the head and Muon's steps by fused kernels, compiled in two seconds"
     refuses_when: ClassVar[str] = (
         "on other devices, without a C++ compiler, where the shape leaves the stock class, and beside packing or "
         "dropout"

@@ -179,7 +179,7 @@ def check(names: tuple[str, ...]) -> tuple[str, ...]:
             )
         if name in BUILT_IN and not _installed(name):
             raise UsageError(
-                "a mirror's library is not installed", received=name, attempt=f"pip install 'daybreak[{name}]'"
+                "a mirror's library is not installed", received=name, attempt=f"pip install '.[{name}]' in the checkout"
             )
     return tuple(dict.fromkeys(names))
 
