@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -85,8 +88,32 @@ def _with_losses(exact: Gpt, plain: Gpt, fused_one: tuple[Gpt, Library]) -> list
     return [(exact, NextToken()), (plain, NextToken()), (kernels, NextToken(fused.head(found)))]
 
 
-@pytest.mark.parametrize("rows", [1, 5])
+FEWER_THREADS = """
+import sys, torch
+from daybreak.models.fused import library
+from daybreak.models.fused.layer import _Kernels as Kernels
+from pathlib import Path
+kernels = Kernels(library.library(Path(sys.argv[1]), torch.float32, sys.argv[2]))
+torch.set_num_threads(2)
+x, gain = torch.randn(64, 32), torch.ones(32)
+for _ in range(50):
+    spoilt = [torch.full((2, 32), 1e30) for _ in range(8)]  # memory that is handed out again
+    del spoilt
+    y, scale = kernels.norm(x, gain)
+    _, dgain = kernels.norm_backward(torch.ones_like(x), x, gain, scale, torch.zeros_like(x))
+    assert torch.allclose(dgain, y.sum(0), atol=1e-3), dgain
+"""
+
+
+def test_fewer_threads_than_were_asked_for_change_nothing(folder) -> None:
+    environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+    words = [sys.executable, "-c", FEWER_THREADS, str(folder), compiler()]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("context_length", [1, 7, 130])
+@pytest.mark.parametrize("rows", [1, 5])
 def test_odd_sizes_and_single_rows(rows, context_length, folder, threads) -> None:
     found = library(folder, torch.float32)
     plain, kernels = networks(torch.float32, found, context_length=context_length)

@@ -24,6 +24,7 @@ from daybreak.engine.machine import compiler
 from daybreak.stages import cases, cells, measure, measuring, report, start
 from daybreak.stages.run import prepare_only
 from daybreak.techniques import Context, Technique
+from daybreak.techniques.early_stopping import Marks
 from daybreak.views import gains
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -200,6 +201,14 @@ def test_weights_are_chosen_on_the_other_half_of_the_text(a_run: Callable[..., R
     assert cell["steps"] == 32 and 3_000 < cell["scored_bytes"] < 6_000
 
 
+def test_what_works_by_marks_gets_them(a_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = []
+    monkeypatch.setattr(Marks, "validated", lambda self, module, progress, bits: marks.append((progress, bits)))
+    run = a_run("early_stopping")
+    cells.learned(a_place(run), run.plan(), 32 * 256)
+    assert len(marks) == 9 and all(0.09 < progress < 1 and 0 < bits < 9 for progress, bits in marks)
+
+
 # The order, the deadline and the search, on made-up cells
 
 
@@ -325,6 +334,8 @@ def test_a_plan_starts_in_a_process_of_its_own(plan: Callable[..., Plan], machin
         start.apart(plan(), machine(), "cpu", warm=False, seconds=0.05)
     with pytest.raises(DaybreakError, match="process of its own"):
         start.apart(plan(techniques=(TechniqueChoice(name="no_such"),)), machine(), "cpu", warm=False)
+    begins = plan(techniques=(TechniqueChoice(name="word_vectors"),))
+    assert start.first_steps(begins, machine(), "cpu")["step_seconds"] > 0  # there is no text to learn vectors from
 
 
 # Errors

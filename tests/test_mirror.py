@@ -244,7 +244,7 @@ def test_a_missing_library_is_told_with_the_command_before_anything_is_run(tmp_p
     for verb in (["run", "none.txt", "--for", "60s", "--mirror"], ["mirror", "none", "--to"]):
         with pytest.raises(UsageError) as caught:
             cli.app([*verb, "wandb"], standalone_mode=False)
-        assert "pip install 'daybreak[wandb]'" in caught.value.attempt
+        assert "pip install '.[wandb]'" in caught.value.attempt
     assert not (tmp_path / "runs").exists()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.types import Corpus, GptShape, Plan, Probe, Request, Timing
+from daybreak.stages.candidates import memory_bytes
 from daybreak.stages.plan import planned
 from daybreak.stages.show import plan_lines
 
@@ -174,6 +175,18 @@ def test_a_reproducible_plan_does_not_depend_on_how_fast_the_machine_was_today(c
     one, other = planned(corpus(), machine(), unprobed(), words), planned(slow_text, fast, unprobed(30.0), words)
     assert one == other
     assert one.budget.clock == "tokens"
+
+
+def test_tokens_that_are_set_are_what_is_planned_for(corpus, machine):
+    words = asked(reproducible=True, seconds=8 * 3600.0, settings={"tokens": "1000000"})
+    plan = planned(corpus(), machine(cores=16), unprobed(), words)
+    assert plan.tokens == 1_000_000 and plan.tokens / plan.batch_tokens >= 100
+
+
+def test_the_kernels_keep_what_attention_weighs(shape):
+    short, long = (memory_bytes(shape(context_length=length), 4096 // length, "kernels") for length in (256, 2048))
+    weighed = shape().layers * shape().heads * 4096 * (2048 - 256)
+    assert long - short >= 2 * weighed
 
 
 # Shapes

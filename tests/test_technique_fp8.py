@@ -97,6 +97,8 @@ def test_a_model_learns_the_same_gradients_but_for_rounding(network, plan, machi
 def test_rows_that_float8_cannot_take_are_multiplied_as_they_are() -> None:
     x, weight = drawn(5, 64), drawn(48, 64, seed=1).requires_grad_()
     assert torch.equal(product(x, weight), F.linear(x, weight))
+    gate = drawn(4, 12, seed=1).requires_grad_()
+    assert torch.equal(product(drawn(16, 12), gate), F.linear(drawn(16, 12), gate))
     with torch.no_grad():
         assert torch.equal(product(drawn(16, 64), weight), F.linear(drawn(16, 64), weight))
 

@@ -98,7 +98,10 @@ def test_the_loss_is_that_of_the_halves_and_its_head_can_be_replaced(network, pl
 def test_it_refuses_where_compiling_takes_more_than_attention(plan, machine, shape) -> None:
     assert not ShortFirst.default
     assert "half" in (ShortFirst().refuses(plan(shape=shape(context_length=17)), machine()) or "")
-    assert "compiling" in (ShortFirst().refuses(plan(), machine()) or "")
-    assert ShortFirst().refuses(plan(shape=shape(context_length=2048)), machine()) is None
+    compiled = plan().predicted.replace(mode="compiled")
+    assert "compiling" in (ShortFirst().refuses(plan(predicted=compiled), machine()) or "")
+    assert ShortFirst().refuses(plan(shape=shape(context_length=2048), predicted=compiled), machine()) is None
     eager = plan().predicted.replace(phase_seconds={"training": 500.0, "compile": 0.0})
-    assert ShortFirst().refuses(plan(predicted=eager), machine()) is None
+    assert ShortFirst().refuses(plan(predicted=eager.replace(mode="eager")), machine()) is None
+    first = eager.replace(mode="kernels", compile_seconds=30.0, phase_seconds={"training": 500.0, "compile": 2.0})
+    assert ShortFirst().refuses(plan(predicted=first), machine()) is None

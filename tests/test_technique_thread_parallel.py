@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -66,6 +67,18 @@ def test_each_thread_has_its_part_of_the_processor() -> None:
     threads = Threads(2)
     assert set(threads.map(lambda _: torch.get_num_threads(), range(4))) == {1}
     assert torch.get_num_threads() == 2  # of the thread that asks, as before
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 2
+
+
+@pytest.mark.parametrize(
+    ("threads", "rows", "count"),
+    [(2, 8, 2), (3, 8, 3), (4, 8, 4), (5, 8, 4), (6, 8, 3), (7, 8, 3), (16, 2, 2), (9, 9, 3)],
+)
+def test_few_threads_are_left_without_work(threads: int, rows: int, count: int, plan, machine) -> None:
+    assert ThreadParallel().count(threads, rows) == count
+    by_kernels = plan().predicted.replace(mode="kernels")
+    assert ThreadParallel().refuses(plan(predicted=by_kernels, micro_batch=rows), machine(cores=threads)) is None
 
 
 def test_what_goes_wrong_in_a_thread_is_raised(network) -> None:

@@ -15,15 +15,19 @@ from torch import nn
 from daybreak import techniques
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Request, TechniqueChoice
+from daybreak.engine import checkpoints
 from daybreak.engine.machine import compiler
 from daybreak.engine.schedules import Schedule
 from daybreak.models.fused_loss import chunked
+from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.objectives import NextToken
 from daybreak.stages.build import build
 from daybreak.techniques import ORDER, SEAMS, Context, Technique, class_of, fold, make
+from daybreak.techniques.averaging import Mean
 from daybreak.techniques.batch_ramp import BatchRamp
 from daybreak.techniques.bf16 import Bf16
 from daybreak.techniques.compiled import Compiled
+from daybreak.techniques.early_stopping import Marks
 from daybreak.techniques.ema import Average, Ema, Following
 from daybreak.techniques.fused_loss import FusedLoss
 from daybreak.techniques.kernels import Kernels
@@ -328,6 +332,33 @@ def test_the_average_comes_back_from_its_state() -> None:
     for following in (one, other):
         following(module, 0.85)
     assert torch.equal(one.state()[0]["weight"], other.state()[0]["weight"]) and one.state()[1] == other.state()[1]
+
+
+@pytest.mark.parametrize("norm", ["rms", "batch"])
+def test_averages_go_on_from_a_checkpoint_and_fit_the_model(norm: str, tmp_path, shape) -> None:
+    module = Gpt(shape(norm=norm)) if norm != "rms" else Gpt(shape())
+    module.initialize(0)
+    followers = [(Mean(0.5, 4), Mean(0.5, 4))]
+    followers += [tuple(Following(Average(0.1), Ema(start=0.5, every=0.01)) for _ in range(2))]
+    for one, other in followers:
+        one(module, 0.5)
+        kept, facts = one.state()
+        checkpoints.save(tmp_path / one.name, 1, dict(kept), {"facts": facts})
+        tensors, read, _ = checkpoints.newest(tmp_path / one.name)  # in the order of their names
+        other.load(tensors, read["facts"])
+        with torch.no_grad():
+            module.model.embed_tokens.weight.add_(1.0)
+        for follower in (one, other):
+            follower(module, 0.9)
+        assert one.state()[0].keys() == tensors_of(module).keys()
+        assert all(torch.equal(weight, other.state()[0][name]) for name, weight in one.state()[0].items())
+
+
+def test_the_weights_that_early_stopping_keeps_are_whole(shape) -> None:
+    module, marks = Gpt(shape(norm="batch")), Marks(2)
+    for figure in (3.0, 4.0, 5.0):
+        marks.validated(module, figure / 10, figure)
+    assert marks.stopped == 0.5 and marks.best.keys() == tensors_of(module).keys()
 
 
 def test_ema_adds_a_candidate_beside_the_current_weights(plan, machine) -> None:

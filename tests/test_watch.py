@@ -31,8 +31,8 @@ from daybreak.stages.background import NICENESS
 from daybreak.views import live
 from daybreak.views.live import Reader, Stream
 
-pytest.importorskip("fastapi", reason="pip install 'daybreak[serve]'")
-uvicorn = pytest.importorskip("uvicorn", reason="pip install 'daybreak[serve]'")
+pytest.importorskip("fastapi", reason="pip install '.[serve]'")
+uvicorn = pytest.importorskip("uvicorn", reason="pip install '.[serve]'")
 
 HOSTILE = '</script><script>window.struck = 1</script><img src=x onerror="window.struck = 1"><b>bold</b>'
 

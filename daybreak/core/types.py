@@ -302,7 +302,7 @@ class OptimizerChoice(Value):
     name: str  # "muon", "adamw", "adam", "sgd", "adagrad"
     learning_rate: float  # of hidden matrices
     table_learning_rate: float  # of embedding, head and gains
-    weight_decay: float  # decoupled, of hidden matrices
+    weight_decay: float  # decoupled, of hidden matrices; adam, sgd and adagrad have none
     momentum: float
     orthogonalize_steps: int  # Newton-Schulz iterations of Muon
 

@@ -222,8 +222,10 @@ def make(
         side = AdamW([*tables, *gains], choice.table_learning_rate, betas=(0.8, 0.95), epsilon=1e-10)
         return Optimizers([Muon(matrices, choice, dtype=dtype), side], [*matrices, *others])
     fused = {"fused": True} if _fused(others) else {}
+    # The others of torch would add the decay to the gradient, which Adam's scale makes another thing of.
+    decay = choice.weight_decay if choice.name == "adamw" else 0.0
     every = [
-        {"params": matrices, "lr": choice.learning_rate, "weight_decay": choice.weight_decay},
+        {"params": matrices, "lr": choice.learning_rate, "weight_decay": decay},
         {"params": tables, "lr": choice.table_learning_rate, "weight_decay": 0.0},
         {"params": gains, "lr": choice.table_learning_rate, "weight_decay": 0.0},
     ]

@@ -66,7 +66,7 @@ def candidates(
     for vocabulary in worthwhile if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
             size = int(shape_settings.get("layers", layers)), int(shape_settings.get("width", width))
-            tokens = _expected_tokens(machine, available, *size)
+            tokens = settings.get("tokens") or _expected_tokens(machine, available, *size)
             passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
             changes = {**({"tied": True} if passes > TIE_ABOVE_PASSES else {}), **shape_settings}
             context = _context(tokens)
@@ -106,7 +106,7 @@ def _rated(
     rates = {mode: speed.tokens_per_second(shape, mode) for mode in MODES}
     trained = {mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes}
     mode = max(trained, key=lambda mode: trained[mode])
-    rate, tokens = rates[mode], max(1.0, trained[mode])
+    rate, tokens = rates[mode], float(settings.get("tokens") or max(1.0, trained[mode]))
     batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
     head = shape.vocabulary * shape.width
     expected = scaling.expected_bits_per_byte(
@@ -126,7 +126,7 @@ def _rated(
         compile_seconds=speed.ready_seconds(shape, "compiled"),
         compiled_speedup=rates["compiled"] / rates["eager"],
         tokenizer=TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary),
-        micro_batch=settings.get("micro_batch") or _micro_batch(shape, machine, min(batch, most)),
+        micro_batch=settings.get("micro_batch") or _micro_batch(shape, machine, min(batch, most), mode),
         batch_tokens=max(batch, shape.context_length),
         tokens_per_second=rate,
         tokens=tokens,
@@ -134,19 +134,25 @@ def _rated(
     )
 
 
-def _micro_batch(shape: GptShape, machine: Machine, tokens: int) -> int:
+def _micro_batch(shape: GptShape, machine: Machine, tokens: int, mode: str) -> int:
     """Rows that fill the products without filling the memory."""
     rows = max(1, tokens // shape.context_length)
-    while rows > 1 and memory_bytes(shape, rows) > 0.8 * machine.memory_bytes:
+    while rows > 1 and memory_bytes(shape, rows, mode) > 0.8 * machine.memory_bytes:
         rows //= 2
     return rows
 
 
-def memory_bytes(shape: GptShape, micro_batch: int) -> int:
-    """Weights, gradients and optimizer state, activations of a micro-batch, and the libraries themselves."""
-    activations = 40 * shape.width * shape.layers + 10 * shape.vocabulary
-    scores = 6 * shape.layers * shape.heads * shape.context_length if shape.context_length <= 256 else 0
-    tokens = micro_batch * shape.context_length
+def memory_bytes(shape: GptShape, micro_batch: int, mode: str = "eager") -> int:
+    """Weights, gradients and optimizer state, activations of a micro-batch, and the libraries themselves.
+
+    The kernels keep no logits but all of attention's weights, here in the wider of their two dtypes.
+    """
+    tokens, scores = micro_batch * shape.context_length, shape.layers * shape.heads * shape.context_length
+    if mode == "kernels":
+        activations, scores = 80 * shape.width * shape.layers, 4 * scores
+    else:
+        activations = 40 * shape.width * shape.layers + 10 * shape.vocabulary
+        scores = 6 * scores if shape.context_length <= 256 else 0
     return int(16 * shape.parameters() + tokens * (activations + scores) + 400e6)
 
 

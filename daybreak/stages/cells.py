@@ -23,9 +23,9 @@ from daybreak.engine.machine import synchronize
 from daybreak.models.predictors import Network, nats_of, summed
 from daybreak.stages.build import Built, build
 from daybreak.stages.evaluate import stream_windows
-from daybreak.stages.finish import current, load_into, spread
+from daybreak.stages.finish import QUICK_SHARE, current, load_into, spread
 from daybreak.stages.signals import Signals
-from daybreak.stages.train import stepped
+from daybreak.stages.train import MARKS, stepped
 
 ROUNDS = 4
 LEAST_ROUNDS = 2
@@ -204,10 +204,16 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
     batches = Batches(place.train, context_length=plan.shape.context_length, seed=plan.seed)
     batches, _ = techniques.fold(built.techniques, "batches", batches, built.context)
     clock = TokensClock(place.stopwatch, tokens=tokens, end=place.end - place.costs.get("scoring", 0.0))
-    position, skipped = loop.Position(), 0
+    position, skipped, marks = loop.Position(), 0, 0
+    marked = [follower for follower in built.followers if hasattr(follower, "validated")]
     for step in stepped(plan, built, batches, place.device, clock, position):
         place.check()
         skipped += step.skipped
+        if marked and marks < int(step.progress * MARKS) < MARKS:  # as a run does on the way
+            marks = int(step.progress * MARKS)
+            for follower in marked:
+                follower.validated(built.module, step.progress, _quick(place, built))
+            built.module.train()
     if clock.cut or not position.step:
         raise OutOfTime
     trained = place.stopwatch.used()
@@ -224,6 +230,15 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
         "training_seconds": trained - begun,
         "seconds": place.stopwatch.used() - begun,
     }
+
+
+def _quick(place: Place, built: Built) -> float:
+    """Bits per byte of the current weights on the part of the held-out text that a run scores on the way."""
+    context = built.module.shape.context_length
+    stream = spread(place.heldout, max(1, place.scored_tokens // QUICK_SHARE), context)
+    network = Network(built.module, end_of_text=place.tokenizer.end_of_text)
+    nats = nats_of(network, stream_windows(stream, place.tokenizer.end_of_text, context), stream)
+    return summed(nats, stream, place.tokenizer.token_bytes).bits_per_byte
 
 
 def _bits_per_byte(place: Place, built: Built) -> tuple[float, dict[str, float], int]:

@@ -223,7 +223,7 @@ def _draft(
             bits_per_byte=best.bits_per_byte,
             bits_per_byte_low=best.bits_per_byte * (1 - band),
             bits_per_byte_high=best.bits_per_byte * (1 + band),
-            memory_bytes=memory_bytes(shape, best.micro_batch),
+            memory_bytes=memory_bytes(shape, best.micro_batch, best.mode),
             corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
             bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
             mode=best.mode,

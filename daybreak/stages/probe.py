@@ -14,7 +14,6 @@ PROBING_SHARE = 0.04  # of the budget that may go into a further shape
 TIMING_SECONDS = 1.2
 TIMING_SHARE = 0.02  # of the budget, where that is less
 MOST_SHAPES = 4
-ONLY_AT_THE_START = ("word_vectors",)  # change what a module begins with, not what a step takes
 EARLIER_TIMINGS = 40
 
 
@@ -68,7 +67,7 @@ def _timed(plan: Plan, machine: Machine, device: torch.device, *, mode: str, col
         c
         for c in plan.techniques
         if (hasattr(techniques.class_of(c.name), "module") or c.name in ("fused_loss", "thread_parallel"))
-        and c.name not in ONLY_AT_THE_START
+        and not techniques.class_of(c.name).only_begins
     ]
     built = build(plan.replace(techniques=tuple(of_a_step)), machine, device)
     size = (plan.micro_batch, plan.shape.context_length + 1)

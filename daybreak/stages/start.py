@@ -63,6 +63,7 @@ def first_steps(plan: Plan, machine: Machine, device_name: str) -> dict[str, Any
 
     import torch
 
+    from daybreak import techniques
     from daybreak.core.clock import Stopwatch, TokensClock
     from daybreak.engine import loop
     from daybreak.engine import machine as machines
@@ -73,7 +74,11 @@ def first_steps(plan: Plan, machine: Machine, device_name: str) -> dict[str, Any
     device = machines.pick_device(device_name)
     held = memory_bytes(device)
     begun = time.perf_counter()
-    plan = plan.replace(batch_tokens=plan.micro_batch * plan.shape.context_length)  # type: ignore[union-attr]
+    every_step = tuple(choice for choice in plan.techniques if not techniques.class_of(choice.name).only_begins)
+    plan = plan.replace(
+        batch_tokens=plan.micro_batch * plan.shape.context_length,  # type: ignore[union-attr]
+        techniques=every_step,
+    )
     built = build(plan, machine, device)
     clock = TokensClock(Stopwatch(), tokens=1 << 60)
     # Late in the run, where a schedule has reached the full batch.

@@ -79,6 +79,7 @@ class Technique:
     does: ClassVar[str] = ""  # in words, for a table
     refuses_when: ClassVar[str] = ""  # likewise, continuing "it refuses"
     default: ClassVar[bool] = True  # part of the plan unless it refuses
+    only_begins: ClassVar[bool] = False  # changes what a module begins with, from the text, and not what a step takes
     inside_layers: ClassVar[bool] = False  # changes what a layer computes, for which the kernels have no place
     native: ClassVar[bool] = True  # model/ stays of the class that transformers has
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
+from daybreak.models.gpt import tensors_of
 from daybreak.techniques import Context, Technique, passes
 
 
@@ -57,12 +58,13 @@ class Mean:
         due = int((progress - self.start) / (1 - self.start) * self.snapshots) if progress >= self.start else -1
         if due <= self.last:
             return
-        current = {name: weight.detach() for name, weight in module.named_parameters()}
+        current = {name: weight.detach() for name, weight in tensors_of(module).items()}
         self.taken, self.last = self.taken + 1, due
         if not self.weights:
             self.weights = {name: weight.clone() for name, weight in current.items()}
         else:
-            torch._foreach_lerp_(list(self.weights.values()), list(current.values()), 1 / self.taken)
+            # By name: weights that come back from a checkpoint are in another order.
+            torch._foreach_lerp_(list(self.weights.values()), [current[n] for n in self.weights], 1 / self.taken)
 
     def state(self) -> tuple[dict[str, Tensor], list[int]]:
         return self.weights, [self.taken, self.last]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
+from daybreak.models.gpt import tensors_of
 from daybreak.techniques import Context, Technique, passes
 
 
@@ -62,13 +63,13 @@ class Marks:
     @torch.no_grad()
     def validated(self, module: Any, progress: float, bits_per_byte: float) -> None:
         if not self.figures or bits_per_byte < min(self.figures):
-            self.best = {name: weight.detach().clone() for name, weight in module.named_parameters()}
+            self.best = {name: weight.detach().clone() for name, weight in tensors_of(module).items()}
         self.figures.append(bits_per_byte)
         latest = self.figures[-self.rises - 1 :]
         rising = len(latest) > self.rises and all(a < b for a, b in itertools.pairwise(latest))
         if rising and self.stopped is None:
             self.stopped = progress
-            for name, weight in module.named_parameters():
+            for name, weight in tensors_of(module).items():
                 weight.copy_(self.best[name])
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

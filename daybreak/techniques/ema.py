@@ -27,7 +27,8 @@ class Average:
         else:
             # By progress, not by steps, so that a slow hour does not change what is averaged.
             share = min(1.0, max(0.0, progress - self.progress) / self.memory)
-            torch._foreach_lerp_(list(self.weights.values()), list(current.values()), share)
+            # By name: weights that come back from a checkpoint are in another order.
+            torch._foreach_lerp_(list(self.weights.values()), [current[name] for name in self.weights], share)
         self.progress = progress
 
 

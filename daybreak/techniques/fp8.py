@@ -57,7 +57,8 @@ class Fp8(Technique):
 def product(x: Tensor, weight_MK: Tensor) -> Tensor:
     """x [..., K] times the transposed weight, in x's dtype; in float8 while training, and as it is while scoring."""
     rows = x.numel() // x.shape[-1]
-    if not torch.is_grad_enabled() or rows % MULTIPLE:
+    # A gate of few heads is too narrow for it.
+    if not torch.is_grad_enabled() or any(side % MULTIPLE for side in (rows, *weight_MK.shape)):
         return F.linear(x, weight_MK)
     return _Float8Product.apply(x.reshape(rows, -1), weight_MK).view(*x.shape[:-1], -1)
 

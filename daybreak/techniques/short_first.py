@@ -34,7 +34,7 @@ class ShortFirst(Technique):
         predicted = plan.predicted
         share = 1 - 6 * shape.matmul_parameters() / shape.flops_per_token()
         saved = self.until * share / 2 * predicted.phase_seconds["training"]
-        price = predicted.compile_seconds if predicted.phase_seconds.get("compile") else 0.0
+        price = predicted.compile_seconds if predicted.mode == "compiled" else 0.0
         if saved <= price:
             return (
                 f"attention is {share:.0%} of a step, so half the context saves {saved:.0f} s, and compiling for a "

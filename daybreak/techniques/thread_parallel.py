@@ -1,6 +1,7 @@
 """On a CPU, each thread trains rows of its own, in the place of all threads sharing every product."""
 
 import copy
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class ThreadParallel(Technique):
         "a tenth of the memory"
     )
     most: int = 4  # threads with rows of their own; what is more is shared among these, for Python calls one at a time
+    least_share: float = 0.75  # of the threads that must have work
     memory_share: float = 0.1  # that gradients of further threads may take
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
@@ -40,14 +42,23 @@ class ThreadParallel(Technique):
             return "there is one thread"
         if plan.micro_batch < 2:
             return "a micro-batch is one row"
+        count = self.count(machine.cores, plan.micro_batch)
+        if count * (machine.cores // count) < self.least_share * machine.cores:
+            return f"{machine.cores} threads cannot be shared out evenly"
         assert isinstance(plan.shape, GptShape)
-        gradients = 4 * plan.shape.parameters() * min(machine.cores, plan.micro_batch, self.most)
+        gradients = 4 * plan.shape.parameters() * count
         if gradients > self.memory_share * machine.memory_bytes:
             return f"the gradients of all threads would take {gradients / 2**30:.1f} GiB"
         return None
 
+    def count(self, threads: int, rows: int) -> int:
+        """Threads with rows of their own: as many as leave the fewest without work."""
+        most = max(2, min(threads, rows, self.most))
+        return max(range(2, most + 1), key=lambda count: (count * (threads // count), count))
+
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        run.kept["thread_parallel"] = threads = Threads(min(torch.get_num_threads(), run.plan.micro_batch, self.most))
+        count = self.count(torch.get_num_threads(), run.plan.micro_batch)
+        run.kept["thread_parallel"] = threads = Threads(count)
         return Parts(loss, threads), threads.count
 
     def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:
@@ -62,9 +73,22 @@ class Threads:
     """Threads of Python's, each with its part of the processor: what one calls is split among that part alone."""
 
     def __init__(self, count: int) -> None:
-        own = max(1, torch.get_num_threads() // count)
+        before = torch.get_num_threads()
+        own = max(1, before // count)
         self.count = count
-        self._pool = ThreadPoolExecutor(count, "rows", initializer=lambda: torch.set_num_threads(own))
+        ready = threading.Barrier(count + 1)
+
+        def begin() -> None:
+            torch.get_num_threads()  # or torch would take the whole's number the first time that this thread computes
+            torch.set_num_threads(own)
+            ready.wait()
+
+        self._pool = ThreadPoolExecutor(count, "rows", initializer=begin)
+        for _ in range(count):
+            self._pool.submit(int)
+        ready.wait()
+        # A thread's own number is also what threads that start later begin with.
+        torch.set_num_threads(before)
 
     def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
         return list(self._pool.map(work, parts))

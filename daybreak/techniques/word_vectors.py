@@ -27,6 +27,7 @@ class WordVectors(Technique):
     does: ClassVar[str] = "embeddings begin as word vectors, learnt from the text or read from a file"
     refuses_when: ClassVar[str] = "never"
     default: ClassVar[bool] = False
+    only_begins: ClassVar[bool] = True
     path: str = ""  # word2vec's text or binary format, or GloVe's; empty: learnt from the text
     window: int = 4  # tokens on each side that are neighbours
     most_tokens: int = 1_000_000  # of the text that is counted

@@ -29,7 +29,7 @@ class _Kernels:
 
     def norm_backward(self, dy: Tensor, x: Tensor, gain: Tensor, scale: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of the norm's input, with that of the path past it added, and of its gain."""
-        dx, dgain = torch.empty_like(x), torch.empty(torch.get_num_threads(), x.shape[1])
+        dx, dgain = torch.empty_like(x), _by_thread(x.shape[1])
         self.library.call("rms_backward", dy, x, gain, scale, past, dx, dgain, *x.shape)
         return dx, dgain.sum(0)
 
@@ -54,6 +54,11 @@ class _Kernels:
         y = torch.empty_like(x)
         self.library.call("exchanged", x, y, B, H, T, K)
         return y
+
+
+def _by_thread(*sizes: int) -> Tensor:
+    """[threads, *sizes] of zeros: a thread adds up what is its own, and there may be fewer threads than were asked."""
+    return torch.zeros(torch.get_num_threads(), *sizes)
 
 
 class _Layer(torch.autograd.Function):
@@ -113,7 +118,7 @@ class _Layer(torch.autograd.Function):
         dattended, dv = torch.bmm(dy, v.mT), torch.bmm(attended.mT, dy)
         call("softmax_backward", attended, dattended, B * H * T, T)
         dq, dk = torch.bmm(dattended, k), torch.bmm(dattended.mT, q)
-        djoint, dgains = torch.empty_like(joint), torch.empty(torch.get_num_threads(), 2, K)
+        djoint, dgains = torch.empty_like(joint), _by_thread(2, K)
         call(
             "heads_backward",
             *(dq, dk, dv, joint, q_gain, k_gain, cos, sin, head_scale, djoint, dgains, B, T, H, G, K, K**-0.5),
