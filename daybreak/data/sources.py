@@ -9,11 +9,11 @@ import stat
 import sysconfig
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from daybreak.core.errors import DataError
+from daybreak.data.cleaning import Document
 
 _BLOCK = 1 << 18  # bytes read at a time
 _SNIFFED = 1 << 13  # bytes that tell text from binary
@@ -30,12 +30,6 @@ _ANY_DEPTH = re.compile(r"(?:^|(?<=/))\*\*(?:/|$)")
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n(?:[ \t\r]*\n)*")
 _NOT_BUILTIN = frozenset(("test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "_bundled"))
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    text: str
-    starts: bool  # False: it continues the piece before it
 
 
 class _Unsuitable(Exception):

@@ -1,0 +1,217 @@
+"""Cleaning: named steps over documents, in order, each with an account of what it took away and five examples."""
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from daybreak.core.types import Value
+
+EXAMPLES = 5  # of each step: those with the smallest hash, so the same ones however the work was divided
+SHOWN_CHARACTERS = 160  # of an example
+VERSION = 1  # of what steps do: text that another version has cleaned is cleaned anew
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text, or a piece of a long one; `kind` says what cleaning may do to it."""
+
+    text: str
+    starts: bool = True  # False: it continues the piece before it
+    kind: str = "text"  # or page (HTML as it was found), code, dialogue
+    language: str = ""  # ISO 639-1, where it was told
+
+
+Note = Callable[[str], None]  # counts what a step found, or why it took a document away, in a few words
+
+
+class Step(Protocol):
+    """Of one document at a time, so that any number of processes share the work. A frozen dataclass: its settings."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, document: Document, note: Note) -> Document | None:
+        """The document (the same object where nothing changed), or None where it is taken away."""
+        ...
+
+
+class Across(Protocol):
+    """Of all documents: a signature of each, made beside the steps, and then which stay. A frozen dataclass too."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def width(self) -> int:
+        """Of a signature."""
+        ...
+
+    def signatures(self, texts: Sequence[str]) -> np.ndarray:
+        """uint64 [texts, width]."""
+        ...
+
+    def kept(self, signatures: np.ndarray) -> np.ndarray:
+        """bool [documents]; signatures are those of all documents, in order. The first of its like stays."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account(Value):
+    """What a step did. Accounts of parts of the text add up; sizes are bytes of UTF-8."""
+
+    name: str
+    documents: int = 0  # that came to it
+    bytes: int = 0
+    removed_documents: int = 0
+    removed_bytes: int = 0
+    changed_documents: int = 0
+    fewer_bytes: int = 0  # than before, of those that were changed and stayed
+    counts: dict[str, int] = field(default_factory=dict)  # of its notes
+    examples: tuple[tuple[str, str, str], ...] = ()  # hash, a beginning of before, of after ("" where taken away)
+
+    def __add__(self, other: Self) -> Self:
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMMED}
+        counts = dict(Counter(self.counts) + Counter(other.counts))
+        examples = tuple(sorted({*self.examples, *other.examples})[:EXAMPLES])
+        return dataclasses.replace(self, **sums, counts=counts, examples=examples)
+
+
+_SUMMED = (
+    "documents",
+    "bytes",
+    "removed_documents",
+    "removed_bytes",
+    "changed_documents",
+    "fewer_bytes",
+)
+
+
+class Tally:
+    """Makes the account of one step while documents pass."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._sums = dict.fromkeys(_SUMMED, 0)
+        self._counts: Counter[str] = Counter()
+        self._examples: list[tuple[str, str, str]] = []
+
+    def note(self, what: str) -> None:
+        self._counts[what] += 1
+
+    def passed(self, before: Document, size: int, after: Document | None) -> int:
+        """Counts a document of `size` bytes that the step has seen; its bytes now."""
+        sums = self._sums
+        sums["documents"] += 1
+        sums["bytes"] += size
+        if after is before:
+            return size
+        left = 0 if after is None else size_of(after.text)
+        if after is None:
+            sums["removed_documents"] += 1
+            sums["removed_bytes"] += size
+        elif after.text != before.text:
+            sums["changed_documents"] += 1
+            sums["fewer_bytes"] += size - left
+        else:
+            return size
+        self.example(before.text, "" if after is None else after.text)
+        return left
+
+    def removed(self, text: str) -> None:
+        """Counts a document that a step across all documents takes away; `seen` has counted it as seen."""
+        self._sums["removed_documents"] += 1
+        self._sums["removed_bytes"] += size_of(text)
+        self.example(text, "")
+
+    def seen(self, documents: int, size: int) -> None:
+        self._sums["documents"] += documents
+        self._sums["bytes"] += size
+
+    def example(self, before: str, after: str) -> None:
+        digest = hashlib.blake2b(before.encode("utf-8", "replace"), digest_size=8).hexdigest()
+        if len(self._examples) == EXAMPLES and digest >= self._examples[-1][0]:
+            return
+        start = _first_difference(before, after)
+        shown = (digest, _excerpt(before, start), _excerpt(after, start))
+        self._examples = sorted({*self._examples, shown})[:EXAMPLES]
+
+    def account(self) -> Account:
+        return Account(name=self.name, **self._sums, counts=dict(self._counts), examples=tuple(self._examples))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """Steps in their order, then those across all documents in theirs. Techniques add to it on the documents seam."""
+
+    steps: tuple[Step, ...] = ()
+    across: tuple[Across, ...] = ()
+
+    def with_step(self, step: Step) -> Self:
+        return dataclasses.replace(self, steps=(*self.steps, step))
+
+    def with_across(self, across: Across) -> Self:
+        return dataclasses.replace(self, across=(*self.across, across))
+
+    def identity(self) -> str:
+        """Equal for equal steps with equal settings."""
+        every: list[Step | Across] = [*self.steps, *self.across]
+        settings = [[step.name, _settings(step)] for step in every]
+        return hashlib.blake2b(json.dumps([VERSION, settings]).encode(), digest_size=8).hexdigest()
+
+    def tallies(self) -> list[Tally]:
+        """A tally for each step, not for those across."""
+        return [Tally(step.name) for step in self.steps]
+
+    def cleaned(self, documents: Iterable[Document], tallies: Sequence[Tally]) -> Iterator[Document]:
+        """What the steps leave. A piece that follows one that was taken away starts anew."""
+        pairs = list(zip(self.steps, tallies, strict=True))
+        broken = False
+        for document in documents:
+            size = size_of(document.text) if pairs else 0
+            now: Document | None = document
+            for step, tally in pairs:
+                before: Document = now  # type: ignore[assignment]
+                now = step(before, tally.note)
+                if now is not None and not now.text.strip():
+                    now = None
+                size = tally.passed(before, size, now)
+                if now is None:
+                    break
+            if now is None:
+                broken = True
+                continue
+            if broken and not now.starts:
+                now = dataclasses.replace(now, starts=True)
+            broken = False
+            yield now
+
+
+def size_of(text: str) -> int:
+    """Bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _settings(step: Any) -> dict[str, Any]:
+    """What identifies a step; one that holds more than JSON can say has `identity` for it."""
+    if hasattr(step, "identity"):
+        return {"identity": step.identity()}
+    return {f.name: getattr(step, f.name) for f in dataclasses.fields(step)}
+
+
+def _first_difference(before: str, after: str) -> int:
+    if not after:
+        return 0
+    for index, (one, other) in enumerate(zip(before[:100_000], after, strict=False)):
+        if one != other:
+            return max(0, index - SHOWN_CHARACTERS // 4)
+    return 0
+
+
+def _excerpt(text: str, start: int) -> str:
+    return text[start : start + SHOWN_CHARACTERS]
