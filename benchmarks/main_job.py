@@ -16,9 +16,7 @@ from typing import Any
 
 from daybreak.core.records import standing_steps
 from daybreak.core.run import Run
-from daybreak.data import scan as scanning
-from daybreak.data.sources import Document
-from daybreak.stages.prepare import ngram_figure
+from daybreak.stages.prepare import ngram_figure, texts_of
 from daybreak.stages.report import phase_seconds
 
 
@@ -76,10 +74,9 @@ def whole_ngram(run: Run, cache: Path) -> tuple[int, float]:
         order, bits = json.loads(cache.read_text())
         return order, bits
     corpus = run.corpus()
-    paths, heldout = [Path(p) for p in corpus.sources], Path(corpus.heldout) if corpus.heldout else None
-    held: list[Document] = []
-    train = tuple(d.text for d in scanning.documents(paths, corpus.threshold, heldout, aside=held.append))
-    order, bits, _ = ngram_figure(train, [d.text for d in held], unit=corpus.ngram_unit, most_bytes=10**12)
+    train, held = texts_of(run, corpus)
+    unseen = [document.text for document in held]
+    order, bits, _ = ngram_figure(tuple(d.text for d in train), unseen, unit=corpus.ngram_unit, most_bytes=10**12)
     cache.write_text(json.dumps([order, bits]))
     return order, bits
 

@@ -82,10 +82,9 @@ def load(path: str, *, device: str = "", without: Sequence[str] = (), precision:
 
 
 def _request(sources: Sequence[str], budget: str, asked: dict[str, Any]) -> Any:
-    from daybreak.core.types import Request
+    from daybreak.core.types import Request, with_settings
     from daybreak.core.units import seconds_of
 
     asked = {**asked, "settings": {name: str(value) for name, value in asked.get("settings", {}).items()}}
-    for name in ("include", "exclude"):
-        asked[name] = tuple(asked.get(name, ()))
+    asked |= {**with_settings(asked.get("include", ())), "exclude": tuple(asked.get("exclude", ()))}
     return Request(sources=tuple(sources), seconds=seconds_of(budget), **asked)

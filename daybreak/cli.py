@@ -32,7 +32,7 @@ Out = Annotated[str, typer.Option(help="The run's folder; else runs/ and a name 
 Heldout = Annotated[str, typer.Option(help="A file to score on, in place of a part of the text.")]
 Family = Annotated[str, typer.Option(help="gpt or ngram.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
-With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use.")]
+With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use; NAME:SETTING=VALUE.")]
 Without = Annotated[list[str] | None, typer.Option("--without", help="A technique to leave out.")]
 Native = Annotated[
     bool, typer.Option("--native/--no-native", help="Whether transformers must be able to open the model.")
@@ -66,7 +66,7 @@ def _asked(
 
     from daybreak.core import units
     from daybreak.core.clock import boot_seconds, process_start
-    from daybreak.core.types import Request
+    from daybreak.core.types import Request, with_settings
 
     if bool(duration) == bool(until):
         raise UsageError(
@@ -95,7 +95,7 @@ def _asked(
         heldout=heldout,
         family=family,
         settings=pairs,
-        include=tuple(include or ()),
+        **with_settings(include or ()),
         exclude=tuple(exclude or ()),
         reproducible=reproducible,
         seed=seed,
@@ -174,12 +174,22 @@ def prepare(
     out: Annotated[str, typer.Option(help="The folder to prepare.")] = "",
     heldout: Heldout = "",
     vocabulary: Annotated[int, typer.Option(help="Tokens of the tokenizer, one of the ladder.")] = 4096,
+    include: With = None,
+    exclude: Without = None,
     as_json: Json = False,
 ) -> None:
-    """Read text, learn a tokenizer, and write tokens."""
+    """Read and clean text, learn a tokenizer, and write tokens."""
+    from daybreak.core.types import Request, with_settings
     from daybreak.stages.run import guarded, prepare_only
 
-    facts = guarded(lambda: prepare_only(tuple(sources or ()), out=out, heldout=heldout, vocabulary=vocabulary))
+    request = Request(
+        sources=tuple(sources or ()),
+        seconds=0.0,
+        heldout=heldout,
+        exclude=tuple(exclude or ()),
+        **with_settings(include or ()),
+    )
+    facts = guarded(lambda: prepare_only(request, out=out, vocabulary=vocabulary))
     _print(facts, as_json)
 
 

@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.errors import DataError
-from daybreak.data import scan as scanning
 from daybreak.data import sources
-from daybreak.data.sources import Document, Reading, builtin_sources, find
+from daybreak.data.sources import Reading, builtin_sources, find
 
 
 def texts(path: Path, **named) -> list[str]:
@@ -204,101 +203,14 @@ def test_tables(tmp_path: Path) -> None:
     assert "column 2 holds the text" in reading.notes[0]
 
 
-# Scan
-
-
-def test_scan_tells_facts(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    text = prose(300_000) + "中文12"
-    path.write_text(text)
-    facts = scanning.scan([path])
-    assert facts.bytes + facts.heldout_bytes == len(text.encode())
-    assert 20_000 <= facts.heldout_bytes <= 30_000 and facts.files == 1
-    assert sum(facts.languages.values()) == pytest.approx(1) and facts.languages["cjk"] > 0
-    assert 1 < scanning.xz_bits_per_byte(facts.sample) < 8 and facts.bytes_per_second > 0
-    heldout: list[Document] = []
-    training = list(scanning.documents([path], facts.threshold, aside=heldout.append))
-    assert tuple(document.text for document in training) == facts.sample
-    assert (len(training), len(heldout)) == (facts.documents, facts.heldout_documents)
-    assert sum(len(d.text.encode()) for d in heldout) == facts.heldout_bytes
-    assert sum(d.starts for d in training) > 1 and heldout[0].starts
-    smaller = scanning.scan([path], sample_bytes=50_000)
-    assert 50_000 <= sum(map(len, smaller.sample)) < 60_000 and set(smaller.sample) < set(facts.sample)
-
-
-def test_digest_is_of_the_text(tmp_path: Path) -> None:
-    text = prose(100_000)
-    (tmp_path / "a.txt").write_text(text)
-    (tmp_path / "b").write_bytes(lzma.compress(text.encode()))
-    (tmp_path / "c.txt").write_text(text + "!")
-    digests = [scanning.scan([tmp_path / name]).digest for name in ("a.txt", "b", "c.txt")]
-    assert digests[0] == digests[1] != digests[2]
-    given_a, given_c = (scanning.scan([tmp_path / "a.txt"], heldout=tmp_path / name).digest for name in ("b", "c.txt"))
-    assert len({*digests, given_a, given_c}) == 4
-
-
-def test_a_heldout_file(tmp_path: Path) -> None:
-    (tmp_path / "train.txt").write_text(prose(50_000, 1))
-    test = tmp_path / "test.txt"
-    test.write_text("test me")
-    paths = find([str(tmp_path)])
-    facts = scanning.scan(paths, heldout=test)
-    assert (facts.bytes, facts.heldout_bytes, facts.threshold) == (50_000, 7, 0.0)
-    heldout: list[Document] = []
-    training = list(scanning.documents(paths, 0.0, test, aside=heldout.append))
-    assert heldout == [Document("test me", True)] and "".join(d.text for d in training) == prose(50_000, 1)
-    test.write_text(" ")
-    with pytest.raises(DataError):
-        scanning.scan(paths, heldout=test)
-
-
-def test_streams_keep_neighbours_joined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pieces = [
-        Document("a", True),
-        Document("b", False),
-        Document("c", False),
-        Document("d", False),
-        Document("e", True),
-    ]
-    shares = dict(zip("abcde", (0.5, 0.0, 0.0, 0.5, 0.0), strict=True))
-    monkeypatch.setattr(scanning, "Reading", lambda paths: pieces)
-    monkeypatch.setattr(scanning.held, "share", lambda digest: shares[digest.decode()])
-    monkeypatch.setattr(scanning.held, "digest", lambda text: text)
-    heldout: list[Document] = []
-    training = list(scanning.documents([], 0.1, aside=heldout.append))
-    assert training == [Document("a", True), Document("d", True)]
-    assert heldout == [Document("b", True), Document("c", False), Document("e", True)]
-
-
-def test_a_beginning_in_hash_order_is_from_all_over() -> None:
-    documents = [Document(f"{i:04d} {part}", part == 0) for i in range(400) for part in range(1 + i % 3)]
-    ordered = scanning.in_hash_order(documents)
-    assert sorted(d.text for d in ordered) == [d.text for d in documents]
-    first = [int(d.text[:4]) for d in ordered[:200]]
-    assert 150 < sum(first) / len(first) < 250  # of 0 to 399, not of the first hundred
-    places = {d.text: place for place, d in enumerate(ordered)}
-    assert all(places[f"{i:04d} 1"] == places[f"{i:04d} 0"] + 1 for i in range(1, 400, 3))
-    assert scanning.in_hash_order(documents[::-1][:0]) == []
-
-
-def test_too_little_text_says_why(tmp_path: Path) -> None:
-    (tmp_path / "small.txt").write_text("small")
-    (tmp_path / "picture").write_bytes(b"\0" * 90_000)
-    with pytest.raises(DataError) as caught:
-        scanning.scan(find([str(tmp_path)]))
-    assert "binary" in caught.value.received and "--heldout" in caught.value.attempt
-
-
 MEASURED = """
 import resource, sys
 from pathlib import Path
-from daybreak.data import scan, sources
+from daybreak.data import sources
 import lzma, numpy
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
 print(sum(len(document.text) for document in sources.Reading([Path(sys.argv[1])])), (peak() - before) * 1024)
-facts = scan.scan([Path(sys.argv[1])])
-print(facts.bytes + facts.heldout_bytes, (peak() - before) * 1024)
 """
 
 

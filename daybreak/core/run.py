@@ -33,6 +33,7 @@ class Run:
         self.corpus_folder = self.path / "corpus"
         self.corpus_file = self.corpus_folder / "corpus.json"
         self.merges_file = self.corpus_folder / "merges.json"
+        self.documents_folder = self.corpus_folder / "documents"
         self.standard_input_file = self.corpus_folder / "standard-input.txt"
         self.checkpoints_folder = self.path / "checkpoints"
         self.model_folder = self.path / "model"

@@ -1,10 +1,12 @@
 """The five values of a run: Machine, Corpus, Probe, Shape and Plan. Frozen; JSON both ways; an identity."""
 
+import collections
 import dataclasses
 import hashlib
 import json
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -54,6 +56,7 @@ class Request(Value):
     seed: int = 0
     device: str = ""
     native: bool = True  # model/ must be of a class that transformers has
+    technique_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # --with NAME:SETTING=VALUE
 
     def continues(self, other: "Request") -> bool:
         """Whether the same was asked; a moment of the day is the same moment however far away it was.
@@ -64,6 +67,28 @@ class Request(Value):
             return (self.sources, self.heldout) == (other.sources, other.heldout)
         same = dataclasses.replace(self, seconds=other.seconds) if self.until and self.until == other.until else self
         return same == other
+
+
+def with_settings(words: Iterable[str]) -> dict[str, Any]:
+    """`include` and `technique_settings` of a request, of words such as "name" or "name:setting=value,other=value".
+
+    Raises UsageError: a setting without a value.
+    """
+    settings: dict[str, dict[str, str]] = {}
+    include = []
+    for word in words:
+        name, colon, rest = word.partition(":")
+        include.append(name)
+        for pair in rest.split(",") if colon else ():
+            setting, equals, value = pair.partition("=")
+            if not (setting and equals):
+                raise UsageError(
+                    "a setting of a technique has a name and a value",
+                    received=f"--with {word}",
+                    attempt=f"--with {name}:SETTING=VALUE",
+                )
+            settings.setdefault(name, {})[setting] = value
+    return {"include": tuple(include), "technique_settings": settings}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +112,31 @@ class Machine(Value):
         """What must be equal for older measurements to hold."""
         same = (self.kind, self.name, self.cores, self.devices, sorted(self.versions.items()))
         return _digest(same)
+
+
+EXAMPLES = 5  # of each step: those with the smallest hash, so the same ones however the work was divided
+SUMMED = ("documents", "bytes", "removed_documents", "removed_bytes", "changed_documents", "fewer_bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account(Value):
+    """What a step did. Accounts of parts of the text add up; sizes are bytes of UTF-8."""
+
+    name: str
+    documents: int = 0  # that came to it
+    bytes: int = 0
+    removed_documents: int = 0
+    removed_bytes: int = 0
+    changed_documents: int = 0
+    fewer_bytes: int = 0  # than before, of those that were changed and stayed
+    counts: dict[str, int] = field(default_factory=dict)  # of its notes
+    examples: tuple[tuple[str, str, str], ...] = ()  # hash, a beginning of before, of after ("" where taken away)
+
+    def __add__(self, other: Self) -> Self:
+        sums = {name: getattr(self, name) + getattr(other, name) for name in SUMMED}
+        counts = dict(collections.Counter(self.counts) + collections.Counter(other.counts))
+        examples = tuple(sorted({*self.examples, *other.examples})[:EXAMPLES])
+        return dataclasses.replace(self, **sums, counts=counts, examples=examples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +164,12 @@ class Corpus(Value):
     ngram_bytes: int  # of text the n-gram model was fitted on
     ngram_fall: float  # exponent s of its bits per byte ~ bytes^-s, from a smaller part of the text
     notes: tuple[str, ...] = ()  # what was decided and is said aloud, such as the column that holds the text
+    read_bytes: int = 0  # of text, before cleaning
+    cleaning: tuple["TechniqueChoice", ...] = ()  # the steps, in their order
+    accounts: tuple[Account, ...] = ()  # of what they did
+    spoken: dict[str, float] = field(default_factory=dict)  # share of the bytes by identified language
+    kinds: dict[str, int] = field(default_factory=dict)  # documents by what they were found as
+    sizes: dict[str, int] = field(default_factory=dict)  # documents by the power of two of bytes below which they are
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
 
-from daybreak.core.types import Value
+from daybreak.core.types import EXAMPLES, SUMMED, Account
 
-EXAMPLES = 5  # of each step: those with the smallest hash, so the same ones however the work was divided
 SHOWN_CHARACTERS = 160  # of an example
 VERSION = 1  # of what steps do: text that another version has cleaned is cleaned anew
 
@@ -61,43 +60,12 @@ class Across(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Account(Value):
-    """What a step did. Accounts of parts of the text add up; sizes are bytes of UTF-8."""
-
-    name: str
-    documents: int = 0  # that came to it
-    bytes: int = 0
-    removed_documents: int = 0
-    removed_bytes: int = 0
-    changed_documents: int = 0
-    fewer_bytes: int = 0  # than before, of those that were changed and stayed
-    counts: dict[str, int] = field(default_factory=dict)  # of its notes
-    examples: tuple[tuple[str, str, str], ...] = ()  # hash, a beginning of before, of after ("" where taken away)
-
-    def __add__(self, other: Self) -> Self:
-        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMMED}
-        counts = dict(Counter(self.counts) + Counter(other.counts))
-        examples = tuple(sorted({*self.examples, *other.examples})[:EXAMPLES])
-        return dataclasses.replace(self, **sums, counts=counts, examples=examples)
-
-
-_SUMMED = (
-    "documents",
-    "bytes",
-    "removed_documents",
-    "removed_bytes",
-    "changed_documents",
-    "fewer_bytes",
-)
-
-
 class Tally:
     """Makes the account of one step while documents pass."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._sums = dict.fromkeys(_SUMMED, 0)
+        self._sums = dict.fromkeys(SUMMED, 0)
         self._counts: Counter[str] = Counter()
         self._examples: list[tuple[str, str, str]] = []
 

@@ -4,6 +4,8 @@ import hashlib
 import heapq
 import math
 
+import numpy as np
+
 from daybreak.core import units
 from daybreak.core.errors import DataError
 
@@ -21,6 +23,12 @@ def digest(text: bytes) -> bytes:
 def share(document: bytes) -> float:
     """Where a document, by its `digest`, falls in [0, 1), uniformly. Exact duplicates fall on the same side."""
     return (int.from_bytes(document[:8], "big") >> 11) * 2.0**-53
+
+
+def shares(digests: np.ndarray) -> np.ndarray:
+    """`share` of many: uint8 [documents, 16] to float64 [documents]."""
+    first = np.ascontiguousarray(digests[:, :8]).view(">u8").reshape(-1)
+    return (first.astype(np.uint64) >> np.uint64(11)) * 2.0**-53
 
 
 class Draw:

@@ -1,24 +1,23 @@
-"""Scan: reads all of the text once and tells facts; the streams of its two parts, training and held out."""
+"""Scan: facts of cleaned text, and its two parts, training and held out."""
 
 import hashlib
-import heapq
-import math
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from daybreak.core import units
-from daybreak.core.errors import BudgetTooShort, DataError
+from daybreak.core.errors import DataError
 from daybreak.data import heldout as held
-from daybreak.data.sources import Document, Reading
+from daybreak.data.cleaning import EXAMPLES, SHOWN_CHARACTERS, Account, Across, Document
+from daybreak.data.sources import Reading
+from daybreak.data.store import Stored
 
 SAMPLE_BYTES = 6_000_000
 PACKED_BYTES = 1_000_000  # of the sample that xz is tried on
 _LANGUAGE_CHARACTERS = 2_000_000
-_TIMED_DOCUMENTS = 64
 HELDOUT_SAMPLE_BYTES = 300_000
 
 
@@ -26,8 +25,6 @@ HELDOUT_SAMPLE_BYTES = 300_000
 class Scan:
     """Facts of the text. A document is a row, a short file or a piece of a long one."""
 
-    paths: tuple[Path, ...]
-    heldout: Path | None  # the file given for it
     threshold: float  # documents with a smaller share are held out; 0 where a file was given
     digest: str  # of both parts: the same text has the same digest, however it is packed or its files are named
     files: int
@@ -37,76 +34,120 @@ class Scan:
     heldout_bytes: int
     replaced_bytes: int
     languages: dict[str, float]  # share of the characters by script; sums to 1
-    bytes_per_second: float  # of this scan
     sample: tuple[str, ...]  # whole documents of the training part, chosen by their hash, in order
     heldout_sample: tuple[str, ...]  # likewise of the held-out part; small
+    accounts: tuple[Account, ...]  # of the steps across all documents
     notes: tuple[str, ...]
 
 
+class Whole:
+    """The documents of all parts, in order, by their place: which are kept, and on which side each one falls."""
+
+    def __init__(self, folder: Path, keys: Sequence[str]) -> None:
+        self.parts = [Stored(folder, key) for key in keys]
+        self.sizes = _concatenated([part.sizes for part in self.parts], np.int64)
+        self.digests = _concatenated([part.digests for part in self.parts], np.uint8, (0, 16))
+        self.shares = held.shares(self.digests)
+        self.kept = np.ones(len(self.sizes), bool)
+        self._ends = np.cumsum([len(part.sizes) for part in self.parts], dtype=np.int64)
+
+    def judge(self, across: Sequence[Across]) -> tuple[Account, ...]:
+        """Takes away what the steps across all documents do not keep; their accounts."""
+        accounts = []
+        for step in across:
+            places = np.flatnonzero(self.kept)
+            signatures = _concatenated([p.signatures(step.name) for p in self.parts], np.uint64, (0, step.width))
+            stays = step.kept(signatures[places])
+            gone = places[~stays]
+            self.kept[gone] = False
+            first = gone[np.argsort(self.shares[gone], kind="stable")][:EXAMPLES]
+            shown = {place: next(self.texts([place]))[:SHOWN_CHARACTERS] for place in first.tolist()}
+            accounts.append(
+                Account(
+                    name=step.name,
+                    documents=len(places),
+                    bytes=int(self.sizes[places].sum()),
+                    removed_documents=len(gone),
+                    removed_bytes=int(self.sizes[gone].sum()),
+                    examples=tuple((self.digests[p, :8].tobytes().hex(), text, "") for p, text in shown.items()),
+                )
+            )
+        return tuple(accounts)
+
+    def starts(self) -> np.ndarray:
+        """bool [documents]: whether it begins a text, or has lost the piece before it."""
+        starts = _concatenated([part.starts for part in self.parts], bool)
+        lost = np.concatenate(([True], ~self.kept[:-1])) if len(starts) else starts
+        return starts | lost
+
+    def texts(self, places: Sequence[int]) -> Iterator[str]:
+        """In the order of the places, which must ascend."""
+        found = np.searchsorted(self._ends, places, side="right")
+        for index in np.unique(found).tolist():
+            begin = int(self._ends[index - 1]) if index else 0
+            yield from self.parts[index].texts((np.asarray(places)[found == index] - begin).tolist())
+
+    def of_part(self, index: int) -> slice:
+        """The places of the documents of a part."""
+        return slice(int(self._ends[index - 1]) if index else 0, int(self._ends[index]))
+
+
 def scan(
-    paths: Sequence[Path],
+    whole: Whole,
+    across: Sequence[Across] = (),
     *,
     heldout: Path | None = None,
-    named: Collection[Path] = (),
+    notes: tuple[str, ...] = (),
     sample_bytes: int = SAMPLE_BYTES,
-    seconds: float = math.inf,
 ) -> Scan:
-    """Reads the text once, in bounded memory.
+    """Facts of cleaned text, in bounded memory.
 
-    Raises BudgetTooShort: not done in `seconds`. Raises DataError: too little text, a file in `named` that cannot be
-    read, a held-out file without text.
+    Raises DataError: too little text, or a held-out file without text.
     """
-    start = time.perf_counter()
-    paths = training_paths(paths, heldout)
-    reading = Reading(paths, named=named)
-    whole = hashlib.blake2b(digest_size=16)
-    draw, sample, heldout_sample = held.Draw(), _Sample(sample_bytes), _Sample(HELDOUT_SAMPLE_BYTES)
-    for document in reading:
-        text = document.text.encode()
-        digest = held.digest(text)
-        whole.update(digest + (b"\1" if document.starts else b"\0"))
-        share = held.share(digest)
-        draw.add(share, len(text))
-        if draw.documents % _TIMED_DOCUMENTS == 0:
-            _check_time(time.perf_counter() - start, seconds, draw.bytes)
-        sample.add(share, len(text), document.text)
-        if heldout is None:  # of the smallest shares: what the threshold will be is not known yet
-            heldout_sample.add(-share, len(text), document.text)
-    replaced, notes = reading.replaced_bytes, reading.notes
+    accounts = whole.judge(across)
+    places = np.flatnonzero(whole.kept)
+    starts, sizes, shares = whole.starts()[places], whole.sizes[places], whole.shares[places]
+    summed = hashlib.blake2b(digest_size=16)
+    summed.update(np.column_stack([whole.digests[places], starts.astype(np.uint8)]).tobytes())
+    replaced = sum(part.facts.replaced_bytes for part in whole.parts)
     if heldout is None:
+        draw = held.Draw()
+        for share, size in zip(shares.tolist(), sizes.tolist(), strict=True):
+            draw.add(share, size)
         threshold = _with_notes(draw.threshold, notes)
         heldout_documents, heldout_bytes = draw.heldout(threshold)
-        documents, total = draw.documents - heldout_documents, draw.bytes - heldout_bytes
-        whole.update(threshold.hex().encode())
+        summed.update(threshold.hex().encode())
+        unseen = _chosen(-shares, sizes, HELDOUT_SAMPLE_BYTES)
+        heldout_sample = tuple(whole.texts(places[unseen[shares[unseen] < threshold]].tolist()))
     else:
-        threshold, documents, total = 0.0, draw.documents, draw.bytes
+        threshold = 0.0
         test = Reading([heldout], named=[heldout])
-        heldout_documents = heldout_bytes = 0
+        texts = []
         for document in test:
-            text = document.text.encode()
-            whole.update(held.digest(text) + (b"\3" if document.starts else b"\2"))
-            heldout_sample.add(-held.share(held.digest(text)), len(text), document.text)
-            heldout_documents += 1
-            heldout_bytes += len(text)
-        _check_sizes(total, heldout_bytes, heldout, notes)
+            data = document.text.encode("utf-8", "replace")
+            summed.update(held.digest(data) + (b"\3" if document.starts else b"\2"))
+            texts.append((held.share(held.digest(data)), len(data), document.text))
+        heldout_documents, heldout_bytes = len(texts), sum(size for _, size, _ in texts)
+        _check_sizes(int(sizes.sum()), heldout_bytes, heldout, notes)
         replaced, notes = replaced + test.replaced_bytes, notes + test.notes
-    texts = sample.texts(threshold)
-    seconds = max(time.perf_counter() - start, 1e-9)
+        order = _chosen(-np.array([t[0] for t in texts]), np.array([t[1] for t in texts]), HELDOUT_SAMPLE_BYTES)
+        heldout_sample = tuple(texts[place][2] for place in order.tolist())
+    trained = shares >= threshold
+    sampled = _chosen(np.where(trained, shares, -1.0), sizes, sample_bytes)
+    sample = tuple(whole.texts(places[sampled[trained[sampled]]].tolist()))
     return Scan(
-        paths=tuple(paths),
-        heldout=heldout,
         threshold=threshold,
-        digest=whole.hexdigest(),
-        files=reading.files,
-        documents=documents,
-        bytes=total,
+        digest=summed.hexdigest(),
+        files=sum(part.facts.files for part in whole.parts),
+        documents=int(trained.sum()),
+        bytes=int(sizes[trained].sum()),
         heldout_documents=heldout_documents,
         heldout_bytes=heldout_bytes,
         replaced_bytes=replaced,
-        languages=languages(texts),
-        bytes_per_second=(total + heldout_bytes) / seconds,
-        sample=texts,
-        heldout_sample=heldout_sample.texts(math.nextafter(-threshold, 0.0) if heldout is None else -1.0),
+        languages=languages(sample),
+        sample=sample,
+        heldout_sample=heldout_sample,
+        accounts=accounts,
         notes=notes,
     )
 
@@ -114,32 +155,21 @@ def scan(
 # The two parts
 
 
-def documents(
-    paths: Sequence[Path],
-    threshold: float,
-    heldout: Path | None = None,
-    *,
-    aside: Callable[[Document], object] = lambda document: None,
-) -> Iterator[Document]:
-    """The training part. What follows a document that was taken away starts anew.
+def places_of(whole: Whole, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which documents are trained on, and which are held out: bool [documents] each."""
+    below = whole.shares < threshold
+    return whole.kept & ~below, whole.kept & below
 
-    aside: is given the held-out documents in passing, so that one reading serves both parts. Neighbours that were both
-    held out stay joined.
-    """
-    if heldout is not None:
-        yield from Reading(training_paths(paths, heldout))
-        for document in Reading([heldout], named=[heldout]):
-            aside(document)
-        return
-    before: bool | None = None
-    for document in Reading(paths):
-        kept = held.share(held.digest(document.text.encode())) >= threshold
-        joined = document if before == kept or document.starts else Document(document.text, True)
-        before = kept
-        if kept:
-            yield joined
-        else:
-            aside(joined)
+
+def documents(whole: Whole, mask: np.ndarray, index: int) -> Iterator[Document]:
+    """Those of a part that are in the mask. What follows a document that is not starts anew."""
+    span = whole.of_part(index)
+    inside = mask[span]
+    before = bool(mask[span.start - 1]) if span.start else False
+    starts = whole.parts[index].starts | ~np.concatenate(([before], inside[:-1]))
+    chosen = np.flatnonzero(inside)
+    for place, text in zip(chosen.tolist(), whole.parts[index].texts(chosen.tolist()), strict=True):
+        yield Document(text, bool(starts[place]))
 
 
 def in_hash_order(documents: Sequence[Document]) -> list[Document]:
@@ -167,26 +197,15 @@ def training_paths(paths: Sequence[Path], heldout: Path | None) -> list[Path]:
 # The facts
 
 
-class _Sample:
-    """The documents with the largest shares, up to a number of bytes: the far end from those that are held out."""
+def _chosen(weights: np.ndarray, sizes: np.ndarray, limit: int) -> np.ndarray:
+    """Places, ascending, of the fewest documents of the largest weights that reach so many bytes (all: fewer)."""
+    order = np.argsort(-weights, kind="stable")
+    before = np.concatenate(([0], np.cumsum(sizes[order])[:-1])) if len(order) else order
+    return np.sort(order[before < limit])
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self._bytes = limit, 0
-        self._waiting: list[tuple[float, int, int, str]] = []  # share, order, bytes, text; the smallest share first
-        self._order = 0
 
-    def add(self, share: float, size: int, text: str) -> None:
-        self._order += 1
-        if self._bytes >= self._limit and share <= self._waiting[0][0]:
-            return
-        heapq.heappush(self._waiting, (share, self._order, size, text))
-        self._bytes += size
-        while self._bytes - self._waiting[0][2] >= self._limit:
-            self._bytes -= heapq.heappop(self._waiting)[2]
-
-    def texts(self, threshold: float) -> tuple[str, ...]:
-        chosen = [entry for entry in self._waiting if entry[0] >= threshold]
-        return tuple(entry[3] for entry in sorted(chosen, key=lambda entry: entry[1]))
+def _concatenated(parts: Sequence[np.ndarray], dtype: Any, empty: tuple[int, ...] = (0,)) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(empty, dtype)
 
 
 def languages(texts: Sequence[str]) -> dict[str, float]:
@@ -229,16 +248,6 @@ def _with_notes(threshold: Callable[[], float], notes: tuple[str, ...]) -> float
     except DataError as error:
         received = "; ".join((error.received, *notes))
         raise DataError(error.what, received=received, attempt=error.attempt) from None
-
-
-def _check_time(passed: float, seconds: float, read_bytes: int) -> None:
-    """Raises BudgetTooShort: the text is read up to three times, and something must be left for training."""
-    if passed > seconds:
-        raise BudgetTooShort(
-            "the text takes too long to read for this budget",
-            received=f"{units.size(read_bytes)} in {units.duration(passed)}, and more to come",
-            attempt=f"more than --for {10 * passed:.0f}s, or less text",
-        )
 
 
 def _check_sizes(training_bytes: int, heldout_bytes: int, heldout: Path, notes: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,43 @@ def write(
         write_json(folder / f"{name}.json", index.to_json())
         return index
     except OSError as error:
-        raise ResourceError(
-            "the tokens cannot be written",
-            received=f"{folder}: {error.strerror or error}",
-            attempt="a folder with free space that you may write (`df -h`, --out)",
-        ) from None
+        raise _unwritable(folder, error) from None
+
+
+def written(folder: Path, name: str) -> bool:
+    """Whether `write` has finished under this name."""
+    return (folder / f"{name}.json").exists()
+
+
+def join(folder: Path, name: str, parts: Sequence[str], tokenizer: Tokenizer) -> Index:
+    """One index over what `write` has written under the names of `parts`, in their order. Raises as `write`."""
+    indices = [Tokens(folder, part).index for part in parts]
+    try:
+        starts_hash, before = hashlib.blake2b(digest_size=16), 0
+        beside = folder / f"{name}.starts.bin.part"
+        with beside.open("wb") as file:
+            for part, index in zip(parts, indices, strict=True):
+                data = (Tokens(folder, part).starts + before).astype("<i8").tobytes()
+                file.write(data)
+                starts_hash.update(data)
+                before += index.tokens
+        os.replace(beside, folder / f"{name}.starts.bin")
+        whole = Index(
+            tokens=before,
+            bytes=sum(index.bytes for index in indices),
+            documents=sum(index.documents for index in indices),
+            vocabulary=tokenizer.vocabulary,
+            end_of_text=tokenizer.end_of_text,
+            dtype=np.dtype(tokenizer.dtype).name,
+            files=tuple(file for index in indices for file in index.files),
+            file_tokens=tuple(count for index in indices for count in index.file_tokens),
+            file_hashes=tuple(digest for index in indices for digest in index.file_hashes),
+            starts_hash=starts_hash.hexdigest(),
+        )
+        write_json(folder / f"{name}.json", whole.to_json())
+        return whole
+    except OSError as error:
+        raise _unwritable(folder, error) from None
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -235,6 +267,14 @@ class Tokens:
             raise _damaged(path, f"{size} bytes instead of {count * dtype.itemsize}")
         # An empty file cannot be mapped.
         return np.memmap(path, dtype=dtype, mode="r") if count else np.empty(0, dtype=dtype)
+
+
+def _unwritable(folder: Path, error: OSError) -> ResourceError:
+    return ResourceError(
+        "the tokens cannot be written",
+        received=f"{folder}: {error.strerror or error}",
+        attempt="a folder with free space that you may write (`df -h`, --out)",
+    )
 
 
 def _damaged(path: Path, why: str) -> ResourceError:

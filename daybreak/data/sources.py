@@ -9,6 +9,7 @@ import stat
 import sysconfig
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +35,19 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 class _Unsuitable(Exception):
     """A file that holds no text for us; its message is the reason, as the notes say it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files that are read together, or a range of bytes of one."""
+
+    paths: tuple[Path, ...]
+    start: int = 0
+    stop: int = 0
+
+
+def parts(paths: Sequence[Path], *, part_bytes: int = 1 << 25) -> list[Part]:
+    return [Part(paths=tuple(paths))]
 
 
 # Which files
@@ -212,8 +226,9 @@ class Reading:
     `named`.
     """
 
-    def __init__(self, paths: Sequence[Path], *, named: Collection[Path] = ()) -> None:
-        self._paths, self._named = tuple(paths), frozenset(named)
+    def __init__(self, paths: Sequence[Any], *, named: Collection[Path] = ()) -> None:
+        self._paths = tuple(q for p in paths for q in (p.paths if isinstance(p, Part) else (p,)))
+        self._named = frozenset(named)
         self._reset()
 
     def _reset(self) -> None:

@@ -168,7 +168,7 @@ class Tokenizer:
         """
         if not self.merges:
             return [np.frombuffer(_encoded(text), dtype=np.uint8).astype(np.uint16) for text in batch]
-        if len(batch) < 2 or _cores() < 2:
+        if len(batch) < 2 or cores() < 2:
             return [self._encoded(text) for text in batch]
         return list(_pool().map(self._encoded, batch))
 
@@ -320,10 +320,10 @@ def _unreadable(path: Path, why: str) -> ResourceError:
     )
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(_cores(), 16), thread_name_prefix="encode")
+    return ThreadPoolExecutor(min(cores(), 16), thread_name_prefix="encode")

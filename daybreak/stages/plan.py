@@ -1,7 +1,7 @@
 """Plan: what was measured and what was asked in, every decision with its reason out. `planned` is a pure function."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Any
 
@@ -20,7 +20,6 @@ from daybreak.core.types import (
     Probe,
     Request,
     ScheduleChoice,
-    TechniqueChoice,
     TokenizerChoice,
 )
 from daybreak.engine import optimizers, scaling
@@ -88,7 +87,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
     phases["training"] = training
     plan = _draft(corpus, machine, request, settings, best, phases, found)
-    return _with_techniques(plan, machine, request)
+    return _with_techniques(plan, machine, request, {choice.name for choice in corpus.cleaning})
 
 
 def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
@@ -258,7 +257,7 @@ def warmup_of(optimizer: str) -> float:
     return 0.0 if optimizer == "muon" else 0.02
 
 
-def _with_techniques(plan: Plan, machine: Machine, request: Request) -> Plan:
+def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Collection[str]) -> Plan:
     """Every technique that is on by default or asked for, unless it refuses. Raises UsageError: asked for, refused."""
     chosen, refused = [], {}
     for name in (*request.include, *request.exclude):
@@ -271,9 +270,13 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request) -> Plan:
         if not (kind.default and not hasattr(kind, "shape")) and name not in request.include:
             refused[name] = f"only where it is asked for: --with {name}"
             continue
-        reason = kind().refuses(plan, machine)
+        choice = techniques.chosen(name, request)
+        if hasattr(kind, "documents"):
+            reason = None if name in cleaned else "the text gives it nothing to do"
+        else:
+            reason = techniques.make(choice).refuses(plan, machine)
         if reason is None:
-            chosen.append(TechniqueChoice(name=name))
+            chosen.append(choice)
         elif name in request.include:
             given_up = "" if kind.native or not request.native else "; or with --no-native"
             raise UsageError(

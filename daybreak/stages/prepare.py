@@ -1,16 +1,26 @@
 """Prepare: from what people have to facts of the text (scan) and to tokens on disk (encode)."""
 
+import contextlib
+import functools
+import hashlib
 import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from daybreak.core.errors import DataError
-from daybreak.core.run import Run, write_json
-from daybreak.core.types import Corpus, Request, TokenizerChoice
+from daybreak import techniques
+from daybreak.core import units
+from daybreak.core.errors import BudgetTooShort, DataError, ResourceError
+from daybreak.core.run import Run, read_json, write_json
+from daybreak.core.types import Corpus, Request, TechniqueChoice, TokenizerChoice
 from daybreak.data import scan as scanning
-from daybreak.data import shards, sources, tokenizers
+from daybreak.data import shards, sources, store, tokenizers, workers
+from daybreak.data.cleaning import Cleaning, Document
 from daybreak.models import ngram
 
 JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare little and blur what is counted
@@ -27,61 +37,82 @@ COUNTED_BYTES_PER_SECOND = 25_000
 VOCABULARY_FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))
 BYTES_FOR_A_TOKEN = 500
 READING_SHARE = 0.25  # of the budget, for the first of three readings
+APART_BYTES = 12_000_000  # of text from which several processes clean and encode it
 PART = 6  # of the counted text, for how fast its figure falls with more
 
 
+def scanned(run: Run, request: Request) -> Corpus:
+    """The facts of the run's text: those that are there, unless the files or what is asked have changed.
+
+    Raises DataError.
+    """
+    if run.corpus_file.exists():
+        told = read_json(run.documents_folder / "parts.json", "another --out")
+        cleaning, _ = cleaning_of(request)
+        if told["made_of"] == [work.key for work in _work(run, request, cleaning)]:
+            return run.corpus()
+        for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
+            old.unlink()
+    return scan(run, request)
+
+
 def scan(run: Run, request: Request) -> Corpus:
-    """Reads the text once and writes its facts and a tokenizer's merges. Raises DataError."""
-    paths = _paths(run, request)
+    """Reads and cleans the text once, and writes its facts and a tokenizer's merges. Raises DataError."""
+    begun = time.perf_counter()
     seconds = request.seconds or PREPARING_SECONDS
     heldout = Path(request.heldout) if request.heldout else None
-    named = [Path(source) for source in request.sources if Path(source).is_file()]
-    scanned = scanning.scan(
-        paths,
+    run.make()
+    cleaning, steps = cleaning_of(request)
+    work = _work(run, request, cleaning)
+    keys = _made(run, work, READING_SHARE * seconds if request.seconds else math.inf)
+    whole = scanning.Whole(run.documents_folder, keys)
+    notes, accounts = _notes(whole), store.total(part.facts.accounts for part in whole.parts)
+    facts = scanning.scan(
+        whole,
+        cleaning.across,
         heldout=heldout,
-        named=named,
+        notes=notes,
         sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
-        seconds=READING_SHARE * seconds if request.seconds else math.inf,
     )
-    largest = _largest_vocabulary(scanned.bytes, seconds)
-    unseen = list(scanned.heldout_sample)
-    notes = scanned.notes
-    unit = "character" if scanned.languages.get("cjk", 0.0) > CJK_FROM else "byte"
+    _keep_kept(run, [one.key for one in work], keys, whole)
+    reading_seconds = max(time.perf_counter() - begun, 1e-9)
+    notes, largest = facts.notes, _largest_vocabulary(facts.bytes, seconds)
+    unseen = list(facts.heldout_sample)
+    unit = "character" if facts.languages.get("cjk", 0.0) > CJK_FROM else "byte"
     counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
     packed = _within(seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES)
     # What counts and packs leaves Python alone for most of its time, as learning a tokenizer does.
     with ThreadPoolExecutor(1) as beside:
-        figure = beside.submit(ngram_figure, scanned.sample, unseen, unit=unit, most_bytes=counted)
-        xz = beside.submit(scanning.xz_bits_per_byte, scanned.sample, packed)
-        join_han = unit == "byte" or _joining_pays(scanned.sample, unseen, largest)
-        learnt = tokenizers.Tokenizer.learn(scanned.sample, largest, join_han=join_han)
+        figure = beside.submit(ngram_figure, facts.sample, unseen, unit=unit, most_bytes=counted)
+        xz = beside.submit(scanning.xz_bits_per_byte, facts.sample, packed)
+        join_han = unit == "byte" or _joining_pays(facts.sample, unseen, largest)
+        learnt = tokenizers.Tokenizer.learn(facts.sample, largest, join_han=join_han)
         ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
         bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
-        fitted = min(counted, sum(len(text.encode()) for text in scanned.sample))
-        _, part_bits, part = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=fitted // PART)
+        fitted = min(counted, sum(len(text.encode()) for text in facts.sample))
+        _, part_bits, part = ngram_figure(facts.sample, unseen, unit=unit, most_bytes=fitted // PART)
         order, bits, fitted = figure.result()
     if not join_han:
         notes = (*notes, "words of several Chinese characters are rare: every character is a token of its own")
         # A smaller vocabulary would only spell characters in pieces.
         most = max(bytes_per_token.values())
         bytes_per_token = {v: size for v, size in bytes_per_token.items() if size >= WHOLE_CHARACTERS * most}
-    run.make()
     learnt.save(run.merges_file)
     corpus = Corpus(
-        sources=tuple(str(path) for path in scanned.paths),
+        sources=tuple(dict.fromkeys(str(path) for one in work for path in one.part.paths)),
         heldout=str(heldout or ""),
-        threshold=scanned.threshold,
-        digest=scanned.digest,
-        files=scanned.files,
-        documents=scanned.documents,
-        bytes=scanned.bytes,
-        heldout_documents=scanned.heldout_documents,
-        heldout_bytes=scanned.heldout_bytes,
-        replaced_bytes=scanned.replaced_bytes,
-        languages=scanned.languages,
+        threshold=facts.threshold,
+        digest=facts.digest,
+        files=facts.files,
+        documents=facts.documents,
+        bytes=facts.bytes,
+        heldout_documents=facts.heldout_documents,
+        heldout_bytes=facts.heldout_bytes,
+        replaced_bytes=facts.replaced_bytes,
+        languages=facts.languages,
         bytes_per_token=bytes_per_token,
         tokens_per_second=rate,
-        bytes_per_second=scanned.bytes_per_second,
+        bytes_per_second=sum(part.facts.read_bytes for part in whole.parts) / reading_seconds,
         xz_bits_per_byte=xz.result(),
         ngram_bits_per_byte=bits,
         ngram_unit=unit,
@@ -89,24 +120,151 @@ def scan(run: Run, request: Request) -> Corpus:
         ngram_bytes=fitted,
         ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
         notes=notes,
+        read_bytes=sum(part.facts.read_bytes for part in whole.parts),
+        cleaning=steps,
+        accounts=(*accounts, *facts.accounts),
+        spoken=_shares(part.facts.languages for part in whole.parts),
+        kinds=_sums(part.facts.kinds for part in whole.parts),
+        sizes=_sizes(whole.sizes[whole.kept]),
     )
     write_json(run.corpus_file, corpus.to_json())
     return corpus
+
+
+def cleaning_of(request: Request) -> tuple[Cleaning, tuple[TechniqueChoice, ...]]:
+    """The steps that are on by default or asked for, in order. Raises UsageError: a setting that one does not have."""
+    chosen = techniques.on_documents(request)
+    context = techniques.TextContext(request=request, evaluation_texts=_evaluation_texts(request))
+    made = [(choice.name, techniques.make(choice)) for choice in chosen]
+    cleaning, touched = techniques.fold(made, "documents", Cleaning(), context)
+    on = {record.technique for record in touched if record.places}
+    return cleaning, tuple(choice for choice in chosen if choice.name in on)
+
+
+def _evaluation_texts(request: Request) -> list[str]:
+    """What no document of the training text may hold: the text that the run is scored on, where it was given."""
+    if not request.heldout:
+        return []
+    path = Path(request.heldout)
+    return [document.text for document in sources.Reading([path], named=[path])]
+
+
+def _work(run: Run, request: Request, cleaning: Cleaning) -> list[store.Work]:
+    """The parts of the text, in order. Raises DataError: sources that are not there."""
+    heldout = Path(request.heldout) if request.heldout else None
+    named = tuple(Path(source) for source in request.sources if Path(source).is_file())
+    parts = sources.parts(scanning.training_paths(_paths(run, request), heldout))
+    return [store.Work(folder=run.documents_folder, part=part, cleaning=cleaning, named=named) for part in parts]
+
+
+def _made(run: Run, work: Sequence[store.Work], seconds: float) -> list[str]:
+    """The keys of the parts, each cleaned and on disk; what is there already is not made again.
+
+    Raises BudgetTooShort: not done in `seconds`, and DataError.
+    """
+    begun = time.perf_counter()
+    todo = [one for one in work if not store.readable(one)]
+    read = 0
+    failed: list[str] = []
+    with contextlib.closing(workers.ordered(store.make, todo, processes=_processes(todo), what=_said)) as results:
+        for one, result in zip(todo, results, strict=True):
+            if isinstance(result, workers.Failed):
+                failed.append(one.key)
+                write_json(run.documents_folder / f"{one.key}.failed", {"what": _said(one), "reason": result.reason})
+                continue
+            read += result.read_bytes
+            _check_time(time.perf_counter() - begun, seconds, read)
+    if len(failed) == len(work):
+        raise DataError(
+            "the text cannot be prepared",
+            received=f"{_said(todo[0])}: its process ended twice",
+            attempt="free memory, or the same command again",
+        )
+    return [one.key for one in work if one.key not in failed]
+
+
+def _said(work: store.Work) -> str:
+    """A part, in words."""
+    first, more = work.part.paths[0], len(work.part.paths) - 1
+    where = f" from byte {work.part.start}" if work.part.start else ""
+    return f"{first}{where}{f' and {more} more' if more else ''}"
+
+
+def _processes(work: Sequence[store.Work]) -> int:
+    """A process takes longer to start than a little text takes to clean."""
+    size = 0
+    for one in work:
+        size += one.part.stop - one.part.start if one.part.stop else sum(map(_size_of, one.part.paths))
+    return 1 if size < APART_BYTES else min(len(work), tokenizers.cores())
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _check_time(passed: float, seconds: float, read_bytes: int) -> None:
+    """Raises BudgetTooShort: something must be left for training."""
+    if passed > seconds:
+        raise BudgetTooShort(
+            "the text takes too long to read for this budget",
+            received=f"{units.size(read_bytes)} in {units.duration(passed)}, and more to come",
+            attempt=f"more than --for {10 * passed:.0f}s, or less text; `daybreak prepare` does it beforehand",
+        )
+
+
+def _notes(whole: scanning.Whole) -> tuple[str, ...]:
+    """What was noted in any part, once, and what was skipped in all of them together."""
+    notes = dict.fromkeys(note for part in whole.parts for note in part.facts.notes)
+    return tuple(notes)
+
+
+def _keep_kept(run: Run, made_of: Sequence[str], keys: Sequence[str], whole: scanning.Whole) -> None:
+    """Which documents stay, for encoding now and with another vocabulary later."""
+    with (run.documents_folder / "kept.npy").open("wb") as file:
+        np.save(file, np.packbits(whole.kept), allow_pickle=False)
+    write_json(
+        run.documents_folder / "parts.json",
+        {"made_of": list(made_of), "keys": list(keys), "documents": len(whole.kept)},
+    )
+
+
+def whole_of(run: Run) -> scanning.Whole:
+    """The cleaned text of a run, as it was scanned. Raises UsageError and ResourceError."""
+    told = read_json(run.documents_folder / "parts.json", "`daybreak prepare` with another --out")
+    whole = scanning.Whole(run.documents_folder, told["keys"])
+    bits = np.load(run.documents_folder / "kept.npy", allow_pickle=False)
+    whole.kept = np.unpackbits(bits, count=told["documents"]).astype(bool)
+    return whole
+
+
+def texts_of(run: Run, corpus: Corpus) -> tuple[Iterator[Document], list[Document]]:
+    """The documents of the training part, and the held-out ones in the order in which they are scored."""
+    whole = whole_of(run)
+    trained, held = scanning.places_of(whole, corpus.threshold)
+    parts = range(len(whole.parts))
+    if corpus.heldout:
+        path = Path(corpus.heldout)
+        unseen = list(sources.Reading([path], named=[path]))
+    else:
+        unseen = [document for part in parts for document in scanning.documents(whole, held, part)]
+    training = (document for part in parts for document in scanning.documents(whole, trained, part))
+    return training, scanning.in_hash_order(unseen)
 
 
 def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.Tokens, shards.Tokens]:
     """Training and held-out tokens, from the folder where they stand there already. Raises DataError."""
     tokenizer = tokenizers.Tokenizer.load(run.merges_file).truncated(choice.vocabulary)
     tokenizer.save(run.tokenizer_file)
-    paths = [Path(path) for path in corpus.sources]
-    heldout = Path(corpus.heldout) if corpus.heldout else None
     folder = run.corpus_folder
     names = [f"{part}-{tokenizer.vocabulary}" for part in ("train", "heldout")]
-    if not all((folder / f"{name}.json").exists() for name in names):
-        kept_aside: list[sources.Document] = []
-        documents = scanning.documents(paths, corpus.threshold, heldout, aside=kept_aside.append)
-        shards.write(folder, names[0], documents, tokenizer)
-        shards.write(folder, names[1], scanning.in_hash_order(kept_aside), tokenizer)
+    if not (folder / f"{names[1]}.json").exists():
+        _, unseen = texts_of(run, corpus)
+        shards.write(folder, names[1], unseen, tokenizer)
+    if not (folder / f"{names[0]}.json").exists():
+        _encoded(run, corpus, names[0], tokenizer)
     train, held = (shards.Tokens(folder, name) for name in names)
     for name, tokens, size in (("heldout", held, corpus.heldout_bytes), ("train", train, corpus.bytes)):
         if tokens.bytes != size:
@@ -117,6 +275,68 @@ def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.To
                 attempt="the same command with another --out, or with the text as it was",
             )
     return train, held
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """A part of the training text to be encoded, for one process."""
+
+    documents_folder: Path
+    folder: Path
+    tokenizer_file: Path
+    keys: tuple[str, ...]  # of all parts: what comes before decides how a part begins
+    kept: bytes  # packed bits [documents]
+    documents: int
+    threshold: float
+    index: int
+
+    @functools.cached_property
+    def name(self) -> str:
+        """Of what goes in, so that equal documents with an equal tokenizer are encoded once."""
+        whole = hashlib.blake2b(digest_size=10)
+        for data in (self.tokenizer_file.read_bytes(), repr(self.keys[: self.index + 1]).encode(), self.kept):
+            whole.update(hashlib.blake2b(data).digest())
+        whole.update(self.threshold.hex().encode())
+        return f"shard-{whole.hexdigest()}"
+
+
+def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenizer) -> None:
+    """Writes the shards of the training part, each made once, and their index."""
+    told = read_json(run.documents_folder / "parts.json", "`daybreak prepare` with another --out")
+    kept = np.load(run.documents_folder / "kept.npy", allow_pickle=False).tobytes()
+    work = [
+        Encoding(
+            documents_folder=run.documents_folder,
+            folder=run.corpus_folder,
+            tokenizer_file=run.tokenizer_file,
+            keys=tuple(told["keys"]),
+            kept=kept,
+            documents=told["documents"],
+            threshold=corpus.threshold,
+            index=index,
+        )
+        for index in range(len(told["keys"]))
+    ]
+    todo = [one for one in work if not shards.written(run.corpus_folder, one.name)]
+    processes = 1 if corpus.bytes < APART_BYTES else min(len(todo), tokenizers.cores())
+    with contextlib.closing(workers.ordered(encode_part, todo, processes=processes)) as results:
+        for result in results:
+            if isinstance(result, workers.Failed):
+                raise ResourceError(
+                    "a part of the text cannot be encoded",
+                    received=result.reason,
+                    attempt="free memory, or the same command again: what is done stays done",
+                )
+    shards.join(run.corpus_folder, name, [one.name for one in work], tokenizer)
+
+
+def encode_part(work: Encoding) -> int:
+    """Its documents."""
+    whole = scanning.Whole(work.documents_folder, work.keys)
+    whole.kept = np.unpackbits(np.frombuffer(work.kept, np.uint8), count=work.documents).astype(bool)
+    trained, _ = scanning.places_of(whole, work.threshold)
+    tokenizer = tokenizers.Tokenizer.load(work.tokenizer_file)
+    return shards.write(work.folder, work.name, scanning.documents(whole, trained, work.index), tokenizer).documents
 
 
 def ngram_figure(sample: tuple[str, ...], heldout: list[str], *, unit: str, most_bytes: int) -> tuple[int, float, int]:
@@ -164,6 +384,24 @@ def _joining_pays(sample: tuple[str, ...], unseen: list[str], vocabulary: int) -
     tried = tokenizers.Tokenizer.learn(little, vocabulary)
     bytes_per_token, _ = tokenizers.measure(unseen, [tried.vocabulary], learnt=tried)
     return max(bytes_per_token.values()) >= JOINING_PAYS_FROM
+
+
+def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return dict(total.most_common())
+
+
+def _shares(counts: Iterable[dict[str, int]]) -> dict[str, float]:
+    total = _sums(counts)
+    return {name: count / max(1, sum(total.values())) for name, count in total.items()}
+
+
+def _sizes(sizes: np.ndarray) -> dict[str, int]:
+    """Documents by the power of two of bytes that they do not reach."""
+    powers, counts = np.unique(np.ceil(np.log2(np.maximum(sizes, 1) + 1)).astype(int), return_counts=True)
+    return {str(1 << power): int(count) for power, count in zip(powers.tolist(), counts.tolist(), strict=True)}
 
 
 def _within(value: float, least: float, most: float) -> int:

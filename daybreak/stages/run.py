@@ -81,7 +81,7 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
         request = request.replace(seconds=ledger.stopwatch.used() + _seconds_to(request.until))
     ledger.enter("scan")
     display.phase("scan")
-    corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
+    corpus = prepare.scanned(folder, request)
     ledger.enter("imports")
     from daybreak.engine import machine as machines
     from daybreak.stages.plan import planned
@@ -203,17 +203,16 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
     return plan
 
 
-def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary: int) -> dict[str, Any]:
+def prepare_only(request: Request, *, out: str, vocabulary: int) -> dict[str, Any]:
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
     from daybreak.core.types import TokenizerChoice
     from daybreak.stages import prepare
     from daybreak.stages.candidates import known_vocabulary
 
-    request = Request(sources=sources, heldout=heldout, seconds=0.0)
     stopwatch = Stopwatch()
     folder = folder_of(request, out)
     with kept(folder, request, stopwatch):
-        corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
+        corpus = prepare.scanned(folder, request)
         known_vocabulary(vocabulary, corpus)
         choice = TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary)
         train, held = prepare.encode(folder, corpus, choice)
@@ -224,6 +223,8 @@ def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary
         "tokens": len(train),
         "vocab": vocabulary,
         "heldout": {"documents": corpus.heldout_documents, "bytes": corpus.heldout_bytes, "tokens": len(held)},
+        "read_bytes": corpus.read_bytes,
+        "removed": {account.name: account.removed_documents for account in corpus.accounts},
     }
 
 
@@ -281,7 +282,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
         return _again(folder)
     with contextlib.closing(display), kept(folder, plan.request, stopwatch) as ledger:
         ledger.enter("scan")
-        corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, plan.request)
+        corpus = prepare.scanned(folder, plan.request)
         if corpus.digest != plan.corpus:
             raise DataError(
                 "the text is not the one that was planned for",

@@ -2,8 +2,9 @@
 
 The seams, in order: shape documents batches module loss optimizer schedule step weights decode. A technique has a
 method named after each seam that it changes; the method takes the thing and the run's `Context` and gives back the same
-kind of thing and the number of places it touched. The seam `shape` comes before there is a plan: its method takes the
-`Request` in the context's place, leaves alone what was set by name, and gives a shape that is so already back as it is.
+kind of thing and the number of places it touched. On the seam `documents` the thing is the `Cleaning` of the text, and
+the context a `TextContext`. The seam `shape` comes before there is a plan, too: its method takes the `Request` in the
+context's place, leaves alone what was set by name, and gives a shape that is so already back as it is.
 A technique on this seam is off unless asked for, whatever its `default`.
 """
 
@@ -11,6 +12,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.metadata
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,7 +22,7 @@ import numpy as np
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
-from daybreak.core.types import Machine, Plan, TechniqueChoice
+from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 
 SEAMS = ("shape", "documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
 MAY_TOUCH_NOTHING = ("documents", "batches", "optimizer", "weights")  # what there is to change depends on more
@@ -65,6 +67,14 @@ class Context:
     run: Run | None = None  # its folder; none while a probe times steps
     kept: dict[str, Any] = dataclasses.field(default_factory=dict)  # by techniques, from one seam to a later one
     scored: tuple[np.ndarray, np.ndarray] | None = None  # held-out tokens [n] and the network's nats [n], at the end
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextContext:
+    """What a technique on the seam `documents` may look at: the text comes before the plan."""
+
+    request: Request
+    evaluation_texts: Sequence[str] = ()  # that the run is scored on, where they were given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +146,35 @@ def make(choice: TechniqueChoice) -> Technique:
                 f"the technique {choice.name} has no such setting", received=setting, attempt=nearest(setting, known)
             )
     return kind(**choice.settings)
+
+
+def chosen(name: str, request: Request) -> TechniqueChoice:
+    """With the settings that were asked for. Raises UsageError: a setting that it does not have, or a wrong value."""
+    kinds = typing.get_type_hints(class_of(name))
+    settings: dict[str, Any] = {}
+    for setting, text in request.technique_settings.get(name, {}).items():
+        kind = kinds.get(setting, str)
+        try:
+            settings[setting] = text.lower() in ("true", "yes", "1", "on") if kind is bool else kind(text)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"{setting} takes a value of type {getattr(kind, '__name__', kind)}",
+                received=f"--with {name}:{setting}={text}",
+                attempt="a value of that type, or without it",
+            ) from None
+    choice = TechniqueChoice(name=name, settings=settings)
+    make(choice)
+    return choice
+
+
+def on_documents(request: Request) -> list[TechniqueChoice]:
+    """The techniques on the seam `documents` that are on by default or asked for, in order. Raises UsageError."""
+    on = []
+    for name in names():
+        kind = class_of(name)
+        if hasattr(kind, "documents") and (name in request.include or kind.default) and name not in request.exclude:
+            on.append(chosen(name, request))
+    return on
 
 
 def fold(techniques: Sequence[tuple[str, Technique]], seam: str, thing: Any, run: Any) -> tuple[Any, list[Touched]]:

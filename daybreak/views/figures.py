@@ -162,7 +162,8 @@ def asked(request: Any, folder: str) -> str:
     for name, value in request.settings.items():
         words += ["--set", f"{name}={value}"]
     for name in request.include:
-        words += ["--with", name]
+        settings = ",".join(f"{k}={v}" for k, v in request.technique_settings.get(name, {}).items())
+        words += ["--with", f"{name}:{settings}" if settings else name]
     for name in request.exclude:
         words += ["--without", name]
     if request.reproducible:

@@ -1,0 +1,240 @@
+"""Store: the cleaned documents of each part of the text in files of their own, made once and read by place."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from daybreak.core.errors import DaybreakError, ResourceError
+from daybreak.core.run import read_json, write_json
+from daybreak.core.types import Value
+from daybreak.data import language
+from daybreak.data.cleaning import Account, Cleaning, Document
+from daybreak.data.heldout import digest
+from daybreak.data.sources import Part, Reading
+
+_BATCH_CHARACTERS = 1 << 20  # that are given to what looks across documents at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFacts(Value):
+    """What was read and made of one part; the file KEY.json, written last."""
+
+    key: str
+    files: int
+    read_bytes: int  # of text, before cleaning
+    documents: int
+    bytes: int
+    replaced_bytes: int
+    notes: tuple[str, ...]
+    skipped: dict[str, int]  # files by reason
+    accounts: tuple[Account, ...]
+    languages: dict[str, int] = field(default_factory=dict)  # bytes by identified language
+    kinds: dict[str, int] = field(default_factory=dict)  # documents
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What one process is given to do at a time."""
+
+    folder: Path
+    part: Part
+    cleaning: Cleaning
+    named: tuple[Path, ...] = ()  # a file among these that cannot be read is an error, not a note
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Of what goes in: unchanged files and steps give the same key."""
+        facts = [[os.fsencode(path).hex(), *_state(path)] for path in self.part.paths]
+        text = json.dumps([facts, self.part.start, self.part.stop, self.cleaning.identity()])
+        return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+    def done(self) -> bool:
+        return (self.folder / f"{self.key}.json").exists()
+
+
+def make(work: Work) -> PartFacts:
+    """Reads, cleans and writes a part. Raises DataError: a file in `named`; ResourceError: the disk is full."""
+    work.folder.mkdir(parents=True, exist_ok=True)
+    reading, tallies = Reading([work.part], named=work.named), work.cleaning.tallies()
+    beside = work.folder / f"{work.key}.text.{os.getpid()}"
+    columns = _Columns(work.cleaning)
+    try:
+        with beside.open("wb") as file:
+            for batch in _batches(work.cleaning.cleaned(reading, tallies)):
+                for data in columns.add(batch):
+                    file.write(data)
+        arrays = beside.with_suffix(".npz")
+        with arrays.open("wb") as file:
+            np.savez(file, allow_pickle=False, **columns.arrays())
+        arrays.replace(work.folder / f"{work.key}.npz")
+        beside.replace(work.folder / f"{work.key}.text")
+        facts = PartFacts(
+            key=work.key,
+            files=reading.files,
+            read_bytes=reading.bytes,
+            documents=len(columns.sizes),
+            bytes=sum(columns.sizes),
+            replaced_bytes=reading.replaced_bytes,
+            notes=reading.notes,
+            skipped=dict(reading.skipped),
+            accounts=tuple(tally.account() for tally in tallies),
+            languages=dict(columns.languages),
+            kinds=dict(columns.kinds),
+        )
+        write_json(work.folder / f"{work.key}.json", facts.to_json())
+        return facts
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ResourceError(
+            "the cleaned text cannot be written",
+            received=f"{work.folder}: {error.strerror or error}",
+            attempt="a folder with free space that you may write (`df -h`, --out)",
+        ) from None
+
+
+class _Columns:
+    """What is kept of each document beside its text."""
+
+    def __init__(self, cleaning: Cleaning) -> None:
+        self._across = cleaning.across
+        self.sizes: list[int] = []
+        self._starts: list[bool] = []
+        self._digests: list[bytes] = []
+        self._signatures: list[list[np.ndarray]] = [[] for _ in cleaning.across]
+        self.languages: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+
+    def add(self, batch: Sequence[Document]) -> list[bytes]:
+        """The texts as bytes."""
+        encoded = [document.text.encode("utf-8", "replace") for document in batch]
+        for document, data in zip(batch, encoded, strict=True):
+            self.sizes.append(len(data))
+            self._starts.append(document.starts)
+            self._digests.append(digest(data))
+            self.kinds[document.kind] += 1
+            self.languages[document.language or language.identified(document.text)[0]] += len(data)
+        texts = [document.text for document in batch]
+        for step, found in zip(self._across, self._signatures, strict=True):
+            found.append(step.signatures(texts))
+        return encoded
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        count = len(self.sizes)
+        arrays = {
+            "sizes": np.array(self.sizes, np.int64),
+            "starts": np.array(self._starts, bool),
+            "digests": np.frombuffer(b"".join(self._digests), np.uint8).reshape(count, -1 if count else 16),
+        }
+        for step, found in zip(self._across, self._signatures, strict=True):
+            arrays[step.name] = np.concatenate(found) if found else np.empty((0, step.width), np.uint64)
+        return arrays
+
+
+class Stored:
+    """A part that was made. Raises DaybreakError where its files are missing or damaged."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+        self.facts = PartFacts.from_json(read_json(folder / f"{key}.json", "the same command again"), key)
+
+    @functools.cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        try:
+            with np.load(self.folder / f"{self.key}.npz", allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, KeyError) as error:
+            raise self._damaged(error) from None
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Bytes of each document, int64 [documents]."""
+        return self._arrays["sizes"]
+
+    @property
+    def starts(self) -> np.ndarray:
+        """bool [documents]: False where a document continues the one before it."""
+        return self._arrays["starts"]
+
+    @property
+    def digests(self) -> np.ndarray:
+        """uint8 [documents, 16]."""
+        return self._arrays["digests"]
+
+    def signatures(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    def texts(self, places: Iterable[int]) -> Iterator[str]:
+        """The texts of documents of this part, by their places in it."""
+        ends = np.cumsum(self.sizes)
+        try:
+            with (self.folder / f"{self.key}.text").open("rb") as file:
+                for place in places:
+                    size = int(self.sizes[place])
+                    file.seek(int(ends[place]) - size)
+                    data = file.read(size)
+                    if len(data) != size:
+                        raise OSError(f"{size - len(data)} bytes are missing")
+                    yield data.decode("utf-8", "replace")
+        except OSError as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> ResourceError:
+        (self.folder / f"{self.key}.json").unlink(missing_ok=True)  # so that it is made again
+        return ResourceError(
+            "a file of cleaned text is damaged",
+            received=f"{self.folder / self.key}: {error}",
+            attempt="the same command again: this part is made anew",
+        )
+
+
+def readable(work: Work) -> bool:
+    """Whether a part is there already, in the form that this version reads."""
+    if not work.done():
+        return False
+    try:
+        Stored(work.folder, work.key)
+    except DaybreakError:
+        return False
+    return True
+
+
+def total(accounts: Iterable[Sequence[Account]]) -> tuple[Account, ...]:
+    """The accounts of all parts, step by step."""
+    sums: dict[str, Account] = {}
+    for part in accounts:
+        for account in part:
+            sums[account.name] = sums[account.name] + account if account.name in sums else account
+    return tuple(sums.values())
+
+
+def joined(document: Document, *, starts: bool) -> Document:
+    return document if document.starts == starts else dataclasses.replace(document, starts=starts)
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
