@@ -139,5 +139,18 @@ const parts = (() => {
     return button;
   }
 
-  return { read, say, named, make, known, number, fixed, whole, percent, bits, count, size, seconds, measured, table, pairs, toggle, themeButton, isDark, language };
+  // A bar of a list of bars; share of the longest one's length.
+  function bar(kind, share) {
+    const element = make("span", { class: `bar ${kind}` });
+    element.style.width = `${100 * share}%`;
+    return element;
+  }
+
+  function bars(label, entries) {
+    const most = Math.max(...entries.map(([, value]) => value), Number.MIN_VALUE);
+    const rows = entries.map(([name, value, told, kind = "plain"]) => make("li", {}, make("span", { class: "name" }, name), make("span", { class: "track" }, bar(kind, value / most)), make("span", { class: "number" }, told)));
+    return make("div", { class: "compared" }, make("p", { class: "caption" }, label), make("ul", { class: "bars", "aria-label": label }, rows));
+  }
+
+  return { read, say, named, make, known, number, fixed, whole, percent, bits, count, size, seconds, measured, table, pairs, bar, bars, toggle, themeButton, isDark, language };
 })();

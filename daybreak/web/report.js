@@ -105,12 +105,6 @@ function comparedBars(result) {
   return make("div", { class: "compared" }, make("p", { class: "caption" }, say("bar.caption")), make("ul", { class: "bars" }, rows), verdict);
 }
 
-function bar(kind, share) {
-  const element = make("span", { class: `bar ${kind}` });
-  element.style.width = `${100 * share}%`;
-  return element;
-}
-
 const versus = (value, other, name) => say(value <= other ? "verdict.fewer" : "verdict.more", { share: percent(Math.abs(1 - value / other)), name: say(`bar.${name}`) });
 
 function spent(budget) {

@@ -1,7 +1,7 @@
 // Sections: what a report tells below its loss: time, rates, decisions, samples, data, machine, events and commands.
 "use strict";
 
-const { say, named, make, known, bits, count, size, seconds, percent, whole, number, fixed, measured, table, pairs, toggle } = parts;
+const { say, named, make, known, bits, count, size, seconds, percent, whole, number, fixed, measured, table, pairs, bar, bars, toggle } = parts;
 const ENGLISH = parts.language === "en" ? {} : { lang: "en" }; // sentences of the plan are English
 const nothing = (key) => make("p", { class: "quiet" }, say(key));
 const machineName = (machine) => (machine.kind === "cpu" ? say("machine.cpu", { name: machine.name, cores: machine.cores }) : machine.name);
@@ -159,13 +159,55 @@ function fillData(body, facts) {
     [say("data.documents"), say("data.documents_in", { documents: whole(corpus.documents), size: size(corpus.bytes), files: whole(corpus.files) })],
     [say("data.heldout"), say(corpus.heldout ? "data.heldout_file" : "data.heldout_hash", { documents: whole(corpus.heldout_documents), size: size(corpus.heldout_bytes), file: corpus.heldout })],
     [say("data.languages"), shares.join(say("list.join"))],
+    [say("data.spoken"), spoken(corpus).join(say("list.join"))],
+    [say("data.kinds"), Object.entries(corpus.kinds || {}).map(([name, n]) => say("data.kind", { name: named("kind", name), n: whole(n) })).join(say("list.join"))],
     [say("data.tokenizer"), vocabulary ? say("data.tokenizer_is", { kind: plan.tokenizer.kind, vocabulary: whole(vocabulary) }) : ""],
     [say("data.bytes_per_token"), tokens.join(say("list.join"))],
     [say("data.replaced"), corpus.replaced_bytes ? size(corpus.replaced_bytes) : ""],
     [say("data.sources"), make("span", { class: "paths" }, sources)],
     [say("data.digest"), make("code", {}, corpus.digest)],
     [say("data.notes"), corpus.notes.length ? make("span", { class: "paths", ...ENGLISH }, corpus.notes.join("\n")) : ""],
-  ]));
+  ]), ...cleaned(corpus), ...lengths(corpus));
+}
+
+const spoken = (corpus) => Object.entries(corpus.spoken || {}).filter(([, share]) => share >= 0.001).map(([code, share]) => `${languageName(code)} ${percent(share, share < 0.1 ? 1 : 0)}`);
+
+function languageName(code) {
+  try {
+    return new Intl.DisplayNames([parts.language], { type: "language" }).of(code) || code;
+  } catch {
+    return code;
+  }
+}
+
+// What each step of cleaning took away and changed, with examples.
+function cleaned(corpus) {
+  const accounts = corpus.accounts || [];
+  if (!accounts.length) return [];
+  const rows = accounts.map((a) => [
+    make("code", {}, a.name), whole(a.documents), `${whole(a.removed_documents)}${a.removed_bytes ? ` (${size(a.removed_bytes)})` : ""}`, whole(a.changed_documents),
+    make("span", ENGLISH, Object.entries(a.counts).sort((x, y) => y[1] - x[1]).slice(0, 6).map(([what, n]) => `${what} ${whole(n)}`).join(", ")),
+  ]);
+  const left = corpus.bytes + (corpus.heldout ? 0 : corpus.heldout_bytes);
+  const taking = accounts.filter((a) => a.removed_bytes);
+  const shown = accounts.filter((a) => a.examples.length).map((a) => make("details", {},
+    make("summary", {}, make("code", {}, a.name)),
+    make("ul", { class: "samples" }, a.examples.map(([, before, after]) => make("li", {},
+      make("blockquote", {}, before), after ? make("blockquote", { class: "after" }, after) : make("p", { class: "quiet" }, say("clean.gone")))))));
+  return [
+    make("h3", {}, say("clean.title")),
+    make("p", { class: "quiet" }, say("clean.told", { read: size(corpus.read_bytes), left: size(left) })),
+    table(say("clean.title"), ["clean.step", "clean.seen", "clean.removed", "clean.changed", "clean.found"].map((key) => say(key)), rows, { numeric: [1, 2, 3] }),
+    ...(taking.length ? [bars(say("clean.chart"), [[say("clean.kept"), left, size(left), "accent"], ...taking.map((a) => [a.name, a.removed_bytes, size(a.removed_bytes)])])] : []),
+    ...(shown.length ? [make("p", { class: "caption" }, say("clean.examples")), ...shown] : []),
+  ];
+}
+
+// How long documents are, by powers of two.
+function lengths(corpus) {
+  const entries = Object.entries(corpus.sizes || {}).map(([below, n]) => [Number(below), n]).sort((a, b) => a[0] - b[0]);
+  if (entries.length < 2) return [];
+  return [bars(say("data.lengths"), entries.map(([below, n]) => [say("data.below", { size: size(below) }), n, whole(n)]))];
 }
 
 function fillMachine(body, facts) {
