@@ -33,6 +33,7 @@ Heldout = Annotated[str, typer.Option(help="A file to score on, in place of a pa
 Family = Annotated[str, typer.Option(help="gpt or ngram.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use; NAME:SETTING=VALUE.")]
+Cluster = Annotated[str, typer.Option(help="Prepare on a Ray cluster: local, auto, ray://HOST:10001.")]
 Without = Annotated[list[str] | None, typer.Option("--without", help="A technique to leave out.")]
 Native = Annotated[
     bool, typer.Option("--native/--no-native", help="Whether transformers must be able to open the model.")
@@ -176,6 +177,7 @@ def prepare(
     vocabulary: Annotated[int, typer.Option(help="Tokens of the tokenizer, one of the ladder.")] = 4096,
     include: With = None,
     exclude: Without = None,
+    cluster: Cluster = "",
     as_json: Json = False,
 ) -> None:
     """Read and clean text, learn a tokenizer, and write tokens."""
@@ -187,6 +189,7 @@ def prepare(
         seconds=0.0,
         heldout=heldout,
         exclude=tuple(exclude or ()),
+        cluster=cluster,
         **with_settings(include or ()),
     )
     facts = guarded(lambda: prepare_only(request, out=out, vocabulary=vocabulary))

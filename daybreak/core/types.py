@@ -57,6 +57,7 @@ class Request(Value):
     device: str = ""
     native: bool = True  # model/ must be of a class that transformers has
     technique_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # --with NAME:SETTING=VALUE
+    cluster: str = ""  # Ray's address, where its machines prepare the text
 
     def continues(self, other: "Request") -> bool:
         """Whether the same was asked; a moment of the day is the same moment however far away it was.

@@ -6,10 +6,11 @@ import hashlib
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, DataError, ResourceError
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.types import Corpus, Request, TechniqueChoice, TokenizerChoice
+from daybreak.data import cluster, shards, sources, store, tokenizers, workers
 from daybreak.data import scan as scanning
-from daybreak.data import shards, sources, store, tokenizers, workers
 from daybreak.data.cleaning import Cleaning, Document
 from daybreak.models import ngram
 
@@ -64,7 +65,7 @@ def scan(run: Run, request: Request) -> Corpus:
     run.make()
     cleaning, steps = cleaning_of(request)
     work = _work(run, request, cleaning)
-    keys = _made(run, work, READING_SHARE * seconds if request.seconds else math.inf)
+    keys = _made(run, work, READING_SHARE * seconds if request.seconds else math.inf, request.cluster)
     whole = scanning.Whole(run.documents_folder, keys)
     notes, accounts = _notes(whole), store.total(part.facts.accounts for part in whole.parts)
     facts = scanning.scan(
@@ -157,7 +158,7 @@ def _work(run: Run, request: Request, cleaning: Cleaning) -> list[store.Work]:
     return [store.Work(folder=run.documents_folder, part=part, cleaning=cleaning, named=named) for part in parts]
 
 
-def _made(run: Run, work: Sequence[store.Work], seconds: float) -> list[str]:
+def _made(run: Run, work: Sequence[store.Work], seconds: float, address: str) -> list[str]:
     """The keys of the parts, each cleaned and on disk; what is there already is not made again.
 
     Raises BudgetTooShort: not done in `seconds`, and DataError.
@@ -166,13 +167,12 @@ def _made(run: Run, work: Sequence[store.Work], seconds: float) -> list[str]:
     todo = [one for one in work if not store.readable(one)]
     read = 0
     failed: list[str] = []
-    with contextlib.closing(workers.ordered(store.make, todo, processes=_processes(todo), what=_said)) as results:
+    with contextlib.closing(_each(store.make, todo, _processes(todo), address)) as results:
         for one, result in zip(todo, results, strict=True):
             if isinstance(result, workers.Failed):
                 failed.append(one.key)
-                write_json(run.documents_folder / f"{one.key}.failed", {"what": _said(one), "reason": result.reason})
                 continue
-            read += result.read_bytes
+            read += store.Stored(one.folder, one.key).facts.read_bytes
             _check_time(time.perf_counter() - begun, seconds, read)
     if len(failed) == len(work):
         raise DataError(
@@ -183,8 +183,20 @@ def _made(run: Run, work: Sequence[store.Work], seconds: float) -> list[str]:
     return [one.key for one in work if one.key not in failed]
 
 
-def _said(work: store.Work) -> str:
+def _each(
+    work: Callable[[Any], object], items: Sequence[Any], processes: int, address: str
+) -> Generator[Any, None, None]:
+    """Does the work on every item, here or on a cluster; yields in their order, `Failed` for one that was given up."""
+    if address:
+        yield from cluster.ordered(work, items, address=address)
+    else:
+        yield from workers.ordered(work, items, processes=processes, what=_said)
+
+
+def _said(work: Any) -> str:
     """A part, in words."""
+    if isinstance(work, Encoding):
+        return work.name
     first, more = work.part.paths[0], len(work.part.paths) - 1
     where = f" from byte {work.part.start}" if work.part.start else ""
     return f"{first}{where}{f' and {more} more' if more else ''}"
@@ -319,7 +331,8 @@ def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenize
     ]
     todo = [one for one in work if not shards.written(run.corpus_folder, one.name)]
     processes = 1 if corpus.bytes < APART_BYTES else min(len(todo), tokenizers.cores())
-    with contextlib.closing(workers.ordered(encode_part, todo, processes=processes)) as results:
+    address = request.cluster if (request := run.request()) else ""
+    with contextlib.closing(_each(encode_part, todo, processes, address)) as results:
         for result in results:
             if isinstance(result, workers.Failed):
                 raise ResourceError(

@@ -1,0 +1,101 @@
+"""Cluster: the same work on the machines of a Ray cluster, by Ray Data, which schedules it and does it again on a node
+that is left where one is lost. The run folder must be one that every machine sees under the same path.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from daybreak.core.errors import DaybreakError, ResourceError, UsageError
+
+Item = TypeVar("Item")
+
+
+def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: str) -> Iterator[None]:
+    """Does `work` on every item, wherever; yields once for each, in their order, when it is done.
+
+    address: "local" (a Ray of this machine, for this command), "auto" (the cluster that this machine is of), or one
+    such as "ray://HOST:10001". Raises UsageError: Ray is not installed; ResourceError: it cannot be reached, or an item
+    cannot be done; and what `work` raises.
+    """
+    if not items:
+        return
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise UsageError(
+            "Ray is not installed", received=f"--cluster {address}", attempt="pip install '.[cluster]' in the checkout"
+        ) from None
+    with _connected(ray, address):
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.execution_options.preserve_order = True
+        places = ray.data.range(len(items), override_num_blocks=len(items))
+        done = places.map(_Doing(work, tuple(items)), num_cpus=1)
+        try:
+            for _ in done.iter_rows():
+                yield None
+        except ray.exceptions.RayTaskError as error:
+            raise _cause(error) from None
+        except ray.exceptions.RayError as error:
+            raise ResourceError(
+                "the cluster could not do a part of the work",
+                received=str(error).strip().splitlines()[0],
+                attempt="the same command again: what is done stays done",
+            ) from None
+
+
+class _Doing:
+    """Called by Ray Data with a row that names a place."""
+
+    def __init__(self, work: Callable[[Any], object], items: tuple[Any, ...]) -> None:
+        self._work, self._items = work, items
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        self._work(self._items[int(row["id"])])
+        return {"id": row["id"]}
+
+
+@contextlib.contextmanager
+def _connected(ray: Any, address: str) -> Iterator[None]:
+    """A connection that was there before stays."""
+    if ray.is_initialized():
+        yield
+        return
+    # Workers of a local Ray import daybreak from where this process has it.
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths.strip(os.pathsep)}}
+    if address == "local":
+        options["include_dashboard"] = False
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ResourceError(
+            "the cluster cannot be reached",
+            received=f"--cluster {address}: {str(error).strip().splitlines()[0]}",
+            attempt="`ray status` on one of its machines, or --cluster local",
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _cause(error: Any) -> Exception:
+    """What the work raised, as itself where it is one of ours."""
+    found = error
+    while found is not None:
+        if isinstance(found, DaybreakError):
+            return found
+        found = getattr(found, "cause", None) or found.__cause__
+    return ResourceError(
+        "a part of the work failed on the cluster",
+        received=str(error).strip().splitlines()[-1],
+        attempt="the same command again: what is done stays done",
+    )
