@@ -84,6 +84,7 @@ def test_a_killed_node_costs_its_own_work(
     assert prepared(text, tmp_path / "many", nodes.address) == alone and killed
 
 
+@pytest.mark.long
 def test_an_error_of_the_text_comes_back_as_itself(tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"\0" * 3000)
     (part,) = prepare.sources.parts([tmp_path / "broken"])

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daybreak.core.errors import DaybreakError, ResourceError, UsageError
+from daybreak.core import errors
+from daybreak.core.errors import ResourceError, UsageError
 
 Item = TypeVar("Item")
 
@@ -38,10 +39,11 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
         places = ray.data.range(len(items), override_num_blocks=len(items))
         done = places.map(_Doing(work, tuple(items)), num_cpus=1)
         try:
-            for _ in done.iter_rows():
+            for row in done.iter_rows():
+                if row["kind"]:
+                    kind = getattr(errors, row["kind"])
+                    raise kind(row["what"], received=row["received"], attempt=row["attempt"])
                 yield None
-        except ray.exceptions.RayTaskError as error:
-            raise _cause(error) from None
         except ray.exceptions.RayError as error:
             raise ResourceError(
                 "the cluster could not do a part of the work",
@@ -57,8 +59,13 @@ class _Doing:
         self._work, self._items = work, items
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        self._work(self._items[int(row["id"])])
-        return {"id": row["id"]}
+        told: dict[str, Any] = {"id": int(row["id"]), "kind": "", "what": "", "received": "", "attempt": ""}
+        try:
+            self._work(self._items[told["id"]])
+        except errors.DaybreakError as error:  # told by name: Ray wraps what it carries
+            kind = type(error).__name__
+            told |= {"kind": kind, "what": error.what, "received": error.received, "attempt": error.attempt}
+        return told
 
 
 @contextlib.contextmanager
@@ -85,17 +92,3 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _cause(error: Any) -> Exception:
-    """What the work raised, as itself where it is one of ours."""
-    found = error
-    while found is not None:
-        if isinstance(found, DaybreakError):
-            return found
-        found = getattr(found, "cause", None) or found.__cause__
-    return ResourceError(
-        "a part of the work failed on the cluster",
-        received=str(error).strip().splitlines()[-1],
-        attempt="the same command again: what is done stays done",
-    )
