@@ -46,9 +46,15 @@ def only_decodes(name: str) -> bool:
     return hasattr(kind, "decode") and not any(hasattr(kind, seam) for seam in TRAINING_SEAMS)
 
 
+def cleans(name: str) -> bool:
+    """Whether a technique changes the text, of which there is one here. Raises UsageError."""
+    return hasattr(techniques.class_of(name), "documents")
+
+
 def trained_part(plan: Plan) -> Plan:
-    """The plan without what only changes decoding: counting n-grams takes time and teaches the network nothing."""
-    return plan.replace(techniques=tuple(choice for choice in plan.techniques if not only_decodes(choice.name)))
+    """The plan without what only changes decoding (counting takes time and teaches the network nothing), or the text."""
+    there = (choice for choice in plan.techniques if not only_decodes(choice.name) and not cleans(choice.name))
+    return plan.replace(techniques=tuple(there))
 
 
 def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: Sequence[str]) -> list[Case]:
@@ -64,6 +70,12 @@ def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: S
                 f"{name} changes what is decoded, not what is learnt",
                 received=name,
                 attempt="`daybreak report RUN`: its figure stands there beside that of the model alone",
+            )
+        if cleans(name):
+            raise UsageError(
+                f"{name} changes the text, and a measurement has one text",
+                received=name,
+                attempt=f"two runs with the same --heldout FILE, one --without {name}, and `daybreak compare`",
             )
     for name in names:
         if name not in on:
