@@ -52,7 +52,7 @@ def cleans(name: str) -> bool:
 
 
 def trained_part(plan: Plan) -> Plan:
-    """The plan without what only changes decoding (counting takes time and teaches the network nothing), or the text."""
+    """The plan without what only changes decoding, which takes time and teaches nothing, and what changes the text."""
     there = (choice for choice in plan.techniques if not only_decodes(choice.name) and not cleans(choice.name))
     return plan.replace(techniques=tuple(there))
 
