@@ -7,28 +7,9 @@ import random
 Words = tuple[tuple[str, ...], tuple[str, ...]]
 
 # What sites put around a text, by language: (English, Chinese).
-MENU = (
-    tuple(
-        [
-            "Home",
-            "World",
-            "Business",
-            "Technology",
-            "Science",
-            "Health",
-            "Sports",
-            "Culture",
-            "Opinion",
-            "Video",
-            "Travel",
-            "Weather",
-            "Podcasts",
-        ]
-    ),
-    tuple(
-        ["首页", "新闻", "国际", "财经", "科技", "体育", "娱乐", "汽车", "房产", "教育", "健康", "旅游", "视频", "论坛"]
-    ),
-)
+_ENGLISH_MENU = "Home World Business Technology Science Health Sports Culture Opinion Video Travel Weather Podcasts"
+_CHINESE_MENU = "首页 新闻 国际 财经 科技 体育 娱乐 汽车 房产 教育 健康 旅游 视频 论坛"
+MENU = (tuple(_ENGLISH_MENU.split()), tuple(_CHINESE_MENU.split()))
 SITES = (
     ("The Daily Courier", "Northgate Review", "OpenNotes", "Hillside Library", "Techwire", "The Reading Room"),
     ("华夏新闻网", "东方资讯", "知识文库", "新视野", "读书人论坛", "科技前沿"),
