@@ -37,6 +37,16 @@ def hashes_of_each(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return found, np.diff(np.searchsorted(starts, ends), prepend=0)
 
 
+def hashes_and_alone(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes, and bool [words]: which are Chinese or kana characters, words alone."""
+    text = text.lower()
+    found, starts = _hashes(text)
+    if text.isascii():
+        return found, np.zeros(len(found), dtype=np.bool_)
+    codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+    return found, _kinds()[codes[starts]] == _ALONE
+
+
 def runs(words: np.ndarray, length: int) -> np.ndarray:
     """uint64 [words - length + 1]: a hash of every `length` words in a row; one of all where there are fewer."""
     if not len(words):
