@@ -1,0 +1,204 @@
+"""Duplicates: documents whose text is equal but for white space and case, and those that share most of their words."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from daybreak.core.errors import UsageError
+from daybreak.data import words
+
+_ASCII_BLANKS = bytes.maketrans(b"\t\n\v\f\r\x1c\x1d\x1e\x1f", b" " * 9)
+_BAND = 4  # values of 16 bits, so that a band is one number of 64 bits and its equality one comparison
+_FULL = 7  # hashes for every bin at least: then one bin in e^7 stays empty
+_TEXT_BIT, _ROUND_BITS = 48, 8  # of a sorted number: above it which text; of the round, below the bin's
+_MOST_GROUPED = 1 << 12  # texts that are hashed together, below 2^16
+_GROUP = 1 << 14  # characters of them; more fall out of a core's own cache
+_ROWS = 1 << 15  # of signatures compared at a time: 8 MB of each side
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactDuplicates:
+    """Takes away documents that an earlier one equals, white space and case aside: 128 bits of XXH3 say so.
+
+    Two different texts among n have one signature with a chance of n^2 / 2^129.
+    """
+
+    name: str = dataclasses.field(default="exact_duplicates", init=False)
+
+    @property
+    def width(self) -> int:
+        return 2
+
+    def signatures(self, texts: Sequence[str]) -> np.ndarray:
+        """uint64 [texts, 2]."""
+        import xxhash
+
+        digests = b"".join(xxhash.xxh3_128_digest(_folded(text)) for text in texts)
+        return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+
+    def kept(self, signatures: np.ndarray) -> np.ndarray:
+        """bool [documents]: the first of its like."""
+        order = np.lexsort((signatures[:, 1], signatures[:, 0]))  # stable: within a group documents stay in order
+        ordered = signatures[order]
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+        kept = np.zeros(len(order), dtype=bool)
+        kept[order[first]] = True
+        return kept
+
+
+def _folded(text: str) -> bytes:
+    """UTF-8 of the text in lower case, with one space for all white space in a row and none around."""
+    if not text.isascii():
+        return " ".join(text.casefold().split()).encode("utf-8", "replace")
+    data = text.lower().encode().translate(_ASCII_BLANKS)
+    while b"  " in data:  # faster than to split: words are many, and blanks in a row few
+        data = data.replace(b"  ", b" ")
+    return data.strip(b" ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearDuplicates:
+    """Takes away documents whose runs of words are mostly those of an earlier one.
+
+    MinHash (Broder 1997) over the set of runs of `shingle_words` words: two signatures agree in a value about as often
+    as the sets overlap, their Jaccard similarity. A signature's values are the minima of bins that each run falls into
+    once a round; a bin that is empty is filled by the next round, in which every run is hashed anew (Dahlgaard, Knudsen
+    and Thorup, arXiv:1704.04370), so texts of more than about a thousand words need one hash a run. 16 bits of each
+    value are kept (Li and Koenig, arXiv:0910.3349). Documents that agree in a whole band of four values are compared
+    in all of them.
+
+    An edit takes up to four runs of four words with it, so with edits of 5% of the words two sets overlap by about
+    0.69 (0.95^4 / (2 - 0.95^4)), in short texts down to 0.6; different texts of one kind stay under 0.3.
+    """
+
+    shingle_words: int = 4
+    least_similarity: float = 0.5
+    least_words: int = 20  # in shorter texts one other word is another meaning
+    values: int = 128
+    name: str = dataclasses.field(default="near_duplicates", init=False)
+
+    def __post_init__(self) -> None:
+        if self.values < 2 * _BAND or self.values & (self.values - 1):
+            raise UsageError(
+                "near duplicates are told by a power of two of values",
+                received=f"values={self.values}",
+                attempt="values=128",
+            )
+        if not 0 < self.least_similarity <= 1:
+            raise UsageError(
+                "a similarity is above 0 and at most 1",
+                received=f"least_similarity={self.least_similarity}",
+                attempt="least_similarity=0.5",
+            )
+        if not 1 <= self.shingle_words <= self.least_words:
+            raise UsageError(
+                "a run has at least one word and at most as many as the shortest text that is compared",
+                received=f"shingle_words={self.shingle_words}, least_words={self.least_words}",
+                attempt="shingle_words=4, least_words=20",
+            )
+
+    @property
+    def width(self) -> int:
+        """Of a signature: the number of its bands."""
+        return self.values // _BAND
+
+    def signatures(self, texts: Sequence[str]) -> np.ndarray:
+        """uint64 [texts, width]; zeros for a text of fewer than `least_words` words, which is never taken away."""
+        found = np.zeros((len(texts), self.width), dtype=np.uint64)
+        for group in _groups(texts):
+            hashed, counts = words.hashes_of_each([texts[index] for index in group])
+            long = counts >= self.least_words
+            if long.any():
+                found[np.array(group)[long]] = self._minima(hashed[np.repeat(long, counts)], counts[long]).view("<u8")
+        return found
+
+    def _minima(self, hashed: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """uint16 [texts, values]: of each text the lowest hash in each bin; `counts` of the words are of each text."""
+        text, drawn = _within_texts(words.runs(hashed, self.shingle_words), counts, self.shingle_words)
+        turn = np.zeros(len(text), dtype=np.uint64)
+        rounds = np.clip(-(-self.values * _FULL // (counts - self.shingle_words + 1)), 1, 1 << _ROUND_BITS)
+        if (rounds > 1).any():
+            of_each = rounds[text]
+            at = np.repeat(np.arange(len(text)), of_each)
+            turn = (np.arange(len(at)) - (np.cumsum(of_each) - of_each)[at]).astype(np.uint64)
+            text, drawn = text[at], drawn[at]
+            drawn = np.where(turn > 0, words.mixed(drawn + turn), drawn)
+        # One sort for everything: highest the text, then the bin, the round, and the rest of the hash.
+        bin_bits = self.values.bit_length() - 1
+        shift = np.uint64(_TEXT_BIT - bin_bits)
+        place = (text.astype(np.uint64) << np.uint64(bin_bits)) | (drawn >> np.uint64(64 - bin_bits))
+        rest = (drawn << np.uint64(bin_bits)) >> np.uint64(64 - _TEXT_BIT + bin_bits + _ROUND_BITS)
+        ordered = np.sort((place << shift) | (turn << (shift - np.uint64(_ROUND_BITS))) | rest)
+        places = np.arange(len(counts) * self.values, dtype=np.uint64)
+        lowest = ordered[np.minimum(np.searchsorted(ordered, places << shift), len(ordered) - 1)]
+        # Mixed, for the highest bits of a minimum are mostly zero. A bin that stayed empty is 0 in every text.
+        found = words.mixed(lowest << (np.uint64(64) - shift)).astype(np.uint16)
+        return np.where((lowest >> shift) == places, found, np.uint16(0)).reshape(-1, self.values)
+
+    def kept(self, signatures: np.ndarray) -> np.ndarray:
+        """bool [documents]. Repeated until nothing more goes, so that text which was cleaned stays as it is."""
+        kept = np.ones(len(signatures), dtype=bool)
+        compared = np.flatnonzero(signatures.any(axis=1))
+        while len(compared):
+            repeated = self._repeated(signatures, compared)
+            if not repeated.any():
+                break
+            kept[compared[repeated]] = False
+            compared = compared[~repeated]
+        return kept
+
+    def _repeated(self, signatures: np.ndarray, compared: np.ndarray) -> np.ndarray:
+        """bool [compared]: similar to an earlier one, of those that share a band the first and the last before it."""
+        repeated = np.zeros(len(compared), dtype=bool)
+        for band in range(self.width):
+            keys = signatures[compared, band]
+            order = np.argsort(keys, kind="stable")
+            ordered = keys[order]
+            same = np.concatenate(([False], ordered[1:] == ordered[:-1]))
+            places = np.flatnonzero(same)
+            starts = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
+            for earlier in (starts[places], places - 1):
+                ones, others = order[places], order[earlier]
+                open_ = ~repeated[ones]
+                ones, others = ones[open_], others[open_]
+                repeated[ones[self._similar(signatures, compared[ones], compared[others])]] = True
+        return repeated
+
+    def _similar(self, signatures: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """bool [pairs]."""
+        least = self.least_similarity * self.values
+        found = np.zeros(len(ones), dtype=bool)
+        for start in range(0, len(ones), _ROWS):
+            here = slice(start, start + _ROWS)
+            equal = signatures[ones[here]].view(np.uint16) == signatures[others[here]].view(np.uint16)
+            found[here] = np.count_nonzero(equal, axis=1) >= least
+        return found
+
+
+def _groups(texts: Sequence[str]) -> Iterator[list[int]]:
+    """Indices of texts that are hashed together, those in ASCII apart: theirs is the faster way."""
+    for ascii_only in (True, False):
+        group: list[int] = []
+        size = 0
+        for index, text in enumerate(texts):
+            if text.isascii() is not ascii_only:
+                continue
+            if group and (size + len(text) > _GROUP or len(group) == _MOST_GROUPED):
+                yield group
+                group, size = [], 0
+            group.append(index)
+            size += len(text)
+        if group:
+            yield group
+
+
+def _within_texts(runs: np.ndarray, counts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which text a run is of, and the run, without those that go on into the next text."""
+    text = np.repeat(np.arange(len(counts)), counts)
+    within = np.ones(len(text), dtype=bool)
+    for back in range(1, length):
+        within[np.cumsum(counts) - back] = False
+    return text[within], runs[within[: len(runs)]]

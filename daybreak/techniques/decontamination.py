@@ -1,0 +1,24 @@
+"""Decontamination: training documents that share a run of 13 words with the texts of an evaluation are taken away."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from daybreak.data.cleaning import Cleaning
+from daybreak.techniques import Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decontamination(Technique):
+    """Runs of 13 words (arXiv:2005.14165, appendix C), or of 26 Chinese characters, which are about as many words."""
+
+    claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "takes away documents that share a run of 13 words with the texts of an evaluation"
+    least_runs: int = 1  # different ones that a document must share to go; more spare one that quotes a phrase
+
+    def documents(self, cleaning: Cleaning, run: Any) -> tuple[Cleaning, int]:
+        """`run.evaluation_texts` are strings; without any there is nothing to look for."""
+        from daybreak.data import decontamination
+
+        texts = getattr(run, "evaluation_texts", ())
+        step = decontamination.Decontamination.against(texts, least_runs=self.least_runs)
+        return (cleaning.with_step(step), 1) if len(step) else (cleaning, 0)

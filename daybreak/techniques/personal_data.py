@@ -1,0 +1,21 @@
+"""Personal data: e-mail and internet addresses, telephone, identity, card and account numbers and keys in documents."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from daybreak.data.cleaning import Cleaning
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonalData(Technique):
+    """What a model has seen it can be made to say (arXiv:2012.07805)."""
+
+    claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "counts personal data by kind; when told to, puts a tag in its place or drops its document"
+    action: str = "report"  # or tag, which writes <EMAIL> and so on in its place, or drop, which drops the document
+
+    def documents(self, cleaning: Cleaning, run: Context) -> tuple[Cleaning, int]:
+        from daybreak.data import personal
+
+        return cleaning.with_step(personal.PersonalData(action=self.action)), 1
