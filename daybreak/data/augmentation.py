@@ -6,6 +6,7 @@ holds a token as input and as target at once; its random numbers follow from the
 do not depend on how a batch is split. Either way a run that resumes, and one on more processes, draws the same.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -165,13 +166,24 @@ def masked(inputs: Tensor, drawn: Tensor, rate: float, longest: int, mask: int, 
 
     Every length is as likely; spans may touch, and ends of texts stay. drawn: in [0, 1), [B, T].
     """
-    # With so many spans begun at a place, exp(-chance * mean length) of the places is in none.
-    chance = -math.log(1 - rate) / ((1 + longest) / 2)
+    chance = chance_of_a_span(rate, longest)
     lengths = torch.where(drawn < chance, (drawn * (longest / chance)).long() + 1, 0)
     inside = lengths > 0
     for back in range(1, min(longest, inputs.shape[1])):
         inside[:, back:] |= lengths[:, :-back] > back
     return torch.where(inside & (inputs != end_of_text), mask, inputs)
+
+
+@functools.cache
+def chance_of_a_span(rate: float, longest: int) -> float:
+    """With what chance a span has to begin at a place, so that a share `rate` of the places is in one."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        chance = (low + high) / 2
+        # A place is free where no span begins at it, none at the place before that is longer than 1, and so on.
+        free = math.prod(1 - chance * (longest - back) / longest for back in range(longest))
+        low, high = (chance, high) if free > 1 - rate else (low, chance)
+    return chance
 
 
 def bag_of(tokens: Any, seed: int, size: int) -> np.ndarray:
