@@ -32,17 +32,27 @@ def following(rows: Tensor) -> Tensor:
     return rows[:, 1:]
 
 
+def preceding(rows: Tensor) -> Tensor:
+    """The inputs [B, T] in rows [B, T + 1]: all but the last."""
+    return rows[:, :-1]
+
+
 class NextToken:
     """Each token from those before it; rows [B, T+1] are inputs and targets at once."""
 
-    def __init__(self, head: Head = full_logits, labels: Callable[[Tensor], Tensor] = following) -> None:
-        self.head, self.labels = head, labels
+    def __init__(
+        self,
+        head: Head = full_logits,
+        labels: Callable[[Tensor], Tensor] = following,
+        inputs: Callable[[Tensor], Tensor] = preceding,
+    ) -> None:
+        self.head, self.labels, self.inputs = head, labels, inputs
 
     def targets(self, rows: Tensor) -> int:
         return rows.shape[0] * (rows.shape[1] - 1)
 
     def __call__(self, module: Any, rows: Tensor) -> Tensor:
-        hidden_ND, targets_N = module.hidden(rows[:, :-1]).flatten(0, 1), self.labels(rows).flatten()
+        hidden_ND, targets_N = module.hidden(self.inputs(rows)).flatten(0, 1), self.labels(rows).flatten()
         return self.head(hidden_ND, module.lm_head.weight, targets_N, module.shape.logit_cap)
 
 
@@ -67,6 +77,14 @@ class Around:
     @labels.setter
     def labels(self, labels: Callable[[Tensor], Tensor]) -> None:
         self.inside.labels = labels
+
+    @property
+    def inputs(self) -> Callable[[Tensor], Tensor]:
+        return self.inside.inputs
+
+    @inputs.setter
+    def inputs(self, inputs: Callable[[Tensor], Tensor]) -> None:
+        self.inside.inputs = inputs
 
     def targets(self, rows: Tensor) -> int:
         return self.inside.targets(rows)

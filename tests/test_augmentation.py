@@ -1,0 +1,325 @@
+"""Augmentation: how much is changed, what is predicted, and that the same window is changed in the same way again."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from arrays import InMemory
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daybreak.core.clock import Stopwatch, TokensClock
+from daybreak.core.types import TechniqueChoice
+from daybreak.data import augmentation
+from daybreak.data.augmentation import uniform, uniform_of
+from daybreak.data.batches import Batches
+from daybreak.data.words import mixed
+from daybreak.engine import loop
+from daybreak.models.objectives import Around, NextToken, following
+from daybreak.stages.build import build
+from daybreak.stages.train import stepped
+from daybreak.techniques import Context, class_of, fold, make
+from daybreak.techniques.fill_in_the_middle import MIDDLE, PREFIX, SUFFIX
+from daybreak.techniques.span_masking import MASK
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+WHOLE_ROWS = ("token_deletion", "token_swap", "fill_in_the_middle")
+INPUTS = ("token_noise", "span_masking")
+TOKENS = InMemory([60, 7, 200, 33] * 20, first=100, vocabulary=7000)
+T = 64
+
+
+def batches(**changes: Any) -> Batches:
+    return Batches(TOKENS, context_length=T, seed=0, **changes)
+
+
+def folded(plan: Any, machine: Any, *choices: tuple[str, dict[str, Any]], **changes: Any) -> tuple[Any, Any]:
+    """Batches and the loss with techniques on."""
+    on = [(name, make(TechniqueChoice(name=name, settings=setting))) for name, setting in choices]
+    tiny = plan()
+    context = Context(plan=plan(tokenizer=tiny.tokenizer.replace(vocabulary=TOKENS.vocabulary)), machine=machine())
+    loss, _ = fold(on, "loss", NextToken(), context)
+    read, _ = fold(on, "batches", batches(**changes), context)
+    return read, loss
+
+
+# What all of them share
+
+
+@pytest.mark.parametrize("name", [*WHOLE_ROWS, *INPUTS])
+def test_it_is_off_and_refuses_what_it_cannot_do(name: str, plan, machine) -> None:
+    kind = class_of(name)
+    assert not kind.default and kind().refuses(plan(), machine()) is None
+    assert "rate" in (kind(rate=1.5).refuses(plan(), machine()) or "")
+    once = kind().refuses(plan(tokens=plan().predicted.corpus_tokens), machine())
+    assert once is None if name == "fill_in_the_middle" else "1.0 times" in (once or "")
+    if name in ("fill_in_the_middle", "span_masking"):
+        pieces = plan(tokenizer=plan().tokenizer.replace(kind="unigram"))
+        assert "no token for" in (kind().refuses(pieces, machine()) or "")
+
+
+@pytest.mark.parametrize("name", WHOLE_ROWS)
+def test_rows_are_the_same_wherever_a_run_resumes_and_on_any_number_of_processes(name: str, plan, machine) -> None:
+    read, _ = folded(plan, machine, (name, {}))
+    whole = read.take(0, 200)
+    assert whole.shape == (200, T + 1) and whole.dtype == torch.int64
+    for cursor, rows in ((199, 1), (60, 5), (0, 7), (90, 100)):
+        assert torch.equal(folded(plan, machine, (name, {}))[0].take(cursor, rows), whole[cursor : cursor + rows])
+    for rank in range(3):
+        part, _ = folded(plan, machine, (name, {}), rank=rank, world=3)
+        assert torch.equal(part.take(0, 200), whole[rank::3])
+    assert not torch.equal(whole, batches().take(0, 200))
+    assert read.tokens is TOKENS and read.context_length == T
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_inputs_are_changed_the_same_however_a_batch_is_split_and_targets_never(name: str, plan, machine) -> None:
+    read, loss = folded(plan, machine, (name, {}))
+    rows = read.take(0, 40)
+    assert torch.equal(rows, batches().take(0, 40)) and torch.equal(loss.labels(rows), following(rows))
+    inputs = loss.inputs(rows)
+    assert inputs.shape == (40, T) and not torch.equal(inputs, rows[:, :-1])
+    assert torch.equal(inputs, torch.cat([loss.inputs(part) for part in rows.split(7)]))
+    assert torch.equal(inputs, folded(plan, machine, (name, {}))[1].inputs(rows) if name == "span_masking" else inputs)
+    assert torch.equal(inputs == TOKENS.end_of_text, rows[:, :-1] == TOKENS.end_of_text)
+    assert loss.targets(rows) == 40 * T
+
+
+def test_a_loss_around_another_changes_the_inputs_of_the_one_inside(plan, machine) -> None:
+    read, loss = folded(plan, machine, ("span_masking", {}))
+    around = Around(loss)
+    assert around.inputs is loss.inputs
+    around.inputs = lambda rows: rows[:, :-1] * 0
+    assert int(loss.inputs(read.take(0, 2)).sum()) == 0
+
+
+def test_together_each_does_its_part(plan, machine) -> None:
+    read, loss = folded(plan, machine, *((name, {}) for name in (*WHOLE_ROWS, *INPUTS)))
+    rows = read.take(3, 50)
+    assert rows.shape == (50, T + 1) and torch.equal(rows, read.take(0, 53)[3:])
+    inputs = loss.inputs(rows)
+    assert {PREFIX, SUFFIX, MIDDLE} <= set(rows.flatten().tolist())
+    assert 0.03 < float((inputs == MASK).float().mean()) < 0.2
+    noise = (inputs != rows[:, :-1]) & (inputs != MASK)
+    assert 0.01 < float(noise.float().mean()) < 0.1
+
+
+@pytest.mark.parametrize("name", [*WHOLE_ROWS, *INPUTS])
+def test_a_run_that_resumes_is_the_same_to_the_last_bit(name: str, plan, machine, shape) -> None:
+    """Four steps at once, and two with the weights handed over to a newly built run for two more."""
+    tokens = InMemory([20, 50] * 20, first=40, vocabulary=1600)
+    chosen = plan(
+        tokenizer=plan().tokenizer.replace(vocabulary=1600),
+        shape=shape(vocabulary=1600),
+        techniques=(TechniqueChoice(name=name, settings={"rate": 0.3}),),
+        tokens=4 * 64,
+        batch_tokens=64,
+        micro_batch=2,
+    )
+
+    def run(position: loop.Position, steps: int, before: Any = None) -> Any:
+        built = build(chosen, machine(), torch.device("cpu"))
+        if before is not None:
+            built.module.load_state_dict(before.module.state_dict())
+            built.optimizer.load(before.optimizer.state())
+        read, _ = fold(built.techniques, "batches", Batches(tokens, context_length=16, seed=0), built.context)
+        clock = TokensClock(Stopwatch(start=0.0), tokens=chosen.tokens)
+        clock.resume(position.tokens)
+        taken = stepped(chosen, built, read, torch.device("cpu"), clock, position)
+        losses = [step.nats for step in itertools.islice(taken, steps)]
+        return built, losses
+
+    whole, losses = run(loop.Position(), 4)
+    position = loop.Position()
+    first, begun = run(position, 2)
+    second, ended = run(position, 2, first)
+    assert begun + ended == losses and len(losses) == 4
+    for one, other in zip(whole.module.parameters(), second.module.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+# Random numbers
+
+
+def test_numbers_are_even_and_apart() -> None:
+    drawn = uniform(1, "token_swap", np.arange(3000), 30)
+    assert drawn.min() >= 0 and drawn.max() < 1 and drawn.mean() == pytest.approx(0.5, abs=0.005)
+    assert np.abs(np.corrcoef(drawn[:, :5].T) - np.eye(5)).max() < 0.08
+    assert np.array_equal(drawn[7:9, :20], uniform(1, "token_swap", np.array([7, 8]), 20))
+    for seed, name in ((2, "token_swap"), (1, "token_deletion"), (-1, "token_swap")):
+        other = uniform(seed, name, np.arange(3000), 30)
+        assert abs(np.corrcoef(drawn.ravel(), other.ravel())[0, 1]) < 0.02
+
+
+def test_numbers_of_rows_are_even_and_of_their_row() -> None:
+    rows = torch.from_numpy(np.random.default_rng(0).integers(0, 5000, (300, 65)))
+    drawn = uniform_of(rows, 1, "token_noise")
+    assert drawn.shape == rows.shape and drawn.min() >= 0 and drawn.max() < 1
+    assert float(drawn.mean()) == pytest.approx(0.5, abs=0.01)
+    assert torch.equal(drawn[5:6], uniform_of(rows[5:6], 1, "token_noise"))
+    changed = rows.clone()
+    changed[0, 64] += 1
+    assert float((uniform_of(changed, 1, "token_noise")[0] == drawn[0]).float().mean()) < 0.05
+    moved = rows[:1].roll(1, 1)
+    assert not torch.equal(uniform_of(moved, 1, "token_noise"), drawn[:1])
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20))
+def test_torch_mixes_as_numpy_does(values: list[int]) -> None:
+    array = np.array(values, dtype=np.uint64)
+    assert augmentation._mixed(torch.from_numpy(array.view(np.int64))).numpy().view(np.uint64).tolist() == (
+        mixed(array).tolist()
+    )
+
+
+# One by one
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.01, 0.6), st.integers(0, 10**6))
+def test_deletion_leaves_a_full_row_of_the_text_in_order(rate: float, cursor: int) -> None:
+    class Run:
+        plan = type("P", (), {"seed": 0})
+
+    read, _ = make(TechniqueChoice(name="token_deletion", settings={"rate": rate})).batches(batches(), Run)  # type: ignore[attr-defined]
+    more = augmentation.more_to_delete(T + 1, rate)
+    numbers = np.arange(cursor, cursor + 4)
+    rows, wide = read.read(numbers), batches().read(numbers, extra=more)
+    assert more == pytest.approx(rate * (T + 1 + more), abs=1)
+    for row, source in zip(rows.tolist(), wide.tolist(), strict=True):
+        rest = iter(source)
+        assert all(token in rest for token in row), "what is left is in the order of the text"
+        assert row.count(TOKENS.end_of_text) == source.count(TOKENS.end_of_text)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.2, 0.5])
+def test_swapped_tokens_are_neighbours_and_as_many_as_asked(rate: float) -> None:
+    rows = np.tile(np.arange(1000, 2000), (200, 1))
+    rows[:, ::100] = 9
+    moved = augmentation.swapped(rows, uniform(0, "token_swap", np.arange(200), 1000), rate, end_of_text=9)
+    assert np.array_equal(np.sort(moved, axis=1), np.sort(rows, axis=1))
+    assert np.array_equal(moved == 9, rows == 9)
+    distance = np.abs(moved - rows)
+    assert distance.max() == 1
+    assert distance.mean() == pytest.approx(0.98 * rate, rel=0.05)  # borders of texts stay
+
+
+def test_noise_is_drawn_as_tokens_are_frequent() -> None:
+    tokens = InMemory([1000] * 10)
+    tokens.ids[:] = np.random.default_rng(0).choice([3, 4, 5], len(tokens), p=[0.7, 0.2, 0.1])
+    tokens.ids[tokens.starts] = tokens.end_of_text
+    bag = augmentation.bag_of(tokens, 0, 1 << 14)
+    assert np.bincount(bag)[3:] / len(bag) == pytest.approx([0.7, 0.2, 0.1], abs=0.02)
+    assert np.array_equal(bag, augmentation.bag_of(tokens, 0, 1 << 14)) and tokens.end_of_text not in bag
+    rows = torch.arange(64_000).reshape(1000, 64) + 100
+    drawn = uniform_of(rows, 0, "token_noise")
+    inputs = augmentation.noised(rows, drawn, 0.1, torch.from_numpy(bag), end_of_text=tokens.end_of_text)
+    changed = inputs[inputs != rows].numpy()
+    assert len(changed) / rows.numel() == pytest.approx(0.1, abs=0.006)
+    assert np.bincount(changed)[3:] / len(changed) == pytest.approx([0.7, 0.2, 0.1], abs=0.03)
+
+
+def test_without_a_sample_there_is_no_noise(plan, machine) -> None:
+    """While a probe times steps, there is no text."""
+    context = Context(plan=plan(), machine=machine())
+    loss, _ = fold([("token_noise", make(TechniqueChoice(name="token_noise")))], "loss", NextToken(), context)
+    rows = torch.arange(34).reshape(2, 17)
+    assert torch.equal(loss.inputs(rows), rows[:, :-1])
+
+
+@pytest.mark.parametrize(("rate", "longest"), [(0.1, 5), (0.1, 1), (0.4, 3), (0.3, 40)])
+def test_spans_cover_the_share_and_are_no_longer_than_asked(rate: float, longest: int) -> None:
+    rows = torch.from_numpy(np.random.default_rng(1).integers(10, 500, (800, 256)))
+    drawn = uniform_of(rows, 0, "span_masking")
+    inputs = augmentation.masked(rows, drawn, rate, longest, MASK, end_of_text=9)
+    share = float((inputs == MASK)[:, longest:].float().mean())
+    assert share == pytest.approx(rate, rel=0.04)
+    assert torch.equal(inputs[inputs != MASK], rows[inputs != MASK])
+    by_hand = augmentation.masked(
+        rows[:1, :8], torch.tensor([[0.9, 0.9, 0.0, 0.9, 0.9, 0.9, 0.9, 0.9]]), 0.1, 3, MASK, end_of_text=9
+    )
+    assert (by_hand == MASK).tolist() == [[False, False, True, False, False, False, False, False]]
+
+
+def test_a_span_as_long_as_it_gets_and_one_over_an_end_of_text() -> None:
+    rows = torch.tensor([[5, 6, 9, 7, 8, 5]])
+    chance = augmentation.chance_of_a_span(0.1, 3)
+    assert (1 - chance) * (1 - chance * 2 / 3) * (1 - chance / 3) == pytest.approx(0.9)
+    drawn = torch.tensor([[0.9, chance * 0.99, 0.9, 0.9, 0.9, 0.9]], dtype=torch.float64)
+    assert augmentation.masked(rows, drawn, 0.1, 3, MASK, end_of_text=9).tolist() == [[5, MASK, 9, MASK, 8, 5]]
+
+
+# Fill in the middle
+
+END = 99
+
+
+def put_back(document: list[int]) -> list[int]:
+    """A document as it was before its middle was put last."""
+    if PREFIX not in document:
+        return document
+    if document[document.index(PREFIX) + 1] == SUFFIX:
+        _, _, rest = document[0], document[1], document[2:]
+        suffix, last = rest[: rest.index(MIDDLE)], rest[rest.index(MIDDLE) + 1 :]
+        return last + suffix
+    inside = document[1:]
+    prefix, rest = inside[: inside.index(SUFFIX)], inside[inside.index(SUFFIX) + 1 :]
+    return prefix + rest[rest.index(MIDDLE) + 1 :] + rest[: rest.index(MIDDLE)]
+
+
+def split_at(row: list[int]) -> list[list[int]]:
+    documents: list[list[int]] = [[]]
+    for token in row:
+        if token == END:
+            documents.append([])
+        else:
+            documents[-1].append(token)
+    return documents
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(1, 25), min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.integers(0, 10**6),
+)
+def test_the_middle_comes_last_and_the_text_is_the_same(lengths, begins, suffix_first, number) -> None:
+    row: list[int] = []
+    for index, length in enumerate(lengths):
+        row += [END] * (index > 0 or begins) + list(range(100 + 30 * index, 100 + 30 * index + length))
+    rows = np.array([row])
+    drawn = uniform(0, "fill_in_the_middle", np.array([number]), 4 * len(row))
+    marks = (PREFIX, SUFFIX, MIDDLE)
+    for rate in (0.0, 0.5, 1.0):
+        changed = augmentation.infilled(
+            rows, drawn, rate=rate, suffix_first=suffix_first, end_of_text=END, sentinels=marks
+        )
+        assert changed.shape == rows.shape
+        if rate == 0.0:
+            assert changed.tolist() == rows.tolist()
+        before, after = split_at(row), split_at(changed[0].tolist())
+        for original, document in zip(before, after[: len(before)], strict=False):
+            restored = put_back(document)
+            assert restored == original[: len(restored)], "a beginning of the document"
+            assert document.count(PREFIX) == document.count(SUFFIX) == document.count(MIDDLE) <= 1
+            if suffix_first == 1.0 and PREFIX in document:
+                assert document[:2] == [PREFIX, SUFFIX]
+
+
+def test_a_row_inside_a_long_document_ends_its_middle() -> None:
+    row = np.arange(100, 140)[None]
+    drawn = np.array([[0.0, 0.25, 0.5, 0.9] + [0.0] * 156])
+    changed = augmentation.infilled(
+        row, drawn, rate=0.5, suffix_first=0.5, end_of_text=END, sentinels=(PREFIX, SUFFIX, MIDDLE)
+    )
+    low, high = int(0.25 * 37), int(0.5 * 37)  # of the 36 tokens that leave room for three marks and an end
+    body = list(range(100, 136))
+    assert changed[0].tolist() == [
+        PREFIX, *body[:low], SUFFIX, *body[high:], MIDDLE, *body[low:high], END,
+    ]  # fmt: skip
