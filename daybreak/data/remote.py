@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
-from email.message import Message
+from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -89,13 +89,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows to http and https only: a server must not name files of this machine."""
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Message, newurl: str
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl).scheme.lower() not in _SCHEMES:
             raise _wrong(req.full_url, f"it redirects to {newurl[:200]}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
-    def http_error_302(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Message) -> Any:
+    def http_error_302(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage) -> Any:
         target = headers.get("location") or headers.get("uri") or ""
         scheme = urllib.parse.urlsplit(target).scheme.lower()
         if scheme and scheme not in _SCHEMES:
