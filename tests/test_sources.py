@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.errors import DataError
-from daybreak.data import sources
+from daybreak.data.formats import pieces as cutting
 from daybreak.data.sources import Reading, builtin_sources, find
 
 
@@ -62,9 +62,9 @@ def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_binary_files(tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0data")
     (tmp_path / "latin.txt").write_bytes(bytes(range(128, 256)) * 9)
-    (tmp_path / "wide.txt").write_bytes("wide".encode("utf-16"))
+    (tmp_path / "sheet.xlsx").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(600))
     (tmp_path / "text.txt").write_text("text")
-    for name in ("picture.png", "latin.txt", "wide.txt"):
+    for name in ("picture.png", "latin.txt", "sheet.xlsx"):
         with pytest.raises(DataError) as caught:
             find([str(tmp_path / name)])
         assert name in caught.value.received
@@ -73,6 +73,7 @@ def test_binary_files(tmp_path: Path) -> None:
     reading = Reading(find([str(tmp_path)]))
     assert [document.text for document in reading] == ["text"]
     assert sum(reading.skipped.values()) == 3 and len(reading.notes) == 3
+    assert all(any(name in note for note in reading.notes) for name in ("picture.png", "latin.txt", "sheet.xlsx"))
 
 
 def test_a_file_that_is_gone(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
     gone = tmp_path / "gone.txt"
     reading = Reading([gone, tmp_path / "here.txt"])
     assert [document.text for document in reading] == ["here"]
-    assert reading.notes == ("1 file skipped: cannot be read, or only in part",)
+    assert reading.notes == ("1 file skipped: cannot be read, or only in part (gone.txt: No such file or directory)",)
     with pytest.raises(DataError):
         list(Reading([gone], named=[gone]))
     torn = tmp_path / "torn.gz"
@@ -125,10 +126,10 @@ def test_packed_files_are_told_by_content(tmp_path: Path, pack) -> None:
 )
 def test_pieces_join_up_to_the_text(parts: list[tuple[bytes, int]], block: int) -> None:
     data = b"".join(part * count for part, count in parts)
-    pieces = list(sources._pieces((data[i : i + block] for i in range(0, len(data), block)), sources._WHOLE))
+    pieces = list(cutting.pieces((data[i : i + block] for i in range(0, len(data), block)), cutting.WHOLE))
     assert b"".join(pieces) == data
-    assert pieces == list(sources._pieces([data], sources._WHOLE))
-    assert all(len(piece) <= sources._LONGEST_PIECE for piece in pieces)
+    assert pieces == list(cutting.pieces([data], cutting.WHOLE))
+    assert all(len(piece) <= cutting.LONGEST_PIECE for piece in pieces)
     assert "".join(piece.decode("utf-8", "replace") for piece in pieces) == data.decode("utf-8", "replace")
 
 

@@ -1,0 +1,73 @@
+"""Crawls: pages and text out of WARC files (ISO 28500), as web crawls keep them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from daybreak.data.cleaning import Document
+from daybreak.data.formats import limits
+from daybreak.data.formats.encodings import decoded, recognized
+from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
+from daybreak.data.formats.rows import text_documents
+from daybreak.data.formats.streams import Stream
+
+_PAGES = ("text/html", "application/xhtml+xml")
+_OTHER = "responses without a page or text"
+
+
+def warc_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
+    """The pages and plain texts that were answered with success, and the texts of WET files."""
+    from warcio.archiveiterator import ArchiveIterator
+    from warcio.exceptions import ArchiveLoadFailed
+
+    records = ArchiveIterator(stream)
+    read = 0
+    while True:
+        try:
+            record = next(records, None)
+        except ArchiveLoadFailed as error:
+            raise (Stopped if read else Unsuitable)(f"a damaged WARC file: {error}") from None
+        if record is None:
+            return
+        read += 1
+        kind = _kind(record)
+        if not kind:
+            findings.rows[_OTHER] += record.rec_type == "response"
+            continue
+        data = record.content_stream().read(limits.PAGE_BYTES + 1)
+        findings.bytes += len(data)
+        if len(data) > limits.PAGE_BYTES:
+            findings.rows[f"a page over {limits.PAGE_BYTES // 1_000_000} MB"] += 1
+            continue
+        text = _text(data, record, stream.name, findings)
+        if text is None:
+            findings.rows["binary, whatever its type says"] += 1
+        elif kind == "page" and text.strip():
+            yield Document(text, True, "page")
+        elif text.strip():
+            yield from text_documents(text, "text", stream.name, findings)
+
+
+def _kind(record: Any) -> str:
+    if record.rec_type == "conversion":
+        return "text"
+    if record.rec_type != "response" or record.http_headers is None or record.http_headers.get_statuscode() != "200":
+        return ""
+    given = (record.http_headers.get_header("Content-Type") or "").partition(";")[0].strip().lower()
+    return "page" if given in _PAGES else "text" if given == "text/plain" else ""
+
+
+def _text(data: bytes, record: Any, name: str, findings: Findings) -> str | None:
+    try:
+        encoding, mark = recognized(data[: limits.SNIFFED_BYTES], whole=len(data) <= limits.SNIFFED_BYTES)
+    except Unsuitable:
+        return None
+    if encoding == "utf-8":
+        return decoded(data[mark:], name, findings)
+    told = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
+    charset = told.lower().partition("charset=")[2].strip(" \"'").partition(";")[0]
+    for attempt in (charset, encoding):
+        try:
+            return data[mark:].decode(attempt)
+        except (LookupError, ValueError):
+            continue
+    return data[mark:].decode(encoding, "replace")

@@ -1,0 +1,77 @@
+"""Pieces: long text cut at good places, so that the pieces join up to exactly the text."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+WHOLE = 1 << 13  # a text file up to here is one document
+PIECE = 1 << 12  # longer ones are cut at the first good place after this
+GATHERED = 1 << 13  # a blank line up to here is better than the first line break
+LONGEST_PIECE = 1 << 14
+WHOLE_ROW = 1 << 16  # a row is a document; only a book in a row is cut
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*\n(?:[ \t\r]*\n)*")
+
+
+def pieces(blocks: Iterable[bytes], whole: int) -> Iterator[bytes]:
+    """Text of up to `whole` bytes as it is; longer text in pieces that join up to exactly it, with whole characters."""
+    data, start = b"", 0
+    cutting = False
+    for block in blocks:
+        data, start = data[start:] + block, 0
+        while len(data) - start > (LONGEST_PIECE if cutting else max(whole, LONGEST_PIECE)):
+            cutting = True
+            end = _cut(data, start)
+            yield data[start:end]
+            start = end
+    while len(data) - start > (WHOLE if cutting else whole):
+        cutting = True
+        end = _cut(data, start)
+        yield data[start:end]
+        start = end
+    if start < len(data):
+        yield data[start:]
+
+
+def _cut(data: bytes, start: int) -> int:
+    """The best place to end a piece: a blank line, a line break, a space, or anywhere between two characters."""
+    blank = _BLANK_LINE.search(data, start + PIECE, min(start + GATHERED, len(data)))
+    if blank:
+        return blank.end()
+    limit = min(start + LONGEST_PIECE, len(data))
+    line = data.find(b"\n", start + PIECE, limit)
+    if line >= 0:
+        return line + 1
+    space = data.rfind(b" ", start + PIECE, limit)
+    if space >= 0:
+        return space
+    end = limit
+    while end < len(data) and limit - end < 3 and data[end] & 0xC0 == 0x80:
+        end -= 1
+    return end
+
+
+def lines(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
+    """Lines with their ends (a line feed); of one that is longer, an empty line stands in its place."""
+    waiting: list[bytes] = []
+    size = 0
+    for block in blocks:
+        start = 0
+        while (end := block.find(b"\n", start) + 1) > 0:
+            size += end - start
+            if size > longest:
+                yield b""
+            elif waiting:
+                waiting.append(block[start:end])
+                yield b"".join(waiting)
+            else:
+                yield block[start:end]
+            waiting, size, start = [], 0, end
+        if start < len(block):
+            size += len(block) - start
+            if size > longest:
+                waiting = []
+            else:
+                waiting.append(block[start:] if start else block)
+    if size > longest:
+        yield b""
+    elif waiting:
+        yield b"".join(waiting)

@@ -1,0 +1,107 @@
+"""Ranges: files shared out for several processes, many small ones together and a big one in byte ranges of lines."""
+
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from daybreak.data.formats import limits, rows
+from daybreak.data.formats.columns import Shape, shape
+from daybreak.data.formats.encodings import utf8_blocks
+from daybreak.data.formats.findings import Findings, Unsuitable
+from daybreak.data.formats.reader import text_kind
+from daybreak.data.formats.streams import Budget, Stream, expected_errors, packing
+
+PART_BYTES = 1 << 25
+
+
+@dataclass(frozen=True)
+class Part:
+    """Whole files, or the lines of one file that begin in [start, stop); a stop of 0 says that it is not cut."""
+
+    paths: tuple[Path, ...]
+    start: int = 0
+    stop: int = 0
+
+
+def parts(paths: Sequence[Path], *, part_bytes: int = PART_BYTES) -> list[Part]:
+    """The files, in order, in parts of about `part_bytes`; only JSON lines and plain text in UTF-8 are cut."""
+    made: list[Part] = []
+    gathered: list[Path] = []
+    size = 0
+    for path in paths:
+        own = _size(path)
+        ranges = own > 2 * part_bytes and _is_lines(path)
+        if gathered and (ranges or size + own > part_bytes):
+            made.append(Part(tuple(gathered)))
+            gathered, size = [], 0
+        if ranges:
+            bounds = [*range(0, own - part_bytes // 2, part_bytes), own]
+            made += [Part((path,), start, stop) for start, stop in pairwise(bounds)]
+        else:
+            gathered.append(path)
+            size += own
+    return [*made, Part(tuple(gathered))] if gathered else made
+
+
+def _size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except OSError:  # reading will say so
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _is_lines(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            kind, _, encoding = kind_of(path, file)
+    except Unsuitable:
+        return False
+    except expected_errors():
+        return False
+    return encoding == "utf-8" and kind in ("jsonl", "text", "code")
+
+
+def kind_of(path: Path, file: BinaryIO) -> tuple[str, int, str]:
+    """Kind, size of the mark in front, and encoding; empty where it is no plain text."""
+    stream = Stream(path.name, file, Budget(0))
+    head = stream.peek(512)
+    if packing(head) or head.startswith((b"PK", b"PAR1", b"%PDF-", b"WARC/")) or head[257:262] == b"ustar":
+        return "", 0, ""
+    kind, _, encoding, mark = text_kind(stream)
+    return kind, mark, encoding
+
+
+def known_shape(path: Path, file: BinaryIO, mark: int) -> Shape:
+    """Of the rows at the start of a file of JSON lines, as a reading of all of it finds it."""
+    file.seek(0)
+    aside = Findings()
+    stream = Stream(path.name, file, Budget(0))
+    return shape(rows.looked_at(rows.json_rows(utf8_blocks(stream, "utf-8", mark, aside), path.name, aside)))
+
+
+def range_blocks(file: BinaryIO, start: int, stop: int, findings: Findings) -> Iterator[bytes]:
+    """From the first line that begins at or after `start` up to the last that begins before `stop`."""
+    offset = start
+    if start:
+        offset = _next_line(file, start - 1)
+    end = max(offset, _next_line(file, stop - 1)) if stop else 0
+    file.seek(offset)
+    while offset < end and (block := file.read(min(limits.BLOCK_BYTES, end - offset))):
+        offset += len(block)
+        findings.bytes += len(block)
+        yield block
+
+
+def _next_line(file: BinaryIO, offset: int) -> int:
+    """Where the first line begins that ends after `offset`, or the end of the file."""
+    file.seek(offset)
+    while block := file.read(limits.BLOCK_BYTES):
+        found = block.find(b"\n")
+        if found >= 0:
+            return offset + found + 1
+        offset += len(block)
+    return offset

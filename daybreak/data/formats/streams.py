@@ -1,0 +1,180 @@
+"""Streams: the bytes of a file or of a member of one, and what is packed in them, within the limits of unpacking."""
+
+import gzip
+import io
+import lzma
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from daybreak.data.formats import limits
+from daybreak.data.formats.findings import Stopped, Unsuitable
+
+_PACKINGS = (
+    ("gz", re.compile(rb"\x1f\x8b\x08")),
+    ("xz", re.compile(rb"\xfd7zXZ\x00")),
+    ("bz2", re.compile(rb"BZh[1-9]1AY&SY")),
+    ("zst", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")),
+)
+
+
+class Budget:
+    """Of bytes that one file may unpack to, however its packings are nested."""
+
+    def __init__(self, size: int) -> None:
+        self.unpacked = 0
+        self.most = min(limits.UNPACKED_BYTES, max(limits.RATIO_FROM_BYTES, limits.PACKED_RATIO * size))
+
+    def take(self, size: int) -> None:
+        """Raises Stopped: the file has unpacked to more than it may."""
+        self.unpacked += size
+        if self.unpacked > self.most:
+            if self.most == limits.UNPACKED_BYTES:
+                raise Stopped(f"it unpacks to more than {limits.UNPACKED_BYTES // 10**9} GB")
+            raise Stopped(f"it unpacks to more than {limits.PACKED_RATIO} times its size")
+
+
+class Stream:
+    """Bytes read once from the front, with a look ahead; named as the notes name it."""
+
+    def __init__(self, name: str, file: BinaryIO, budget: Budget, *, depth: int = 0, seekable: bool = False) -> None:
+        self.name, self.budget, self.depth = name, budget, depth
+        self._file, self._seekable = file, seekable
+        self._ahead = b""
+        self.offset = 0  # of what was read
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, fewer at the end; they stay to be read."""
+        parts = [self._ahead]
+        have = len(self._ahead)
+        while have < size and (block := self._file.read(min(size - have, limits.BLOCK_BYTES))):
+            parts.append(block)
+            have += len(block)
+        self._ahead = b"".join(parts)
+        return self._ahead[:size]
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            data = self._ahead + self._file.read()
+            self._ahead = b""
+        elif self._ahead:
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+        else:
+            data = self._file.read(size)
+        self.offset += len(data)
+        return data
+
+    def blocks(self) -> Iterator[bytes]:
+        if self._ahead:
+            yield self.read(len(self._ahead))
+        while block := self.read(limits.BLOCK_BYTES):
+            yield block
+
+    def whole(self, most: int) -> bytes:
+        """All of it. Raises Unsuitable: it is longer."""
+        data = self.peek(most + 1)
+        if len(data) > most:
+            raise Unsuitable(f"over {most // 1_000_000} MB, which is too long to be read whole")
+        return self.read(len(data))
+
+    def seekable(self) -> BinaryIO:
+        """A file to go back and forth in: the file itself, or all of a packed one. Raises Unsuitable: that is long."""
+        if self._seekable:
+            self._file.seek(0)
+            return self._file
+        return io.BytesIO(self.whole(limits.HELD_BYTES))
+
+    def inside(self, name: str, file: BinaryIO) -> "Stream":
+        """What is packed in it. Raises Unsuitable: packed in packed in packed."""
+        if self.depth >= limits.DEPTH:
+            raise Unsuitable(f"packed more than {limits.DEPTH} deep")
+        return Stream(name, file, self.budget, depth=self.depth + 1)
+
+
+class Bounded(io.RawIOBase):
+    """Unpacked bytes, counted against the bytes that were packed and against the file's budget."""
+
+    def __init__(self, file: Any, packed: Callable[[], int], budget: Budget) -> None:
+        self._unpacking, self._packed, self._budget = file, packed, budget
+        self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+        if size < 0:
+            return b"".join(iter(lambda: self.read(limits.BLOCK_BYTES), b""))
+        data: bytes = self._unpacking.read(size)
+        self._size += len(data)
+        self._budget.take(len(data))
+        if self._size > max(limits.RATIO_FROM_BYTES, limits.PACKED_RATIO * self._packed()):
+            raise Stopped(f"it unpacks to more than {limits.PACKED_RATIO} times its size")
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def packing(head: bytes) -> str:
+    """gz, xz, bz2, zst or nothing, told by the first bytes whatever the name says."""
+    return next((name for name, magic in _PACKINGS if magic.match(head)), "")
+
+
+def unpacked(stream: Stream, kind: str) -> Stream:
+    """What is packed in the stream. Raises Unsuitable: it is too deep."""
+    if kind == "gz":
+        file: Any = gzip.GzipFile(fileobj=stream)  # type: ignore[call-overload]
+    elif kind == "xz":
+        file = _Xz(stream)
+    elif kind == "bz2":
+        import bz2
+
+        file = bz2.BZ2File(stream)  # type: ignore[call-overload]
+    else:
+        import zstandard
+
+        decompressor = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_WINDOW_BYTES)
+        file = decompressor.stream_reader(stream, read_across_frames=True)  # type: ignore[arg-type]
+    return stream.inside(stream.name, Bounded(file, lambda: stream.offset, stream.budget))  # type: ignore[arg-type]
+
+
+class _Xz:
+    """Like lzma.LZMAFile, with a limit on memory: a header can ask for 4 GB."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._decompressor: lzma.LZMADecompressor | None = None
+
+    def read(self, size: int) -> bytes:
+        while True:
+            if self._decompressor is None or self._decompressor.eof:
+                rest = b"" if self._decompressor is None else self._decompressor.unused_data
+                rest = (rest or self._stream.read(limits.BLOCK_BYTES)).lstrip(b"\0")  # zeros fill up between streams
+                if not rest:
+                    return b""
+                self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, limits.XZ_MEMORY_BYTES)
+            elif self._decompressor.needs_input:
+                rest = self._stream.read(limits.BLOCK_BYTES)
+                if not rest:
+                    raise EOFError("the end is missing")
+            else:
+                rest = b""
+            if data := self._decompressor.decompress(rest, size):
+                return data
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """What reading and unpacking raise where a file is damaged, gone or not ours."""
+    import tarfile
+    import zipfile
+    import zlib
+
+    errors: list[type[Exception]] = [OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError]
+    errors += [zipfile.BadZipFile, NotImplementedError, UnicodeError, MemoryError, RecursionError]
+    try:
+        import zstandard
+    except ImportError:
+        return tuple(errors)
+    return (*errors, zstandard.ZstdError)

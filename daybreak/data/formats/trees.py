@@ -1,0 +1,120 @@
+"""Trees: JSON that is one value, however long, read as a stream of rows: elements of its lists, or its objects."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from daybreak.data.formats import limits
+from daybreak.data.formats.columns import Row
+from daybreak.data.formats.findings import BROKEN_ROW, LONG_ROW, Findings, Stopped, Unsuitable
+
+_DEEPEST = 100  # of a row: what is nested deeper is no text
+_READ_BYTES = 1 << 16
+_START, _END = ("start_map", "start_array"), ("end_map", "end_array")
+
+
+def is_json(sample: bytes, *, whole: bool) -> bool:
+    """The sample begins like JSON and breaks nowhere."""
+    import ijson
+
+    events: list[Any] = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events, multiple_values=True)
+    try:
+        parser.send(sample)
+        if whole:
+            parser.close()
+    except (ijson.JSONError, ValueError):
+        return False
+    return bool(events)
+
+
+class _Fed:
+    """The blocks as a file; it knows how much went in since something came out."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._rest = blocks, b""
+        self.offset = self.heard = 0
+
+    def read(self, size: int = -1) -> bytes:
+        if not size:
+            return b""  # ijson asks for nothing to learn whether it gets bytes
+        if not self._rest:
+            self._rest = next(self._blocks, b"")
+        data, self._rest = self._rest[:_READ_BYTES], self._rest[_READ_BYTES:]
+        self.offset += len(data)
+        if self.offset - self.heard > limits.ROW_BYTES:
+            raise Stopped(f"a value over {limits.ROW_BYTES // 1_000_000} MB")
+        return data
+
+
+def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterator[Row]:
+    """The elements of a list, or of the lists and objects in an object; an object without any is itself a row.
+
+    Raises Unsuitable: broken from the start; Stopped: broken further on, or a value that is too long.
+    """
+    import ijson
+
+    fed = _Fed(blocks)
+    rows = 0
+    try:
+        for row in _rows(fed, findings):
+            rows += 1
+            yield row
+    except ijson.JSONError as error:
+        reason = str(error).splitlines()[0].strip()
+        if rows:
+            raise Stopped(f"broken JSON after byte {fed.heard}: {reason}") from None
+        raise Unsuitable(f"broken JSON: {reason}") from None
+
+
+def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
+    import ijson
+
+    path: list[str] = []  # what is open around a row: 'map' or 'array'
+    own: dict[str, Any] = {}  # of an object: what is neither list nor object
+    key, lists = "", False
+    events = ijson.basic_parse(fed, multiple_values=True, use_float=True, buf_size=_READ_BYTES)
+    for event, value in events:
+        fed.heard = fed.offset
+        if event == "map_key":
+            key = value
+        elif event in _END:
+            ended = path.pop()
+            if not path and ended == "map":
+                if own and not lists:
+                    yield own
+                own, lists = {}, False
+        elif event in _START and (not path or (len(path) == 1 and path[0] == "map" and event == "start_array")):
+            path.append("map" if event == "start_map" else "array")
+            lists = lists or len(path) == 2
+        elif event in _START:
+            row = _built(event, events, fed)
+            if row is None:
+                findings.rows[LONG_ROW] += 1
+                continue
+            lists = lists or path == ["map"]
+            yield row
+        elif path == ["map"]:
+            own[key] = value
+        elif event == "string":
+            yield value
+        else:
+            findings.rows[BROKEN_ROW] += 1
+
+
+def _built(event: str, events: Iterator[tuple[str, Any]], fed: _Fed) -> Row | None:
+    """The row that begins with the event; None where it is too large or too deep, and then it is passed over."""
+    import ijson
+
+    builder: Any = ijson.ObjectBuilder()
+    builder.event(event, None)
+    depth, start = 1, fed.offset
+    for values, (event, value) in enumerate(events):
+        fed.heard = fed.offset
+        depth += (event in _START) - (event in _END)
+        if builder and (values > limits.ROW_VALUES or depth > _DEEPEST or fed.offset - start > limits.ROW_BYTES):
+            builder = None
+        if builder:
+            builder.event(event, value)
+        if not depth:
+            break
+    return builder.value if builder else None
