@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import collections
 import functools
 import itertools
 import random
@@ -236,3 +237,113 @@ def with_personal_data(
         found.append([(value, kind)] if is_item else [])
         alike.append(None if is_item else (value, kind))
     return texts, found, alike
+
+
+# As a script
+
+
+def documents(source: str, characters: int, count: int) -> list[str]:
+    """Pieces of so many characters from a file of JSON lines with a text in each, in order."""
+    import json
+    import lzma
+
+    opened = lzma.open if source.endswith(".xz") else open
+    found: list[str] = []
+    with opened(source, "rt", encoding="utf-8", newline="") as lines:
+        for line in lines:
+            text = json.loads(line)["text"]
+            found += [text[at : at + characters] for at in range(0, len(text) - characters + 1, characters)]
+            if len(found) >= count:
+                break
+    return found[:count]
+
+
+def _held_by_others(texts: list[str], asked: list[int], length: int) -> int:
+    """Of the texts asked for, how many share three fifths of their runs of words with one other; from 50 of them."""
+    import numpy as np
+
+    from daybreak.data import words
+
+    if not asked:
+        return 0
+    runs = [words.runs(words.hashes(text), length) for text in texts]
+    owner = np.repeat(np.arange(len(texts)), [len(of_one) for of_one in runs])
+    every = np.concatenate(runs)
+    looked_at = asked[:: -(-len(asked) // 50)]
+    held = 0
+    for index in looked_at:
+        shared = np.bincount(owner[np.isin(every, runs[index])], minlength=len(texts))
+        shared[index] = 0
+        held += bool(shared.max() > 0.6 * len(runs[index]))
+    return round(held / len(looked_at) * len(asked))
+
+
+def near_copies(texts: list[str], copies: int, generator: random.Random) -> str:
+    """One line of results. Copies that the source itself holds are counted as found rightly where the sets agree."""
+    import time
+
+    import numpy as np
+
+    from daybreak.data.duplicates import NearDuplicates
+
+    near = NearDuplicates()
+    mixed, planted = with_near_copies(texts, copies, generator)
+    parts = [mixed[at : at + 64] for at in range(0, len(mixed), 64)]
+    began = time.process_time()
+    signatures = np.concatenate([near.signatures(part) for part in parts])
+    making = time.process_time() - began
+    began = time.process_time()
+    kept = near.kept(signatures)
+    removed = set(np.flatnonzero(~kept).tolist())
+    deciding = time.process_time() - began
+    natural = _held_by_others(mixed, sorted(removed - planted), near.shingle_words)
+    right = len(removed & planted)
+    size = sum(len(text.encode()) for text in mixed) / 1e6
+    again = near.kept(signatures[kept]).all()
+    return (
+        f"{len(mixed)} documents of {size:.1f} MB: recall {right / len(planted):.4f}, "
+        f"precision {(right + natural) / max(1, len(removed)):.4f} ({right / max(1, len(removed)):.4f} with {natural} "
+        f"copies of the source's own), idempotent {again}; signatures {size / making:.1f} MB/s, kept {deciding:.2f} s"
+    )
+
+
+def personal(generator: random.Random, items: int) -> list[str]:
+    """A line of results for each kind."""
+    from daybreak.data.personal import find
+
+    texts, planted, _ = with_personal_data(generator, items, items)
+    all_items, right, wrong = collections.Counter[str](), collections.Counter[str](), collections.Counter[str]()
+    for text, here in zip(texts, planted, strict=True):
+        all_items.update(kind for _, kind in here)
+        for start, end, kind in find(text):
+            (right if (text[start:end], kind) in here else wrong)[kind] += 1
+    return [
+        f"{kind}: recall {right[kind] / all_items[kind]:.3f}, "
+        f"precision {right[kind] / max(1, right[kind] + wrong[kind]):.3f} of {all_items[kind]}"
+        for kind in KINDS
+    ]
+
+
+def main() -> None:
+    import argparse
+
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--source", action="append", default=[], help="JSON lines with a text each, .xz or not")
+    asked.add_argument("--characters", type=int, nargs="+", default=[300, 2000, 8192])
+    asked.add_argument("--documents", type=int, default=9000)
+    asked.add_argument("--copies", type=int, default=1000)
+    asked.add_argument("--seed", type=int, default=0)
+    given = asked.parse_args()
+    for source in given.source:
+        for characters in given.characters:
+            texts = documents(source, characters, given.documents)
+            copies = min(given.copies, len(texts) // 3)
+            print(
+                f"{source}, {characters} characters:", near_copies(texts, copies, random.Random(given.seed)), flush=True
+            )
+    for line in personal(random.Random(given.seed), 500):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,7 @@ _MOST_ROUNDS = 8  # of tagging, until nothing more is found
 
 # Six digits with at most two other characters between them, or four numbers with dots.
 _DIGITS = re.compile(r"[0-9](?:[0-9]{0,2}(?:\.[0-9]{1,3}){3}|(?:[^0-9\n]{0,2}[0-9]){5,})")
+_NO_DIGITS = bytes(sorted(set(range(256)) - set(b"0123456789")))
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}")
 
 _LOCAL = re.compile(r"(?<![\w.%+-])[A-Za-z0-9_](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_+-])?\Z", re.ASCII)
@@ -239,6 +240,8 @@ _ADDRESS = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?<
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:
     """Stretches around digits that stand close together; those that overlap are one."""
+    if len(text.encode("utf-8", "replace").translate(None, _NO_DIGITS)) < 4:
+        return
     start, end = 0, -1
     for match in _DIGITS.finditer(text):
         if match.start() - _BEFORE > end:

@@ -13,6 +13,7 @@ class Decontamination(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     does: ClassVar[str] = "takes away documents that share a run of 13 words with the texts of an evaluation"
+    refuses_when: ClassVar[str] = "never; without evaluation texts it does nothing"
     least_runs: int = 1  # different ones that a document must share to go; more spare one that quotes a phrase
 
     def documents(self, cleaning: Cleaning, run: Any) -> tuple[Cleaning, int]:

@@ -13,6 +13,7 @@ class ExactDuplicates(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     does: ClassVar[str] = "takes away documents that equal an earlier one, white space and case aside"
+    refuses_when: ClassVar[str] = "never"
 
     def documents(self, cleaning: Cleaning, run: Context) -> tuple[Cleaning, int]:
         from daybreak.data import duplicates

@@ -17,6 +17,7 @@ class NearDuplicates(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     does: ClassVar[str] = "takes away documents that share most of their runs of words with an earlier one"
+    refuses_when: ClassVar[str] = "never"
     least_similarity: float = 0.5  # Jaccard similarity of the sets of runs, from which a document goes
     shingle_words: int = 4  # in a run; Chinese characters count as words
     least_words: int = 20  # of documents that are compared; in shorter ones a word more is another meaning

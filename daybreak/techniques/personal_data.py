@@ -13,6 +13,7 @@ class PersonalData(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     does: ClassVar[str] = "counts personal data by kind; when told to, puts a tag in its place or drops its document"
+    refuses_when: ClassVar[str] = "never"
     action: str = "report"  # or tag, which writes <EMAIL> and so on in its place, or drop, which drops the document
 
     def documents(self, cleaning: Cleaning, run: Context) -> tuple[Cleaning, int]:
