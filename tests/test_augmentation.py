@@ -73,6 +73,7 @@ def test_rows_are_the_same_wherever_a_run_resumes_and_on_any_number_of_processes
     for rank in range(3):
         part, _ = folded(plan, machine, (name, {}), rank=rank, world=3)
         assert torch.equal(part.take(0, 200), whole[rank::3])
+        assert part.take(0, 1).shape == (int(rank == 0), T + 1)  # too few for all
     assert not torch.equal(whole, batches().take(0, 200))
     assert read.tokens is TOKENS and read.context_length == T
 

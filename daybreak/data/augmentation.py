@@ -104,7 +104,8 @@ def infilled(
 
     With the sentinels P, S and M, what was prefix middle suffix becomes P prefix S suffix M middle, or, in a share
     `suffix_first` of the cases, P S suffix M prefix middle. Then comes an end of text: that of the next document, or
-    one put in where the row ends. What no longer fits into the row is left out. drawn: in [0, 1), [R, 4 W].
+    one put in where the row ends. What no longer fits into the row is left out. drawn: in [0, 1), [R, 4 N] for rows
+    with up to N documents each.
     """
     width = rows.shape[1]
     changed = np.empty_like(rows)

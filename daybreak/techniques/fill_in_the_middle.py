@@ -42,9 +42,10 @@ class FillInTheMiddle(Technique):
         end_of_text, seed = batches.tokens.end_of_text, run.plan.seed
 
         def split(rows: np.ndarray, numbers: np.ndarray, width: int) -> np.ndarray:
+            documents = 1 + int((rows == end_of_text).sum(1).max(initial=0))  # in a row, at most
             return infilled(
                 rows,
-                uniform(seed, "fill_in_the_middle", numbers, 4 * width),
+                uniform(seed, "fill_in_the_middle", numbers, 4 * documents),
                 rate=self.rate,
                 suffix_first=self.suffix_first,
                 end_of_text=end_of_text,
