@@ -190,7 +190,7 @@ def test_a_worker_is_not_stuck_while_the_caller_is_busy() -> None:
 
 
 def test_a_leaking_worker_gives_way_to_a_new_one() -> None:
-    leaks = list(ordered(works.leaking, range(6), processes=2, most_bytes=60 << 20))
+    leaks = list(ordered(works.leaking, range(6), processes=2, most_bytes=40 << 20))
     assert len(set(leaks)) >= 3
     kept = list(ordered(works.leaking, range(6), processes=2, most_bytes=1 << 30))
     assert len(set(kept)) <= 2

@@ -63,7 +63,7 @@ def long_but_alive(number: int) -> int:
 
 
 def leaking(number: int) -> int:
-    leaked.append(bytearray(os.urandom(1 << 20) * 40))
+    leaked.append(bytearray(os.urandom(1 << 20) * 20))
     return os.getpid()
 
 
