@@ -52,7 +52,8 @@ SHORTEST = 300  # characters; a corpus of shorter ones is another benchmark
 EXACT, NEAR = 0.05, 0.10  # of the documents
 NEAR_WORDS, OTHER_WORDS = 0.02, 0.30  # replaced
 EARLIER = 2000  # documents that copies are made of
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.2  # between two looks, or more where a look is dear
+LOOK_SHARE = 0.02  # of a processor, at most, so that looking slows nothing down
 
 
 # The text
@@ -134,10 +135,13 @@ class Looks(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        while not self._stopped.wait(LOOK_SECONDS):
+        pause = LOOK_SECONDS
+        while not self._stopped.wait(pause):
+            start = time.thread_time()
             sizes = [self._size(process) for process in self.processes()]
             self.most_bytes = max(self.most_bytes, sum(sizes))
             self.most_processes = max(self.most_processes, len(sizes))
+            pause = max(LOOK_SECONDS, (time.thread_time() - start) / LOOK_SHARE)
 
     def stop(self) -> None:
         self._stopped.set()

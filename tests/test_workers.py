@@ -165,7 +165,7 @@ def test_a_stuck_item_is_given_up() -> None:
     results = list(ordered(works.stuck, range(6), processes=2, stuck_seconds=2))
     assert results[2] == Failed(item=2, name="2", reason="tried 2 times; its process gave no sign of life for 2 s")
     assert results[:2] + results[3:] == [0, 2, 6, 8, 10]
-    assert 4 <= time.monotonic() - start < 30
+    assert 4 <= time.monotonic() - start < 60
 
 
 def test_a_stopped_worker_is_stuck_too() -> None:
@@ -177,20 +177,20 @@ def test_a_stopped_worker_is_stuck_too() -> None:
 
 def test_work_that_says_it_is_alive_is_not_stuck() -> None:
     alive()  # of no effect here
-    assert list(ordered(works.long_but_alive, range(2), processes=2, stuck_seconds=0.7)) == [0, 2]
+    assert list(ordered(works.long_but_alive, range(2), processes=2, stuck_seconds=1.5)) == [0, 2]
 
 
 def test_a_worker_is_not_stuck_while_the_caller_is_busy() -> None:
-    results = ordered(works.repeated, [3_000_000] * 8, processes=2, stuck_seconds=0.5)
+    results = ordered(works.repeated, [3_000_000] * 8, processes=2, stuck_seconds=1)
     sizes = []
     for result in results:
         sizes.append(len(result) if isinstance(result, bytes) else str(result))
-        time.sleep(0.7 if len(sizes) in (1, 4) else 0)
+        time.sleep(1.3 if len(sizes) in (1, 4) else 0)
     assert sizes == [3_000_000] * 8
 
 
 def test_a_leaking_worker_gives_way_to_a_new_one() -> None:
-    leaks = list(ordered(works.leaking, range(6), processes=2, most_bytes=60 << 20))
+    leaks = list(ordered(works.leaking, range(6), processes=2, most_bytes=40 << 20))
     assert len(set(leaks)) >= 3
     kept = list(ordered(works.leaking, range(6), processes=2, most_bytes=1 << 30))
     assert len(set(kept)) <= 2

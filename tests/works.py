@@ -56,14 +56,14 @@ def stuck(number: int) -> int:
 
 
 def long_but_alive(number: int) -> int:
-    for _ in range(12):
+    for _ in range(20):
         time.sleep(0.1)
         alive()
     return 2 * number
 
 
 def leaking(number: int) -> int:
-    leaked.append(bytearray(os.urandom(1 << 20) * 40))
+    leaked.append(bytearray(os.urandom(1 << 20) * 20))
     return os.getpid()
 
 
