@@ -346,7 +346,7 @@ def _score(name: str, texts: Sequence[str]) -> float:
     wordy = sum(len(text) for text in prose if _WORDS.search(text[:2000]))
     distinct = len(set(texts)) / len(texts)
     size = wordy + 0.1 * (sum(map(len, prose)) - wordy)
-    return size * distinct * (4 if name.lower() in _PROSE else 0.1 if name.lower() in _ABOUT else 1)
+    return size * distinct**2 * (4 if name.lower() in _PROSE else 0.1 if name.lower() in _ABOUT else 1)
 
 
 def _named(column: str) -> str:

@@ -74,10 +74,17 @@ def _json(sample: bytes, named: str, whole: bool) -> str:
     if named in ("jsonl", "ndjson"):
         # Rows, unless one value goes over many lines; a row that is broken is passed over.
         over = first.strip() in (b"{", b"[") and is_json(sample, whole=whole)
-        return "json" if over else "jsonl" if first[:1] in b'{["' or _is_row(first) else ""
+        return "json" if over else "jsonl" if _has_rows(lines, sample, whole) else ""
     if len(lines) > 1 and _is_row(first) and _is_row(lines[1] if len(lines) > 2 or whole else b"{}"):
         return "jsonl"
     return "json" if is_json(sample, whole=whole) else ""
+
+
+def _has_rows(lines: list[bytes], sample: bytes, whole: bool) -> bool:
+    """One of the first lines is a row, or the first is longer than the sample and begins like one."""
+    if any(_is_row(line) for line in lines):
+        return True
+    return len(lines) == 1 and not whole and is_json(sample, whole=False)
 
 
 def _is_row(line: bytes) -> bool:

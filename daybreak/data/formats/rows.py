@@ -171,8 +171,8 @@ def delimiter_of(sample: str, *, named: str = "") -> str:
     if named == "csv":
         return max(",;\t|", key=lambda sign: _regular(rows[:100], sign))
     for delimiter, least_rows, least_columns in (("\t", 3, 2), (",", 6, 3), (";", 6, 3)):
-        if head.count(delimiter) < least_columns - 1:
-            continue
+        if head.count(delimiter) < least_columns - 1 or 2 * sample.count(f"{delimiter} ") > sample.count(delimiter):
+            continue  # few, or with a space after it, as sentences have it
         # A quote between tabs is the text's own: one that opens and never closes is no reason against a table.
         plain = [row.replace('"', " ") for row in rows] if delimiter == "\t" else rows
         try:
