@@ -11,6 +11,7 @@ from daybreak.core.types import Corpus, GptShape, Machine, Probe, Timing, Tokeni
 from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.models.fused.library import fits
+from daybreak.stages.prepare import known_vocabulary
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0
@@ -266,15 +267,3 @@ def _shape_named(key: str) -> GptShape | None:
         tied=match[7] == "t",
         **options,
     )
-
-
-def known_vocabulary(vocabulary: int, corpus: Corpus) -> int:
-    """Raises UsageError: a vocabulary that was not learnt from this text."""
-    known = sorted(int(size) for size in corpus.bytes_per_token)
-    if vocabulary not in known:
-        raise UsageError(
-            "no such vocabulary was learnt from this text",
-            received=f"vocabulary={vocabulary}",
-            attempt=f"one of: {', '.join(map(str, known))}",
-        )
-    return vocabulary

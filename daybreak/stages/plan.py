@@ -24,7 +24,8 @@ from daybreak.core.types import (
 )
 from daybreak.engine import optimizers, scaling
 from daybreak.models import ladder
-from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, known_vocabulary, memory_bytes
+from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes
+from daybreak.stages.prepare import known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20

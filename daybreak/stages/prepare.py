@@ -16,7 +16,7 @@ import numpy as np
 
 from daybreak import techniques
 from daybreak.core import units
-from daybreak.core.errors import BudgetTooShort, DataError, ResourceError
+from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.types import Corpus, Request, TechniqueChoice, TokenizerChoice
 from daybreak.data import cluster, shards, sources, store, tokenizers, workers
@@ -264,6 +264,18 @@ def texts_of(run: Run, corpus: Corpus) -> tuple[Iterator[Document], list[Documen
         unseen = [document for part in parts for document in scanning.documents(whole, held, part)]
     training = (document for part in parts for document in scanning.documents(whole, trained, part))
     return training, scanning.in_hash_order(unseen)
+
+
+def known_vocabulary(vocabulary: int, corpus: Corpus) -> int:
+    """Raises UsageError: a vocabulary that was not learnt from this text."""
+    known = sorted(int(size) for size in corpus.bytes_per_token)
+    if vocabulary not in known:
+        raise UsageError(
+            "no such vocabulary was learnt from this text",
+            received=f"vocabulary={vocabulary}",
+            attempt=f"one of: {', '.join(map(str, known))}",
+        )
+    return vocabulary
 
 
 def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.Tokens, shards.Tokens]:

@@ -207,13 +207,12 @@ def prepare_only(request: Request, *, out: str, vocabulary: int) -> dict[str, An
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
     from daybreak.core.types import TokenizerChoice
     from daybreak.stages import prepare
-    from daybreak.stages.candidates import known_vocabulary
 
     stopwatch = Stopwatch()
     folder = folder_of(request, out)
     with kept(folder, request, stopwatch):
         corpus = prepare.scanned(folder, request)
-        known_vocabulary(vocabulary, corpus)
+        prepare.known_vocabulary(vocabulary, corpus)
         choice = TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary)
         train, held = prepare.encode(folder, corpus, choice)
     return {
