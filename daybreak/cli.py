@@ -31,6 +31,12 @@ Until = Annotated[str, typer.Option(help="When it must be over: 07:00, or a date
 Out = Annotated[str, typer.Option(help="The run's folder; else runs/ and a name made from text and time.")]
 Heldout = Annotated[str, typer.Option(help="A file to score on, in place of a part of the text.")]
 Family = Annotated[str, typer.Option(help="gpt or ngram.")]
+TokenizerKind = Annotated[
+    str,
+    typer.Option(
+        "--tokenizer", help="auto, bytes, characters, bpe, wordpiece, unigram, words, or a tokenizer.json to take."
+    ),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use.")]
 Without = Annotated[list[str] | None, typer.Option("--without", help="A technique to leave out.")]
@@ -60,6 +66,7 @@ def _asked(
     seed: int,
     device: str,
     native: bool,
+    tokenizer: str,
 ) -> "Request":
     """Raises UsageError."""
     import datetime
@@ -101,6 +108,7 @@ def _asked(
         seed=seed,
         device=device,
         native=native,
+        tokenizer=tokenizer,
     )
 
 
@@ -119,6 +127,7 @@ def run(
     seed: Seed = 0,
     device: Device = "",
     native: Native = True,
+    tokenizer: TokenizerKind = "auto",
     mirrors: Mirror = None,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +137,19 @@ def run(
     from daybreak.stages.run import run as carry_out
 
     request = _asked(
-        sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device, native
+        sources,
+        duration,
+        until,
+        heldout,
+        family,
+        settings,
+        include,
+        exclude,
+        reproducible,
+        seed,
+        device,
+        native,
+        tokenizer,
     )
     finished = guarded(lambda: carry_out(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
@@ -149,6 +170,7 @@ def plan(
     seed: Seed = 0,
     device: Device = "",
     native: Native = True,
+    tokenizer: TokenizerKind = "auto",
     as_json: Json = False,
 ) -> None:
     """Show what `run` would do, and why, before the time is spent."""
@@ -157,7 +179,19 @@ def plan(
     from daybreak.stages.show import plan_lines
 
     request = _asked(
-        sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device, native
+        sources,
+        duration,
+        until,
+        heldout,
+        family,
+        settings,
+        include,
+        exclude,
+        reproducible,
+        seed,
+        device,
+        native,
+        tokenizer,
     )
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
     if as_json:
@@ -174,12 +208,15 @@ def prepare(
     out: Annotated[str, typer.Option(help="The folder to prepare.")] = "",
     heldout: Heldout = "",
     vocabulary: Annotated[int, typer.Option(help="Tokens of the tokenizer, one of the ladder.")] = 4096,
+    tokenizer: TokenizerKind = "auto",
     as_json: Json = False,
 ) -> None:
     """Read text, learn a tokenizer, and write tokens."""
     from daybreak.stages.run import guarded, prepare_only
 
-    facts = guarded(lambda: prepare_only(tuple(sources or ()), out=out, heldout=heldout, vocabulary=vocabulary))
+    facts = guarded(
+        lambda: prepare_only(tuple(sources or ()), out=out, heldout=heldout, vocabulary=vocabulary, tokenizer=tokenizer)
+    )
     _print(facts, as_json)
 
 

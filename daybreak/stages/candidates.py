@@ -11,6 +11,7 @@ from daybreak.core.types import Corpus, GptShape, Machine, Probe, Timing, Tokeni
 from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.models.fused.library import fits
+from daybreak.stages.vocabulary import choice_of
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0
@@ -125,7 +126,7 @@ def _rated(
         mode_seconds=speed.ready_seconds(shape, mode),
         compile_seconds=speed.ready_seconds(shape, "compiled"),
         compiled_speedup=rates["compiled"] / rates["eager"],
-        tokenizer=TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary),
+        tokenizer=choice_of(corpus, vocabulary),
         micro_batch=settings.get("micro_batch") or _micro_batch(shape, machine, min(batch, most), mode),
         batch_tokens=max(batch, shape.context_length),
         tokens_per_second=rate,

@@ -12,10 +12,8 @@ from daybreak.core.types import Corpus, Request, TokenizerChoice
 from daybreak.data import scan as scanning
 from daybreak.data import shards, sources, tokenizers
 from daybreak.models import ngram
+from daybreak.stages import vocabulary
 
-JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare little and blur what is counted
-TRIED_BYTES = 400_000
-WHOLE_CHARACTERS = 0.95  # of the bytes a token that the largest vocabulary has
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 NGRAM_ORDER = {"byte": 8, "character": 4}
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
@@ -23,15 +21,12 @@ PREPARING_SECONDS = 600.0  # what `prepare` is looked at as, having no budget
 SAMPLE_BYTES_PER_SECOND = 15_000
 PACKED_BYTES_PER_SECOND = 2_500
 COUNTED_BYTES_PER_SECOND = 25_000
-# A large vocabulary needs text to be learnt from and time to be trained.
-VOCABULARY_FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))
-BYTES_FOR_A_TOKEN = 500
 READING_SHARE = 0.25  # of the budget, for the first of three readings
 PART = 6  # of the counted text, for how fast its figure falls with more
 
 
 def scan(run: Run, request: Request) -> Corpus:
-    """Reads the text once and writes its facts and a tokenizer's merges. Raises DataError."""
+    """Reads the text once and writes its facts and a tokenizer's merges. Raises DaybreakError."""
     paths = _paths(run, request)
     seconds = request.seconds or PREPARING_SECONDS
     heldout = Path(request.heldout) if request.heldout else None
@@ -43,9 +38,8 @@ def scan(run: Run, request: Request) -> Corpus:
         sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
         seconds=READING_SHARE * seconds if request.seconds else math.inf,
     )
-    largest = _largest_vocabulary(scanned.bytes, seconds)
+    largest = vocabulary.largest_vocabulary(scanned.bytes, seconds)
     unseen = list(scanned.heldout_sample)
-    notes = scanned.notes
     unit = "character" if scanned.languages.get("cjk", 0.0) > CJK_FROM else "byte"
     counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
     packed = _within(seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES)
@@ -53,20 +47,12 @@ def scan(run: Run, request: Request) -> Corpus:
     with ThreadPoolExecutor(1) as beside:
         figure = beside.submit(ngram_figure, scanned.sample, unseen, unit=unit, most_bytes=counted)
         xz = beside.submit(scanning.xz_bits_per_byte, scanned.sample, packed)
-        join_han = unit == "byte" or _joining_pays(scanned.sample, unseen, largest)
-        learnt = tokenizers.Tokenizer.learn(scanned.sample, largest, join_han=join_han)
-        ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
-        bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+        found = vocabulary.learnt(request, scanned.sample, unseen, largest=largest, chinese=unit == "character")
         fitted = min(counted, sum(len(text.encode()) for text in scanned.sample))
         _, part_bits, part = ngram_figure(scanned.sample, unseen, unit=unit, most_bytes=fitted // PART)
         order, bits, fitted = figure.result()
-    if not join_han:
-        notes = (*notes, "words of several Chinese characters are rare: every character is a token of its own")
-        # A smaller vocabulary would only spell characters in pieces.
-        most = max(bytes_per_token.values())
-        bytes_per_token = {v: size for v, size in bytes_per_token.items() if size >= WHOLE_CHARACTERS * most}
     run.make()
-    learnt.save(run.merges_file)
+    found.tokenizer.save(run.merges_file)
     corpus = Corpus(
         sources=tuple(str(path) for path in scanned.paths),
         heldout=str(heldout or ""),
@@ -79,8 +65,8 @@ def scan(run: Run, request: Request) -> Corpus:
         heldout_bytes=scanned.heldout_bytes,
         replaced_bytes=scanned.replaced_bytes,
         languages=scanned.languages,
-        bytes_per_token=bytes_per_token,
-        tokens_per_second=rate,
+        bytes_per_token=found.bytes_per_token,
+        tokens_per_second=found.tokens_per_second,
         bytes_per_second=scanned.bytes_per_second,
         xz_bits_per_byte=xz.result(),
         ngram_bits_per_byte=bits,
@@ -88,7 +74,10 @@ def scan(run: Run, request: Request) -> Corpus:
         ngram_order=order,
         ngram_bytes=fitted,
         ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
-        notes=notes,
+        notes=(*scanned.notes, *found.notes),
+        tokenizer=found.kind,
+        end_of_text=found.end_of_text,
+        bytes_per_token_tried=found.tried,
     )
     write_json(run.corpus_file, corpus.to_json())
     return corpus
@@ -153,28 +142,8 @@ def _opened(documents: list[np.ndarray], mark: int) -> tuple[np.ndarray, np.ndar
     return stream, np.concatenate(([0], np.cumsum(sizes)[:-1]))
 
 
-def _joining_pays(sample: tuple[str, ...], unseen: list[str], vocabulary: int) -> bool:
-    """Whether tokens of several Chinese characters are common enough to spare much, tried on a little of the text."""
-    little, size = [], 0
-    for text in sample:
-        little.append(text)
-        size += len(text.encode())
-        if size >= TRIED_BYTES:
-            break
-    tried = tokenizers.Tokenizer.learn(little, vocabulary)
-    bytes_per_token, _ = tokenizers.measure(unseen, [tried.vocabulary], learnt=tried)
-    return max(bytes_per_token.values()) >= JOINING_PAYS_FROM
-
-
 def _within(value: float, least: float, most: float) -> int:
     return int(min(most, max(least, value)))
-
-
-def _largest_vocabulary(text_bytes: int, seconds: float) -> int:
-    """The top of the ladder that is worth learning."""
-    by_time = next((size for limit, size in VOCABULARY_FOR_SECONDS if seconds < limit), 32768)
-    most = min(by_time, max(1024, text_bytes // BYTES_FOR_A_TOKEN))
-    return max(size for size in tokenizers.VOCABULARY_LADDER if size <= most)
 
 
 def _paths(run: Run, request: Request) -> list[Path]:

@@ -203,19 +203,24 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
     return plan
 
 
-def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary: int) -> dict[str, Any]:
+def prepare_only(
+    sources: tuple[str, ...], *, out: str, heldout: str, vocabulary: int, tokenizer: str = "auto"
+) -> dict[str, Any]:
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
-    from daybreak.core.types import TokenizerChoice
     from daybreak.stages import prepare
     from daybreak.stages.candidates import known_vocabulary
+    from daybreak.stages.vocabulary import check, choice_of
 
-    request = Request(sources=sources, heldout=heldout, seconds=0.0)
+    settings = {"vocabulary": str(vocabulary)}
+    request = Request(sources=sources, heldout=heldout, seconds=0.0, tokenizer=tokenizer, settings=settings)
+    check(request)
     stopwatch = Stopwatch()
     folder = folder_of(request, out)
     with kept(folder, request, stopwatch):
         corpus = folder.corpus() if folder.corpus_file.exists() else prepare.scan(folder, request)
-        known_vocabulary(vocabulary, corpus)
-        choice = TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary)
+        only = [int(size) for size in corpus.bytes_per_token]
+        vocabulary = only[0] if len(only) == 1 and tokenizer != "auto" else known_vocabulary(vocabulary, corpus)
+        choice = choice_of(corpus, vocabulary)
         train, held = prepare.encode(folder, corpus, choice)
     return {
         "run": str(folder),
@@ -223,6 +228,7 @@ def prepare_only(sources: tuple[str, ...], *, out: str, heldout: str, vocabulary
         "bytes": corpus.bytes,
         "tokens": len(train),
         "vocab": vocabulary,
+        "tokenizer": choice.kind,
         "heldout": {"documents": corpus.heldout_documents, "bytes": corpus.heldout_bytes, "tokens": len(held)},
     }
 
@@ -318,6 +324,9 @@ def _show(folder: Run, mirrors: tuple[str, ...], display: Display, ledger: Ledge
 
 
 def _check(request: Request) -> None:
+    from daybreak.stages.vocabulary import check as check_tokenizer
+
+    check_tokenizer(request)
     if request.heldout and not Path(request.heldout).is_file():
         raise DataError(
             "the held-out file is not there",
