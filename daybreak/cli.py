@@ -221,6 +221,27 @@ def prepare(
 
 
 @app.command()
+def tokenize(
+    path: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or a tokenizer.json.")],
+    text: Annotated[str, typer.Argument(help="The text, or - for standard input.")] = "",
+    file: Annotated[str, typer.Option("--file", help="A file to take the text from.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show how a tokenizer cuts a text."""
+    from daybreak.stages import tokenize as cutting
+
+    tokenizer = cutting.tokenizer_of(path)
+    given = cutting.text_of(text, file)
+    tokens = cutting.tokenize(tokenizer, given)
+    if as_json:
+        print(json.dumps(cutting.to_json(tokenizer, given, tokens), ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    cutting.show(tokenizer, given, tokens, Console(highlight=False))
+
+
+@app.command()
 def train(
     path: Annotated[str, typer.Argument(metavar="PLAN", help="A run's folder, or the plan.json that `plan` wrote.")],
     out: Out = "",
