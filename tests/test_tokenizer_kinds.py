@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import random
 import sys
 import unicodedata
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.data.tokenizers import END_OF_TEXT, KINDS, NOT_LOSSLESS, StreamDecoder, Tokenizer, loaded, measure, utf8
-from daybreak.data.tokenizing import words
+from daybreak.data.tokenizing import byte_level, words
 from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER
 from daybreak.data.tokenizing.library import LibraryTokenizer
 
@@ -157,6 +160,20 @@ def test_measure_takes_every_kind(kinds: dict[str, Tokenizer]) -> None:
     for tokenizer in kinds.values():
         figures, rate = measure([PROSE], (tokenizer.vocabulary,), learnt=tokenizer)
         assert figures == {str(tokenizer.vocabulary): len(PROSE) / len(tokenizer.encode(PROSE))} and rate > 0
+
+
+def encoded_in_a_worker(tokenizer: Tokenizer, count: int) -> list[list[int]]:
+    byte_level.use_threads(count)
+    return [tokens.tolist() for tokens in tokenizer.encode_documents(TEXTS)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_forked_worker_encodes_with_threads_of_its_own(kinds: dict[str, Tokenizer], threads: int) -> None:
+    here = [tokens.tolist() for tokens in kinds["bpe"].encode_documents(TEXTS)]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as worker:
+        there = worker.submit(encoded_in_a_worker, kinds["bpe"], threads).result(timeout=60)
+    assert here == there and byte_level.cores() >= 1
 
 
 # Files of other libraries

@@ -169,13 +169,29 @@ def spread(encoded: Any, batch: Sequence[str]) -> list[np.ndarray]:
     return [ids for part in _pool().map(lambda texts: [encoded(text) for text in texts], parts) for ids in part]
 
 
+_threads: list[int] = []
+
+
+def use_threads(count: int) -> None:
+    """Encodes with so many threads in this process from now on; a worker among others takes one."""
+    _threads[:] = [max(1, count)]
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if count > 1 else "false"
+    _pool.cache_clear()
+
+
 def cores() -> int:
+    if _threads:
+        return _threads[0]
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(cores(), 16), thread_name_prefix="encode")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 # The layout of tokenizer.json
