@@ -31,6 +31,12 @@ Until = Annotated[str, typer.Option(help="When it must be over: 07:00, or a date
 Out = Annotated[str, typer.Option(help="The run's folder; else runs/ and a name made from text and time.")]
 Heldout = Annotated[str, typer.Option(help="A file to score on, in place of a part of the text.")]
 Family = Annotated[str, typer.Option(help="gpt or ngram.")]
+TokenizerKind = Annotated[
+    str,
+    typer.Option(
+        "--tokenizer", help="auto, bytes, characters, bpe, wordpiece, unigram, words, or a tokenizer.json to take."
+    ),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use; NAME:SETTING=VALUE.")]
 Cluster = Annotated[str, typer.Option(help="Prepare on a Ray cluster: local, auto, ray://HOST:10001.")]
@@ -61,6 +67,7 @@ def _asked(
     seed: int,
     device: str,
     native: bool,
+    tokenizer: str,
 ) -> "Request":
     """Raises UsageError."""
     import datetime
@@ -102,6 +109,7 @@ def _asked(
         seed=seed,
         device=device,
         native=native,
+        tokenizer=tokenizer,
     )
 
 
@@ -120,6 +128,7 @@ def run(
     seed: Seed = 0,
     device: Device = "",
     native: Native = True,
+    tokenizer: TokenizerKind = "auto",
     mirrors: Mirror = None,
     as_json: Json = False,
 ) -> None:
@@ -129,7 +138,19 @@ def run(
     from daybreak.stages.run import run as carry_out
 
     request = _asked(
-        sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device, native
+        sources,
+        duration,
+        until,
+        heldout,
+        family,
+        settings,
+        include,
+        exclude,
+        reproducible,
+        seed,
+        device,
+        native,
+        tokenizer,
     )
     finished = guarded(lambda: carry_out(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
@@ -150,6 +171,7 @@ def plan(
     seed: Seed = 0,
     device: Device = "",
     native: Native = True,
+    tokenizer: TokenizerKind = "auto",
     as_json: Json = False,
 ) -> None:
     """Show what `run` would do, and why, before the time is spent."""
@@ -158,7 +180,19 @@ def plan(
     from daybreak.stages.show import plan_lines
 
     request = _asked(
-        sources, duration, until, heldout, family, settings, include, exclude, reproducible, seed, device, native
+        sources,
+        duration,
+        until,
+        heldout,
+        family,
+        settings,
+        include,
+        exclude,
+        reproducible,
+        seed,
+        device,
+        native,
+        tokenizer,
     )
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
     if as_json:
@@ -178,6 +212,7 @@ def prepare(
     include: With = None,
     exclude: Without = None,
     cluster: Cluster = "",
+    tokenizer: TokenizerKind = "auto",
     as_json: Json = False,
 ) -> None:
     """Read and clean text, learn a tokenizer, and write tokens."""
@@ -190,10 +225,33 @@ def prepare(
         heldout=heldout,
         exclude=tuple(exclude or ()),
         cluster=cluster,
+        tokenizer=tokenizer,
+        settings={"vocabulary": str(vocabulary)},
         **with_settings(include or ()),
     )
-    facts = guarded(lambda: prepare_only(request, out=out, vocabulary=vocabulary))
+    facts = guarded(lambda: prepare_only(request, out=out))
     _print(facts, as_json)
+
+
+@app.command()
+def tokenize(
+    path: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or a tokenizer.json.")],
+    text: Annotated[str, typer.Argument(help="The text, or - for standard input.")] = "",
+    file: Annotated[str, typer.Option("--file", help="A file to take the text from.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show how a tokenizer cuts a text."""
+    from daybreak.stages import tokenize as cutting
+
+    tokenizer = cutting.tokenizer_of(path)
+    given = cutting.text_of(text, file)
+    tokens = cutting.tokenize(tokenizer, given)
+    if as_json:
+        print(json.dumps(cutting.to_json(tokenizer, given, tokens), ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    cutting.show(tokenizer, given, tokens, Console(highlight=False))
 
 
 @app.command()

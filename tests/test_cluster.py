@@ -52,7 +52,8 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def prepared(text: Path, out: Path, address: str = "") -> dict[str, str]:
     """The digest of every file of tokens."""
-    prepare_only(Request(sources=(str(text),), seconds=0.0, cluster=address), out=str(out), vocabulary=512)
+    settings = {"vocabulary": "512"}
+    prepare_only(Request(sources=(str(text),), seconds=0.0, cluster=address, settings=settings), out=str(out))
     files = sorted(Run(out).corpus_folder.glob("*.bin"))
     return {file.name: hashlib.blake2b(file.read_bytes()).hexdigest() for file in files}
 

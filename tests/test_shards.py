@@ -8,6 +8,7 @@ from daybreak.data import shards
 from daybreak.data.shards import Tokens
 from daybreak.data.sources import Document
 from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizing.byte_level import ByteLevelBpe
 
 TEXTS = [("one", True), (" and", False), ("", True), ("two é", True), ("x" * 50, True), (" more", False)]
 DOCUMENTS = [Document(text, starts) for text, starts in TEXTS]
@@ -96,7 +97,7 @@ def test_a_folder_that_cannot_be_written(tmp_path) -> None:
 
 
 def test_large_vocabularies_take_four_bytes(tmp_path) -> None:
-    tokenizer = Tokenizer([(i % 256, i // 256) for i in range(65536)])
+    tokenizer = ByteLevelBpe([(i % 256, i // 256) for i in range(65536)])
     shards.write(tmp_path, "train", [Document("abc", True)], tokenizer)
     tokens = Tokens(tmp_path, "train")
     assert tokens.dtype == np.uint32 and int(tokens.slice(0, 1)[0]) == tokenizer.end_of_text > 65535

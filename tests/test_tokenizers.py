@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer, measure
+from daybreak.data.tokenizing.byte_level import ByteLevelBpe
 
 PANGRAM = "the quick brown fox doesn't jump over 12 lazy dogs; we'll see, said I'M the fox."
 CHINESE = "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少？"
@@ -101,7 +102,7 @@ def test_file_round_trip(tokenizer: Tokenizer, tmp_path) -> None:
 
 
 def test_without_tiktoken(tokenizer: Tokenizer, documents: list[str]) -> None:
-    slow = Tokenizer(tokenizer.merges)
+    slow = ByteLevelBpe(tokenizer.merges)
     slow.__dict__["_tiktoken"] = None
     for fast, other in zip(tokenizer.encode_documents(documents), slow.encode_documents(documents), strict=True):
         assert np.array_equal(fast, other) and fast.dtype == other.dtype

@@ -58,6 +58,7 @@ class Request(Value):
     native: bool = True  # model/ must be of a class that transformers has
     technique_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # --with NAME:SETTING=VALUE
     cluster: str = ""  # Ray's address, where its machines prepare the text
+    tokenizer: str = "auto"  # a kind, or the path of a tokenizer.json
 
     def continues(self, other: "Request") -> bool:
         """Whether the same was asked; a moment of the day is the same moment however far away it was.
@@ -65,7 +66,8 @@ class Request(Value):
         A folder that was only prepared (no seconds) is continued by any run on the same text.
         """
         if self.seconds == 0:
-            return (self.sources, self.heldout) == (other.sources, other.heldout)
+            mine, theirs = ((asked.sources, asked.heldout, asked.tokenizer) for asked in (self, other))
+            return mine == theirs
         same = dataclasses.replace(self, seconds=other.seconds) if self.until and self.until == other.until else self
         return same == other
 
@@ -171,6 +173,9 @@ class Corpus(Value):
     spoken: dict[str, float] = field(default_factory=dict)  # share of the bytes by identified language
     kinds: dict[str, int] = field(default_factory=dict)  # documents by what they were found as
     sizes: dict[str, int] = field(default_factory=dict)  # documents by the power of two of bytes below which they are
+    tokenizer: str = "bpe"  # the kind that bytes_per_token is of; "file": one that was given
+    end_of_text: int | None = None  # its token; None: the last one
+    bytes_per_token_tried: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind, then by vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,8 +348,13 @@ Shape = GptShape | NgramShape
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerChoice(Value):
-    kind: str  # "bpe" or "bytes"
+    kind: str  # one of data/tokenizers.py's KINDS, or "file"
     vocabulary: int
+    end_of_text: int | None = None  # None: the last id, as of all that are learnt here but WordPiece
+
+    def end(self) -> int:
+        """The id of the token that ends a text."""
+        return self.vocabulary - 1 if self.end_of_text is None else self.end_of_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -424,7 +434,7 @@ class Plan(Value):
             [
                 self.objective,
                 self.corpus,
-                self.tokenizer.to_json(),
+                {name: value for name, value in self.tokenizer.to_json().items() if value is not None},
                 _identifying(self.shape),
                 self.seed,
                 self.parent,

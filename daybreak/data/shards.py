@@ -61,7 +61,7 @@ def write(
             text_bytes = 0
             for batch in _batches(documents):
                 starts, tokens = _joined(batch, tokenizer)
-                text_bytes += int(tokenizer.token_bytes[tokens].sum(dtype=np.int64))
+                text_bytes += tokenizer.text_bytes([document.text for document in batch], tokens)
                 writer.add(tokens, starts)
             index = writer.finish(text_bytes, tokenizer)
         finally:

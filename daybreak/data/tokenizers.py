@@ -1,219 +1,159 @@
-"""Tokenizers: byte-level BPE with Qwen2's pre-tokenizer, learnt, saved as tokenizer.json, and fast to encode with."""
+"""Tokenizers: one small protocol, the kinds by name, learnt from text or read from any tokenizer.json."""
 
+import abc
 import codecs
-import functools
 import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.errors import UsageError, nearest
 
 END_OF_TEXT = "<|endoftext|>"
 VOCABULARY_LADDER = (257, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+KINDS = ("bytes", "characters", "bpe", "wordpiece", "unigram", "words")
+LEARNT_AT_EVERY_SIZE = ("bytes", "characters", "bpe", "words")  # a smaller vocabulary is a beginning of a larger one
+NOT_LOSSLESS = {"wordpiece": "WordPiece drops white space and what its alphabet lacks"}
+BYTES_AND_END = 257  # the smallest vocabulary
 
-# Qwen2's, so that vLLM and llama.cpp know it. It splits every digit: numbers are spelled the same way everywhere.
-PRE_TOKENIZER = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-_HAN = r"\p{Han}"
-_LONGEST_TOKEN = 64  # bytes; without it rulers and rows of spaces eat a share of the vocabulary
-_LONGEST_LEARNT = 100_000  # characters of one string; shorter strings also spread over the cores
 _MEASURED_CHARACTERS = 128_000
+_LONGEST_LEARNT = 100_000  # characters of one string; shorter strings also spread over the cores
 
 
-class Tokenizer:
-    """Byte-level BPE. The id of a byte is its value, merge i makes token 256 + i, and the last id ends a text.
+class Tokenizer(abc.ABC):
+    """Text to ids and back.
 
-    `merges` are pairs of ids. No normalizer: what is decoded is what was encoded, byte for byte. Encoding is by
-    tiktoken where it is installed (several times faster) and by tokenizers elsewhere, with the same tokens.
+    `lossless`: every text is decoded to exactly itself, and `token_bytes` are the bytes of the text behind each token.
+    Where it is not, `loss` says why in words, `token_bytes` are only about right, and bits per byte cannot be told
+    from tokens. Half of a surrogate pair, which UTF-8 cannot hold, counts as U+FFFD everywhere.
     """
 
-    def __init__(self, merges: Sequence[tuple[int, int]]) -> None:
-        self.merges = tuple(merges)
-        pieces = [bytes([value]) for value in range(256)]
-        for left, right in self.merges:
-            pieces.append(pieces[left] + pieces[right])
-        self._pieces = [*pieces, b""]
-        self.vocabulary = len(self._pieces)
-        self.end_of_text = self.vocabulary - 1
-        self.token_bytes = np.array([len(piece) for piece in self._pieces], dtype=np.uint16)
-        self.dtype: type[np.unsignedinteger[Any]] = np.uint16 if self.vocabulary <= 1 << 16 else np.uint32
+    kind: str
+    vocabulary: int
+    end_of_text: int
+    loss: str = ""
+    end_of_text_token: str = END_OF_TEXT
+    token_bytes: np.ndarray  # uint16 [vocabulary]; special tokens have none
+
+    @property
+    def lossless(self) -> bool:
+        return not self.loss
+
+    @property
+    def dtype(self) -> type[np.unsignedinteger[Any]]:
+        return np.uint16 if self.vocabulary <= 1 << 16 else np.uint32
 
     # Making one
 
     @classmethod
     def bytes_only(cls) -> "Tokenizer":
         """Every byte is a token, and the end of a text is one: a vocabulary of 257."""
-        return cls(())
+        from daybreak.data.tokenizing.byte_level import ByteLevelBpe
+
+        return ByteLevelBpe(())
 
     @classmethod
-    def learn(cls, documents: Iterable[str], vocabulary: int, *, join_han: bool = True) -> "Tokenizer":
-        """Learns at most `vocabulary` tokens, fewer where the text has no further pair twice. Raises UsageError.
+    def learn(
+        cls, documents: Iterable[str], vocabulary: int, *, kind: str = "bpe", join_han: bool = True
+    ) -> "Tokenizer":
+        """Learns at most `vocabulary` tokens, fewer where the text has too little to learn. Raises UsageError.
 
-        join_han: whether a token may hold more than one Chinese character. The tokenizer is of the same kind either
-        way: where no such merge was learnt, none can happen. All of `documents` is read; a bounded sample is the
-        caller's duty. The same documents give the same tokens.
+        kind: one of KINDS. join_han: whether a token of a byte-level BPE may hold more than one Chinese character; the
+        tokenizer is of the same kind either way: where no such merge was learnt, none can happen. All of `documents`
+        is read; a bounded sample is the caller's duty. The same documents give the same tokens.
         """
-        if vocabulary < 257:
+        if kind not in KINDS:
+            raise UsageError("an unknown kind of tokenizer", received=kind, attempt=nearest(kind, KINDS))
+        if vocabulary < BYTES_AND_END:
             raise UsageError(
                 "the vocabulary is too small",
                 received=str(vocabulary),
-                attempt="at least 257: the bytes and the end of a text",
+                attempt=f"at least {BYTES_AND_END}: the bytes and the end of a text",
             )
-        if vocabulary == 257:
+        if kind == "bytes" or (vocabulary == BYTES_AND_END and kind != "wordpiece"):
             return cls.bytes_only()
-        import tokenizers
+        texts = _cut(documents)
+        if kind == "bpe":
+            from daybreak.data.tokenizing import byte_level
 
-        learner = tokenizers.Tokenizer(tokenizers.models.BPE())
-        apart = [] if join_han else [tokenizers.pre_tokenizers.Split(tokenizers.Regex(_HAN), "isolated")]
-        learner.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
-            [
-                *apart,
-                tokenizers.pre_tokenizers.Split(tokenizers.Regex(PRE_TOKENIZER), "isolated"),
-                tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
-        trainer = tokenizers.trainers.BpeTrainer(
-            vocab_size=vocabulary - 1,
-            min_frequency=2,
-            max_token_length=_LONGEST_TOKEN,
-            initial_alphabet=list(_CHARACTERS),
-            special_tokens=[],
-            show_progress=False,
-        )
-        learner.train_from_iterator(_cut(documents), trainer)
-        return cls(_merges_of(json.loads(learner.to_str())["model"]["merges"]))
+            return byte_level.learnt(texts, vocabulary, join_han=join_han)
+        if kind == "characters":
+            from daybreak.data.tokenizing import characters
 
-    def truncated(self, vocabulary: int) -> "Tokenizer":
-        """The tokenizer that learning at this smaller vocabulary would have given: its merges are the first ones."""
-        return Tokenizer(self.merges[: max(vocabulary, 257) - 257])
+            return characters.learnt(texts, vocabulary)
+        if kind == "words":
+            from daybreak.data.tokenizing import words
 
-    # Files
+            return words.learnt(texts, vocabulary)
+        from daybreak.data.tokenizing import learning
+
+        return learning.wordpiece(texts, vocabulary) if kind == "wordpiece" else learning.unigram(texts, vocabulary)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Reads what `save` wrote. Raises ResourceError where the file is damaged or another kind of tokenizer."""
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            vocabulary, merges = data["model"]["vocab"], data["model"]["merges"]
-            tokenizer = cls(_merges_of(merges))
-            if tokenizer._vocabulary_json() != vocabulary or data["added_tokens"][0]["id"] != tokenizer.end_of_text:
-                raise ValueError("its ids are not in daybreak's order")
-        except OSError as error:
-            raise _unreadable(path, error.strerror or str(error)) from None
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise _unreadable(path, str(error)) from None
-        return tokenizer
+        """Reads what `save` or another library wrote; see `loaded`."""
+        return loaded(path)
+
+    def truncated(self, vocabulary: int) -> "Tokenizer":
+        """The tokenizer that learning at this smaller vocabulary would have given: its tokens are the first ones.
+
+        Raises UsageError: of this kind, or as it was read from a file, the tokenizer has one vocabulary only.
+        """
+        if vocabulary == self.vocabulary:
+            return self
+        raise UsageError(
+            f"this tokenizer ({self.kind}) has one vocabulary only",
+            received=f"vocabulary={vocabulary}",
+            attempt=f"vocabulary={self.vocabulary}",
+        )
+
+    # Files
+
+    @abc.abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """What tokenizer.json holds, in Hugging Face's layout wherever that can say it."""
 
     def save(self, path: Path) -> None:
-        """Writes tokenizer.json as Hugging Face's libraries read it; whole or not at all."""
+        """Writes tokenizer.json; whole or not at all."""
         aside = path.with_name(path.name + ".part")
         aside.write_text(json.dumps(self.to_json(), ensure_ascii=False), encoding="utf-8")
         os.replace(aside, path)
 
-    def to_json(self) -> dict[str, Any]:
-        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-        split = {"type": "Split", "pattern": {"Regex": PRE_TOKENIZER}, "behavior": "Isolated", "invert": False}
-        end = {
-            "id": self.end_of_text,
-            "content": END_OF_TEXT,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": True,
-        }
-        return {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [end],
-            "normalizer": None,
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
-            "post_processor": None,
-            "decoder": byte_level,
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": "",
-                "end_of_word_suffix": "",
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "ignore_merges": False,
-                "vocab": self._vocabulary_json(),
-                "merges": [
-                    [_spelled(self._pieces[left]), _spelled(self._pieces[right])] for left, right in self.merges
-                ],
-            },
-        }
-
-    def _vocabulary_json(self) -> dict[str, int]:
-        return {_spelled(piece): index for index, piece in enumerate(self._pieces[:-1])}
-
     # Encoding
 
+    @abc.abstractmethod
     def encode_documents(self, batch: Sequence[str]) -> list[np.ndarray]:
-        """Tokens of each text, uint16 (uint32 above 65,536 tokens), on all cores; nothing is put between texts.
+        """Tokens of each text, uint16 (uint32 above 65,536 tokens); nothing is put between texts.
 
-        A special token that is spelled out in a text is text.
+        On all cores, unless the process may use one only. A special token that is spelled out in a text is text.
         """
-        if not self.merges:
-            return [np.frombuffer(_encoded(text), dtype=np.uint8).astype(np.uint16) for text in batch]
-        if len(batch) < 2 or cores() < 2:
-            return [self._encoded(text) for text in batch]
-        return list(_pool().map(self._encoded, batch))
 
     def encode(self, text: str) -> list[int]:
         return self.encode_documents([text])[0].tolist()
 
-    def _encoded(self, text: str) -> np.ndarray:
-        encoding = self._tiktoken
-        if encoding is not None:
-            try:
-                return encoding.encode_to_numpy(text, disallowed_special=()).astype(self.dtype)
-            except UnicodeEncodeError:
-                return self._encoded(_encoded(text).decode())
-            except ValueError:
-                # A megabyte of blanks in a row overflows the stack of tiktoken's regular expressions.
-                pass
-        ids = self._tokenizers.encode(_encoded(text).decode(), add_special_tokens=False).ids
-        return np.array(ids, dtype=self.dtype)
+    def pieces(self, text: str) -> list[tuple[int, bytes]]:
+        """Each token with the bytes of `text` that it stands for; where the kind drops some, those are in none."""
+        return [(token, self.bytes_of(token)) for token in self.encode(text)]
 
-    @functools.cached_property
-    def _tiktoken(self) -> Any:
-        try:
-            import tiktoken
-        except ImportError:
-            return None
-        ranks = {piece: index for index, piece in enumerate(self._pieces[:-1])}
-        # It looks for special tokens even where none counts, and for an empty set of them at every character.
-        special = {END_OF_TEXT: self.end_of_text}
-        return tiktoken.Encoding("daybreak", pat_str=PRE_TOKENIZER, mergeable_ranks=ranks, special_tokens=special)
-
-    @functools.cached_property
-    def _tokenizers(self) -> Any:
-        import tokenizers
-
-        return tokenizers.Tokenizer.from_str(json.dumps({**self.to_json(), "added_tokens": []}))
+    def text_bytes(self, texts: Sequence[str], tokens: np.ndarray) -> int:
+        """UTF-8 bytes of the texts that `tokens` are of: from the tokens where they tell exactly, else counted."""
+        if self.lossless:
+            return int(self.token_bytes[tokens].sum(dtype=np.int64))
+        return sum(len(utf8(text)) for text in texts)
 
     # Decoding
 
+    @abc.abstractmethod
     def bytes_of(self, token: int) -> bytes:
-        """The bytes behind a token; none behind the end of a text."""
-        return self._pieces[token]
+        """The bytes behind a token; none behind a special one."""
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text; bytes that are not UTF-8 become U+FFFD, and the end of a text is nothing."""
-        return b"".join(map(self._pieces.__getitem__, tokens)).decode("utf-8", "replace")
+        """The text; bytes that are not UTF-8 become U+FFFD, and special tokens are nothing."""
+        return b"".join(map(self.bytes_of, tokens)).decode("utf-8", "replace")
 
 
 class StreamDecoder:
@@ -231,6 +171,19 @@ class StreamDecoder:
         return self._decoder.decode(b"", final=True)
 
 
+def loaded(path: Path, *, end_of_text: str = "", lossless: bool = False) -> Tokenizer:
+    """Reads any tokenizer.json: daybreak's own, and those of Hugging Face's libraries with their ids kept.
+
+    end_of_text: the special token that ends a text; else the first known one that the file has, or the `eos_token` of
+    a tokenizer_config.json beside it. lossless: leave out a Unicode normalization before a byte-level tokenizer, which
+    changes no token of text that is normalized. Raises ResourceError: the file is missing or damaged. Raises
+    UsageError: nothing is known to end a text; the error names the special tokens that there are.
+    """
+    from daybreak.data.tokenizing.layout import read
+
+    return read(path, end_of_text=end_of_text, lossless=lossless)
+
+
 def measure(
     sample: Sequence[str], vocabularies: Sequence[int] = VOCABULARY_LADDER, *, learnt: Tokenizer | None = None
 ) -> tuple[dict[str, float], float]:
@@ -245,18 +198,26 @@ def measure(
         seen = [text for index, text in enumerate(sample) if index % 10 != 9] if unseen else sample
         learnt = Tokenizer.learn(seen, max(vocabularies))
     texts = list(_first_characters(unseen or sample, _MEASURED_CHARACTERS))
-    total_bytes = sum(len(_encoded(text)) for text in texts)
+    total_bytes = sum(len(utf8(text)) for text in texts)
     bytes_per_token, rate = {}, 0.0
     for vocabulary in sorted(vocabularies):
-        tokenizer = learnt.truncated(vocabulary)
-        if tokenizer.vocabulary < vocabulary:
+        if vocabulary > learnt.vocabulary:
             break
+        tokenizer = learnt.truncated(vocabulary)
         tokenizer.encode("warm")
         start = time.perf_counter()
         tokens = sum(len(ids) for ids in tokenizer.encode_documents(texts))
         rate = tokens / max(time.perf_counter() - start, 1e-9)
         bytes_per_token[str(vocabulary)] = total_bytes / max(tokens, 1)
     return bytes_per_token, rate
+
+
+def utf8(text: str) -> bytes:
+    """UTF-8; half of a surrogate pair, which Python's strings can hold and UTF-8 cannot, becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _first_characters(texts: Iterable[str], limit: int) -> Iterator[str]:
@@ -270,60 +231,4 @@ def _first_characters(texts: Iterable[str], limit: int) -> Iterator[str]:
 def _cut(documents: Iterable[str]) -> Iterator[str]:
     for text in documents:
         for start in range(0, len(text), _LONGEST_LEARNT):
-            yield _encoded(text[start : start + _LONGEST_LEARNT]).decode()
-
-
-def _encoded(text: str) -> bytes:
-    """UTF-8; half of a surrogate pair, which Python's strings can hold and UTF-8 cannot, becomes U+FFFD."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-
-
-def _byte_characters() -> str:
-    """GPT-2's spelling of the 256 bytes as visible characters, which tokenizer.json uses, in the order of the bytes."""
-    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [value for value in range(256) if value not in visible]
-    spelled = {value: chr(value) for value in visible} | {value: chr(256 + i) for i, value in enumerate(hidden)}
-    return "".join(spelled[value] for value in range(256))
-
-
-_CHARACTERS = _byte_characters()
-
-
-def _spelled(piece: bytes) -> str:
-    return piece.decode("latin-1").translate(_SPELLING)
-
-
-_SPELLING = dict(enumerate(_CHARACTERS))
-
-
-def _merges_of(merges: Iterable[str | Sequence[str]]) -> list[tuple[int, int]]:
-    """Pairs of ids from a tokenizer.json, which writes a merge as 'a b' or, since 2024, as ['a', 'b']."""
-    ids = {character: value for value, character in enumerate(_CHARACTERS)}
-    pairs = []
-    for merge in merges:
-        left, right = merge.split(" ") if isinstance(merge, str) else merge
-        # A second way to a token that there is already: ids are counted by tokens, not by merges.
-        if left + right not in ids:
-            pairs.append((ids[left], ids[right]))
-            ids[left + right] = len(ids)
-    return pairs
-
-
-def _unreadable(path: Path, why: str) -> ResourceError:
-    return ResourceError(
-        "the tokenizer cannot be read",
-        received=f"{path}: {why}",
-        attempt="the tokenizer.json of a daybreak run, or `daybreak prepare` to write it again",
-    )
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(cores(), 16), thread_name_prefix="encode")
+            yield utf8(text[start : start + _LONGEST_LEARNT]).decode()

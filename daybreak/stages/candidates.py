@@ -12,6 +12,7 @@ from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.models.fused.library import fits
 from daybreak.stages.prepare import known_vocabulary
+from daybreak.stages.vocabulary import choice_of
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0
@@ -126,7 +127,7 @@ def _rated(
         mode_seconds=speed.ready_seconds(shape, mode),
         compile_seconds=speed.ready_seconds(shape, "compiled"),
         compiled_speedup=rates["compiled"] / rates["eager"],
-        tokenizer=TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary),
+        tokenizer=choice_of(corpus, vocabulary),
         micro_batch=settings.get("micro_batch") or _micro_batch(shape, machine, min(batch, most), mode),
         batch_tokens=max(batch, shape.context_length),
         tokens_per_second=rate,

@@ -12,7 +12,7 @@ from daybreak.core import records
 from daybreak.core.records import Event, Measurement, Sample, Validation
 from daybreak.core.types import GptShape
 from daybreak.data.shards import Tokens
-from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer
+from daybreak.data.tokenizers import StreamDecoder, Tokenizer
 from daybreak.engine import loop
 from daybreak.models import files
 from daybreak.models.gpt import tensors_of
@@ -194,7 +194,7 @@ def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
         weights,
         tokenizer_file=bench.run.tokenizer_file,
         end_of_text=bench.tokenizer.end_of_text,
-        token=END_OF_TEXT,
+        token=bench.tokenizer.end_of_text_token,
     )
 
 

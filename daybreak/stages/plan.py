@@ -20,12 +20,12 @@ from daybreak.core.types import (
     Probe,
     Request,
     ScheduleChoice,
-    TokenizerChoice,
 )
 from daybreak.engine import optimizers, scaling
 from daybreak.models import ladder
 from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes
 from daybreak.stages.prepare import known_vocabulary
+from daybreak.stages.vocabulary import choice_of
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
@@ -318,7 +318,7 @@ def _reasons(
         f"the scaling law; the nearest other rung, {near[0] // 10000} of {near[0] % 10000}, {near[1]:.3f}",
         "tokens": f"{units.count(best.tokens_per_second)} tokens/s for {units.count(best.tokens)} tokens: "
         f"{epochs:.2f} passes over the text, {best.tokens / shape.matmul_parameters():.1f} tokens a weight",
-        "vocabulary": f"{best.tokenizer.vocabulary} tokens of "
+        "vocabulary": f"{best.tokenizer.vocabulary} tokens ({best.tokenizer.kind}) of "
         f"{corpus.bytes_per_token[str(best.tokenizer.vocabulary)]:.2f} bytes; the head takes "
         f"{shape.vocabulary * shape.width / shape.matmul_parameters():.0%} of the products",
         "context_length": f"{shape.context_length} tokens: longer pays when more tokens are seen",
@@ -342,14 +342,17 @@ def _reasons(
 def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -> Plan:
     """Counting has nothing to plan but the unit: bytes, or tokens where characters take several bytes."""
     wide = corpus.ngram_unit == "character"
-    best = max((int(v) for v in corpus.bytes_per_token if int(v) <= 8192), default=257) if wide else 257
+    if request.tokenizer != "auto":
+        best = max(int(v) for v in corpus.bytes_per_token)
+    else:
+        best = max((int(v) for v in corpus.bytes_per_token if int(v) <= 8192), default=257) if wide else 257
     vocabulary = known_vocabulary(settings.get("vocabulary", best), corpus)
     wide = vocabulary != 257
     order = settings.get("order") or (4 if wide else 8)
     return Plan(
         objective="next_token",
         corpus=corpus.digest,
-        tokenizer=TokenizerChoice(kind="bpe" if wide else "bytes", vocabulary=vocabulary),
+        tokenizer=choice_of(corpus, vocabulary),
         shape=NgramShape(order=order, unit="token" if wide else "byte", vocabulary=vocabulary),
         budget=Budget(clock="seconds", seconds=request.seconds, until=request.until),
         tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),

@@ -22,11 +22,10 @@ from daybreak.core.types import Corpus, Request, TechniqueChoice, TokenizerChoic
 from daybreak.data import cluster, shards, sources, store, tokenizers, workers
 from daybreak.data import scan as scanning
 from daybreak.data.cleaning import Cleaning, Document
+from daybreak.data.tokenizing.byte_level import cores
 from daybreak.models import ngram
+from daybreak.stages import vocabulary
 
-JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare little and blur what is counted
-TRIED_BYTES = 400_000
-WHOLE_CHARACTERS = 0.95  # of the bytes a token that the largest vocabulary has
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 NGRAM_ORDER = {"byte": 8, "character": 4}
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
@@ -34,9 +33,6 @@ PREPARING_SECONDS = 600.0  # what `prepare` is looked at as, having no budget
 SAMPLE_BYTES_PER_SECOND = 15_000
 PACKED_BYTES_PER_SECOND = 2_500
 COUNTED_BYTES_PER_SECOND = 25_000
-# A large vocabulary needs text to be learnt from and time to be trained.
-VOCABULARY_FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))
-BYTES_FOR_A_TOKEN = 500
 READING_SHARE = 0.25  # of the budget, for the first of three readings
 APART_BYTES = 12_000_000  # of text from which several processes clean and encode it
 PART = 6  # of the counted text, for how fast its figure falls with more
@@ -77,7 +73,7 @@ def scan(run: Run, request: Request) -> Corpus:
     )
     _keep_kept(run, [one.key for one in work], keys, whole)
     reading_seconds = max(time.perf_counter() - begun, 1e-9)
-    notes, largest = facts.notes, _largest_vocabulary(facts.bytes, seconds)
+    largest = vocabulary.largest_vocabulary(facts.bytes, seconds)
     unseen = list(facts.heldout_sample)
     unit = "character" if facts.languages.get("cjk", 0.0) > CJK_FROM else "byte"
     counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
@@ -86,19 +82,11 @@ def scan(run: Run, request: Request) -> Corpus:
     with ThreadPoolExecutor(1) as beside:
         figure = beside.submit(ngram_figure, facts.sample, unseen, unit=unit, most_bytes=counted)
         xz = beside.submit(scanning.xz_bits_per_byte, facts.sample, packed)
-        join_han = unit == "byte" or _joining_pays(facts.sample, unseen, largest)
-        learnt = tokenizers.Tokenizer.learn(facts.sample, largest, join_han=join_han)
-        ladder = [v for v in tokenizers.VOCABULARY_LADDER if v <= learnt.vocabulary]
-        bytes_per_token, rate = tokenizers.measure(unseen, ladder, learnt=learnt)
+        found = vocabulary.learnt(request, facts.sample, unseen, largest=largest, chinese=unit == "character")
         fitted = min(counted, sum(len(text.encode()) for text in facts.sample))
         _, part_bits, part = ngram_figure(facts.sample, unseen, unit=unit, most_bytes=fitted // PART)
         order, bits, fitted = figure.result()
-    if not join_han:
-        notes = (*notes, "words of several Chinese characters are rare: every character is a token of its own")
-        # A smaller vocabulary would only spell characters in pieces.
-        most = max(bytes_per_token.values())
-        bytes_per_token = {v: size for v, size in bytes_per_token.items() if size >= WHOLE_CHARACTERS * most}
-    learnt.save(run.merges_file)
+    found.tokenizer.save(run.merges_file)
     corpus = Corpus(
         sources=tuple(dict.fromkeys(str(path) for one in work for path in one.part.paths)),
         heldout=str(heldout or ""),
@@ -111,8 +99,8 @@ def scan(run: Run, request: Request) -> Corpus:
         heldout_bytes=facts.heldout_bytes,
         replaced_bytes=facts.replaced_bytes,
         languages=facts.languages,
-        bytes_per_token=bytes_per_token,
-        tokens_per_second=rate,
+        bytes_per_token=found.bytes_per_token,
+        tokens_per_second=found.tokens_per_second,
         bytes_per_second=sum(part.facts.read_bytes for part in whole.parts) / reading_seconds,
         xz_bits_per_byte=xz.result(),
         ngram_bits_per_byte=bits,
@@ -120,13 +108,16 @@ def scan(run: Run, request: Request) -> Corpus:
         ngram_order=order,
         ngram_bytes=fitted,
         ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
-        notes=notes,
+        notes=(*facts.notes, *found.notes),
         read_bytes=sum(part.facts.read_bytes for part in whole.parts),
         cleaning=steps,
         accounts=(*accounts, *facts.accounts),
         spoken=_shares(part.facts.languages for part in whole.parts),
         kinds=_sums(part.facts.kinds for part in whole.parts),
         sizes=_sizes(whole.sizes[whole.kept]),
+        tokenizer=found.kind,
+        end_of_text=found.end_of_text,
+        bytes_per_token_tried=found.tried,
     )
     write_json(run.corpus_file, corpus.to_json())
     return corpus
@@ -207,7 +198,7 @@ def _processes(work: Sequence[store.Work]) -> int:
     size = 0
     for one in work:
         size += one.part.stop - one.part.start if one.part.stop else sum(map(_size_of, one.part.paths))
-    return 1 if size < APART_BYTES else min(len(work), tokenizers.cores())
+    return 1 if size < APART_BYTES else min(len(work), cores())
 
 
 def _size_of(path: Path) -> int:
@@ -342,7 +333,7 @@ def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenize
         for index in range(len(told["keys"]))
     ]
     todo = [one for one in work if not shards.written(run.corpus_folder, one.name)]
-    processes = 1 if corpus.bytes < APART_BYTES else min(len(todo), tokenizers.cores())
+    processes = 1 if corpus.bytes < APART_BYTES else min(len(todo), cores())
     address = request.cluster if (request := run.request()) else ""
     with contextlib.closing(_each(encode_part, todo, processes, address)) as results:
         for result in results:
@@ -398,19 +389,6 @@ def _opened(documents: list[np.ndarray], mark: int) -> tuple[np.ndarray, np.ndar
     return stream, np.concatenate(([0], np.cumsum(sizes)[:-1]))
 
 
-def _joining_pays(sample: tuple[str, ...], unseen: list[str], vocabulary: int) -> bool:
-    """Whether tokens of several Chinese characters are common enough to spare much, tried on a little of the text."""
-    little, size = [], 0
-    for text in sample:
-        little.append(text)
-        size += len(text.encode())
-        if size >= TRIED_BYTES:
-            break
-    tried = tokenizers.Tokenizer.learn(little, vocabulary)
-    bytes_per_token, _ = tokenizers.measure(unseen, [tried.vocabulary], learnt=tried)
-    return max(bytes_per_token.values()) >= JOINING_PAYS_FROM
-
-
 def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for part in counts:
@@ -431,13 +409,6 @@ def _sizes(sizes: np.ndarray) -> dict[str, int]:
 
 def _within(value: float, least: float, most: float) -> int:
     return int(min(most, max(least, value)))
-
-
-def _largest_vocabulary(text_bytes: int, seconds: float) -> int:
-    """The top of the ladder that is worth learning."""
-    by_time = next((size for limit, size in VOCABULARY_FOR_SECONDS if seconds < limit), 32768)
-    most = min(by_time, max(1024, text_bytes // BYTES_FOR_A_TOKEN))
-    return max(size for size in tokenizers.VOCABULARY_LADDER if size <= most)
 
 
 def _paths(run: Run, request: Request) -> list[Path]:

@@ -203,17 +203,21 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
     return plan
 
 
-def prepare_only(request: Request, *, out: str, vocabulary: int) -> dict[str, Any]:
+def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
-    from daybreak.core.types import TokenizerChoice
     from daybreak.stages import prepare
+    from daybreak.stages.vocabulary import check, choice_of
 
+    check(request)
     stopwatch = Stopwatch()
     folder = folder_of(request, out)
     with kept(folder, request, stopwatch):
         corpus = prepare.scanned(folder, request)
-        prepare.known_vocabulary(vocabulary, corpus)
-        choice = TokenizerChoice(kind="bytes" if vocabulary == 257 else "bpe", vocabulary=vocabulary)
+        only = [int(size) for size in corpus.bytes_per_token]
+        vocabulary = int(request.settings["vocabulary"])
+        if len(only) == 1 and request.tokenizer != "auto":
+            vocabulary = only[0]
+        choice = choice_of(corpus, prepare.known_vocabulary(vocabulary, corpus))
         train, held = prepare.encode(folder, corpus, choice)
     return {
         "run": str(folder),
@@ -221,6 +225,7 @@ def prepare_only(request: Request, *, out: str, vocabulary: int) -> dict[str, An
         "bytes": corpus.bytes,
         "tokens": len(train),
         "vocab": vocabulary,
+        "tokenizer": choice.kind,
         "heldout": {"documents": corpus.heldout_documents, "bytes": corpus.heldout_bytes, "tokens": len(held)},
         "read_bytes": corpus.read_bytes,
         "removed": {account.name: account.removed_documents for account in corpus.accounts},
@@ -318,6 +323,9 @@ def _show(folder: Run, mirrors: tuple[str, ...], display: Display, ledger: Ledge
 
 
 def _check(request: Request) -> None:
+    from daybreak.stages.vocabulary import check as check_tokenizer
+
+    check_tokenizer(request)
     if request.heldout and not Path(request.heldout).is_file():
         raise DataError(
             "the held-out file is not there",

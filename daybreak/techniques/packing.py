@@ -32,7 +32,7 @@ class Packing(Technique):
         return None
 
     def module(self, module: Any, run: Context) -> tuple[Any, int]:
-        end_of_text = run.plan.tokenizer.vocabulary - 1
+        end_of_text = run.plan.tokenizer.end()
 
         def seen(tokens_BT: Tensor) -> Tensor:
             return within_documents(tokens_BT, end_of_text)

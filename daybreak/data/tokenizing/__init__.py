@@ -1,0 +1,1 @@
+"""The kinds of tokenizer behind daybreak/data/tokenizers.py, one file each."""

@@ -1,0 +1,113 @@
+"""A tokenizer of any kind that Hugging Face's `tokenizers` carries out, by its tokenizer.json; ids are kept."""
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daybreak.core.errors import ResourceError
+from daybreak.data.tokenizers import Tokenizer, utf8
+from daybreak.data.tokenizing.byte_level import by_tiktoken, spread, tiktoken_encoding
+from daybreak.data.tokenizing.layout import ENDS_OF_TEXT, Layout
+
+_COMPARED_CHARACTERS = 400_000  # of its own tokens' text, that two libraries must cut alike
+
+
+class LibraryTokenizer(Tokenizer):
+    """BPE, Unigram, WordPiece or words, as `tokenizers` or transformers have written them.
+
+    Encoding is by tiktoken where the file is a byte-level BPE that tiktoken can carry out and that it cuts like
+    `tokenizers` does, on the text of all of its own tokens; else by `tokenizers`, on all cores.
+    """
+
+    def __init__(self, layout: Layout, end_of_text: int) -> None:
+        """Raises ResourceError: `tokenizers` cannot read what the layout describes."""
+        self.layout = layout
+        self.kind, self.loss = layout.kind, layout.loss
+        self._pieces = layout.pieces()
+        self.vocabulary = len(self._pieces)
+        self.end_of_text, self.end_of_text_token = end_of_text, layout.special[end_of_text]
+        sizes = [min(len(piece), 65535) for piece in self._pieces]
+        self.token_bytes = np.array(sizes, dtype=np.uint16)
+        import tokenizers
+
+        plain = {**layout.data, "truncation": None, "padding": None, "post_processor": None}
+        try:
+            self._tokenizers = tokenizers.Tokenizer.from_str(json.dumps(plain))
+        except Exception as error:  # the library raises bare exceptions
+            raise ResourceError(
+                "the tokenizer cannot be read",
+                received=f"tokenizers says: {error}",
+                attempt="the file as it was written, or a version of tokenizers that knows it",
+            ) from None
+        self._tokenizers.encode_special_tokens = True  # spelled out in a text, they are text
+
+    def to_json(self) -> dict[str, Any]:
+        return self.layout.data
+
+    def save(self, path: Path) -> None:
+        """As ever; a token that is not known to end texts is named in a tokenizer_config.json beside it."""
+        super().save(path)
+        if self.end_of_text_token not in ENDS_OF_TEXT:
+            config = path.with_name("tokenizer_config.json")
+            config.write_text(json.dumps({"eos_token": self.end_of_text_token}), encoding="utf-8")
+
+    def encode_documents(self, batch: Sequence[str]) -> list[np.ndarray]:
+        if self._tiktoken is not None:
+            return spread(self._encoded, batch)
+        texts = [utf8(text).decode() for text in batch]
+        encodings = self._tokenizers.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
+
+    def _encoded(self, text: str) -> np.ndarray:
+        if not any(word in text for word in self.layout.added):
+            found = by_tiktoken(self._tiktoken, text)
+            if found is not None:
+                return found.astype(self.dtype)
+        ids = self._tokenizers.encode(utf8(text).decode(), add_special_tokens=False).ids
+        return np.array(ids, dtype=self.dtype)
+
+    @functools.cached_property
+    def _tiktoken(self) -> Any:
+        """None where tiktoken would give other tokens."""
+        pattern = self.layout.pattern()
+        if pattern is None or not self.lossless or len(self._pieces) != len(set(self._pieces)) + self._empty() - 1:
+            return None
+        ranks = {piece: token for token, piece in enumerate(self._pieces) if token in self.layout.merged}
+        encoding = tiktoken_encoding(ranks, pattern, {self.end_of_text_token: self.end_of_text})
+        if encoding is None:
+            return None
+        whole = [piece.decode("utf-8", "ignore") for piece in self._pieces]
+        for glue in ("", " "):
+            text = glue.join(whole)[:_COMPARED_CHARACTERS]
+            for word in self.layout.added:
+                text = text.replace(word, "")
+            theirs = self._tokenizers.encode(text, add_special_tokens=False).ids
+            ours = by_tiktoken(encoding, text)
+            if ours is None or ours.tolist() != theirs:
+                return None
+        return encoding
+
+    def _empty(self) -> int:
+        return sum(not piece for piece in self._pieces)
+
+    def pieces(self, text: str) -> list[tuple[int, bytes]]:
+        if self.lossless:
+            return super().pieces(text)
+        text = utf8(text).decode()
+        encoding = self._tokenizers.encode(text, add_special_tokens=False)
+        return [
+            (token, text[first:last].encode())
+            for token, (first, last) in zip(encoding.ids, encoding.offsets, strict=True)
+        ]
+
+    def bytes_of(self, token: int) -> bytes:
+        return self._pieces[token]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        if self.lossless:
+            return super().decode(tokens)
+        return self._tokenizers.decode([int(token) for token in tokens], skip_special_tokens=True)  # type: ignore[no-any-return]
