@@ -417,7 +417,7 @@ class Server(http.server.BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "file:///etc/passwd")
             self.end_headers()
-        elif self.path.startswith("/to"):
+        elif self.path.startswith("/to/"):
             self.send_response(302)
             self.send_header("Location", "/rows.jsonl")
             self.end_headers()
