@@ -91,10 +91,9 @@ def test_twice_is_once_and_nothing_raises(text: str) -> None:
         assert once is None or done(step, once)[0] == once, step.name
 
 
-@pytest.mark.parametrize(
-    "text", ["a" * 1_000_000, "\0" * 10_000, "<" * 300_000, "a\u0301\u0316" * 100_000, " " * 300_000]
-)
-def test_a_hostile_text_ends_soon(text: str) -> None:
+@pytest.mark.parametrize("part", ["a", "\0", "<", "a\u0301\u0316", " "])
+def test_a_hostile_text_ends_soon(part: str) -> None:
+    text = part * 300_000
     start = time.process_time()
     for step in ORDINARY:
         done(step, text)
@@ -157,8 +156,8 @@ def test_stray_markup_goes_and_code_stays(before: str, after: str | None) -> Non
 
 def test_misread_characters_are_repaired_and_french_is_left_alone() -> None:
     assert done(UnicodeRepair(), "It doesnâ€™t, in schÃ¶n")[0] == "It doesn’t, in schön"
-    misread = "，。你好".encode().decode("gb18030")
-    assert done(UnicodeRepair(), misread + misread)[0] == "，。你好，。你好"
+    misread = "，你，好".encode().decode("gb18030")
+    assert done(UnicodeRepair(), misread)[0] == "，你，好"
     for text in ("voilà\u00a0» dit-il, à\u00a0l’été", "Ångström, naïve, Ærø", "这把锛子很好用"):
         assert done(UnicodeRepair(), text)[0] == text
     assert done(UnicodeRepair(), "e\u0301")[0] == "é"

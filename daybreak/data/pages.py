@@ -15,16 +15,16 @@ _PAGE = re.compile(
     r"\s*(?:<\?xml[^<>]{0,200}\?>\s*)?(?:<!--[^<>]{0,1000}-->\s*)*<(?:!doctype\s+html\b|html[\s>])", re.I
 )
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,15})(?:[\s/][^<>]*)?>|<!--|<![^<>]*>|<\?[^<>]*>")
-_ENDLESS = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", "p", "li", "td", "th", "tr", "dt", "dd"])
+_ENDLESS = frozenset("area base br col embed hr img input link meta param source track wbr p li td th tr dt dd".split())  # noqa: SIM905
 _NOT_READ = frozenset(
-    ["script", "style", "noscript", "template", "head", "nav", "header", "footer", "aside", "form", "button", "select", "svg", "math", "iframe", "object"]
+    "script style noscript template head nav header footer aside form button select svg math iframe object".split()  # noqa: SIM905
 )
 _RAW = frozenset(("script", "style"))  # what stands in them is no HTML
 _BLOCKS = frozenset(
-    ["p", "div", "br", "hr", "li", "ul", "ol", "dl", "dt", "dd", "table", "tr", "td", "th", "section", "article", "main", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "figure"]
+    "p div br hr li ul ol dl dt dd table tr td th section article main h1 h2 h3 h4 h5 h6 pre blockquote figure".split()  # noqa: SIM905
 )
 _PLAIN = frozenset(
-    ["b", "i", "em", "strong", "u", "s", "p", "br", "hr", "span", "div", "font", "center", "big", "small", "sup", "sub", "h1", "h2", "h3", "h4", "h5", "h6", "a", "li", "ul", "ol"]
+    "b i em strong u s p br hr span div font center big small sup sub h1 h2 h3 h4 h5 h6 a li ul ol".split()  # noqa: SIM905
 )
 _ALONE = frozenset(("br", "hr"))
 _MARKUP = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,7})(?:\s[^<>]{0,500})?\s?/?>")
