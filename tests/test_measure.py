@@ -73,10 +73,8 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
 def text_folder(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("measured")
     (folder / "text.txt").write_text(small_text.read_text()[:90_000])
-    prepare_only(
-        Request(sources=(str(folder / "text.txt"),), seconds=0.0, settings={"vocabulary": "257"}),
-        out=str(folder / "run"),
-    )
+    sources = (str(folder / "text.txt"),)
+    prepare_only(Request(sources=sources, seconds=0.0, settings={"vocabulary": "257"}), out=str(folder / "run"))
     return folder / "run"
 
 

@@ -33,7 +33,14 @@ ORDER = (
     "value_embeddings",
     "x0_skips",
     "squared_relu",
+    "html_text",
+    "unicode_repair",
+    "control_characters",
+    "normalization",
+    "quality",
+    "language_filter",
     "personal_data",
+    "stop_words",
     "exact_duplicates",
     "near_duplicates",
     "decontamination",
@@ -64,6 +71,8 @@ ORDER = (
     "compiled",
     "cuda_graphs",
 )
+# Those on the seam `documents`, by name: a command that only prepares text has no use for what the others import.
+ON_DOCUMENTS = ORDER[ORDER.index("html_text") : ORDER.index("decontamination") + 1]
 NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
 
@@ -179,7 +188,7 @@ def chosen(name: str, request: Request) -> TechniqueChoice:
 def on_documents(request: Request) -> list[TechniqueChoice]:
     """The techniques on the seam `documents` that are on by default or asked for, in order. Raises UsageError."""
     on = []
-    for name in names():
+    for name in (*ON_DOCUMENTS, *sorted(_third_parties())):
         kind = class_of(name)
         if hasattr(kind, "documents") and (name in request.include or kind.default) and name not in request.exclude:
             on.append(chosen(name, request))

@@ -1,0 +1,171 @@
+"""Quality: takes away what is no text to learn from: noise, dumps, numbers, lists of links, and repetition."""
+
+import dataclasses
+import functools
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from daybreak.data import words
+from daybreak.data.cleaning import Document, Note
+
+_SHORT = 160  # bytes, up to which words are counted to see whether there are enough
+_JUDGED = 100  # characters without blanks, from which on shares say something
+_WINDOW = 32  # bytes that are compared to find repetition cheaply
+_SAMPLED = 0x05  # windows that begin with a byte whose lower half is this: e, u, 5 and every sixteenth of UTF-8's
+_SUSPECT = 0.15  # of the sampled windows that are copies; below it n-grams are not counted
+_HAN_LOOKED_AT = 400  # characters
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_CONSONANTS = re.compile("[bcdfghjklmnpqrstvwxz]{5,}", re.IGNORECASE)
+_HAN = re.compile("[\u4e00-\u9fff]+")
+_MARKS = re.compile("[.,;:!?。，；：！？、…]")
+_ASCII_LETTERS, _VOWELS, _HEX, _DIGITS, _BLANKS, _ASCII, _FOREIGN, _WHOLE, _HAN_LEADS, _TABLE = range(10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Filters after Gopher (arXiv:2112.11446, table A1), C4 (arXiv:1910.10683) and FineWeb (arXiv:2406.17557).
+
+    The rules are theirs; the thresholds are wider, so that poems, laws, dialogues and manuals, Chinese ones too, pass.
+    A Chinese character is a word, and shares are of characters where languages without spaces would fail a rule on
+    words. Of code only the length is looked at.
+    """
+
+    name: str = dataclasses.field(default="quality", init=False)
+    least_words: int = 3  # of a document
+    least_letters: float = 0.35  # of the characters that are neither blanks nor lines of a table
+    most_digits: float = 0.4  # of the characters that are no blanks
+    least_blanks: float = 0.04  # of the characters, in Latin script
+    most_consonants: float = 0.2  # of the letters, in runs of five and more
+    least_common_han: float = 0.6  # of Chinese characters, in the common half of GB 2312 or Big5
+    most_repeated_lines: float = 0.5  # of the characters, in lines that stood before
+    most_repeated_runs: float = 0.5  # of the words, in runs that stood before
+    run_words: int = 10  # of such a run
+    link_lines: int = 8  # so many short lines without punctuation are a list of links
+
+    def __call__(self, document: Document, note: Note) -> Document | None:
+        reason = self.reason(document)
+        if not reason:
+            return document
+        note(reason)
+        return None
+
+    def reason(self, document: Document) -> str:
+        """Why the document goes, in a few words; empty where it stays."""
+        text = document.text
+        data = text.encode("utf-8", "replace")
+        if document.starts and len(data) <= _SHORT and len(words.hashes(text)) < self.least_words:
+            return "too short"
+        if document.kind == "code":
+            return ""
+        counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256) @ _classes()
+        return self._characters(text, counts) or self._repeated_lines(text) or self._repeated_runs(text, data)
+
+    def _characters(self, text: str, counts: np.ndarray) -> str:
+        solid = counts[_WHOLE] - counts[_BLANKS]
+        if solid < _JUDGED:
+            return ""
+        latin, digits = counts[_ASCII_LETTERS], counts[_DIGITS]
+        if digits > self.most_digits * solid:
+            return "numbers"
+        alphanumeric = latin + digits
+        if digits > 0.2 * solid and counts[_HEX] + digits > 0.8 * alphanumeric and alphanumeric > 0.5 * solid:
+            return "hexadecimal"
+        letters = latin + counts[_FOREIGN]
+        if letters < self.least_letters * (solid - counts[_TABLE]) or letters < self.least_letters / 2 * solid:
+            return "symbols"
+        if counts[_ASCII] > 0.95 * counts[_WHOLE]:
+            if counts[_BLANKS] < self.least_blanks * counts[_WHOLE]:
+                return "no spaces"
+            if latin > 0.5 * solid and counts[_VOWELS] < 0.33 * latin:
+                runs = sum(map(len, _CONSONANTS.findall(text)))
+                if runs > self.most_consonants * latin:
+                    return "letters at random"
+        if counts[_HAN_LEADS] > max(0.3 * solid, _JUDGED):
+            return self._chinese(text)
+        return ""
+
+    def _chinese(self, text: str) -> str:
+        han = "".join(_HAN.findall(text, 0, 4 * _HAN_LOOKED_AT))[:_HAN_LOOKED_AT]
+        if not han:
+            return ""
+        common = _common_han()[np.frombuffer(han.encode("utf-16-le"), np.uint16)]
+        return "characters at random" if common.mean() < self.least_common_han else ""
+
+    def _repeated_lines(self, text: str) -> str:
+        lines = text.split("\n")
+        if len(lines) < self.link_lines:
+            return ""
+        lines = [line for line in map(str.strip, lines) if line]
+        distinct = set(lines)
+        total = sum(map(len, lines))
+        if len(lines) >= self.link_lines:
+            repeated = total - sum(map(len, distinct))
+            if repeated > self.most_repeated_lines * total:
+                return "repeated lines"
+            short = 24 if total == len("".join(lines).encode("utf-8", "replace")) else 10
+            if total < short * len(lines) and len(_MARKS.findall(text)) < 0.1 * len(lines):
+                return "a list of links"
+        return ""
+
+    def _repeated_runs(self, text: str, data: bytes) -> str:
+        if _copies(data) < _SUSPECT:
+            return ""
+        runs = words.runs(words.hashes(text), self.run_words)
+        if len(runs) < 2 * self.run_words:
+            return ""
+        first = np.zeros(len(runs), bool)
+        first[np.unique(runs, return_index=True)[1]] = True
+        return "repeated words" if (~first).mean() > self.most_repeated_runs else ""
+
+
+def _copies(data: bytes) -> float:
+    """The share of sampled windows of 32 bytes that stand twice: what no repetition of words can do without."""
+    size = len(data) - _WINDOW + 1
+    if size < 2 * _WINDOW:
+        return 0.0
+    # Chosen by their content, so that copies are chosen alike.
+    places = np.flatnonzero((np.frombuffer(data, np.uint8, size) & np.uint8(0x0F)) == _SAMPLED)
+    if len(places) < 8:  # a few characters over and over: too few different windows to sample
+        places = np.arange(0, min(size, 1 << 16))
+    # uint64 [windows, 4]
+    found = np.frombuffer(data, np.uint8)[places[:, None] + np.arange(_WINDOW)].view("<u8")
+    windows = found[:, 0] * _MULTIPLIER
+    for column in range(1, _WINDOW // 8):
+        windows = (windows ^ (windows >> np.uint64(29))) * _MULTIPLIER + found[:, column]
+    windows.sort()
+    return float(np.count_nonzero(windows[1:] == windows[:-1])) / len(windows)
+
+
+@functools.cache
+def _classes() -> np.ndarray:
+    """float64 [256, 10]: what each byte of UTF-8 counts for."""
+    table = np.zeros((256, 10))
+    for letters, column in (("abcdefghijklmnopqrstuvwxyz", _ASCII_LETTERS), ("aeiouy", _VOWELS), ("abcdef", _HEX)):
+        table[list((letters + letters.upper()).encode()), column] = 1
+    table[list(b"0123456789"), _DIGITS] = 1
+    table[list(b" \t\n\r"), _BLANKS] = 1
+    table[list(b"-|=+_"), _TABLE] = 1
+    table[:0x80, _ASCII] = 1
+    table[:0x80, _WHOLE] = 1
+    table[0xC2:0xF5, _WHOLE] = 1  # the first byte of a character stands for it
+    # Which first bytes are letters': C2 is signs of Latin-1, E2 punctuation and symbols, EF mostly full-width signs;
+    # E3 kana and the marks of Chinese.
+    table[0xC3:0xE0, _FOREIGN] = 1
+    table[[0xE0, 0xE1, *range(0xE3, 0xEE)], _FOREIGN] = 1
+    table[0xE4:0xEA, _HAN_LEADS] = 1
+    return table
+
+
+@functools.cache
+def _common_han() -> np.ndarray:
+    """bool [65536]: the characters that GB 2312 and Big5 order by use before the rare ones."""
+    common = np.zeros(0x10000, bool)
+    for codec, first, last in (("gb2312", 0xB0, 0xD7), ("big5", 0xA4, 0xC6)):
+        for high in range(first, last + 1):
+            for low in range(0x40, 0xFF):
+                character = bytes((high, low)).decode(codec, "ignore")
+                if len(character) == 1:
+                    common[ord(character)] = True
+    return common

@@ -1,0 +1,31 @@
+"""Documents that are text to learn from."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from daybreak.data import quality
+from daybreak.data.cleaning import Cleaning
+from daybreak.techniques import Context, Technique
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality(Technique):
+    """Filters after Gopher (arXiv:2112.11446), C4 (arXiv:1910.10683) and FineWeb (arXiv:2406.17557)."""
+
+    claim: ClassVar[str] = "bits_per_byte"
+    does: ClassVar[str] = "takes away noise, dumps, numbers, lists of links and repetition"
+    refuses_when: ClassVar[str] = "never"
+    least_words: int = 3  # of a document
+    least_letters: float = 0.35  # of the characters that are neither blanks nor lines of a table
+    most_repeated_lines: float = 0.5  # of the characters, in lines that stood before
+    most_repeated_runs: float = 0.5  # of the words, in runs of ten that stood before
+
+    def documents(self, cleaning: Cleaning, run: Context) -> tuple[Cleaning, int]:
+        return cleaning.with_step(
+            quality.Quality(
+                least_words=self.least_words,
+                least_letters=self.least_letters,
+                most_repeated_lines=self.most_repeated_lines,
+                most_repeated_runs=self.most_repeated_runs,
+            )
+        ), 1
