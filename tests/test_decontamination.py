@@ -46,6 +46,10 @@ def test_more_runs_can_be_asked_for_and_what_was_hit_is_noted() -> None:
     assert step(Document(words(0, 14)), notes.append) and notes == ["kept with fewer than 3 runs of an evaluation"]
     assert step(Document(f"{words(0, 13)} {words(0, 13)} {words(0, 13)}"), notes.append)  # one run, thrice
     assert step(Document(words(0, 15)), notes.append) is None and notes[-1] == "2 or more runs of an evaluation"
+    reporting = Decontamination.against([ENGLISH], action="report")
+    counts: list[str] = []
+    assert reporting(Document(ENGLISH), counts.append) == Document(ENGLISH) and counts
+    assert reporting.identity() != Decontamination.against([ENGLISH]).identity()
     with pytest.raises(UsageError, match="received: least_runs=0"):
         Decontamination.against([ENGLISH], least_runs=0)
 

@@ -28,9 +28,12 @@ class Decontamination:
     word_runs: np.ndarray = dataclasses.field(repr=False)  # uint64, sorted, each once
     character_runs: np.ndarray = dataclasses.field(repr=False)
     least_runs: int = 1
+    action: str = "drop"  # or report: counted, and left
     name: str = dataclasses.field(default="decontamination", init=False)
 
     def __post_init__(self) -> None:
+        if self.action not in ("drop", "report"):
+            raise UsageError("no such action", received=f"action={self.action}", attempt="action=drop or action=report")
         if self.least_runs < 1:
             raise UsageError(
                 "a document goes for one shared run or more",
@@ -39,14 +42,14 @@ class Decontamination:
             )
 
     @classmethod
-    def against(cls, texts: Iterable[str], *, least_runs: int = 1) -> Self:
-        """Of the texts of an evaluation. Raises UsageError: least_runs is not positive."""
+    def against(cls, texts: Iterable[str], *, least_runs: int = 1, action: str = "drop") -> Self:
+        """Of the texts of an evaluation. Raises UsageError: least_runs is not positive, or no such action."""
         found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         for text in texts:
             for kind, runs in zip(found, _runs(text), strict=True):
                 kind.append(runs)
         of_words, of_characters = (np.unique(np.concatenate([np.empty(0, np.uint64), *kind])) for kind in found)
-        return cls(word_runs=of_words, character_runs=of_characters, least_runs=least_runs)
+        return cls(word_runs=of_words, character_runs=of_characters, least_runs=least_runs, action=action)
 
     def __len__(self) -> int:
         """Runs that are looked for."""
@@ -55,7 +58,7 @@ class Decontamination:
     def identity(self) -> str:
         """Equal for equal texts and settings."""
         digest = hashlib.blake2b(digest_size=16)
-        for part in (self.least_runs, len(self.word_runs)):
+        for part in (self.action, self.least_runs, len(self.word_runs)):
             digest.update(f"{part},".encode())
         for runs in (self.word_runs, self.character_runs):
             digest.update(runs.astype("<u8").tobytes())
@@ -77,7 +80,7 @@ class Decontamination:
             return document
         # The number in powers of two: one that copies a whole text of the evaluation, and one that quotes a phrase.
         note(f"{1 << (shared.bit_length() - 1)} or more runs of an evaluation")
-        return None
+        return None if self.action == "drop" else document
 
 
 def _runs(text: str) -> tuple[np.ndarray, np.ndarray]:
