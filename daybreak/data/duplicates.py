@@ -9,7 +9,7 @@ import numpy as np
 from daybreak.core.errors import UsageError
 from daybreak.data import words
 
-_ASCII_BLANKS = bytes.maketrans(b"\t\n\v\f\r\x1c\x1d\x1e\x1f", b" " * 9)
+_ASCII_BLANKS = bytes.maketrans(b"\x1c\x1d\x1e\x1f", b" " * 4)  # which str.split takes for blanks, too
 _BAND = 4  # values of 16 bits, so that a band is one number of 64 bits and its equality one comparison
 _FULL = 7  # hashes for every bin at least: then one bin in e^7 stays empty
 _TEXT_BIT, _ROUND_BITS = 48, 8  # of a sorted number: above it which text; of the round, below the bin's
@@ -51,12 +51,9 @@ class ExactDuplicates:
 
 def _folded(text: str) -> bytes:
     """UTF-8 of the text in lower case, with one space for all white space in a row and none around."""
-    if not text.isascii():
-        return " ".join(text.casefold().split()).encode("utf-8", "replace")
-    data = text.lower().encode().translate(_ASCII_BLANKS)
-    while b"  " in data:  # faster than to split: words are many, and blanks in a row few
-        data = data.replace(b"  ", b" ")
-    return data.strip(b" ")
+    if text.isascii():
+        return b" ".join(text.lower().encode().translate(_ASCII_BLANKS).split())
+    return " ".join(text.casefold().split()).encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, kw_only=True)

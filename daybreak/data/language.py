@@ -61,8 +61,10 @@ _COMMON = {
 }
 
 
-def identified(text: str) -> tuple[str, float]:
+def identified(text: str, *, model: bool = True) -> tuple[str, float]:
     """The language's ISO 639-1 code and the confidence, 0 to 1; ("und", 0.0) where there are no letters.
+
+    model: whether py3langid is asked; it takes a second to load. Without it, what it would decide is "und".
 
     A sample from the beginning, the middle and the end decides, first by its script, then by its commonest words, and
     where both leave it open by py3langid (Lui and Baldwin 2012, https://aclanthology.org/P12-3005), which is restricted
@@ -77,7 +79,7 @@ def identified(text: str) -> tuple[str, float]:
     if by_words:
         return by_words
     data = sample.encode("utf-8", "replace")
-    if not any(map(str.isalpha, sample)):
+    if not model or not any(map(str.isalpha, sample)):
         return UNKNOWN, 0.0
     code, confidence = _model().classify(_shortened(data))
     return _CHINESE.get(code, str(code)), float(confidence)

@@ -13,7 +13,7 @@ from daybreak.data.cleaning import Document, Note
 _SHORT = 160  # bytes, up to which words are counted to see whether there are enough
 _JUDGED = 100  # characters without blanks, from which on shares say something
 _WINDOW = 32  # bytes that are compared to find repetition cheaply
-_SAMPLED = 0x05  # windows that begin with a byte whose lower half is this: e, u, 5 and every sixteenth of UTF-8's
+_SAMPLED = 0x15  # windows that begin with a byte whose lower five bits are this: u, 5 and one in 32 of UTF-8's
 _SUSPECT = 0.15  # of the sampled windows that are copies; below it n-grams are not counted
 _HAN_LOOKED_AT = 400  # characters
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -126,7 +126,7 @@ def _copies(data: bytes) -> float:
     if size < 2 * _WINDOW:
         return 0.0
     # Chosen by their content, so that copies are chosen alike.
-    places = np.flatnonzero((np.frombuffer(data, np.uint8, size) & np.uint8(0x0F)) == _SAMPLED)
+    places = np.flatnonzero((np.frombuffer(data, np.uint8, size) & np.uint8(0x1F)) == _SAMPLED)
     if len(places) < 8:  # a few characters over and over: too few different windows to sample
         places = np.arange(0, min(size, 1 << 16))
     # uint64 [windows, 4]

@@ -21,6 +21,10 @@ from daybreak.data.heldout import digest
 from daybreak.data.sources import Part, Reading
 
 _BATCH_CHARACTERS = 1 << 20  # that are given to what looks across documents at a time
+LANGUAGE_SAMPLED = 4
+UNKNOWN_SHARE = 0.02  # of the text whose language its script and its commonest words do not tell
+_SHORT = 1 << 11  # bytes
+_LANGUAGE_CHARACTERS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,7 @@ def make(work: Work) -> PartFacts:
             notes=reading.notes,
             skipped=dict(reading.skipped),
             accounts=tuple(tally.account() for tally in tallies),
-            languages=dict(columns.languages),
+            languages=columns.told(),
             kinds=dict(columns.kinds),
         )
         write_json(work.folder / f"{work.key}.json", facts.to_json())
@@ -110,6 +114,7 @@ class _Columns:
         self._digests: list[bytes] = []
         self._signatures: list[list[np.ndarray]] = [[] for _ in cleaning.across]
         self.languages: Counter[str] = Counter()
+        self._unknown: list[tuple[str, int]] = []
         self.kinds: Counter[str] = Counter()
 
     def add(self, batch: Sequence[Document]) -> list[bytes]:
@@ -120,11 +125,33 @@ class _Columns:
             self._starts.append(document.starts)
             self._digests.append(digest(data))
             self.kinds[document.kind] += 1
-            self.languages[document.language or language.identified(document.text)[0]] += len(data)
+            self._tell_language(document, data)
         texts = [document.text for document in batch]
         for step, found in zip(self._across, self._signatures, strict=True):
             found.append(step.signatures(texts))
         return encoded
+
+    def _tell_language(self, document: Document, data: bytes) -> None:
+        """Of one document in four of the longer ones, which stands for them; chosen by its content."""
+        weight = 1
+        if len(data) > _SHORT:
+            if self._digests[-1][-1] % LANGUAGE_SAMPLED:
+                return
+            weight = LANGUAGE_SAMPLED
+        told = document.language or language.identified(document.text, model=False)[0]
+        if told == language.UNKNOWN:
+            self._unknown.append((document.text[:_LANGUAGE_CHARACTERS], weight * len(data)))
+        else:
+            self.languages[told] += weight * len(data)
+
+    def told(self) -> dict[str, int]:
+        """Bytes by language. What only the model can tell is asked where it is more than little."""
+        left = sum(size for _, size in self._unknown)
+        asked = left > UNKNOWN_SHARE * (left + sum(self.languages.values()))
+        for text, size in self._unknown:
+            self.languages[language.identified(text)[0] if asked else language.UNKNOWN] += size
+        self._unknown = []
+        return dict(self.languages)
 
     def arrays(self) -> dict[str, np.ndarray]:
         count = len(self.sizes)
