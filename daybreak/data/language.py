@@ -64,7 +64,8 @@ _COMMON = {
 def identified(text: str, *, model: bool = True) -> tuple[str, float]:
     """The language's ISO 639-1 code and the confidence, 0 to 1; ("und", 0.0) where there are no letters.
 
-    model: whether py3langid is asked; it takes a second to load. Without it, what it would decide is "und".
+    model: whether py3langid is asked; it takes a second to load. Without it, fewer of the commonest words must do, and
+    what they leave open is "und".
 
     A sample from the beginning, the middle and the end decides, first by its script, then by its commonest words, and
     where both leave it open by py3langid (Lui and Baldwin 2012, https://aclanthology.org/P12-3005), which is restricted
@@ -75,7 +76,7 @@ def identified(text: str, *, model: bool = True) -> tuple[str, float]:
         script, share = _by_script(sample)
         if script:
             return script, share
-    by_words = _by_words(sample)
+    by_words = _by_words(sample, _LEAST_SHARE if model else _LEAST_SHARE / 3)
     if by_words:
         return by_words
     data = sample.encode("utf-8", "replace")
@@ -132,14 +133,14 @@ def _script_of() -> np.ndarray:
     return table
 
 
-def _by_words(sample: str) -> tuple[str, float] | None:
+def _by_words(sample: str, least_share: float) -> tuple[str, float] | None:
     found = sample.lower().split()
     if len(found) < _LEAST_WORDS:
         return None
     known = _languages_of()
     counts = Counter(language for word in found if word in known for language in known[word])
     first, second = (*counts.most_common(2), ("", 0), ("", 0))[:2]
-    if first[1] < _LEAST_SHARE * len(found) or first[1] < _LEAD * second[1]:
+    if first[1] < least_share * len(found) or first[1] < _LEAD * second[1]:
         return None
     return first[0], min(1.0, first[1] / (first[1] + second[1]))
 

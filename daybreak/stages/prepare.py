@@ -77,11 +77,11 @@ def scan(run: Run, request: Request) -> Corpus:
     unseen = list(facts.heldout_sample)
     unit = "character" if facts.languages.get("cjk", 0.0) > CJK_FROM else "byte"
     counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
-    packed = _within(seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES)
+    packed = _within(request.seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES)
     # What counts and packs leaves Python alone for most of its time, as learning a tokenizer does.
     with ThreadPoolExecutor(1) as beside:
-        figure = beside.submit(ngram_figure, facts.sample, unseen, unit=unit, most_bytes=counted)
         xz = beside.submit(scanning.xz_bits_per_byte, facts.sample, packed)
+        figure = beside.submit(ngram_figure, facts.sample, unseen, unit=unit, most_bytes=counted)
         found = vocabulary.learnt(request, facts.sample, unseen, largest=largest, chinese=unit == "character")
         fitted = min(counted, sum(len(text.encode()) for text in facts.sample))
         _, part_bits, part = ngram_figure(facts.sample, unseen, unit=unit, most_bytes=fitted // PART)
