@@ -41,7 +41,7 @@ class PartFacts(Value):
     skipped: dict[str, int]  # files by reason
     accounts: tuple[Account, ...]
     languages: dict[str, int] = field(default_factory=dict)  # bytes by identified language
-    kinds: dict[str, int] = field(default_factory=dict)  # documents
+    kinds: dict[str, int] = field(default_factory=dict)  # documents, as they were found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +69,16 @@ def make(work: Work) -> PartFacts:
     work.folder.mkdir(parents=True, exist_ok=True)
     reading, tallies = Reading([work.part], named=work.named), work.cleaning.tallies()
     beside = work.folder / f"{work.key}.text.{os.getpid()}"
-    columns = _Columns(work.cleaning)
+    columns, kinds = _Columns(work.cleaning), Counter[str]()
+
+    def read() -> Iterator[Document]:
+        for document in reading:
+            kinds[document.kind] += 1
+            yield document
+
     try:
         with beside.open("wb") as file:
-            for batch in _batches(work.cleaning.cleaned(reading, tallies)):
+            for batch in _batches(work.cleaning.cleaned(read(), tallies)):
                 for data in columns.add(batch):
                     file.write(data)
         arrays = beside.with_suffix(".npz")
@@ -91,7 +97,7 @@ def make(work: Work) -> PartFacts:
             skipped=dict(reading.skipped),
             accounts=tuple(tally.account() for tally in tallies),
             languages=columns.told(),
-            kinds=dict(columns.kinds),
+            kinds=dict(kinds),
         )
         write_json(work.folder / f"{work.key}.json", facts.to_json())
         return facts
@@ -115,7 +121,6 @@ class _Columns:
         self._signatures: list[list[np.ndarray]] = [[] for _ in cleaning.across]
         self.languages: Counter[str] = Counter()
         self._unknown: list[tuple[str, int]] = []
-        self.kinds: Counter[str] = Counter()
 
     def add(self, batch: Sequence[Document]) -> list[bytes]:
         """The texts as bytes."""
@@ -124,7 +129,6 @@ class _Columns:
             self.sizes.append(len(data))
             self._starts.append(document.starts)
             self._digests.append(digest(data))
-            self.kinds[document.kind] += 1
             self._tell_language(document, data)
         texts = [document.text for document in batch]
         for step, found in zip(self._across, self._signatures, strict=True):
