@@ -18,7 +18,7 @@ from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError
 from daybreak.core.run import Run, read_json, write_json
-from daybreak.core.types import Corpus, Request, TechniqueChoice, TokenizerChoice
+from daybreak.core.types import Account, Corpus, Request, TechniqueChoice, TokenizerChoice
 from daybreak.data import cluster, shards, sources, store, tokenizers, workers
 from daybreak.data import scan as scanning
 from daybreak.data.cleaning import Cleaning, Document
@@ -63,7 +63,8 @@ def scan(run: Run, request: Request) -> Corpus:
     work = _work(run, request, cleaning)
     keys = _made(run, work, READING_SHARE * seconds if request.seconds else math.inf, request.cluster)
     whole = scanning.Whole(run.documents_folder, keys)
-    notes, accounts = _notes(whole), store.total(part.facts.accounts for part in whole.parts)
+    accounts = store.total(part.facts.accounts for part in whole.parts)
+    notes = (*_notes(whole), *_much_taken(accounts))
     facts = scanning.scan(
         whole,
         cleaning.across,
@@ -222,6 +223,16 @@ def _notes(whole: scanning.Whole) -> tuple[str, ...]:
     """What was noted in any part, once, and what was skipped in all of them together."""
     notes = dict.fromkeys(note for part in whole.parts for note in part.facts.notes)
     return tuple(notes)
+
+
+def _much_taken(accounts: Iterable[Account]) -> tuple[str, ...]:
+    """Sentences on the steps that took away more than half of what came to them: is it that kind of text?"""
+    return tuple(
+        f"{account.name} took away {account.removed_documents} of {account.documents} documents "
+        f"({', '.join(sorted(account.counts, key=lambda what: -account.counts[what])[:3])}); --without {account.name}"
+        for account in accounts
+        if account.removed_bytes > 0.5 * account.bytes
+    )
 
 
 def _keep_kept(run: Run, made_of: Sequence[str], keys: Sequence[str], whole: scanning.Whole) -> None:
