@@ -11,7 +11,7 @@ from daybreak.data import words
 
 _ASCII_BLANKS = bytes.maketrans(b"\x1c\x1d\x1e\x1f", b" " * 4)  # which str.split takes for blanks, too
 _BAND = 4  # values of 16 bits, so that a band is one number of 64 bits and its equality one comparison
-_FULL = 7  # hashes for every bin at least: then one bin in e^7 stays empty
+_FULL = 4  # hashes for every bin at least: then one bin in e^4 stays empty
 _TEXT_BIT, _ROUND_BITS = 48, 8  # of a sorted number: above it which text; of the round, below the bin's
 _MOST_GROUPED = 1 << 12  # texts that are hashed together, below 2^16
 _GROUP = 1 << 14  # characters of them; more fall out of a core's own cache

@@ -168,7 +168,7 @@ _PASSPORT = re.compile(
 )
 _KEY = r"-----{} (?:[A-Z]{{2,12}} ){{0,2}}PRIVATE KEY-----"
 _SECRETS = tuple(
-    (beginnings, re.compile(rf"(?<![A-Za-z0-9_-])(?:{pattern})", re.ASCII))
+    (beginning, re.compile(rf"(?<![A-Za-z0-9_-])(?:{pattern})", re.ASCII))
     for beginnings, pattern in (
         (("AKIA", "ASIA"), r"A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),  # Amazon
         (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"gh[pousr]_[A-Za-z0-9]{36,255}"),  # GitHub
@@ -180,6 +180,7 @@ _SECRETS = tuple(
         (("eyJ",), r"eyJ[\w-]{10,4000}\.eyJ[\w-]{10,8000}\.[\w-]{16,1000}"),  # JSON Web Token
         (("PRIVATE KEY-----",), _KEY.format("BEGIN") + r"[\sA-Za-z0-9+/=:,.-]{1,16000}?" + _KEY.format("END")),
     )
+    for beginning in beginnings
 )
 
 
@@ -193,8 +194,8 @@ def find(text: str) -> list[tuple[int, int, str]]:
 
 
 def _candidates(text: str) -> Iterator[tuple[int, int, str]]:
-    for beginnings, form in _SECRETS:
-        if any(beginning in text for beginning in beginnings):
+    for beginning, form in _SECRETS:
+        if beginning in text:
             yield from ((match.start(), match.end(), "secret") for match in form.finditer(text))
     yield from _emails(text)
     if ":" in text:

@@ -129,11 +129,10 @@ def _copies(data: bytes) -> float:
     places = np.flatnonzero((np.frombuffer(data, np.uint8, size) & np.uint8(0x1F)) == _SAMPLED)
     if len(places) < 8:  # a few characters over and over: too few different windows to sample
         places = np.arange(0, min(size, 1 << 16))
-    # uint64 [windows, 4]
-    found = np.frombuffer(data, np.uint8)[places[:, None] + np.arange(_WINDOW)].view("<u8")
-    windows = found[:, 0] * _MULTIPLIER
-    for column in range(1, _WINDOW // 8):
-        windows = (windows ^ (windows >> np.uint64(29))) * _MULTIPLIER + found[:, column]
+    eight = np.ndarray((len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))  # the bytes from each place on
+    windows = eight[places] * _MULTIPLIER
+    for begin in range(8, _WINDOW, 8):
+        windows = (windows ^ (windows >> np.uint64(29))) * _MULTIPLIER + eight[places + begin]
     windows.sort()
     return float(np.count_nonzero(windows[1:] == windows[:-1])) / len(windows)
 

@@ -21,7 +21,7 @@ from daybreak.data.heldout import digest
 from daybreak.data.sources import Part, Reading
 
 _BATCH_CHARACTERS = 1 << 20  # that are given to what looks across documents at a time
-LANGUAGE_SAMPLED = 4
+LANGUAGE_SAMPLED = 8
 UNKNOWN_SHARE = 0.02  # of the text whose language its script and its commonest words do not tell
 _SHORT = 1 << 11  # bytes
 _LANGUAGE_CHARACTERS = 4000
@@ -136,7 +136,7 @@ class _Columns:
         return encoded
 
     def _tell_language(self, document: Document, data: bytes) -> None:
-        """Of one document in four of the longer ones, which stands for them; chosen by its content."""
+        """Of one document in eight of the longer ones, which stands for them; chosen by its content."""
         weight = 1
         if len(data) > _SHORT:
             if self._digests[-1][-1] % LANGUAGE_SAMPLED:
