@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -40,6 +41,7 @@ TokenizerKind = Annotated[
 Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use; NAME:SETTING=VALUE.")]
 Cluster = Annotated[str, typer.Option(help="Prepare on a Ray cluster: local, auto, ray://HOST:10001.")]
+Weight = Annotated[list[str] | None, typer.Option("--weight", help="SOURCE=NUMBER: its part in training.")]
 Without = Annotated[list[str] | None, typer.Option("--without", help="A technique to leave out.")]
 Native = Annotated[
     bool, typer.Option("--native/--no-native", help="Whether transformers must be able to open the model.")
@@ -68,6 +70,8 @@ def _asked(
     device: str,
     native: bool,
     tokenizer: str,
+    weights: list[str] | None,
+    cluster: str,
 ) -> "Request":
     """Raises UsageError."""
     import datetime
@@ -110,7 +114,23 @@ def _asked(
         device=device,
         native=native,
         tokenizer=tokenizer,
+        weights=_weights(weights or ()),
+        cluster=cluster,
     )
+
+
+def _weights(pairs: Iterable[str]) -> dict[str, float]:
+    """Raises UsageError: no number."""
+    weights = {}
+    for pair in pairs:
+        name, _, value = pair.rpartition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            raise UsageError(
+                "a weight is of a source, and a number", received=f"--weight {pair}", attempt="--weight SOURCE=0.7"
+            ) from None
+    return weights
 
 
 @app.command()
@@ -129,6 +149,8 @@ def run(
     device: Device = "",
     native: Native = True,
     tokenizer: TokenizerKind = "auto",
+    weights: Weight = None,
+    cluster: Cluster = "",
     mirrors: Mirror = None,
     as_json: Json = False,
 ) -> None:
@@ -151,6 +173,8 @@ def run(
         device,
         native,
         tokenizer,
+        weights,
+        cluster,
     )
     finished = guarded(lambda: carry_out(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
@@ -172,6 +196,8 @@ def plan(
     device: Device = "",
     native: Native = True,
     tokenizer: TokenizerKind = "auto",
+    weights: Weight = None,
+    cluster: Cluster = "",
     as_json: Json = False,
 ) -> None:
     """Show what `run` would do, and why, before the time is spent."""
@@ -193,6 +219,8 @@ def plan(
         device,
         native,
         tokenizer,
+        weights,
+        cluster,
     )
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
     if as_json:

@@ -11,17 +11,20 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
 from daybreak.core.types import Request, with_settings
+from daybreak.data import shards
 from daybreak.stages import prepare
 from daybreak.stages.run import prepare_only
 
 IN_SMALL_PARTS = """
 import sys
 from daybreak.core.types import Request
+from daybreak.data import shards
 from daybreak.stages import prepare
 from daybreak.stages.run import prepare_only
 parts = prepare.sources.parts
@@ -123,3 +126,27 @@ def test_a_step_has_its_settings_from_the_command(text: Path) -> None:
         prepare.cleaning_of(asked(text, "personal_data:acton=tag"))
     with pytest.raises(UsageError, match="name and a value"):
         asked(text, "personal_data:tag")
+
+
+def test_sources_are_mixed_by_their_weights(text: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("\n".join(f"another line, number {number}, of other words" for number in range(4000)))
+    names = (str(text), str(other))
+    request = asked(text, exclude=("quality",)).replace(sources=names, weights={names[0]: 3.0, names[1]: 1.0})
+    prepare_only(request, out=str(tmp_path / "run"))
+    run = Run(tmp_path / "run")
+    corpus = run.corpus()
+    assert set(corpus.groups) == set(names) and sum(corpus.groups.values()) == corpus.bytes
+    whole = shards.Tokens(run.corpus_folder, "train-257")
+    parts = [shards.Tokens(run.corpus_folder, f"train-257-{number}") for number in range(2)]
+    assert [part.bytes for part in parts] == list(corpus.groups.values())
+    assert np.array_equal(np.concatenate([part.slice(0, len(part)) for part in parts]), whole.slice(0, len(whole)))
+
+
+@pytest.mark.parametrize(
+    ("weights", "what"),
+    [({"elsewhere": 1.0}, "not named"), ({"a": 1.0}, "every one needs one"), ({"a": 1.0, "b": -1.0}, "positive")],
+)
+def test_weights_are_of_every_source_and_positive(weights: dict[str, float], what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        prepare.check_weights(Request(sources=("a", "b"), seconds=0.0, weights=weights))

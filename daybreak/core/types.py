@@ -58,6 +58,7 @@ class Request(Value):
     native: bool = True  # model/ must be of a class that transformers has
     technique_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # --with NAME:SETTING=VALUE
     cluster: str = ""  # Ray's address, where its machines prepare the text
+    weights: dict[str, float] = field(default_factory=dict)  # --weight: of each source in training; none: by its size
     tokenizer: str = "auto"  # a kind, or the path of a tokenizer.json
 
     def continues(self, other: "Request") -> bool:
@@ -173,6 +174,7 @@ class Corpus(Value):
     spoken: dict[str, float] = field(default_factory=dict)  # share of the bytes by identified language
     kinds: dict[str, int] = field(default_factory=dict)  # documents by what they were found as
     sizes: dict[str, int] = field(default_factory=dict)  # documents by the power of two of bytes below which they are
+    groups: dict[str, int] = field(default_factory=dict)  # training bytes of each source, where they are mixed
     tokenizer: str = "bpe"  # the kind that bytes_per_token is of; "file": one that was given
     end_of_text: int | None = None  # its token; None: the last one
     bytes_per_token_tried: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind, then by vocabulary
@@ -427,6 +429,7 @@ class Plan(Value):
     reasons: dict[str, str]
     parent: str = ""
     request: Request | None = None  # so that the same command continues
+    mixture: tuple[float, ...] = ()  # weights of the sources, in their order; none: one text
 
     def identity(self) -> str:
         """What checkpoints must agree on; budget, machine and micro-batch may change on resume."""
@@ -438,6 +441,7 @@ class Plan(Value):
                 _identifying(self.shape),
                 self.seed,
                 self.parent,
+                *self.mixture,
             ]
         )
 

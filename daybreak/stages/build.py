@@ -10,6 +10,9 @@ from daybreak.core.errors import UsageError
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
 from daybreak.core.types import GptShape, Machine, Plan, Request
+from daybreak.data import shards
+from daybreak.data.batches import Batches
+from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory
 from daybreak.models.gpt import Gpt
@@ -78,3 +81,14 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
         touched=touched,
         context=context,
     )
+
+
+def batches_of(run: Run, train: shards.Tokens, plan: Plan) -> Batches | Mixture:
+    """What the plan trains on: its text, or its sources by their weights."""
+    assert isinstance(plan.shape, GptShape)
+    length = plan.shape.context_length
+    if not plan.mixture:
+        return Batches(train, context_length=length, seed=plan.seed)
+    name = f"train-{plan.tokenizer.vocabulary}"
+    parts = [shards.Tokens(run.corpus_folder, f"{name}-{number}") for number in range(len(plan.mixture))]
+    return Mixture(list(zip(parts, plan.mixture, strict=True)), context_length=length, seed=plan.seed)

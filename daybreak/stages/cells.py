@@ -15,13 +15,12 @@ from daybreak.core.clock import Stopwatch, TokensClock
 from daybreak.core.errors import Interrupted, Saved, UsageError
 from daybreak.core.run import Run
 from daybreak.core.types import GptShape, Machine, Plan
-from daybreak.data.batches import Batches
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import loop
 from daybreak.engine.machine import synchronize
 from daybreak.models.predictors import Network, nats_of, summed
-from daybreak.stages.build import Built, build
+from daybreak.stages.build import Built, batches_of, build
 from daybreak.stages.evaluate import stream_windows
 from daybreak.stages.finish import QUICK_SHARE, current, load_into, spread
 from daybreak.stages.signals import Signals
@@ -151,7 +150,7 @@ class _Side:
         assert isinstance(plan.shape, GptShape)
         self.place, self.plan = place, plan
         self.built = _built(place, plan)
-        batches = Batches(place.train, context_length=plan.shape.context_length, seed=plan.seed)
+        batches = batches_of(place.run, place.train, plan)
         self.batches, _ = techniques.fold(self.built.techniques, "batches", batches, self.built.context)
         self.cursor = 0
 
@@ -201,7 +200,7 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
     assert isinstance(plan.shape, GptShape)
     begun = place.stopwatch.used()
     built = _built(place, plan)
-    batches = Batches(place.train, context_length=plan.shape.context_length, seed=plan.seed)
+    batches = batches_of(place.run, place.train, plan)
     batches, _ = techniques.fold(built.techniques, "batches", batches, built.context)
     clock = TokensClock(place.stopwatch, tokens=tokens, end=place.end - place.costs.get("scoring", 0.0))
     position, skipped, marks = loop.Position(), 0, 0

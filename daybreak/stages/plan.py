@@ -21,6 +21,7 @@ from daybreak.core.types import (
     Request,
     ScheduleChoice,
 )
+from daybreak.data import mixing
 from daybreak.engine import optimizers, scaling
 from daybreak.models import ladder
 from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes
@@ -232,9 +233,22 @@ def _draft(
             phase_seconds=phases,
             corpus_documents=corpus.documents,
         ),
-        reasons=reasons,
+        reasons=reasons | _mixing(corpus, request, best, tokens),
         request=request,
+        mixture=tuple(request.weights[name] for name in request.sources) if request.weights else (),
     )
+
+
+def _mixing(corpus: Corpus, request: Request, best: Candidate, tokens: int) -> dict[str, str]:
+    """How often each source is read, and which too often."""
+    if not request.weights:
+        return {}
+    size = corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    names = list(request.sources)
+    weights = [request.weights[name] for name in names]
+    epochs = mixing.effective_epochs([int(corpus.groups[name] / size) for name in names], weights, tokens)
+    told = ", ".join(f"{name} {count:.2f} times" for name, count in zip(names, epochs, strict=True))
+    return {"mixture": "; ".join([told, *mixing.repetition_warnings(names, epochs)])}
 
 
 def optimizer_of(name: str, *, batch_tokens: int, weight_decay: float, width: int) -> OptimizerChoice:

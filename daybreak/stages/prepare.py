@@ -16,7 +16,7 @@ import numpy as np
 
 from daybreak import techniques
 from daybreak.core import units
-from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError
+from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError, nearest
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.types import Account, Corpus, Request, TechniqueChoice, TokenizerChoice
 from daybreak.data import cluster, shards, sources, store, tokenizers, workers
@@ -60,7 +60,9 @@ def scan(run: Run, request: Request) -> Corpus:
     heldout = Path(request.heldout) if request.heldout else None
     run.make()
     cleaning, steps = cleaning_of(request)
-    work = _work(run, request, cleaning)
+    check_weights(request)
+    groups = _groups(run, request, cleaning)
+    work = [one for group in groups for one in group]
     keys = _made(run, work, READING_SHARE * seconds if request.seconds else math.inf, request.cluster)
     whole = scanning.Whole(run.documents_folder, keys)
     accounts = store.total(part.facts.accounts for part in whole.parts)
@@ -72,7 +74,8 @@ def scan(run: Run, request: Request) -> Corpus:
         notes=notes,
         sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
     )
-    _keep_kept(run, [one.key for one in work], keys, whole)
+    grouped = [[one.key for one in group if one.key in keys] for group in groups]
+    _keep_kept(run, [one.key for one in work], keys, grouped, whole)
     reading_seconds = max(time.perf_counter() - begun, 1e-9)
     largest = vocabulary.largest_vocabulary(facts.bytes, seconds)
     unseen = list(facts.heldout_sample)
@@ -119,6 +122,7 @@ def scan(run: Run, request: Request) -> Corpus:
         tokenizer=found.kind,
         end_of_text=found.end_of_text,
         bytes_per_token_tried=found.tried,
+        groups=_group_bytes(whole, facts.threshold, grouped, request.sources) if request.weights else {},
     )
     write_json(run.corpus_file, corpus.to_json())
     return corpus
@@ -144,10 +148,45 @@ def _evaluation_texts(request: Request) -> list[str]:
 
 def _work(run: Run, request: Request, cleaning: Cleaning) -> list[store.Work]:
     """The parts of the text, in order. Raises DataError: sources that are not there."""
+    return [work for group in _groups(run, request, cleaning) for work in group]
+
+
+def _groups(run: Run, request: Request, cleaning: Cleaning) -> list[list[store.Work]]:
+    """The parts of each source, where sources are mixed; else of all of them together."""
     heldout = Path(request.heldout) if request.heldout else None
     named = tuple(Path(source) for source in request.sources if Path(source).is_file())
-    parts = sources.parts(scanning.training_paths(_paths(run, request), heldout))
-    return [store.Work(folder=run.documents_folder, part=part, cleaning=cleaning, named=named) for part in parts]
+    asked = [request.replace(sources=(source,)) for source in request.sources] if request.weights else [request]
+    groups, seen = [], set[Path]()
+    for one in asked:
+        paths = [path for path in scanning.training_paths(_paths(run, one), heldout) if path not in seen]
+        seen.update(paths)
+        parts = sources.parts(paths)
+        groups.append(
+            [store.Work(folder=run.documents_folder, part=part, cleaning=cleaning, named=named) for part in parts]
+        )
+    return groups
+
+
+def check_weights(request: Request) -> None:
+    """Raises UsageError: a weight of no source, a source without one, or one that is not positive."""
+    if not request.weights:
+        return
+    from daybreak.data.mixing import whole_shares  # which needs torch, and preparing alone does without
+
+    whole_shares(list(request.weights.values()))
+    for name in request.weights:
+        if name not in request.sources:
+            raise UsageError(
+                "a weight is of a source that was not named",
+                received=f"--weight {name}={request.weights[name]:g}",
+                attempt=nearest(name, request.sources),
+            )
+    if missing := [source for source in request.sources if source not in request.weights]:
+        raise UsageError(
+            "where one source has a weight, every one needs one",
+            received=f"no weight for {', '.join(missing)}",
+            attempt=f"--weight {missing[0]}=1, or no weights: then each counts by its size",
+        )
 
 
 def _made(run: Run, work: Sequence[store.Work], seconds: float, address: str) -> list[str]:
@@ -235,13 +274,15 @@ def _much_taken(accounts: Iterable[Account]) -> tuple[str, ...]:
     )
 
 
-def _keep_kept(run: Run, made_of: Sequence[str], keys: Sequence[str], whole: scanning.Whole) -> None:
+def _keep_kept(
+    run: Run, made_of: Sequence[str], keys: Sequence[str], groups: list[list[str]], whole: scanning.Whole
+) -> None:
     """Which documents stay, for encoding now and with another vocabulary later."""
     with (run.documents_folder / "kept.npy").open("wb") as file:
         np.save(file, np.packbits(whole.kept), allow_pickle=False)
     write_json(
         run.documents_folder / "parts.json",
-        {"made_of": list(made_of), "keys": list(keys), "documents": len(whole.kept)},
+        {"made_of": list(made_of), "keys": list(keys), "groups": groups, "documents": len(whole.kept)},
     )
 
 
@@ -355,6 +396,10 @@ def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenize
                     attempt="free memory, or the same command again: what is done stays done",
                 )
     shards.join(run.corpus_folder, name, [one.name for one in work], tokenizer)
+    if corpus.groups:
+        names = {one.keys[one.index]: one.name for one in work}
+        for number, group in enumerate(told["groups"]):
+            shards.join(run.corpus_folder, f"{name}-{number}", [names[key] for key in group], tokenizer)
 
 
 def encode_part(work: Encoding) -> int:
@@ -398,6 +443,24 @@ def _opened(documents: list[np.ndarray], mark: int) -> tuple[np.ndarray, np.ndar
     sizes = np.array([len(document) + 1 for document in documents], np.int64)
     stream = np.concatenate([np.concatenate(([mark], document)) for document in documents]).astype(np.uint32)
     return stream, np.concatenate(([0], np.cumsum(sizes)[:-1]))
+
+
+def _group_bytes(
+    whole: scanning.Whole, threshold: float, groups: list[list[str]], names: Sequence[str]
+) -> dict[str, int]:
+    """Bytes of the training part by source. Raises DataError: a source of which nothing is left."""
+    trained, _ = scanning.places_of(whole, threshold)
+    spans = [whole.of_part(index) for index in range(len(whole.parts))]
+    sizes = [int(whole.sizes[span][trained[span]].sum()) for span in spans]
+    of_key = {part.key: size for part, size in zip(whole.parts, sizes, strict=True)}
+    found = {name: sum(of_key[key] for key in group) for name, group in zip(names, groups, strict=True)}
+    if empty := [name for name, size in found.items() if not size]:
+        raise DataError(
+            "nothing is left of a source",
+            received=", ".join(empty),
+            attempt="the text without it, or --without a step of cleaning",
+        )
+    return found
 
 
 def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:

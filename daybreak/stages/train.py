@@ -13,10 +13,10 @@ from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved, UsageError
 from daybreak.core.records import Event, Step, Validation
 from daybreak.core.types import GptShape, NgramShape, Plan
-from daybreak.data.batches import Batches
+from daybreak.data.batches import Windows
 from daybreak.engine import checkpoints, loop, scaling
 from daybreak.stages.bench import Workbench
-from daybreak.stages.build import Built, build
+from daybreak.stages.build import Built, batches_of, build
 from daybreak.stages.count import count
 from daybreak.stages.finish import (
     MIXING_SHARE,
@@ -47,7 +47,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     assert isinstance(bench.plan.shape, GptShape)
     bench.ledger.enter("build")
     built = build(bench.plan, bench.machine, bench.device, run=bench.run)
-    batches = Batches(bench.train, context_length=bench.plan.shape.context_length, seed=bench.plan.seed)
+    batches = batches_of(bench.run, bench.train, bench.plan)
     with bench.ledger.within("counting"), bench.cost("counting"):
         batches, touched = techniques.fold(built.techniques, "batches", batches, built.context)
     for record in (*built.touched, *touched):
@@ -71,7 +71,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
 
 
 def stepped(
-    plan: Plan, built: Built, batches: Batches, device: torch.device, clock: Clock, position: loop.Position
+    plan: Plan, built: Built, batches: Windows, device: torch.device, clock: Clock, position: loop.Position
 ) -> Iterator[Step]:
     """The loop over a plan's batches on its device; moves `position` along."""
     return loop.steps(
@@ -185,7 +185,7 @@ def _after(followers: list[Any]) -> Callable[[Any, float], None] | None:
 class _OnDevice:
     """Batches where the module is."""
 
-    def __init__(self, batches: Batches, device: torch.device) -> None:
+    def __init__(self, batches: Windows, device: torch.device) -> None:
         self._batches, self._device = batches, device
 
     def take(self, cursor: int, rows: int) -> Tensor:

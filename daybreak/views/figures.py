@@ -160,12 +160,17 @@ def asked(request: Any, folder: str) -> str:
     if request.family != "gpt":
         words += ["--family", request.family]
     for name, value in request.settings.items():
-        words += ["--set", f"{name}={value}"]
+        words += ["--set", f"{name}={value}"] if request.seconds else [f"--{name}", value]
     for name in request.include:
         settings = ",".join(f"{k}={v}" for k, v in request.technique_settings.get(name, {}).items())
         words += ["--with", f"{name}:{settings}" if settings else name]
     for name in request.exclude:
         words += ["--without", name]
+    for name, weight in request.weights.items():
+        words += ["--weight", f"{name}={weight:g}"]
+    for option, usual in (("tokenizer", "auto"), ("cluster", "")):
+        if getattr(request, option) != usual:
+            words += [f"--{option}", getattr(request, option)]
     if request.reproducible:
         words.append("--reproducible")
     if not request.native:
