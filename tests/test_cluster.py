@@ -46,8 +46,7 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = prepare.sources.parts
-    monkeypatch.setattr(prepare.sources, "parts", lambda paths: parts(paths, part_bytes=1 << 14))
+    monkeypatch.setattr(prepare, "PART_BYTES", 1 << 14)
 
 
 def prepared(text: Path, out: Path, address: str = "") -> dict[str, str]:

@@ -27,8 +27,7 @@ from daybreak.core.types import Request
 from daybreak.data import shards
 from daybreak.stages import prepare
 from daybreak.stages.run import prepare_only
-parts = prepare.sources.parts
-prepare.sources.parts = lambda paths: parts(paths, part_bytes=1 << 14)
+prepare.PART_BYTES = 1 << 14
 prepare_only(Request(sources=(sys.argv[1],), seconds=0.0, settings={"vocabulary": "257"}), out=sys.argv[2])
 """
 

@@ -34,7 +34,8 @@ SAMPLE_BYTES_PER_SECOND = 15_000
 PACKED_BYTES_PER_SECOND = 2_500
 COUNTED_BYTES_PER_SECOND = 25_000
 READING_SHARE = 0.25  # of the budget, for the first of three readings
-APART_BYTES = 12_000_000  # of text from which several processes clean and encode it
+PART_BYTES = 1 << 22  # of files that are read together: what is lost where a process is stopped
+APART_BYTES = 6_000_000  # of text from which several processes clean and encode it: to start one takes half a second
 PART = 6  # of the counted text, for how fast its figure falls with more
 
 
@@ -160,7 +161,7 @@ def _groups(run: Run, request: Request, cleaning: Cleaning) -> list[list[store.W
     for one in asked:
         paths = [path for path in scanning.training_paths(_paths(run, one), heldout) if path not in seen]
         seen.update(paths)
-        parts = sources.parts(paths)
+        parts = sources.parts(paths, part_bytes=PART_BYTES)
         groups.append(
             [store.Work(folder=run.documents_folder, part=part, cleaning=cleaning, named=named) for part in parts]
         )
