@@ -173,6 +173,7 @@ function fillData(body, facts) {
 const spoken = (corpus) => Object.entries(corpus.spoken || {}).filter(([, share]) => share >= 0.001).map(([code, share]) => `${languageName(code)} ${percent(share, share < 0.1 ? 1 : 0)}`);
 
 function languageName(code) {
+  if (code === "und") return say("data.unknown");
   try {
     return new Intl.DisplayNames([parts.language], { type: "language" }).of(code) || code;
   } catch {
