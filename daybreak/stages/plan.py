@@ -30,6 +30,7 @@ from daybreak.stages.vocabulary import choice_of
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
+CLEANED_BYTES_PER_SECOND = 1e8  # of the cleaned text, as it is read for encoding
 EVALUATION_SHARE = 0.02  # of the budget for the last figure; the figures on the way take half of that
 SAMPLING_SHARE = 0.005
 FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
@@ -147,7 +148,7 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
     counting = 0.0 if "ngram_mix" in request.exclude else NgramMix().seconds(corpus_tokens, budget)
     return {
         "until the plan": probe.used_seconds,
-        "encode": corpus.bytes / max(corpus.bytes_per_second, 1.0) + corpus_tokens / corpus.tokens_per_second + 0.3,
+        "encode": corpus.bytes / CLEANED_BYTES_PER_SECOND + corpus_tokens / corpus.tokens_per_second + 0.3,
         "counting": counting,
         "validation": scaling.looking_seconds(EVALUATION_SHARE, budget) * 0.5,
         "samples": scaling.looking_seconds(SAMPLING_SHARE, budget),
