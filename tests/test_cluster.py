@@ -37,7 +37,8 @@ def text(tmp_path: Path) -> Path:
     folder = tmp_path / "text"
     folder.mkdir()
     draw = random.Random(0)
-    words = ["".join(draw.choices("abcdefgh", k=draw.randint(2, 9))) for _ in range(900)]
+    common = "the of and to in a is that for it as was with be by on not he this are"
+    words = common.split()
     for number in range(8):
         lines = (" ".join(draw.choices(words, k=12)) + "." for _ in range(400))
         (folder / f"{number}.txt").write_text("\n".join(lines))
@@ -51,7 +52,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def prepared(text: Path, out: Path, address: str = "") -> dict[str, str]:
     """The digest of every file of tokens."""
-    settings = {"vocabulary": "512"}
+    settings = {"vocabulary": "257"}
     prepare_only(Request(sources=(str(text),), seconds=0.0, cluster=address, settings=settings), out=str(out))
     files = sorted(Run(out).corpus_folder.glob("*.bin"))
     return {file.name: hashlib.blake2b(file.read_bytes()).hexdigest() for file in files}

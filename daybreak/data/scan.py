@@ -162,13 +162,21 @@ def places_of(whole: Whole, threshold: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def documents(whole: Whole, mask: np.ndarray, index: int) -> Iterator[Document]:
-    """Those of a part that are in the mask. What follows a document that is not starts anew."""
+    """Those of a part that are in the mask."""
+    yield from documents_of(whole.parts[index], *within(whole, mask, index))
+
+
+def within(whole: Whole, mask: np.ndarray, index: int) -> tuple[np.ndarray, bool]:
+    """Which documents of a part are in the mask, and whether the last one before the part is."""
     span = whole.of_part(index)
-    inside = mask[span]
-    before = bool(mask[span.start - 1]) if span.start else False
-    starts = whole.parts[index].starts | ~np.concatenate(([before], inside[:-1]))
+    return mask[span], bool(mask[span.start - 1]) if span.start else False
+
+
+def documents_of(part: Stored, inside: np.ndarray, before: bool) -> Iterator[Document]:
+    """Those of a part that are inside: bool [documents]. What follows one that is not starts anew."""
+    starts = part.starts | ~np.concatenate(([before], inside[:-1]))
     chosen = np.flatnonzero(inside)
-    for place, text in zip(chosen.tolist(), whole.parts[index].texts(chosen.tolist()), strict=True):
+    for place, text in zip(chosen.tolist(), part.texts(chosen.tolist()), strict=True):
         yield Document(text, bool(starts[place]))
 
 

@@ -352,39 +352,38 @@ class Encoding:
     documents_folder: Path
     folder: Path
     tokenizer_file: Path
-    keys: tuple[str, ...]  # of all parts: what comes before decides how a part begins
-    kept: bytes  # packed bits [documents]
+    key: str  # of the part
+    inside: bytes  # packed bits: which of its documents are trained on
     documents: int
-    threshold: float
-    index: int
+    before: bool  # whether the document before the part is trained on: then it may be continued
 
     @functools.cached_property
     def name(self) -> str:
         """Of what goes in, so that equal documents with an equal tokenizer are encoded once."""
         whole = hashlib.blake2b(digest_size=10)
-        for data in (self.tokenizer_file.read_bytes(), repr(self.keys[: self.index + 1]).encode(), self.kept):
+        for data in (self.tokenizer_file.read_bytes(), self.key.encode(), self.inside, bytes([self.before])):
             whole.update(hashlib.blake2b(data).digest())
-        whole.update(self.threshold.hex().encode())
         return f"shard-{whole.hexdigest()}"
 
 
 def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenizer) -> None:
     """Writes the shards of the training part, each made once, and their index."""
-    told = read_json(run.documents_folder / "parts.json", "`daybreak prepare` with another --out")
-    kept = np.load(run.documents_folder / "kept.npy", allow_pickle=False).tobytes()
-    work = [
-        Encoding(
-            documents_folder=run.documents_folder,
-            folder=run.corpus_folder,
-            tokenizer_file=run.tokenizer_file,
-            keys=tuple(told["keys"]),
-            kept=kept,
-            documents=told["documents"],
-            threshold=corpus.threshold,
-            index=index,
+    whole = whole_of(run)
+    trained, _ = scanning.places_of(whole, corpus.threshold)
+    work = []
+    for index, part in enumerate(whole.parts):
+        inside, before = scanning.within(whole, trained, index)
+        work.append(
+            Encoding(
+                documents_folder=run.documents_folder,
+                folder=run.corpus_folder,
+                tokenizer_file=run.tokenizer_file,
+                key=part.key,
+                inside=np.packbits(inside).tobytes(),
+                documents=len(inside),
+                before=before,
+            )
         )
-        for index in range(len(told["keys"]))
-    ]
     todo = [one for one in work if not shards.written(run.corpus_folder, one.name)]
     processes = 1 if corpus.bytes < APART_BYTES else min(len(todo), cores())
     address = request.cluster if (request := run.request()) else ""
@@ -398,18 +397,19 @@ def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenize
                 )
     shards.join(run.corpus_folder, name, [one.name for one in work], tokenizer)
     if corpus.groups:
-        names = {one.keys[one.index]: one.name for one in work}
+        names = {one.key: one.name for one in work}
+        told = read_json(run.documents_folder / "parts.json", "`daybreak prepare` with another --out")
         for number, group in enumerate(told["groups"]):
             shards.join(run.corpus_folder, f"{name}-{number}", [names[key] for key in group], tokenizer)
 
 
 def encode_part(work: Encoding) -> int:
     """Its documents."""
-    whole = scanning.Whole(work.documents_folder, work.keys)
-    whole.kept = np.unpackbits(np.frombuffer(work.kept, np.uint8), count=work.documents).astype(bool)
-    trained, _ = scanning.places_of(whole, work.threshold)
+    part = store.Stored(work.documents_folder, work.key)
+    inside = np.unpackbits(np.frombuffer(work.inside, np.uint8), count=work.documents).astype(bool)
     tokenizer = tokenizers.Tokenizer.load(work.tokenizer_file)
-    return shards.write(work.folder, work.name, scanning.documents(whole, trained, work.index), tokenizer).documents
+    documents = scanning.documents_of(part, inside, work.before)
+    return shards.write(work.folder, work.name, documents, tokenizer).documents
 
 
 def ngram_figure(sample: tuple[str, ...], heldout: list[str], *, unit: str, most_bytes: int) -> tuple[int, float, int]:
