@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from daybreak.core.errors import DataError, ResourceError, UsageError
-from daybreak.data import shards
+from daybreak.data import cleaning, shards
 from daybreak.data.shards import Tokens
 from daybreak.data.sources import Document
 from daybreak.data.tokenizers import Tokenizer
@@ -29,7 +29,7 @@ def tokenizer(request) -> Tokenizer:
 @pytest.mark.parametrize("shard_tokens", [7, 1000])
 @pytest.mark.parametrize("batch", [10, 1 << 20])
 def test_round_trip(tmp_path, tokenizer: Tokenizer, shard_tokens: int, batch: int, monkeypatch) -> None:
-    monkeypatch.setattr(shards, "_BATCH_CHARACTERS", batch)
+    monkeypatch.setattr(cleaning, "BATCH_CHARACTERS", batch)
     index = shards.write(tmp_path, "train", iter(DOCUMENTS), tokenizer, shard_tokens=shard_tokens)
     tokens = Tokens(tmp_path, "train")
     stream = expected(tokenizer)

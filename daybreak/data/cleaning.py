@@ -13,6 +13,7 @@ import numpy as np
 from daybreak.core.types import EXAMPLES, SUMMED, Account
 
 SHOWN_CHARACTERS = 160  # of an example
+BATCH_CHARACTERS = 1 << 20
 VERSION = 1  # of what steps do: text that another version has cleaned is cleaned anew
 
 
@@ -91,16 +92,6 @@ class Tally:
         self.example(before.text, "" if after is None else after.text)
         return left
 
-    def removed(self, text: str) -> None:
-        """Counts a document that a step across all documents takes away; `seen` has counted it as seen."""
-        self._sums["removed_documents"] += 1
-        self._sums["removed_bytes"] += size_of(text)
-        self.example(text, "")
-
-    def seen(self, documents: int, size: int) -> None:
-        self._sums["documents"] += documents
-        self._sums["bytes"] += size
-
     def example(self, before: str, after: str) -> None:
         digest = hashlib.blake2b(before.encode("utf-8", "replace"), digest_size=8).hexdigest()
         if len(self._examples) == EXAMPLES and digest >= self._examples[-1][0]:
@@ -158,6 +149,20 @@ class Cleaning:
                 now = dataclasses.replace(now, starts=True)
             broken = False
             yield now
+
+
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents, as many at a time as make about a million characters."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def size_of(text: str) -> int:

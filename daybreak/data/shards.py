@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +13,10 @@ import numpy as np
 from daybreak.core.errors import DataError, ResourceError
 from daybreak.core.run import read_json, write_json
 from daybreak.core.types import Value
-from daybreak.data.sources import Document
+from daybreak.data.cleaning import Document, batches
 from daybreak.data.tokenizers import Tokenizer
 
 SHARD_TOKENS = 1 << 24
-_BATCH_CHARACTERS = 1 << 20
 
 # nanoGPT's files are ids alone; llm.c's and nanochat's begin with 256 numbers: this, a version, how many ids follow.
 _HEADER_MAGIC, _HEADER_NUMBERS = 20240520, 256
@@ -59,7 +58,7 @@ def write(
         writer = _Writer(folder, name, tokenizer.dtype, shard_tokens)
         try:
             text_bytes = 0
-            for batch in _batches(documents):
+            for batch in batches(documents):
                 starts, tokens = _joined(batch, tokenizer)
                 text_bytes += tokenizer.text_bytes([document.text for document in batch], tokens)
                 writer.add(tokens, starts)
@@ -106,19 +105,6 @@ def join(folder: Path, name: str, parts: Sequence[str], tokenizer: Tokenizer) ->
         return whole
     except OSError as error:
         raise _unwritable(folder, error) from None
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document.text)
-        if size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _joined(batch: list[Document], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,5 @@
 """Store: the cleaned documents of each part of the text in files of their own, made once and read by place."""
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -16,12 +15,11 @@ from daybreak.core.errors import DaybreakError, ResourceError
 from daybreak.core.run import read_json, write_json
 from daybreak.core.types import Value
 from daybreak.data import language
-from daybreak.data.cleaning import Account, Cleaning, Document
+from daybreak.data.cleaning import Account, Cleaning, Document, batches
 from daybreak.data.heldout import digest
 from daybreak.data.sources import Part, Reading
 
-_BATCH_CHARACTERS = 1 << 20  # that are given to what looks across documents at a time
-LANGUAGE_SAMPLED = 8
+LANGUAGE_SAMPLED = 8  # one document in so many tells the language of all
 UNKNOWN_SHARE = 0.02  # of the text whose language its script and its commonest words do not tell
 _SHORT = 1 << 11  # bytes
 _LANGUAGE_CHARACTERS = 4000
@@ -78,7 +76,7 @@ def make(work: Work) -> PartFacts:
 
     try:
         with beside.open("wb") as file:
-            for batch in _batches(work.cleaning.cleaned(read(), tallies)):
+            for batch in batches(work.cleaning.cleaned(read(), tallies)):
                 for data in columns.add(batch):
                     file.write(data)
         arrays = beside.with_suffix(".npz")
@@ -244,23 +242,6 @@ def total(accounts: Iterable[Sequence[Account]]) -> tuple[Account, ...]:
         for account in part:
             sums[account.name] = sums[account.name] + account if account.name in sums else account
     return tuple(sums.values())
-
-
-def joined(document: Document, *, starts: bool) -> Document:
-    return document if document.starts == starts else dataclasses.replace(document, starts=starts)
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document.text)
-        if size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _state(path: Path) -> tuple[int, int]:
