@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from daybreak.core.errors import BudgetTooShort
 from daybreak.core.types import (
     Budget,
     GptShape,
@@ -21,6 +23,7 @@ from daybreak.core.types import (
     TokenizerChoice,
 )
 from daybreak.models.gpt import Gpt
+from daybreak.stages.run import Finished
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,6 +70,39 @@ def two_threads() -> Iterator[None]:
     """For tests that compare bits: with more than one thread, sums can come in another order."""
     with _threads(2):
         yield
+
+
+@pytest.fixture(scope="session")
+def waited() -> Callable[[], float]:
+    """Seconds so far in which something on this machine waited for a processor, and none was to be had."""
+
+    def seconds() -> float:
+        found = 0.0
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            some = Path("/proc/pressure/cpu").read_text().splitlines()[0]
+            found += int(some.rsplit("total=", 1)[1]) / 1e6
+        with contextlib.suppress(OSError, IndexError, ValueError):  # what the hypervisor gave to others
+            found += int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / os.sysconf("SC_CLK_TCK")
+        return found
+
+    return seconds
+
+
+@pytest.fixture(scope="session")
+def unhurried() -> Callable[..., Finished]:
+    """`daybreak.run`, and again with the budget that its error names where the machine is too busy for the first."""
+
+    def run(*sources: str, **asked: Any) -> Finished:
+        import daybreak
+
+        for _ in range(3):
+            try:
+                return daybreak.run(*sources, **asked)
+            except BudgetTooShort as error:
+                asked["budget"] = f"{2 * float(error.attempt.split('--for ')[1].split('s')[0])}s"
+        return daybreak.run(*sources, **asked)
+
+    return run
 
 
 @pytest.fixture(scope="session")

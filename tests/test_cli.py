@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daybreak import cli
+from daybreak.core import clock
 from daybreak.core.errors import DaybreakError
 
 
@@ -18,6 +19,12 @@ def failure(*words: str) -> DaybreakError:
     assert caught.value.received
     assert caught.value.attempt
     return caught.value
+
+
+@pytest.fixture(autouse=True)
+def _started_now(monkeypatch):
+    """The budget counts from the start of the process, and the tests before these are no part of it."""
+    monkeypatch.setattr(clock, "process_start", clock.boot_seconds)
 
 
 @pytest.fixture
@@ -86,14 +93,14 @@ def test_too_short_a_budget_names_the_shortest_that_works(small_text, here):
     ],
 )
 def test_a_misspelt_name_is_answered_with_the_nearest(words, nearest, small_text, here):
-    error = failure("plan", str(small_text), "--for", "60s", *words)
+    error = failure("plan", str(small_text), "--for", "60s", "--reproducible", *words)  # which measures nothing
     assert error.exit_code == 2
     assert nearest in error.attempt
 
 
 @pytest.mark.parametrize("words", [["--set", "norm=layer"], ["--with", "x0_skips"]], ids=str)
 def test_what_transformers_could_not_open_is_usage_until_native_export_is_given_up(words, small_text, here, capsys):
-    words = ["plan", str(small_text), "--for", "60s", "--reproducible", *words]  # which probes nothing
+    words = ["plan", str(small_text), "--for", "60s", "--reproducible", *words]
     error = failure(*words)
     assert error.exit_code == 2 and "--no-native" in error.attempt
     cli.app([*words, "--no-native"], standalone_mode=False)

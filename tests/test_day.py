@@ -16,16 +16,30 @@ BUDGET = 11.0
 
 
 @pytest.fixture(scope="module")
-def finished(small_text, tmp_path_factory):
-    out = tmp_path_factory.mktemp("day") / "run"
-    return daybreak.run(
+def day(small_text, tmp_path_factory, unhurried, waited):
+    """A run, and the seconds that something waited for a processor meanwhile."""
+    before, out = waited(), tmp_path_factory.mktemp("day") / "run"
+    finished = unhurried(
         str(small_text), budget=f"{BUDGET}s", out=str(out), settings={"layers": 1, "width": 64}, exclude=["compiled"]
     )
+    return finished, waited() - before
 
 
-def test_it_ends_in_time_and_does_not_idle(finished):
+@pytest.fixture(scope="module")
+def finished(day):
+    return day[0]
+
+
+@pytest.fixture(scope="module")
+def budget(finished):
+    return finished.run.plan().budget.seconds
+
+
+def test_it_ends_in_time_and_does_not_idle(day, budget):
+    finished, waited = day
     used = max(r.used_seconds for r in records.read(finished.run.log_file) if hasattr(r, "used_seconds"))
-    assert 0.9 * BUDGET <= used <= BUDGET
+    assert 0.9 * budget <= used
+    assert used <= budget or waited > 5 * (used - budget), "late on a machine that had time for it"
 
 
 def test_every_second_is_in_one_phase(finished):
@@ -105,23 +119,23 @@ def test_the_mixture_is_measured_beside_the_model(finished):
     assert mixed.value < alone.value
 
 
-def test_the_report_has_plan_fact_time_and_samples(finished):
+def test_the_report_has_plan_fact_time_and_samples(finished, budget):
     assert finished.run.report_file.stat().st_size > 1_000_000, "the page brings its charts along"
     told = json.loads(finished.run.report_data_file.read_text())
     assert told["state"] == "finished"
     assert told["result"]["model"]["value"] == finished.figures["bits_per_byte"]
     spent = sum(phase["seconds"] for phase in told["phases"])
-    assert spent + told["budget"]["unused"] - told["budget"]["over"] == pytest.approx(BUDGET)
+    assert spent + told["budget"]["unused"] - told["budget"]["over"] == pytest.approx(budget)
     assert told["machine"]["kind"] == "cpu"
     assert told["versions"]["torch"]
     assert any(row["name"] == "memory" and row["fact"] > 10**7 for row in told["comparison"])
     assert {technique["claim"] for technique in told["techniques"] if technique["on"]} - {""}
 
 
-def test_the_same_command_again_says_the_same_at_once(finished, small_text):
+def test_the_same_command_again_says_the_same_at_once(finished, budget, small_text):
     again = daybreak.run(
         str(small_text),
-        budget=f"{BUDGET}s",
+        budget=f"{budget}s",
         out=str(finished.run.path),
         settings={"layers": 1, "width": 64},
         exclude=["compiled"],

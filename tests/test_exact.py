@@ -36,9 +36,9 @@ def wait_for_checkpoint(run: Run, process: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-def test_reproducible_runs_are_equal_to_the_last_bit_and_so_is_a_resumed_one(small_text, tmp_path):
+def test_reproducible_runs_are_equal_to_the_last_bit(small_text, tmp_path):
     asked = {
-        "budget": "20s",
+        "budget": "2m",  # the tokens end it long before, on a busy machine too
         "reproducible": True,
         "settings": {"layers": 1, "width": 64, "context_length": 32, "tokens": 100000},
         "exclude": ["compiled", "ngram_mix"],
@@ -61,7 +61,7 @@ OWN = {"norm": "batch", "positions": "alibi"}
 def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_text, tmp_path, settings, asked, capsys):
     finished = daybreak.run(
         str(small_text),
-        budget="30s",
+        budget="2m",
         out=str(tmp_path / "run"),
         reproducible=True,
         settings={"layers": 2, "width": 64, "context_length": 32, "tokens": 60000, **settings},
@@ -83,8 +83,8 @@ def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_tex
     assert json.loads(capsys.readouterr().out)["weights_digest"] == finished.figures["weights_digest"]
 
 
-def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, tmp_path):
-    first = daybreak.run(
+def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, tmp_path, unhurried):
+    first = unhurried(
         str(small_text),
         budget="8s",
         out=str(tmp_path / "first"),
@@ -100,7 +100,7 @@ def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, 
     assert json.loads(done.stdout)["weights_digest"] == first.figures["weights_digest"]
 
 
-def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(small_text, tmp_path):
+def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(small_text, tmp_path, waited):
     out, budget, noise = tmp_path / "killed", 20, 3.0  # seconds; a loaded machine imports slowly
     process = started(small_text, out, budget)
     wait_for_checkpoint(Run(out), process)
@@ -108,11 +108,11 @@ def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(s
     process.kill()
     process.wait()
     used = Run(out).used_seconds()
-    begun = time.monotonic()
+    begun, before = time.monotonic(), waited()
     again = started(small_text, out, budget)
     text, errors = again.communicate(timeout=60)
     assert again.returncode == 0, errors
-    assert time.monotonic() - begun <= budget - used + noise
+    assert time.monotonic() - begun <= budget - used + noise + 0.2 * (waited() - before)
     assert json.loads(text)["bits_per_byte"] > 0
     log = list(records.read(Run(out).log_file))
     assert any(isinstance(r, Event) and r.name == "resumed" for r in log)

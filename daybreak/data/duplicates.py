@@ -9,12 +9,15 @@ import numpy as np
 from daybreak.core.errors import UsageError
 from daybreak.data import words
 
-_ASCII_BLANKS = bytes.maketrans(b"\x1c\x1d\x1e\x1f", b" " * 4)  # which str.split takes for blanks, too
+# Lower case, and a space for what str.split takes for blanks.
+_ASCII_FOLDED = bytes(
+    ord(" " if chr(code).isspace() else chr(code).lower()) if code < 0x80 else 0 for code in range(256)
+)
 _BAND = 4  # values of 16 bits, so that a band is one number of 64 bits and its equality one comparison
 _FULL = 4  # hashes for every bin at least: then one bin in e^4 stays empty
 _TEXT_BIT, _ROUND_BITS = 48, 8  # of a sorted number: above it which text; of the round, below the bin's
 _MOST_GROUPED = 1 << 12  # texts that are hashed together, below 2^16
-_GROUP = 1 << 14  # characters of them; more fall out of a core's own cache
+_GROUP = 1 << 15  # characters of them; more fall out of a core's own cache
 _ROWS = 1 << 15  # of signatures compared at a time: 8 MB of each side
 
 
@@ -51,9 +54,12 @@ class ExactDuplicates:
 
 def _folded(text: str) -> bytes:
     """UTF-8 of the text in lower case, with one space for all white space in a row and none around."""
-    if text.isascii():
-        return b" ".join(text.lower().encode().translate(_ASCII_BLANKS).split())
-    return " ".join(text.casefold().split()).encode("utf-8", "replace")
+    if not text.isascii():
+        return " ".join(text.casefold().split()).encode("utf-8", "replace")
+    data = text.encode().translate(_ASCII_FOLDED).strip()
+    while b"  " in data:
+        data = data.replace(b"  ", b" ")
+    return data
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from daybreak.core.errors import UsageError
 from daybreak.data.cleaning import Document, Note
 
@@ -21,7 +23,7 @@ _MOST_ROUNDS = 8  # of tagging, until nothing more is found
 
 # Six digits with at most two other characters between them, or four numbers with dots.
 _DIGITS = re.compile(r"[0-9](?:[0-9]{0,2}(?:\.[0-9]{1,3}){3}|(?:[^0-9\n]{0,2}[0-9]){5,})")
-_NO_DIGITS = bytes(sorted(set(range(256)) - set(b"0123456789")))
+_ARE_DIGITS = bytes(byte in b"0123456789" for byte in range(256))
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}")
 
 _LOCAL = re.compile(r"(?<![\w.%+-])[A-Za-z0-9_](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_+-])?\Z", re.ASCII)
@@ -241,7 +243,7 @@ _ADDRESS = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?<
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:
     """Stretches around digits that stand close together; those that overlap are one."""
-    if len(text.encode("utf-8", "replace").translate(None, _NO_DIGITS)) < 4:
+    if not _digits_stand_close(text):
         return
     start, end = 0, -1
     for match in _DIGITS.finditer(text):
@@ -252,6 +254,15 @@ def _windows(text: str) -> Iterator[tuple[int, int]]:
         end = match.end() + _AFTER
     if end >= 0:
         yield start, end
+
+
+def _digits_stand_close(text: str) -> bool:
+    """Whether _DIGITS may be found at all: far cheaper, for its first character is in most texts."""
+    data = text.encode("utf-8", "replace")
+    places = np.flatnonzero(np.frombuffer(data.translate(_ARE_DIGITS), np.bool_))
+    wide = 1 if len(data) == len(text) else 4  # bytes of a character
+    six, four = places[5:] - places[:-5], places[3:] - places[:-3]
+    return bool((six <= 5 + 10 * wide).any() or ((four <= 8).any() and "." in text))
 
 
 @dataclass(frozen=True, kw_only=True)

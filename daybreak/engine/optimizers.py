@@ -207,6 +207,14 @@ class Optimizers:
             part.load(state)
 
 
+def check(choice: OptimizerChoice) -> None:
+    """Raises UsageError."""
+    if choice.name not in NAMES:
+        raise UsageError(
+            "an unknown optimizer", received=f"optimizer={choice.name}", attempt=nearest(choice.name, NAMES)
+        )
+
+
 def make(
     choice: OptimizerChoice,
     matrices: list[nn.Parameter],
@@ -215,6 +223,7 @@ def make(
     dtype: torch.dtype = torch.bfloat16,
 ) -> Optimizers:
     """dtype: of Muon's products. Raises UsageError: an unknown name."""
+    check(choice)
     tables = [weight for weight in others if weight.ndim == 2]
     gains = [weight for weight in others if weight.ndim == 1]
     if choice.name == "muon":
@@ -238,12 +247,8 @@ def make(
             optimizer = torch.optim.Adam(every, **betas, **fused)  # type: ignore[arg-type]
         case "sgd":
             optimizer = torch.optim.SGD(every, momentum=choice.momentum, nesterov=choice.momentum > 0, **fused)
-        case "adagrad":
+        case _:  # "adagrad"
             optimizer = torch.optim.Adagrad(every)
-        case _:
-            raise UsageError(
-                "an unknown optimizer", received=f"optimizer={choice.name}", attempt=nearest(choice.name, NAMES)
-            )
     return Optimizers([FromTorch(optimizer, choice.name)], [*matrices, *others])
 
 

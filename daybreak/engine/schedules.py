@@ -73,14 +73,17 @@ CURVES: dict[str, Callable[[ScheduleChoice, float], float]] = {
 NAMES = (*CURVES, "plateau")
 
 
+def check(choice: ScheduleChoice) -> None:
+    """Raises UsageError."""
+    if choice.name not in NAMES:
+        raise UsageError("an unknown schedule", received=f"schedule={choice.name}", attempt=nearest(choice.name, NAMES))
+
+
 class Schedule:
     """What the loop asks at every step. Techniques on the schedule seam replace `batch_share` and `ceiling`."""
 
     def __init__(self, choice: ScheduleChoice, *, batch_rows: int) -> None:
-        if choice.name not in NAMES:
-            raise UsageError(
-                "an unknown schedule", received=f"schedule={choice.name}", attempt=nearest(choice.name, NAMES)
-            )
+        check(choice)
         self.choice, self.full_rows = choice, batch_rows
         self.plateau = Plateau() if choice.name == "plateau" else None
         self.batch_share: Callable[[float], float] = lambda progress: 1.0

@@ -22,7 +22,7 @@ from daybreak.core.types import (
     ScheduleChoice,
 )
 from daybreak.data import mixing
-from daybreak.engine import optimizers, scaling
+from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
 from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes
 from daybreak.stages.prepare import known_vocabulary
@@ -198,6 +198,8 @@ def _draft(
         name=settings.get("schedule", "linear"), warmup=warmup_of(optimizer.name), decay=0.7, floor=0.05
     )
     schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
+    optimizers.check(optimizer)
+    schedules.check(schedule)
     band = 0.10
     scored = scaling.looking_seconds(EVALUATION_SHARE, request.seconds) * 2.5 * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
