@@ -46,14 +46,14 @@ def test_the_first_of_equal_texts_stays_whatever_the_white_space_and_case() -> N
         "",
         " ",
     ]
-    assert kept(texts, ExactDuplicates()) == [0, 1, 4, 5, 7, 8, 9]
+    assert kept(texts, ExactDuplicates()) == [0, 1, 5, 7, 9]
 
 
 @given(st.lists(st.text(alphabet="aB \n　é", max_size=4), max_size=30))
 def test_exact_duplicates_are_those_of_a_set(texts: list[str]) -> None:
-    seen: dict[tuple[str, ...], int] = {}
+    seen: dict[str, int] = {}
     for index, text in enumerate(texts):
-        seen.setdefault(tuple(text.casefold().split()), index)
+        seen.setdefault("".join(text.casefold().split()), index)
     assert kept(texts, ExactDuplicates()) == sorted(seen.values())
 
 

@@ -5,12 +5,13 @@ import random
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer, measure
-from daybreak.data.tokenizing.byte_level import ByteLevelBpe
+from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER, WORDS_FIRST, ByteLevelBpe
 
 PANGRAM = "the quick brown fox doesn't jump over 12 lazy dogs; we'll see, said I'M the fox."
 CHINESE = "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少？"
@@ -106,6 +107,15 @@ def test_without_tiktoken(tokenizer: Tokenizer, documents: list[str]) -> None:
     slow.__dict__["_tiktoken"] = None
     for fast, other in zip(tokenizer.encode_documents(documents), slow.encode_documents(documents), strict=True):
         assert np.array_equal(fast, other) and fast.dtype == other.dtype
+
+
+@given(st.text(alphabet="aB'sStTrRe l \n\r\t.,;1２é漢ſ\u2028\u00a0“😀\u0301_-", max_size=30) | st.text(max_size=30))
+def test_what_tiktoken_is_given_cuts_the_same(text: str) -> None:
+    ours, fast = (
+        tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated").pre_tokenize_str(text)
+        for pattern in (PRE_TOKENIZER, WORDS_FIRST)
+    )
+    assert ours == fast
 
 
 def test_a_megabyte_of_blanks(tokenizer: Tokenizer) -> None:

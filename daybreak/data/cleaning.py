@@ -14,7 +14,7 @@ from daybreak.core.types import EXAMPLES, SUMMED, Account
 
 SHOWN_CHARACTERS = 160  # of an example
 BATCH_CHARACTERS = 1 << 20
-VERSION = 1  # of what steps do: text that another version has cleaned is cleaned anew
+VERSION = 2  # of what steps do: text that another version has cleaned is cleaned anew
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,12 @@ import numpy as np
 from daybreak.core.errors import UsageError
 from daybreak.data import words
 
-# Lower case, and a space for what str.split takes for blanks.
-_ASCII_FOLDED = bytes(
-    ord(" " if chr(code).isspace() else chr(code).lower()) if code < 0x80 else 0 for code in range(256)
-)
+_ASCII_BLANKS = bytes(code for code in range(0x80) if chr(code).isspace())
 _BAND = 4  # values of 16 bits, so that a band is one number of 64 bits and its equality one comparison
-_FULL = 4  # hashes for every bin at least: then one bin in e^4 stays empty
+_FULL = 2  # hashes for every bin at least: then one bin in e^2 stays empty, which says as much as a value
 _TEXT_BIT, _ROUND_BITS = 48, 8  # of a sorted number: above it which text; of the round, below the bin's
 _MOST_GROUPED = 1 << 12  # texts that are hashed together, below 2^16
-_GROUP = 1 << 15  # characters of them; more fall out of a core's own cache
+_GROUP = 1 << 16  # characters of them; more fall out of a core's own cache
 _ROWS = 1 << 15  # of signatures compared at a time: 8 MB of each side
 
 
@@ -53,13 +50,12 @@ class ExactDuplicates:
 
 
 def _folded(text: str) -> bytes:
-    """UTF-8 of the text in lower case, with one space for all white space in a row and none around."""
-    if not text.isascii():
-        return " ".join(text.casefold().split()).encode("utf-8", "replace")
-    data = text.encode().translate(_ASCII_FOLDED).strip()
-    while b"  " in data:
-        data = data.replace(b"  ", b" ")
-    return data
+    """UTF-8 of the text in lower case, without white space."""
+    data = text.encode("utf-8", "replace")
+    beyond = "" if text.isascii() else words.beyond_ascii(data)
+    if beyond.casefold() != beyond or "".join(beyond.split()) != beyond:
+        return "".join(text.casefold().split()).encode("utf-8", "replace")
+    return data.lower().translate(None, _ASCII_BLANKS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +65,7 @@ class NearDuplicates:
     MinHash (Broder 1997) over the set of runs of `shingle_words` words: two signatures agree in a value about as often
     as the sets overlap, their Jaccard similarity. A signature's values are the minima of bins that each run falls into
     once a round; a bin that is empty is filled by the next round, in which every run is hashed anew (Dahlgaard, Knudsen
-    and Thorup, arXiv:1704.04370), so texts of more than about a thousand words need one hash a run. 16 bits of each
+    and Thorup, arXiv:1704.04370), so texts of more than about 250 words need one hash a run. 16 bits of each
     value are kept (Li and Koenig, arXiv:0910.3349). Documents that agree in a whole band of four values are compared
     in all of them.
 

@@ -170,17 +170,18 @@ _PASSPORT = re.compile(
 )
 _KEY = r"-----{} (?:[A-Z]{{2,12}} ){{0,2}}PRIVATE KEY-----"
 _SECRETS = tuple(
-    (beginning, re.compile(rf"(?<![A-Za-z0-9_-])(?:{pattern})", re.ASCII))
-    for beginnings, pattern in (
-        (("AKIA", "ASIA"), r"A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),  # Amazon
-        (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"gh[pousr]_[A-Za-z0-9]{36,255}"),  # GitHub
-        (("github_pat_",), r"github_pat_[A-Za-z0-9_]{50,255}"),
-        (("glpat-",), r"glpat-[\w-]{20,64}"),  # GitLab
-        (("xox",), r"xox[abeoprs]-[0-9][A-Za-z0-9-]{15,250}"),  # Slack
-        (("sk-", "sk_live_"), r"sk(?:-|_live_)(?=[\w-]*[A-Z])(?=[\w-]*[0-9])[\w-]{24,250}"),  # OpenAI and alike, Stripe
-        (("AIza",), r"AIza[\w-]{35}(?![\w-])"),  # Google
-        (("eyJ",), r"eyJ[\w-]{10,4000}\.eyJ[\w-]{10,8000}\.[\w-]{16,1000}"),  # JSON Web Token
-        (("PRIVATE KEY-----",), _KEY.format("BEGIN") + r"[\sA-Za-z0-9+/=:,.-]{1,16000}?" + _KEY.format("END")),
+    (sign, beginning, re.compile(rf"(?<![A-Za-z0-9_-])(?:{pattern})", re.ASCII))
+    for sign, beginnings, pattern in (  # the sign is in every one, and is looked for much faster than a beginning
+        ("", ("AKIA", "ASIA"), r"A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),  # Amazon
+        ("_", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"gh[pousr]_[A-Za-z0-9]{36,255}"),  # GitHub
+        ("_", ("github_pat_",), r"github_pat_[A-Za-z0-9_]{50,255}"),
+        ("-", ("glpat-",), r"glpat-[\w-]{20,64}"),  # GitLab
+        ("-", ("xox",), r"xox[abeoprs]-[0-9][A-Za-z0-9-]{15,250}"),  # Slack
+        ("-", ("sk-",), r"sk-(?=[\w-]*[A-Z])(?=[\w-]*[0-9])[\w-]{24,250}"),  # OpenAI and alike
+        ("_", ("sk_live_",), r"sk_live_(?=[\w-]*[A-Z])(?=[\w-]*[0-9])[\w-]{24,250}"),  # Stripe
+        ("", ("AIza",), r"AIza[\w-]{35}(?![\w-])"),  # Google
+        (".", ("eyJ",), r"eyJ[\w-]{10,4000}\.eyJ[\w-]{10,8000}\.[\w-]{16,1000}"),  # JSON Web Token
+        ("-", ("PRIVATE KEY-----",), _KEY.format("BEGIN") + r"[\sA-Za-z0-9+/=:,.-]{1,16000}?" + _KEY.format("END")),
     )
     for beginning in beginnings
 )
@@ -196,8 +197,8 @@ def find(text: str) -> list[tuple[int, int, str]]:
 
 
 def _candidates(text: str) -> Iterator[tuple[int, int, str]]:
-    for beginning, form in _SECRETS:
-        if beginning in text:
+    for sign, beginning, form in _SECRETS:
+        if sign in text and beginning in text:
             yield from ((match.start(), match.end(), "secret") for match in form.finditer(text))
     yield from _emails(text)
     if ":" in text:

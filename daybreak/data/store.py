@@ -21,7 +21,6 @@ from daybreak.data.sources import Part, Reading
 
 LANGUAGE_SAMPLED = 8  # one document in so many tells the language of all
 UNKNOWN_SHARE = 0.02  # of the text whose language its script and its commonest words do not tell
-_SHORT = 1 << 11  # bytes
 _LANGUAGE_CHARACTERS = 4000
 
 
@@ -134,9 +133,9 @@ class _Columns:
         return encoded
 
     def _tell_language(self, document: Document, data: bytes) -> None:
-        """Of one document in eight of the longer ones, which stands for them; chosen by its content."""
+        """Of the first documents, and of one in eight of the others, which stands for them; chosen by its content."""
         weight = 1
-        if len(data) > _SHORT:
+        if len(self.sizes) > LANGUAGE_SAMPLED**2:
             if self._digests[-1][-1] % LANGUAGE_SAMPLED:
                 return
             weight = LANGUAGE_SAMPLED

@@ -24,30 +24,27 @@ _ALONE_RANGES = (
 )
 _ALPHANUMERIC = re.compile(r"[^\W_]+")
 _WITH_MARKS = (range(0x300, 0x3100), range(0xA600, 0xAC00), range(0xFB00, 0xFB50), range(0xFE00, 0xFE30))
+_ASCII = bytes(range(0x80))
 _MOST_PARTS = 4  # of eight bytes, before a word is so long that it is hashed by itself
 
 
 def hashes(text: str) -> np.ndarray:
     """uint64 [words]: runs of letters and digits whatever their case, and Chinese and kana characters, each a word."""
-    return _hashes(text.lower())[0]
+    return _hashes(_lower_case(text))[0]
 
 
 def hashes_of_each(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The hashes of all texts one after the other, and int64 [texts]: words in each. Short ones are faster so."""
-    lowered = [text.lower() for text in texts]
-    found, starts = _hashes("\n".join(lowered))
-    ends = np.cumsum([len(text) + 1 for text in lowered], dtype=np.int64)
+    lowered = [_lower_case(text) for text in texts]
+    found, starts, _ = _hashes(b"\n".join(lowered))
+    ends = np.cumsum([len(data) + 1 for data in lowered], dtype=np.int64)
     return found, np.diff(np.searchsorted(starts, ends), prepend=0)
 
 
 def hashes_and_alone(text: str) -> tuple[np.ndarray, np.ndarray]:
     """The hashes, and bool [words]: which are Chinese or kana characters, words alone."""
-    text = text.lower()
-    found, starts = _hashes(text)
-    if text.isascii():
-        return found, np.zeros(len(found), dtype=np.bool_)
-    codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
-    return found, _kinds()[codes[starts]] == _ALONE
+    found, _, alone = _hashes(_lower_case(text))
+    return found, alone
 
 
 def runs(words: np.ndarray, length: int) -> np.ndarray:
@@ -72,36 +69,57 @@ def mixed(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _hashes(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """uint64 and int64 [words]: hashes, and the characters that the words start at."""
+def beyond_ascii(data: bytes) -> str:
+    """The characters of a UTF-8 text that are not ASCII's: few in most European texts."""
+    return data.translate(None, _ASCII).decode()
+
+
+def _lower_case(text: str) -> bytes:
+    """UTF-8 of the text in lower case."""
+    data = text.encode("utf-8", "replace")
     if not text.isascii():
-        return _hashes_of_any(text)
-    data = text.encode()
-    inside = np.frombuffer(b"\0" + data.translate(_ascii_kinds()) + b"\0", np.bool_)
+        beyond = beyond_ascii(data)
+        if beyond.lower() != beyond:
+            return text.lower().encode("utf-8", "replace")
+    return data.lower()  # which leaves alone what is not ASCII
+
+
+def _hashes(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """uint64, int64 and bool [words]: hashes, the bytes that words start at, and which are characters alone."""
+    inside = np.frombuffer(b"\0" + data.translate(_ascii_kinds()) + b"\0", np.uint8)
+    if not data.isascii():
+        codes = np.frombuffer(beyond_ascii(data).encode("utf-32-le"), dtype=np.uint32)
+        kinds = _kinds()[codes]
+        if (kinds == _ALONE).any():
+            return _hashes_with_alone(data)
+        inside = inside.copy()
+        first = np.frombuffer(b"\0" + data, np.uint8)
+        places = np.flatnonzero(first >= 0xC0)[kinds == _LETTER]  # of characters of two to four bytes
+        for more, at_least in enumerate((0, 0, 0xE0, 0xF0)):
+            inside[places[first[places] >= at_least] + more] = _LETTER
     edges = np.flatnonzero(inside[1:] != inside[:-1])
     starts = edges[::2]
-    return _hashes_of_spans(data, starts, edges[1::2]), starts
+    return _hashes_of_spans(data, starts, edges[1::2]), starts, np.zeros(len(starts), dtype=np.bool_)
 
 
-def _hashes_of_any(text: str) -> tuple[np.ndarray, np.ndarray]:
-    codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+def _hashes_with_alone(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    codes = np.frombuffer(data.decode().encode("utf-32-le"), dtype=np.uint32)
     kinds = np.zeros(len(codes) + 2, dtype=np.uint8)
     np.take(_kinds(), codes, out=kinds[1:-1], mode="clip")  # whose other modes copy
     letter = kinds == _LETTER
     alone = kinds[1:-1] == _ALONE
     starts = np.flatnonzero((letter[1:-1] & ~letter[:-2]) | alone)
     found = _spread(codes[starts].astype(np.uint64))
+    sizes = np.ones(len(codes), dtype=np.uint8)  # in UTF-8
+    for limit in (0x80, 0x800, 0x10000):
+        sizes += codes >= limit
+    offsets = np.zeros(len(codes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
     words = np.flatnonzero(~alone[starts])
     if len(words):
-        sizes = np.ones(len(codes), dtype=np.uint8)  # in UTF-8
-        for first in (0x80, 0x800, 0x10000):
-            sizes += codes >= first
-        offsets = np.zeros(len(codes) + 1, dtype=np.int64)
-        np.cumsum(sizes, out=offsets[1:])
         ends = np.flatnonzero(letter[1:-1] & ~letter[2:]) + 1
-        data = text.encode("utf-8", "replace")
         found[words] = _hashes_of_spans(data, offsets[starts[words]], offsets[ends])
-    return found, starts
+    return found, offsets[starts], alone[starts]
 
 
 def _hashes_of_spans(data: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

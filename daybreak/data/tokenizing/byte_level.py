@@ -16,6 +16,12 @@ PRE_TOKENIZER = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+# The same cuts for tiktoken. It tries alternatives in their order, so that words, most of any text, come first; and a
+# group that does not look ahead is left to a faster engine as a whole.
+WORDS_FIRST = (
+    r"(?: ?\p{L}+|'(?i:s|t|re|ve|m|ll|d)|[^\r\n\p{L}\p{N}]\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+)"
+    r"|\s+(?!\S)|\s"
+)
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 SPLIT = {"type": "Split", "pattern": {"Regex": PRE_TOKENIZER}, "behavior": "Isolated", "invert": False}
 
@@ -93,7 +99,7 @@ class ByteLevelBpe(Tokenizer):
     @functools.cached_property
     def _tiktoken(self) -> Any:
         ranks = {piece: index for index, piece in enumerate(self._pieces[:-1])}
-        return tiktoken_encoding(ranks, PRE_TOKENIZER, {END_OF_TEXT: self.end_of_text})
+        return tiktoken_encoding(ranks, WORDS_FIRST, {END_OF_TEXT: self.end_of_text})
 
     @functools.cached_property
     def _tokenizers(self) -> Any:
