@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.engine import machine
+from daybreak.core import cache
 
 
 @pytest.fixture
@@ -18,30 +18,30 @@ def temporary(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("DAYBREAK_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    machine._writable.cache_clear()
+    cache._writable.cache_clear()
     yield folder
-    machine._writable.cache_clear()
+    cache._writable.cache_clear()
 
 
 def test_a_home_that_cannot_be_written_is_replaced(temporary):
-    folder = machine.cache_folder()
+    folder = cache.folder()
     assert folder.parent == temporary
     assert folder.stat().st_mode & 0o077 == 0
-    assert machine.cache_folder() == folder
+    assert cache.folder() == folder
 
 
 def test_a_folder_that_others_may_write_is_not_used(temporary):
-    first = machine.cache_folder()
+    first = cache.folder()
     first.chmod(0o777)
-    machine._writable.cache_clear()
-    second = machine.cache_folder()
+    cache._writable.cache_clear()
+    second = cache.folder()
     assert second != first
     assert second.parent == temporary
 
 
 def test_a_link_is_not_followed(temporary, tmp_path):
-    first = machine.cache_folder()
+    first = cache.folder()
     first.rmdir()
     first.symlink_to(tmp_path)
-    machine._writable.cache_clear()
-    assert machine.cache_folder() != first
+    cache._writable.cache_clear()
+    assert cache.folder() != first

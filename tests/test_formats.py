@@ -31,6 +31,7 @@ from daybreak.data import remote
 from daybreak.data.formats import kinds
 from daybreak.data.formats.findings import Findings
 from daybreak.data.sources import Document, Part, Reading, find, parts
+from daybreak.data.store import PartFacts
 
 PROSE = "The café is open. It has seats, and it has tables; nobody sits there today.\n" * 4
 CHINESE = "今天天气很好，我们去公园散步。孩子们在草地上玩，老人在树下喝茶。\n" * 4
@@ -497,8 +498,8 @@ class FakeHub:
     def __init__(self) -> None:
         self.downloads: list[tuple[str, ...]] = []
 
-    def files(self, name: str, revision: str) -> tuple[str, list[str]]:
-        return f"commit-of-{revision or 'main'}", list(self.listed)
+    def files(self, name: str, revision: str) -> tuple[str, list[str], str]:
+        return f"commit-of-{revision or 'main'}", list(self.listed), "cc0-1.0"
 
     def download(self, name: str, path: str, commit: str, folder: Path) -> Path:
         self.downloads.append((name, path, commit))
@@ -521,3 +522,26 @@ def test_data_sets_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "test" in caught.value.attempt
     with pytest.raises(UsageError):
         remote.data_set("hf://books", hub=hub)
+
+
+def test_licences_that_rows_name_are_counted(tmp_path: Path) -> None:
+    rows = [{"text": "a text of some words", "license": name} for name in ("mit", "mit", ["cc0", "by"], "", None, 3)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    reading = Reading([path])
+    assert len(list(reading)) == len(rows)
+    assert dict(reading.findings.licences) == {"mit": 2, "by, cc0": 1}
+
+
+def test_findings_of_parts_add_up() -> None:
+    total, apart = Findings(), Findings()
+    for number in range(12):
+        one = Findings(files=1)
+        for findings in (one, apart):
+            findings.say(f"{number}.csv", "its column of text is body")
+            findings.skip(f"{number}.bin", "no text")
+            findings.licence("mit")
+        kept = PartFacts(key="k", documents=1, bytes=1, findings=one, accounts=())
+        total.add(PartFacts.from_json(json.loads(json.dumps(kept.to_json()))).findings)
+    assert total.notes() == apart.notes() and "and 11 more" in total.notes()[0] and "12 files" in total.notes()[1]
+    assert total.files == 12 and total.licences == {"mit": 12}

@@ -14,6 +14,7 @@ from daybreak.core.errors import DataError, ResourceError
 from daybreak.data import scan as scanning
 from daybreak.data import shards, sources, store
 from daybreak.data.cleaning import Cleaning, Document
+from daybreak.data.formats.findings import Findings
 from daybreak.data.scan import Scan, Whole
 from daybreak.data.sources import find
 from daybreak.data.tokenizers import Tokenizer
@@ -111,7 +112,7 @@ def pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Whole:
     documents = [Document(letter, letter in "aef") for letter in "abcdef"]
 
     class Reading:
-        files, bytes, replaced_bytes, notes, skipped = 1, 6, 0, (), {}
+        findings = Findings(files=1, bytes=6)
 
         def __init__(self, parts: object, named: object) -> None: ...
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import types
 import typing
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -173,6 +174,8 @@ class Corpus(Value):
     accounts: tuple[Account, ...] = ()  # of what they did
     spoken: dict[str, float] = field(default_factory=dict)  # share of the bytes by identified language
     kinds: dict[str, int] = field(default_factory=dict)  # documents by what they were found as
+    licences: dict[str, int] = field(default_factory=dict)  # documents, before cleaning, by the licence that they name
+    samples: tuple[str, ...] = ()  # how some documents begin, chosen by their hash
     sizes: dict[str, int] = field(default_factory=dict)  # documents by the power of two of bytes below which they are
     groups: dict[str, int] = field(default_factory=dict)  # training bytes of each source, where they are mixed
     tokenizer: str = "bpe"  # the kind that bytes_per_token is of; "file": one that was given
@@ -497,10 +500,11 @@ def _built(kind: Any, data: Any, where: str) -> Any:
         if not isinstance(data, list):
             raise _wrong("a list was expected", where, data, "[...]")
         return tuple(_built(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
-    if origin is dict:
+    if origin in (dict, Counter):
         if not isinstance(data, dict):
             raise _wrong("an object was expected", where, data, "{...}")
-        return {key: _built(arguments[1], item, f"{where}.{key}") for key, item in data.items()}
+        of = arguments[1] if origin is dict else int
+        return origin({key: _built(of, item, f"{where}.{key}") for key, item in data.items()})
     if dataclasses.is_dataclass(kind):
         return _built_dataclass(kind, data, where)
     if kind is float and type(data) in (int, float):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
@@ -14,6 +13,7 @@ from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from daybreak.core import cache
 from daybreak.core.errors import DataError, ResourceError, UsageError, nearest
 
 TIMEOUT_SECONDS = 30.0  # without a byte
@@ -45,7 +45,7 @@ def fetched(source: str) -> list[Path]:
 
 def origin(path: Path) -> str:
     """Where a file in the cache came from, as a sentence; nothing for other files."""
-    root = _cache()
+    root = cache.folder() / "sources"
     if not str(path).startswith(str(root)):
         return ""
     for folder in path.parents:
@@ -56,15 +56,9 @@ def origin(path: Path) -> str:
     return ""
 
 
-def _cache() -> Path:
-    named = os.environ.get("DAYBREAK_CACHE")
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daybreak"
-    return base / "sources"
-
-
 def _folder(source: str) -> Path:
     """Its own in the cache. The address is only hashed into the name: nothing in it leads elsewhere."""
-    folder = _cache() / hashlib.blake2b(source.encode(), digest_size=10).hexdigest()
+    folder = cache.folder() / "sources" / hashlib.blake2b(source.encode(), digest_size=10).hexdigest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -246,8 +240,8 @@ def _no_room(part: Path, url: str) -> ResourceError:
 class Hub(Protocol):
     """What is asked of the hub."""
 
-    def files(self, name: str, revision: str) -> tuple[str, list[str]]:
-        """The commit that the revision is now, and the paths of its files."""
+    def files(self, name: str, revision: str) -> tuple[str, list[str], str]:
+        """The commit that the revision is now, the paths of its files, and the licence that its card names."""
         ...
 
     def download(self, name: str, path: str, commit: str, folder: Path) -> Path:
@@ -269,12 +263,13 @@ def data_set(source: str, *, hub: Hub | None = None) -> list[Path]:
         if all(file.is_file() for file in files):
             return files
     hub = hub or _HuggingFace()
-    commit, listed = hub.files(name, revision)
+    commit, listed, licence = hub.files(name, revision)
     wanted = _of_split(source, listed, split)
     paths = [hub.download(name, path, commit, folder) for path in wanted]
     if any(not path.resolve().is_relative_to(folder.resolve()) for path in paths):
         raise DataError("a file of the data set leads out of its folder", received=source, attempt="another data set")
     said = f"from the data set {name} at revision {commit}" + (f", split {split}" if split else "")
+    said += f", whose card names the licence {licence}" if licence else ", whose card names no licence"
     _remember(folder, {"said": said, "commit": commit, "files": [str(path.relative_to(folder)) for path in paths]})
     return paths
 
@@ -306,12 +301,14 @@ class _HuggingFace:
             ) from None
         self._library = huggingface_hub
 
-    def files(self, name: str, revision: str) -> tuple[str, list[str]]:
+    def files(self, name: str, revision: str) -> tuple[str, list[str], str]:
         try:
             info = self._library.HfApi().dataset_info(name, revision=revision or None, timeout=TIMEOUT_SECONDS)
         except Exception as error:  # of its own and of the libraries below it
             raise self._failed(name, error) from None
-        return str(info.sha), [file.rfilename for file in info.siblings or []]
+        named = getattr(info.card_data, "license", None) or ""
+        licence = named if isinstance(named, str) else ", ".join(map(str, named))
+        return str(info.sha), [file.rfilename for file in info.siblings or []], licence
 
     def download(self, name: str, path: str, commit: str, folder: Path) -> Path:
         try:

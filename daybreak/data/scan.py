@@ -12,6 +12,7 @@ from daybreak.core import units
 from daybreak.core.errors import DataError
 from daybreak.data import heldout as held
 from daybreak.data.cleaning import EXAMPLES, SHOWN_CHARACTERS, Account, Across, Document
+from daybreak.data.formats.findings import Findings
 from daybreak.data.sources import Reading
 from daybreak.data.store import Stored
 
@@ -74,6 +75,13 @@ class Whole:
             )
         return tuple(accounts)
 
+    def findings(self) -> Findings:
+        """What was noted while all parts were read."""
+        total = Findings()
+        for part in self.parts:
+            total.add(part.facts.findings)
+        return total
+
     def starts(self) -> np.ndarray:
         """bool [documents]: whether it begins a text, or has lost the piece before it."""
         starts = _concatenated([part.starts for part in self.parts], bool)
@@ -109,7 +117,8 @@ def scan(
     starts, sizes, shares = whole.starts()[places], whole.sizes[places], whole.shares[places]
     summed = hashlib.blake2b(digest_size=16)
     summed.update(np.column_stack([whole.digests[places], starts.astype(np.uint8)]).tobytes())
-    replaced = sum(part.facts.replaced_bytes for part in whole.parts)
+    findings = whole.findings()
+    replaced = findings.replaced_bytes
     if heldout is None:
         draw = held.Draw()
         for share, size in zip(shares.tolist(), sizes.tolist(), strict=True):
@@ -138,7 +147,7 @@ def scan(
     return Scan(
         threshold=threshold,
         digest=summed.hexdigest(),
-        files=sum(part.facts.files for part in whole.parts),
+        files=findings.files,
         documents=int(trained.sum()),
         bytes=int(sizes[trained].sum()),
         heldout_documents=heldout_documents,

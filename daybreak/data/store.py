@@ -16,6 +16,7 @@ from daybreak.core.run import read_json, write_json
 from daybreak.core.types import Value
 from daybreak.data import language
 from daybreak.data.cleaning import Account, Cleaning, Document, batches
+from daybreak.data.formats.findings import Findings
 from daybreak.data.heldout import digest
 from daybreak.data.sources import Part, Reading
 
@@ -29,13 +30,9 @@ class PartFacts(Value):
     """What was read and made of one part; the file KEY.json, written last."""
 
     key: str
-    files: int
-    read_bytes: int  # of text, before cleaning
     documents: int
     bytes: int
-    replaced_bytes: int
-    notes: tuple[str, ...]
-    skipped: dict[str, int]  # files by reason
+    findings: Findings
     accounts: tuple[Account, ...]
     languages: dict[str, int] = field(default_factory=dict)  # bytes by identified language
     kinds: dict[str, int] = field(default_factory=dict)  # documents, as they were found
@@ -85,13 +82,9 @@ def make(work: Work) -> PartFacts:
         beside.replace(work.folder / f"{work.key}.text")
         facts = PartFacts(
             key=work.key,
-            files=reading.files,
-            read_bytes=reading.bytes,
             documents=len(columns.sizes),
             bytes=sum(columns.sizes),
-            replaced_bytes=reading.replaced_bytes,
-            notes=reading.notes,
-            skipped=dict(reading.skipped),
+            findings=reading.findings,
             accounts=tuple(tally.account() for tally in tallies),
             languages=columns.told(),
             kinds=dict(kinds),

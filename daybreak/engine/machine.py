@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import shutil
-import stat
 import statistics
 import tempfile
 import time
@@ -17,37 +16,13 @@ from pathlib import Path
 
 import torch
 
+from daybreak.core import cache
 from daybreak.core.errors import UsageError
 from daybreak.core.run import write_json
 from daybreak.core.types import Machine
 
 STALE_SECONDS = 30 * 86400
 MATMUL = {"cpu": 2048, "cuda": 4096, "mps": 2048}
-
-
-def cache_folder() -> Path:
-    """Where measurements and compiled kernels are kept between runs: it exists and can be written."""
-    named = os.environ.get("DAYBREAK_CACHE")
-    return _writable(
-        Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "daybreak"
-    )
-
-
-@functools.cache
-def _writable(folder: Path) -> Path:
-    """The folder; where it cannot be written, as in a read-only home, one of this user's among the temporary files."""
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    if os.access(folder, os.W_OK | os.X_OK):
-        return folder
-    with contextlib.suppress(OSError, AttributeError):  # Windows knows no user numbers
-        own = Path(tempfile.gettempdir()) / f"daybreak-{os.getuid()}"
-        own.mkdir(mode=0o700, exist_ok=True)
-        status = own.lstat()
-        # Kernels are code: a folder that somebody else has put there, or may write, is not used.
-        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
-            return own
-    return Path(tempfile.mkdtemp(prefix="daybreak-"))
 
 
 def pick_device(name: str = "") -> torch.device:
@@ -73,7 +48,7 @@ def pick_device(name: str = "") -> torch.device:
 def measured(device: torch.device, *, anew: bool = False) -> Machine:
     """From the cache where it still holds, else measured now (about a second) and kept."""
     blank = described(device)
-    path = cache_folder() / f"machine-{blank.key()}.json"
+    path = cache.folder() / f"machine-{blank.key()}.json"
     if not anew:
         try:
             known = Machine.from_json(json.loads(path.read_text(encoding="utf-8")))

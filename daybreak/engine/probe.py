@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from daybreak.core import cache
 from daybreak.core.run import write_json
 from daybreak.core.types import Machine, Timing
 from daybreak.engine.loop import Loss
-from daybreak.engine.machine import cache_folder, synchronize
+from daybreak.engine.machine import synchronize
 from daybreak.engine.optimizers import Optimizers, Rates
 
 KEPT_TIMINGS = 200
@@ -25,7 +26,7 @@ class Timings:
     """What was measured before on this machine with these versions."""
 
     def __init__(self, machine: Machine) -> None:
-        self._path = cache_folder() / f"timings-{machine.key()}.json"
+        self._path = cache.folder() / f"timings-{machine.key()}.json"
         try:
             self.entries = [Timing.from_json(entry) for entry in json.loads(self._path.read_text(encoding="utf-8"))]
         except Exception:  # missing, torn or of another version: as on a new machine
@@ -52,7 +53,7 @@ class Timings:
 
 def compile_cache() -> Path:
     """Compiled kernels live beside the measurements: what forgets the one forgets the other."""
-    return Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "kernels")))
+    return Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache.folder() / "kernels")))
 
 
 def memory_bytes(device: torch.device) -> int:

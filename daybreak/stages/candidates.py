@@ -11,8 +11,7 @@ from daybreak.core.types import Corpus, GptShape, Machine, Probe, Timing, Tokeni
 from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.models.fused.library import fits
-from daybreak.stages.prepare import known_vocabulary
-from daybreak.stages.vocabulary import choice_of
+from daybreak.stages.vocabulary import choice_of, known_vocabulary
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from daybreak import techniques
-from daybreak.core import units
+from daybreak.core import cache, units
 from daybreak.engine import machine as machines
 from daybreak.engine.probe import Timings, compile_cache
 
@@ -22,7 +22,7 @@ def examined(device: str = "") -> dict[str, Any]:
     return {
         "machine": machine.to_json(),
         "seconds": time.perf_counter() - begun,
-        "cache_folder": str(machines.cache_folder()),
+        "cache_folder": str(cache.folder()),
         "cache_writable": _writable(),
         "kernels_folder": str(compile_cache()),
         "shapes_measured": len({t.shape for t in timings.entries}),
@@ -58,7 +58,7 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def _writable() -> bool:
-    folder = machines.cache_folder()
+    folder = cache.folder()
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return os.access(folder, os.W_OK)

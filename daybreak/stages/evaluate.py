@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from daybreak import techniques
+from daybreak.core import cache
 from daybreak.core.errors import DataError, UsageError, nearest
 from daybreak.core.run import Run
 from daybreak.core.types import NgramShape, Plan
@@ -79,7 +80,7 @@ def decoder_for(module: Gpt) -> Decoder:
     """The fastest on this machine; its compiled step is in the user's cache, or made there in a second or two."""
     library = None
     if module.lm_head.weight.device.type == "cpu":
-        library = decode_step.library(machines.cache_folder() / "kernels", machines.compiler())
+        library = decode_step.library(cache.folder() / "kernels", machines.compiler())
     return prepared(module, library)
 
 
@@ -116,7 +117,7 @@ def stream_of(tokenizer: Tokenizer, on: tuple[str, ...]) -> np.ndarray:
 
 def heldout_stream(run: Run, plan: Plan) -> np.ndarray:
     """The run's own held-out tokens."""
-    from daybreak.stages.prepare import encode
+    from daybreak.stages.encode import encode
 
     _, held = encode(run, run.corpus(), plan.tokenizer)
     return held.slice(0, len(held))

@@ -135,9 +135,9 @@ def _place(
 ) -> Place:
     from daybreak.data.tokenizers import Tokenizer
     from daybreak.engine import machine as machines
-    from daybreak.stages import prepare
+    from daybreak.stages import encode
 
-    train, heldout = prepare.encode(run, run.corpus(), plan.tokenizer)
+    train, heldout = encode.encode(run, run.corpus(), plan.tokenizer)
     chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
     scored = min(heldout.bytes, max(LEAST_SCORED_BYTES, int(2 * share * plan.evaluation_bytes)))
     return Place(

@@ -25,8 +25,7 @@ from daybreak.data import mixing
 from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
 from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes
-from daybreak.stages.prepare import known_vocabulary
-from daybreak.stages.vocabulary import choice_of
+from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20

@@ -1,14 +1,11 @@
-"""Prepare: from what people have to facts of the text (scan) and to tokens on disk (encode)."""
+"""Prepare: from what people have to cleaned text on disk and facts of it."""
 
 import contextlib
-import functools
-import hashlib
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +13,17 @@ import numpy as np
 
 from daybreak import techniques
 from daybreak.core import units
-from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError, nearest
+from daybreak.core.errors import BudgetTooShort, DataError, UsageError, nearest
 from daybreak.core.run import Run, read_json, write_json
-from daybreak.core.types import Account, Corpus, Request, TechniqueChoice, TokenizerChoice
-from daybreak.data import cluster, shards, sources, store, tokenizers, workers
+from daybreak.core.types import Account, Corpus, Request, TechniqueChoice
+from daybreak.data import cluster, sources, store, workers
 from daybreak.data import scan as scanning
-from daybreak.data.cleaning import Cleaning, Document
+from daybreak.data.cleaning import Cleaning
 from daybreak.data.tokenizing.byte_level import cores
-from daybreak.models import ngram
+from daybreak.models.baseline import ngram_figure
 from daybreak.stages import vocabulary
 
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
-NGRAM_ORDER = {"byte": 8, "character": 4}
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
 PREPARING_SECONDS = 600.0  # what `prepare` is looked at as, having no budget
 SAMPLE_BYTES_PER_SECOND = 15_000
@@ -36,6 +32,7 @@ COUNTED_BYTES_PER_SECOND = 25_000
 READING_SHARE = 0.25  # of the budget, for the first of three readings
 PART_BYTES = 1 << 22  # of files that are read together: what is lost where a process is stopped
 APART_BYTES = 6_000_000  # of text from which several processes clean and encode it: to start one takes half a second
+SAMPLES, SAMPLE_CHARACTERS = 5, 400  # in the data card
 PART = 6  # of the counted text, for how fast its figure falls with more
 
 
@@ -67,7 +64,8 @@ def scan(run: Run, request: Request) -> Corpus:
     keys = _made(run, work, READING_SHARE * seconds if request.seconds else math.inf, request.cluster)
     whole = scanning.Whole(run.documents_folder, keys)
     accounts = store.total(part.facts.accounts for part in whole.parts)
-    notes = (*_notes(whole), *_much_taken(accounts))
+    findings = whole.findings()
+    notes = (*findings.notes(), *_much_taken(accounts))
     facts = scanning.scan(
         whole,
         cleaning.across,
@@ -106,7 +104,7 @@ def scan(run: Run, request: Request) -> Corpus:
         languages=facts.languages,
         bytes_per_token=found.bytes_per_token,
         tokens_per_second=found.tokens_per_second,
-        bytes_per_second=sum(part.facts.read_bytes for part in whole.parts) / reading_seconds,
+        bytes_per_second=findings.bytes / reading_seconds,
         xz_bits_per_byte=xz.result(),
         ngram_bits_per_byte=bits,
         ngram_unit=unit,
@@ -114,11 +112,13 @@ def scan(run: Run, request: Request) -> Corpus:
         ngram_bytes=fitted,
         ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
         notes=(*facts.notes, *found.notes),
-        read_bytes=sum(part.facts.read_bytes for part in whole.parts),
+        read_bytes=findings.bytes,
         cleaning=steps,
         accounts=(*accounts, *facts.accounts),
         spoken=_shares(part.facts.languages for part in whole.parts),
         kinds=_sums(part.facts.kinds for part in whole.parts),
+        licences=dict(findings.licences.most_common()),
+        samples=_samples(facts.sample),
         sizes=_sizes(whole.sizes[whole.kept]),
         tokenizer=found.kind,
         end_of_text=found.end_of_text,
@@ -199,12 +199,12 @@ def _made(run: Run, work: Sequence[store.Work], seconds: float, address: str) ->
     todo = [one for one in work if not store.readable(one)]
     read = 0
     failed: list[str] = []
-    with contextlib.closing(_each(store.make, todo, _processes(todo), address)) as results:
+    with contextlib.closing(each(store.make, todo, processes=_processes(todo), address=address, what=_said)) as results:
         for one, result in zip(todo, results, strict=True):
             if isinstance(result, workers.Failed):
                 failed.append(one.key)
                 continue
-            read += store.Stored(one.folder, one.key).facts.read_bytes
+            read += store.Stored(one.folder, one.key).facts.findings.bytes
             _check_time(time.perf_counter() - begun, seconds, read)
     if len(failed) == len(work):
         raise DataError(
@@ -215,20 +215,20 @@ def _made(run: Run, work: Sequence[store.Work], seconds: float, address: str) ->
     return [one.key for one in work if one.key not in failed]
 
 
-def _each(
-    work: Callable[[Any], object], items: Sequence[Any], processes: int, address: str
+def each(
+    work: Callable[[Any], object], items: Sequence[Any], *, processes: int, address: str, what: Callable[[Any], str]
 ) -> Generator[Any, None, None]:
-    """Does the work on every item, here or on a cluster; yields in their order, `Failed` for one that was given up."""
+    """Does the work on every item, here or on a cluster; yields in their order, `Failed` for one that was given up.
+
+    what: an item in words.
+    """
     if address:
         yield from cluster.ordered(work, items, address=address)
     else:
-        yield from workers.ordered(work, items, processes=processes, what=_said)
+        yield from workers.ordered(work, items, processes=processes, what=what)
 
 
-def _said(work: Any) -> str:
-    """A part, in words."""
-    if isinstance(work, Encoding):
-        return work.name
+def _said(work: store.Work) -> str:
     first, more = work.part.paths[0], len(work.part.paths) - 1
     where = f" from byte {work.part.start}" if work.part.start else ""
     return f"{first}{where}{f' and {more} more' if more else ''}"
@@ -259,12 +259,6 @@ def _check_time(passed: float, seconds: float, read_bytes: int) -> None:
         )
 
 
-def _notes(whole: scanning.Whole) -> tuple[str, ...]:
-    """What was noted in any part, once, and what was skipped in all of them together."""
-    notes = dict.fromkeys(note for part in whole.parts for note in part.facts.notes)
-    return tuple(notes)
-
-
 def _much_taken(accounts: Iterable[Account]) -> tuple[str, ...]:
     """Sentences on the steps that took away more than half of what came to them: is it that kind of text?"""
     return tuple(
@@ -287,165 +281,6 @@ def _keep_kept(
     )
 
 
-def whole_of(run: Run) -> scanning.Whole:
-    """The cleaned text of a run, as it was scanned. Raises UsageError and ResourceError."""
-    told = read_json(run.documents_folder / "parts.json", "`daybreak prepare` with another --out")
-    whole = scanning.Whole(run.documents_folder, told["keys"])
-    bits = np.load(run.documents_folder / "kept.npy", allow_pickle=False)
-    whole.kept = np.unpackbits(bits, count=told["documents"]).astype(bool)
-    return whole
-
-
-def texts_of(run: Run, corpus: Corpus) -> tuple[Iterator[Document], list[Document]]:
-    """The documents of the training part, and the held-out ones in the order in which they are scored."""
-    whole = whole_of(run)
-    trained, held = scanning.places_of(whole, corpus.threshold)
-    parts = range(len(whole.parts))
-    if corpus.heldout:
-        path = Path(corpus.heldout)
-        unseen = list(sources.Reading([path], named=[path]))
-    else:
-        unseen = [document for part in parts for document in scanning.documents(whole, held, part)]
-    training = (document for part in parts for document in scanning.documents(whole, trained, part))
-    return training, scanning.in_hash_order(unseen)
-
-
-def known_vocabulary(vocabulary: int, corpus: Corpus) -> int:
-    """Raises UsageError: a vocabulary that was not learnt from this text."""
-    known = sorted(int(size) for size in corpus.bytes_per_token)
-    if vocabulary not in known:
-        raise UsageError(
-            "no such vocabulary was learnt from this text",
-            received=f"vocabulary={vocabulary}",
-            attempt=f"one of: {', '.join(map(str, known))}",
-        )
-    return vocabulary
-
-
-def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.Tokens, shards.Tokens]:
-    """Training and held-out tokens, from the folder where they stand there already. Raises DataError."""
-    tokenizer = tokenizers.Tokenizer.load(run.merges_file).truncated(choice.vocabulary)
-    tokenizer.save(run.tokenizer_file)
-    folder = run.corpus_folder
-    names = [f"{part}-{tokenizer.vocabulary}" for part in ("train", "heldout")]
-    if not (folder / f"{names[1]}.json").exists():
-        _, unseen = texts_of(run, corpus)
-        shards.write(folder, names[1], unseen, tokenizer)
-    if not (folder / f"{names[0]}.json").exists():
-        _encoded(run, corpus, names[0], tokenizer)
-    train, held = (shards.Tokens(folder, name) for name in names)
-    for name, tokens, size in (("heldout", held, corpus.heldout_bytes), ("train", train, corpus.bytes)):
-        if tokens.bytes != size:
-            (folder / f"{name}-{tokenizer.vocabulary}.json").unlink(missing_ok=True)  # encoded anew next time
-            raise DataError(
-                "the text has changed since it was scanned",
-                received=f"{tokens.bytes:,} bytes now, {size:,} then",
-                attempt="the same command with another --out, or with the text as it was",
-            )
-    return train, held
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """A part of the training text to be encoded, for one process."""
-
-    documents_folder: Path
-    folder: Path
-    tokenizer_file: Path
-    key: str  # of the part
-    inside: bytes  # packed bits: which of its documents are trained on
-    documents: int
-    before: bool  # whether the document before the part is trained on: then it may be continued
-
-    @functools.cached_property
-    def name(self) -> str:
-        """Of what goes in, so that equal documents with an equal tokenizer are encoded once."""
-        whole = hashlib.blake2b(digest_size=10)
-        for data in (self.tokenizer_file.read_bytes(), self.key.encode(), self.inside, bytes([self.before])):
-            whole.update(hashlib.blake2b(data).digest())
-        return f"shard-{whole.hexdigest()}"
-
-
-def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenizer) -> None:
-    """Writes the shards of the training part, each made once, and their index."""
-    whole = whole_of(run)
-    trained, _ = scanning.places_of(whole, corpus.threshold)
-    work = []
-    for index, part in enumerate(whole.parts):
-        inside, before = scanning.within(whole, trained, index)
-        work.append(
-            Encoding(
-                documents_folder=run.documents_folder,
-                folder=run.corpus_folder,
-                tokenizer_file=run.tokenizer_file,
-                key=part.key,
-                inside=np.packbits(inside).tobytes(),
-                documents=len(inside),
-                before=before,
-            )
-        )
-    todo = [one for one in work if not shards.written(run.corpus_folder, one.name)]
-    processes = 1 if corpus.bytes < APART_BYTES else min(len(todo), cores())
-    address = request.cluster if (request := run.request()) else ""
-    with contextlib.closing(_each(encode_part, todo, processes, address)) as results:
-        for result in results:
-            if isinstance(result, workers.Failed):
-                raise ResourceError(
-                    "a part of the text cannot be encoded",
-                    received=result.reason,
-                    attempt="free memory, or the same command again: what is done stays done",
-                )
-    shards.join(run.corpus_folder, name, [one.name for one in work], tokenizer)
-    if corpus.groups:
-        names = {one.key: one.name for one in work}
-        told = read_json(run.documents_folder / "parts.json", "`daybreak prepare` with another --out")
-        for number, group in enumerate(told["groups"]):
-            shards.join(run.corpus_folder, f"{name}-{number}", [names[key] for key in group], tokenizer)
-
-
-def encode_part(work: Encoding) -> int:
-    """Its documents."""
-    part = store.Stored(work.documents_folder, work.key)
-    inside = np.unpackbits(np.frombuffer(work.inside, np.uint8), count=work.documents).astype(bool)
-    tokenizer = tokenizers.Tokenizer.load(work.tokenizer_file)
-    documents = scanning.documents_of(part, inside, work.before)
-    return shards.write(work.folder, work.name, documents, tokenizer).documents
-
-
-def ngram_figure(sample: tuple[str, ...], heldout: list[str], *, unit: str, most_bytes: int) -> tuple[int, float, int]:
-    """Best order, bits per byte on the held-out documents, and bytes counted, of interpolated Kneser-Ney."""
-    seen, fitted = [], 0
-    for text in sample:
-        if fitted >= most_bytes:
-            break
-        seen.append(text)
-        fitted += len(text.encode())
-    escape = 0.0
-    if unit == "character":
-        characters = ngram.CharacterVocabulary.learn("".join(seen))
-        size = characters.size
-        train, test = ([characters.encode(text) for text in texts] for texts in (seen, heldout))
-        escape = sum(characters.escape_nats(text) for text in heldout)
-    else:
-        size = 256
-        train, test = ([np.frombuffer(t.encode(), np.uint8) for t in texts] for texts in (seen, heldout))
-    # An opening mark gives the first token of a document something to be counted after.
-    streams = [_opened(texts, size) for texts in (train, test)]
-    model = ngram.KneserNey.fit(streams[0][0], order=NGRAM_ORDER[unit], vocabulary=size + 1, starts=streams[0][1])
-    probabilities = model.probabilities(streams[1][0], starts=streams[1][1])
-    inside = streams[1][0] != size
-    nats = -np.log(probabilities[:, inside]).sum(1) + escape
-    best = int(nats.argmin())
-    return best + 1, float(nats[best] / np.log(2) / sum(len(text.encode()) for text in heldout)), fitted
-
-
-def _opened(documents: list[np.ndarray], mark: int) -> tuple[np.ndarray, np.ndarray]:
-    """One stream with `mark` before every document, and where they start."""
-    sizes = np.array([len(document) + 1 for document in documents], np.int64)
-    stream = np.concatenate([np.concatenate(([mark], document)) for document in documents]).astype(np.uint32)
-    return stream, np.concatenate(([0], np.cumsum(sizes)[:-1]))
-
-
 def _group_bytes(
     whole: scanning.Whole, threshold: float, groups: list[list[str]], names: Sequence[str]
 ) -> dict[str, int]:
@@ -462,6 +297,12 @@ def _group_bytes(
             attempt="the text without it, or --without a step of cleaning",
         )
     return found
+
+
+def _samples(texts: Sequence[str]) -> tuple[str, ...]:
+    """How some of the documents begin."""
+    every = max(1, len(texts) // SAMPLES)
+    return tuple(text[:SAMPLE_CHARACTERS] for text in texts[::every][:SAMPLES])
 
 
 def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -119,7 +119,7 @@ def carried_out(
     from daybreak.data.tokenizers import Tokenizer
     from daybreak.engine import machine as machines
     from daybreak.engine.probe import memory_bytes
-    from daybreak.stages import prepare, report
+    from daybreak.stages import encode, report
     from daybreak.stages.bench import Workbench
     from daybreak.stages.signals import Signals
     from daybreak.stages.train import train
@@ -129,7 +129,7 @@ def carried_out(
     device = machines.pick_device(plan.request.device if plan.request else "")
     machine = machines.measured(device)
     corpus = folder.corpus()
-    train_tokens, heldout_tokens = prepare.encode(folder, corpus, plan.tokenizer)
+    train_tokens, heldout_tokens = encode.encode(folder, corpus, plan.tokenizer)
     log = ledger.log
     _show(folder, mirrors, display, ledger)
     claims = {choice.name: techniques.class_of(choice.name).claim for choice in plan.techniques}
@@ -205,8 +205,8 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
 
 def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
-    from daybreak.stages import prepare
-    from daybreak.stages.vocabulary import check, choice_of
+    from daybreak.stages import encode, prepare
+    from daybreak.stages.vocabulary import check, choice_of, known_vocabulary
 
     check(request)
     stopwatch = Stopwatch()
@@ -217,8 +217,8 @@ def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
         vocabulary = int(request.settings["vocabulary"])
         if len(only) == 1 and request.tokenizer != "auto":
             vocabulary = only[0]
-        choice = choice_of(corpus, prepare.known_vocabulary(vocabulary, corpus))
-        train, held = prepare.encode(folder, corpus, choice)
+        choice = choice_of(corpus, known_vocabulary(vocabulary, corpus))
+        train, held = encode.encode(folder, corpus, choice)
     return {
         "run": str(folder),
         "documents": corpus.documents,

@@ -90,6 +90,18 @@ def choice_of(corpus: Corpus, vocabulary: int) -> TokenizerChoice:
     return TokenizerChoice(kind=kind, vocabulary=vocabulary, end_of_text=corpus.end_of_text)
 
 
+def known_vocabulary(vocabulary: int, corpus: Corpus) -> int:
+    """Raises UsageError: a vocabulary that was not learnt from this text."""
+    known = sorted(int(size) for size in corpus.bytes_per_token)
+    if vocabulary not in known:
+        raise UsageError(
+            "no such vocabulary was learnt from this text",
+            received=f"vocabulary={vocabulary}",
+            attempt=f"one of: {', '.join(map(str, known))}",
+        )
+    return vocabulary
+
+
 def _byte_level(sample: Sequence[str], unseen: Sequence[str], *, largest: int, chinese: bool, others: bool) -> Learnt:
     """Byte-level BPE; or characters, where Chinese words are rare and characters say more at the same vocabulary."""
     join_han = not chinese or _joining_pays(sample, unseen, largest)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from daybreak.core import cache
 from daybreak.core.errors import UsageError
 from daybreak.core.types import GptShape, Machine, Plan
-from daybreak.engine.machine import cache_folder
 from daybreak.engine.optimizers import Muon, Optimizers, Rates, iterated, size_factor
 from daybreak.models.fused.layer import fuse, head
 from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, Library, fits, library
@@ -53,7 +53,7 @@ class Kernels(Technique):
                 received="kernels beside packing or dropout",
                 attempt="take one of them out of plan.json",
             )
-        run.kept["kernels"] = library(cache_folder() / "kernels", module.compute_dtype, run.machine.compiler)
+        run.kept["kernels"] = library(cache.folder() / "kernels", module.compute_dtype, run.machine.compiler)
         return module, fuse(module, run.kept["kernels"])
 
     def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:

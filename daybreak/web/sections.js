@@ -161,13 +161,14 @@ function fillData(body, facts) {
     [say("data.languages"), shares.join(say("list.join"))],
     [say("data.spoken"), spoken(corpus).join(say("list.join"))],
     [say("data.kinds"), Object.entries(corpus.kinds || {}).map(([name, n]) => say("data.kind", { name: named("kind", name), n: whole(n) })).join(say("list.join"))],
+    [say("data.licences"), Object.entries(corpus.licences || {}).slice(0, 12).map(([name, n]) => say("data.kind", { name, n: whole(n) })).join(say("list.join"))],
     [say("data.tokenizer"), vocabulary ? say("data.tokenizer_is", { kind: plan.tokenizer.kind, vocabulary: whole(vocabulary) }) : ""],
     [say("data.bytes_per_token"), tokens.join(say("list.join"))],
     [say("data.replaced"), corpus.replaced_bytes ? size(corpus.replaced_bytes) : ""],
     [say("data.sources"), make("span", { class: "paths" }, sources)],
     [say("data.digest"), make("code", {}, corpus.digest)],
     [say("data.notes"), corpus.notes.length ? make("span", { class: "paths", ...ENGLISH }, corpus.notes.join("\n")) : ""],
-  ]), ...cleaned(corpus), ...lengths(corpus));
+  ]), ...cleaned(corpus), ...lengths(corpus), ...sampled(corpus));
 }
 
 const spoken = (corpus) => Object.entries(corpus.spoken || {}).filter(([, share]) => share >= 0.001).map(([code, share]) => `${languageName(code)} ${percent(share, share < 0.1 ? 1 : 0)}`);
@@ -179,6 +180,15 @@ function languageName(code) {
   } catch {
     return code;
   }
+}
+
+// How some documents begin, as they are trained on.
+function sampled(corpus) {
+  if (!corpus.samples?.length) return [];
+  return [
+    make("h3", {}, say("data.samples")),
+    make("ul", { class: "samples" }, corpus.samples.map((text) => make("li", {}, make("blockquote", {}, text)))),
+  ];
 }
 
 // What each step of cleaning took away and changed, with examples.

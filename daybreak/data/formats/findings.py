@@ -24,9 +24,10 @@ class Findings:
     replaced: Counter[str] = field(default_factory=Counter)  # bytes that are in no encoding, by file
     skipped: Counter[str] = field(default_factory=Counter)  # files, and members of packed ones, by reason
     stopped: Counter[str] = field(default_factory=Counter)  # likewise: read in part
-    names: dict[str, list[str]] = field(default_factory=dict)  # of files, by reason or by what was said; a few
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files, by reason or by what was said; a few
     said: Counter[str] = field(default_factory=Counter)  # files by what was decided about them
     rows: Counter[str] = field(default_factory=Counter)  # passed over, by reason
+    licences: Counter[str] = field(default_factory=Counter)  # documents by the licence that they name
 
     def skip(self, name: str, reason: str, detail: str = "") -> None:
         """The file `name` was passed over; detail: of this file alone."""
@@ -42,10 +43,14 @@ class Findings:
         self.said[sentence] += 1
         self._name(sentence, name)
 
+    def licence(self, named: str) -> None:
+        """A document whose row names its licence."""
+        self.licences[named if named in self.licences or len(self.licences) < limits.LICENCES else OTHERS] += 1
+
     def _name(self, why: str, name: str, detail: str = "") -> None:
-        names = self.names.setdefault(why, [])
+        names = self.names.get(why, ())
         if len(names) < limits.NAMED_FILES:
-            names.append(shown(name) + (f": {detail}" if detail else ""))
+            self.names[why] = (*names, shown(name) + (f": {detail}" if detail else ""))
 
     @property
     def replaced_bytes(self) -> int:
@@ -65,11 +70,12 @@ class Findings:
             (self.stopped, other.stopped),
             (self.said, other.said),
             (self.rows, other.rows),
+            (self.licences, other.licences),
         ):
             mine.update(theirs)
         for why, names in other.names.items():
-            have = self.names.setdefault(why, [])
-            have += [name for name in names if name not in have][: limits.NAMED_FILES - len(have)]
+            have = self.names.get(why, ())
+            self.names[why] = (*have, *(name for name in names if name not in have))[: limits.NAMED_FILES]
 
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was decided and what was passed over."""
@@ -104,5 +110,6 @@ def shown(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in name)
 
 
+OTHERS = "others"
 BROKEN_ROW = "broken, or without text"
 LONG_ROW = f"over {limits.ROW_BYTES // 1_000_000} MB or a million values in one row; an unclosed quote looks like that"

@@ -14,6 +14,7 @@ XZ_MEMORY_BYTES = 256_000_000  # xz -9 needs 65 MB
 ZSTD_WINDOW_BYTES = 1 << 27  # zstd --ultra --long=27, the most that its own tool opens without being told to
 MEMBERS = 1_000_000  # of an archive
 PDF_PAGES = 10_000
+LICENCES = 1000  # told apart
 NAMED_FILES = 5  # in the notes, of each reason; the rest are counted
 SNIFFED_BYTES = 1 << 16  # of the start, which tell format and encoding
 LOOKED_AT_ROWS = 100  # of the start, which tell where in a row the text is

@@ -17,6 +17,8 @@ from daybreak.data.formats.pieces import WHOLE_ROW, lines, pieces
 
 _FIELD_CHARACTERS = 4_000_000  # of a field of a table: an unclosed quote takes the rest of the file into one
 _COUNTED_FROM = 1 << 20  # bytes of a row, from which its values are counted before they are made
+_LICENCES = ("license", "licence", "licenses", "max_stars_repo_licenses", "copyright_license")  # columns
+_LICENCE_CHARACTERS = 60
 _TAG = re.compile(r"(?:O|[BIESMLU]-\S+)")
 
 
@@ -36,10 +38,24 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
         text = text_of(row)
         if not text or not text.strip():
             findings.rows[BROKEN_ROW] += 1
-        elif plain and len(text) <= WHOLE_ROW // 4 and text.isascii():
+            continue
+        if named := licence(row):
+            findings.licence(named)
+        if plain and len(text) <= WHOLE_ROW // 4 and text.isascii():
             yield Document(text, True, kind)
         else:
             yield from text_documents(text, kind, name, findings)
+
+
+def licence(row: Row) -> str:
+    """What a row says of the terms of its text; nothing where it says nothing."""
+    if not isinstance(row, dict):
+        return ""
+    for name in _LICENCES:
+        if value := row.get(name):
+            values = value if isinstance(value, list) else [value]
+            return ", ".join(sorted({v.strip() for v in values if isinstance(v, str)}))[:_LICENCE_CHARACTERS]
+    return ""
 
 
 def looked_at(rows: Iterator[Row]) -> list[Row]:
