@@ -124,6 +124,25 @@ def test_a_page_becomes_its_main_text(paragraph: str, kind: str) -> None:
     assert "Menu entry" not in text and "cookies" not in text and "var x" not in text and "<p>" not in text
 
 
+def test_paragraphs_of_a_page_are_apart_and_lines_of_a_list_a_table_or_a_poem_are_not() -> None:
+    rows = "".join(f"<tr><td>{name}</td><td>{age}</td></tr>" for name, age in (("Ann", 12), ("Bob", 14)))
+    parts = f"<p>{PARAGRAPH}</p><p>A<br>B</p><ul><li>one</li><li>two</li></ul><table>{rows}</table><p>{PARAGRAPH}</p>"
+    text, _ = done(HtmlText(), f"<html><body><article>{parts}</article></body></html>", "page")
+    assert text is not None
+    paragraph = PARAGRAPH.strip()
+    blocks = [paragraph, "A\nB", "- one\n- two", "| Ann | 12 |", paragraph]
+    assert [block.split("\n| Bob")[0].rstrip() for block in text.split("\n\n")] == blocks
+
+
+def test_a_table_that_places_things_is_no_table() -> None:
+    menu = "".join(f"<td><a href='/{n}'>A place {n}</a></td>" for n in range(9))
+    text = "".join(f"<p>{n} {PARAGRAPH}</p>" for n in range(5))
+    page = f"<html><body><table><tr>{menu}</tr></table><table><tr><td>{text}</td><td><p>Aside</p></td></tr></table>"
+    found, _ = done(HtmlText(), f"{page}</body></html>", "page")
+    assert found is not None and "|" not in found and "A place" not in found
+    assert found.count("\n\n") >= 4 and all(f"{n} {PARAGRAPH.strip()}" in found.split("\n\n") for n in range(5))
+
+
 def test_a_page_without_a_main_text_keeps_what_it_says() -> None:
     text, counts = done(HtmlText(), "<html><body>" + "<div>" * 100_000 + "a short line<script>no()</script>", "page")
     assert text == "a short line" and counts["pages without a main text"] == 1

@@ -137,7 +137,21 @@ def test_pieces_end_at_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "prose.txt"
     path.write_bytes(("\n\n".join(["word " * 60] * 300)).encode())
     pieces = texts(path)
-    assert all(piece.endswith("\n\n") and 4096 <= len(piece) < 4096 + 310 for piece in pieces[:-1])
+    assert all(piece.endswith("\n\n") and 2048 <= len(piece) < 7 * 1024 for piece in pieces[:-1])
+
+
+def test_a_text_and_its_near_copy_are_cut_at_the_same_places(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    words = [f"word{number}" for number in range(500)]
+    paragraphs = [" ".join(chance.choices(words, k=50)) for _ in range(300)]
+    edited = list(paragraphs)
+    for index in range(0, 300, 30):
+        edited[index] = f"another word {edited[index]}"
+    cut = []
+    for name, parts in (("text", paragraphs), ("copy", edited)):
+        (tmp_path / name).write_text("\n\n".join(parts))
+        cut.append(set(texts(tmp_path / name)))
+    assert len(cut[0] & cut[1]) > 0.3 * len(cut[0])
 
 
 def test_bytes_stay_as_they_are(tmp_path: Path) -> None:

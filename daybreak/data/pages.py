@@ -2,8 +2,10 @@
 
 import dataclasses
 import html
+import itertools
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from daybreak.data.cleaning import Document, Note
 
@@ -33,6 +35,23 @@ _ENTITY = re.compile(
     r"|copy|reg|trade|deg|times|laquo|raquo|ensp|emsp|thinsp|zwnj|zwj|shy|[aeiouAEIOU](?:acute|grave|circ|uml)"
     r"|[nao]tilde|[cC]cedil|szlig|aring|oslash|aelig|euro|pound|yen|cent|sect|para);"
 )
+_TABLE_PARTS = ("tbody", "thead", "tfoot", "tr", "td", "th")
+_CELL_BLOCKS = (
+    "p",
+    "div",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "ul",
+    "ol",
+    "table",
+    "blockquote",
+    "pre",
+    "hr",
+)  # in no table of data
+_BEGINNING = 24  # characters that tell a line from others
+_MENU_LINKS, _MENU_SHARE = 4, 0.8  # links, and characters in them, from which on a table is a menu
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
 _SPACES = re.compile(r"[ \t\r\f\v]*\n\s*\n[ \t\r\f\v]*|[ \t\r\f\v]+|\n")
 
@@ -117,8 +136,44 @@ def _of_page(text: str, note: Note) -> str:
 def _extracted(text: str) -> str:
     import trafilatura
 
-    clean = text.encode("utf-8", "replace").decode().replace("\0", "")
-    return trafilatura.extract(clean, include_comments=False, include_tables=True, fast=True) or ""
+    tree = trafilatura.load_html(text.encode("utf-8", "replace").decode().replace("\0", ""))
+    if tree is None:
+        return ""
+    _without_layout(tree)
+    tight = {_beginning(br.tail or "") for br in tree.iter("br")}
+    tight |= {_beginning(line) for pre in tree.iter("pre") for line in "".join(pre.itertext()).split("\n")}
+    found = trafilatura.extract(tree, include_comments=False, include_tables=True, fast=True) or ""
+    return _apart(found.split("\n"), tight - {""})
+
+
+def _apart(lines: list[str], tight: set[str]) -> str:
+    """Blocks with an empty line between them; lines of one block, of a list or of a table without one.
+
+    tight: how lines begin that a break or preformatted text has put under another.
+    """
+    parts = lines[:1]
+    for above, line in itertools.pairwise(lines):
+        together = _beginning(line) in tight or any(above.startswith(s) and line.startswith(s) for s in ("- ", "|"))
+        parts.append(("\n" if together else "\n\n") + line)
+    return "".join(parts)
+
+
+def _beginning(line: str) -> str:
+    return " ".join(line.split())[:_BEGINNING]
+
+
+def _without_layout(tree: Any) -> None:
+    """Tables that only place things, as on the older web: their cells are blocks, and rows of links are menus."""
+    for table in list(tree.iter("table")):
+        own = [part for part in table.iter(*_TABLE_PARTS) if next(part.iterancestors("table")) is table]
+        cells = [part for part in own if part.tag in ("td", "th")]
+        texts = ["".join(cell.itertext()).strip() for cell in cells]
+        links = ["".join(link.itertext()).strip() for cell in cells for link in cell.iter("a")]
+        if len(links) >= _MENU_LINKS and sum(map(len, links)) > _MENU_SHARE * sum(map(len, texts)):
+            table.drop_tree()
+        elif any(next(cell.iter(*_CELL_BLOCKS), None) is not None for cell in cells):
+            for part in [table, *own]:
+                part.tag = "div"
 
 
 def _too_deep(text: str) -> bool:
