@@ -1,8 +1,10 @@
 """Exactness and survival: reproducible runs, replays, kills and signals."""
 
+import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -148,3 +150,67 @@ def left_by(process: subprocess.Popen, number: int, code: int, out) -> None:
     assert "the same command again" in errors
     assert "Traceback" not in errors
     assert (out / "model" / "config.json").exists()
+
+
+def test_a_run_that_breaks_goes_back_and_on_with_other_text_and_repeats_from_its_log(small_text, tmp_path):
+    """Three losses in a row are no numbers: back to the last checkpoint, past those rows, at half the rate."""
+    words = command("run", str(small_text), "--for", "2m", "--reproducible", "--out", str(tmp_path / "run"), "--json")
+    words += [*TINY, "--without", "ngram_mix", "--set", "tokens=100000"]
+    broken = ",".join(f"step.loss:nan@{turn}" for turn in (20, 21, 22, 40, 41, 42))
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "DAYBREAK_FAULT": broken})
+    assert done.returncode == 0, done.stderr
+    assert "went back to step" in done.stderr and "was skipped" in done.stderr
+    run = Run(tmp_path / "run")
+    back = [r for r in run.amendments() if r["amendment"] == "went back"]
+    assert [r["rate"] for r in back] == [0.5, 0.25] and all("nan" in r["why"] for r in back)
+    steps = records.standing_steps(run.log_file)
+    assert [s.step for s in steps] == list(range(1, len(steps) + 1))
+    assert all(b.cursor > a.cursor for a, b in itertools.pairwise(steps))
+    again = command("train", str(run.path), "--replay", "--out", str(tmp_path / "again"), "--json")
+    replayed = subprocess.run(again, capture_output=True, text=True)
+    assert replayed.returncode == 0, replayed.stderr
+    assert json.loads(replayed.stdout)["weights_digest"] == json.loads(done.stdout)["weights_digest"]
+
+
+def test_a_run_that_does_not_become_sound_ends_with_a_diagnosis(small_text, tmp_path):
+    words = command("run", str(small_text), "--for", "2m", "--reproducible", "--out", str(tmp_path / "run"), "--json")
+    words += [*TINY, "--without", "ngram_mix", "--set", "tokens=100000"]
+    done = subprocess.run(
+        words, capture_output=True, text=True, env={**os.environ, "DAYBREAK_FAULT": "step.loss:nan@*"}
+    )
+    assert done.returncode == 4, done.stderr
+    assert "does not become sound" in done.stderr and "learning_rate" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_sigusr1_saves_and_goes_on_and_a_closed_terminal_ends_nothing(small_text, tmp_path):
+    out = tmp_path / "run"
+    process = started(small_text, out, 20)
+    wait_for_checkpoint(Run(out), process)
+    known = set(Run(out).checkpoints_folder.glob("step-*"))
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)
+    limit = time.monotonic() + 10
+    while not set(Run(out).checkpoints_folder.glob("step-*")) - known:
+        assert process.poll() is None and time.monotonic() < limit
+        time.sleep(0.05)
+    text, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert json.loads(text)["bits_per_byte"] > 0
+
+
+def test_a_terminal_that_goes_away_is_not_missed(small_text, tmp_path):
+    """What shows the progress has nobody to show it to any more; the run ends as it would have."""
+    out = tmp_path / "run"
+    words = command("run", str(small_text), "--for", "20s", "--out", str(out), *TINY)
+    leader, follower = os.openpty()
+    process = subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower, start_new_session=True)
+    os.close(follower)
+    limit = time.monotonic() + 40
+    while not list(Run(out).checkpoints_folder.glob("step-*")):
+        assert process.poll() is None and time.monotonic() < limit
+        with contextlib.suppress(OSError):
+            if select.select([leader], [], [], 0.1)[0]:
+                os.read(leader, 1 << 16)
+    os.close(leader)
+    process.wait(timeout=60)
+    assert Run(out).finished() and (out / "model" / "config.json").exists()

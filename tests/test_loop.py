@@ -17,7 +17,8 @@ from torch import Tensor
 from daybreak.core.clock import ReplayClock, Stopwatch, TokensClock
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.core.records import Step
-from daybreak.engine import checkpoints, optimizers
+from daybreak.engine import checkpoints, faults, optimizers
+from daybreak.engine.guard import Unsound
 from daybreak.engine.loop import Position, steps
 from daybreak.engine.optimizers import Optimizers, Rates
 from daybreak.engine.schedules import MOMENTUM_START, Schedule
@@ -274,6 +275,85 @@ def test_a_log_repeats_its_run_to_the_last_bit(network, optimizer_choice, schedu
     # Another micro-batch is asked for; what the log says counts.
     assert [reproducible(step) for step in taken(again, 8)] == [reproducible(step) for step in logged]
     assert equal(weights_of(again.module), weights_of(first.module))
+
+
+# What goes wrong
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    def ask(fault: str) -> None:
+        monkeypatch.setenv("DAYBREAK_FAULT", fault)
+        faults.forget()
+
+    yield ask
+    monkeypatch.undo()
+    faults.forget()
+
+
+@pytest.mark.parametrize("point", ["step.forward", "step.backward"])
+@pytest.mark.parametrize("turn", [1, 2, 5])
+def test_a_batch_that_does_not_fit_is_taken_in_smaller_parts_and_the_mathematics_stay(
+    network, optimizer_choice, schedule_choice, asked, point: str, turn: int
+) -> None:
+    plain = training(network(), optimizer_choice(), schedule_choice())
+    expected = [(step.nats, step.gradient_norm) for step in taken(plain)]
+    asked(f"{point}:memory@{turn},{point}:memory@{turn + 1}")
+    run = training(network(), optimizer_choice(), schedule_choice())
+    found = list(taken(run))
+    assert [(s.nats, s.gradient_norm) for s in found] == [pytest.approx(pair, rel=1e-4) for pair in expected]
+    assert found[0].nats == pytest.approx(expected[0][0], rel=1e-6)
+    assert all(step.micro_batch * step.accumulation == 8 for step in found)
+    assert found[-1].micro_batch == run.position.micro_batch == 1 and not any(step.skipped for step in found)
+    again = training(network(), optimizer_choice(), schedule_choice())
+    again.clock = ReplayClock(Stopwatch(start=0.0, now=lambda: 0.0), found)
+    assert [s.nats for s in taken(again)] == [s.nats for s in found]
+    assert equal(weights_of(again.module), weights_of(run.module))
+
+
+def test_what_does_not_fit_a_row_at_a_time_is_an_error_and_so_is_any_other(
+    network, optimizer_choice, schedule_choice, asked
+) -> None:
+    asked("step.forward:memory@*")
+    run = training(network(), optimizer_choice(), schedule_choice())
+    with pytest.raises(RuntimeError, match="out of memory"):
+        next(taken(run))
+    asked("step.forward:EIO")
+    with pytest.raises(OSError):
+        next(taken(training(network(), optimizer_choice(), schedule_choice())))
+
+
+@pytest.mark.parametrize("fault", ["step.loss:nan", "step.loss:inf", "step.gradient:nan"])
+@pytest.mark.parametrize("turn", [1, 2, 6])
+def test_a_broken_step_changes_nothing_and_is_told(
+    network, optimizer_choice, schedule_choice, asked, fault: str, turn: int
+) -> None:
+    asked(f"{fault}@{turn}")
+    run = training(network(), optimizer_choice(), schedule_choice())
+    before = weights_of(run.module)
+    for step in taken(run):
+        now = weights_of(run.module)
+        assert step.skipped == (step.step == turn) == equal(before, now)
+        assert all(weight.isfinite().all() for weight in now.values())
+        before = now
+    assert step.step == 8
+
+
+def test_a_step_that_the_memory_ends_in_half_is_not_repeated(network, optimizer_choice, schedule_choice, asked) -> None:
+    asked("step.optimizer:memory@2")
+    run = training(network(), optimizer_choice(), schedule_choice())
+    with pytest.raises(Unsound, match="optimizer"):
+        list(taken(run))
+    assert run.position.micro_batch == 2
+
+
+def test_three_broken_steps_are_no_accident(network, optimizer_choice, schedule_choice, asked) -> None:
+    asked("step.loss:nan@2,step.loss:nan@3,step.loss:nan@5")
+    found = []
+    with pytest.raises(Unsound, match="the loss is nan"):
+        for step in taken(training(network(), optimizer_choice(), schedule_choice())):
+            found.append(step.skipped)
+    assert found == [False, True, True, False, True]
 
 
 # Checkpoints

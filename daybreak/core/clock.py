@@ -41,6 +41,8 @@ class Tick:
     micro_batch: int | None = None  # set where a log is replayed
     accumulation: int | None = None
     skip: bool = False
+    learning_rate: float | None = None  # the factor
+    cursor: int | None = None
 
 
 class Clock(Protocol):
@@ -164,4 +166,6 @@ class ReplayClock:
             micro_batch=step.micro_batch,
             accumulation=step.accumulation,
             skip=step.skipped,
+            learning_rate=step.learning_rate_factor,
+            cursor=step.cursor if step.cursor >= 0 else None,
         )

@@ -11,19 +11,20 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """One optimizer step. `progress`, `micro_batch`, `accumulation` and `skipped` repeat it exactly."""
+    """One optimizer step; it is repeated exactly from its cursor, micro-batch, accumulation, rate and `skipped`."""
 
     step: int
     progress: float
     micro_batch: int  # rows of one forward pass
     accumulation: int  # forward passes in the step
-    skipped: bool  # a non-finite loss or gradient: nothing was changed
+    skipped: bool  # a broken loss or gradient: nothing was changed
     nats: float  # mean over the step's targets
     gradient_norm: float
     learning_rate_factor: float
     tokens: int  # targets so far, this step included
     seconds: float  # this step took
     used_seconds: float  # of the budget, at its end
+    cursor: int = -1  # rows drawn before it; not told by older logs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,54 +1,112 @@
 """Checkpoints: everything a resume needs, in safetensors and JSON, with one commit point."""
 
-import hashlib
+import contextlib
+import importlib.metadata
 import json
 import os
 import shutil
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import xxhash
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from daybreak.core.errors import ResourceError
+from daybreak.core import units
+from daybreak.core.errors import ResourceError, UsageError
+from daybreak.engine import faults
 
 KEPT = 2
+FORMAT = 1  # of the folder; a reader takes its own and older ones
+_STATE, _FACTS, _MANIFEST = "state.safetensors", "facts.json", "manifest.json"
+_BLOCK = 1 << 22
 
 
 def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Written aside, hashed, synced, and then renamed to `step-00001000`; the two newest are kept.
+    """Written aside, synced and hashed, and then renamed to `step-00001000`; the two newest are kept.
 
-    Raises ResourceError where the disk does not take it; older checkpoints stay.
+    Until the rename the older ones are all there is, after it the new one is. Raises ResourceError where the disk does
+    not take it; older checkpoints stay, one of them at least.
     """
-    target = folder / f"step-{step:08d}"
-    aside = folder / f".{target.name}.new"
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     try:
-        for leftover in folder.glob(".step-*.new"):  # of a save that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        aside.mkdir(parents=True)
-        save_file(
-            {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
-            str(aside / "state.safetensors"),
-        )
-        (aside / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-        files = {path.name: _hash(path) for path in sorted(aside.iterdir())}
-        (aside / "manifest.json").write_text(json.dumps({"files": files}), encoding="utf-8")
-        for path in aside.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        shutil.rmtree(target, ignore_errors=True)
-        aside.rename(target)
+        return _written(folder, step, tensors, facts)
     except (OSError, SafetensorError) as error:  # it has a kind of its own for a full disk
-        shutil.rmtree(aside, ignore_errors=True)
+        if older := checkpoints(folder)[1:]:  # room for the new one, and one is left
+            _removed(older)
+            with contextlib.suppress(OSError, SafetensorError):
+                return _written(folder, step, tensors, facts)
+        free = "as little as there is"
+        with contextlib.suppress(OSError):
+            free = units.size(shutil.disk_usage(folder).free)
         raise ResourceError(
             "the checkpoint cannot be written",
-            received=f"{target}: {getattr(error, 'strerror', None) or error}",
-            attempt="free some disk space and run the same command again; it continues from the checkpoint before",
+            received=f"{folder}: {getattr(error, 'strerror', None) or error}; it takes {units.size(needed)} "
+            f"({needed:,} bytes), and {free} is free",
+            attempt="free some disk space; the run goes on, and the same command continues from the checkpoint before",
         ) from None
-    for old in checkpoints(folder)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def _written(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+    target = folder / f"step-{step:08d}"
+    aside = folder / f".{target.name}.new"
+    faults.at("checkpoint.sweep")
+    _removed(folder.glob(".step-*"))  # of saves that were killed
+    try:
+        faults.at("checkpoint.make")
+        aside.mkdir(parents=True)
+        faults.at("checkpoint.state")
+        save_file(tensors, str(aside / _STATE))
+        faults.at("checkpoint.facts")
+        (aside / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        files = {}
+        for name in (_STATE, _FACTS):
+            _synced(aside / name)
+            files[name] = {"bytes": (aside / name).stat().st_size, "xxh3_128": _hash(aside / name)}
+        faults.at("checkpoint.manifest")
+        told = {"format": FORMAT, "daybreak": _version(), "step": step, "files": files}
+        (aside / _MANIFEST).write_text(json.dumps({**told, "xxh3_128": _digest(told)}), encoding="utf-8")
+        _synced(aside / _MANIFEST)
+        _synced(aside)
+        if target.exists():  # from before a roll-back, or damaged
+            target.rename(folder / f".{target.name}.old")
+        faults.at("checkpoint.rename")
+        aside.rename(target)
+        faults.at("checkpoint.renamed")
+        _synced(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    faults.at("checkpoint.prune")
+    _removed([*folder.glob(".step-*"), *checkpoints(folder)[KEPT:]])
     return target
+
+
+def _removed(folders: Any) -> None:
+    """Each renamed first: what is half removed must not look like a checkpoint."""
+    for path in list(folders):
+        hidden = path if path.name.startswith(".") else path.with_name(f".{path.name}.old")
+        with contextlib.suppress(OSError):
+            if path != hidden:
+                path.rename(hidden)
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _synced(path: Path) -> None:
+    """On disk, not only on its way there. Folders cannot be synced everywhere."""
+    faults.at("checkpoint.sync")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -57,21 +115,100 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
-    """Tensors and facts of the newest checkpoint that verifies (empty: none does); warnings of those that do not."""
+    """Tensors and facts of the newest checkpoint that verifies (empty: none does); warnings of those that do not.
+
+    Raises UsageError: a newer version of daybreak has written it.
+    """
     warnings: list[str] = []
     for path in checkpoints(folder):
         try:
-            files = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["files"]
-            broken = [name for name, digest in files.items() if _hash(path / name) != digest]
-            if not broken:
-                facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
-                return load_file(str(path / "state.safetensors")), facts, warnings
-            warnings.append(f"{path.name} is damaged ({', '.join(broken)}); the one before is used")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if reason := _broken(path):
+                warnings.append(f"{path.name} is damaged ({reason}); the one before is used")
+                continue
+            facts = json.loads((path / _FACTS).read_text(encoding="utf-8"))
+            return load_file(str(path / _STATE)), facts, warnings
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             warnings.append(f"{path.name} cannot be read ({error}); the one before is used")
     return {}, {}, warnings
 
 
+def _broken(path: Path) -> str:
+    """What is not as the manifest says; empty where all is."""
+    manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+    told = {name: value for name, value in manifest.items() if name != "xxh3_128"}
+    if manifest["xxh3_128"] != _digest(told):
+        return _MANIFEST
+    if told["format"] > FORMAT:
+        raise UsageError(
+            "the checkpoint was made by a newer daybreak",
+            received=f"{path}: format {told['format']} of daybreak {told['daybreak']}; this is {_version()}",
+            attempt=f"daybreak {told['daybreak']} or newer",
+        )
+    if told["step"] != int(path.name.removeprefix("step-")):
+        return f"it is of step {told['step']}"
+    files = told["files"]
+    if extra := {one.name for one in path.iterdir()} - {*files, _MANIFEST}:
+        return f"unknown: {', '.join(sorted(extra))}"
+    if missing := {_STATE, _FACTS} - files.keys():
+        return f"not in its manifest: {', '.join(sorted(missing))}"
+    return ", ".join(
+        name
+        for name, facts in files.items()
+        if (path / name).stat().st_size != facts["bytes"] or _hash(path / name) != facts["xxh3_128"]
+    )
+
+
 def _hash(path: Path) -> str:
+    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _digest(told: dict[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps(told, sort_keys=True).encode())
+
+
+def _version() -> str:
+    return importlib.metadata.version("daybreak")
+
+
+class Writer:
+    """Saves beside the training, one checkpoint at a time: what the training waits for is a copy in memory."""
+
+    def __init__(self, folder: Path, *, now: Callable[[], float]) -> None:
+        self._folder, self._now = folder, now
+        self._thread: threading.Thread | None = None
+        self._error: ResourceError | None = None
+        self.seconds = 0.0  # that the last one took on its way to the disk
+        self.processor_seconds = 0.0  # of it that a core was busy
+
+    def busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Takes a copy, so that the next step may change what it is of. Raises what the save before it has met."""
+        self.wait()
+        copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        begun = self._now()
+
+        def write() -> None:
+            busy = time.thread_time()
+            try:
+                save(self._folder, step, copies, facts)
+            except ResourceError as error:
+                self._error = error
+            self.seconds, self.processor_seconds = self._now() - begun, time.thread_time() - busy
+
+        self._thread = threading.Thread(target=write, name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until it is on disk. Raises ResourceError: it is not."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error

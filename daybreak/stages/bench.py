@@ -1,6 +1,7 @@
 """The workbench: what the parts of training share."""
 
 import logging
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ class Workbench:
     signals: Signals
     replayed: bool = False
     validations: dict[int, Validation] = field(default_factory=dict)  # of the run that is replayed, by step
-    costs: dict[str, float] = field(default_factory=dict)  # seconds that each thing took, the last time
+    costs: dict[str, float] = field(default_factory=dict)  # seconds that each thing takes
+    taken: dict[str, list[float]] = field(default_factory=dict)  # seconds of each time
     spent: dict[str, float] = field(default_factory=dict)  # seconds that it took in all
 
     def record(self, record: Record) -> None:
@@ -58,11 +60,13 @@ class Workbench:
 
     @contextmanager
     def cost(self, name: str) -> Iterator[None]:
-        """Measures what something takes, for the reserve at the end."""
+        """Measures what something takes, for the reserve at the end: the middle one of the last three times."""
         begun = time.perf_counter()
         yield
-        self.costs[name] = time.perf_counter() - begun
-        self.spent[name] = self.spent.get(name, 0.0) + self.costs[name]
+        taken = self.taken.setdefault(name, [])
+        taken.append(time.perf_counter() - begun)
+        self.costs[name] = statistics.median_low(taken[-3:])
+        self.spent[name] = self.spent.get(name, 0.0) + taken[-1]
 
     def affords(self, name: str, seconds: float) -> bool:
         """Whether the next turn of `name` still fits in `seconds` for all of its turns."""

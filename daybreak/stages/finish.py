@@ -13,7 +13,7 @@ from daybreak.core.records import Event, Measurement, Sample, Validation
 from daybreak.core.types import GptShape
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import StreamDecoder, Tokenizer
-from daybreak.engine import loop
+from daybreak.engine import faults, loop
 from daybreak.models import files
 from daybreak.models.gpt import tensors_of
 from daybreak.models.predictors import Mixture, Network, Sampling, Score, nats_of, summed
@@ -24,6 +24,7 @@ from daybreak.stages.scores import keep_scores
 
 QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
 QUICK_LEAST_BYTES = 20_000
+LEAST_SCORING_SECONDS = 0.05
 SAMPLE_TOKENS = 64
 MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
 
@@ -58,6 +59,7 @@ def _scored_by(bench: Workbench, network: Network, stream: np.ndarray, seconds: 
 
 def validate(bench: Workbench, built: Built, position: loop.Position, progress: float) -> Validation:
     """Scores a part of the held-out text on the way."""
+    faults.at("validate")
     seconds = max(0.05, 0.1 * bench.remaining())
     stream, nats = _scored(bench, built, most_bytes=_quick_bytes(bench), seconds=seconds)
     return _validation(bench, summed(nats, stream, bench.tokenizer.token_bytes), position, progress, "current")
@@ -114,12 +116,19 @@ def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> d
         bench.record(record)
     if len(candidates) == 1:
         return trained
+    needed = bench.costs.get("model", 0.0) + bench.margin() + len(candidates) * LEAST_SCORING_SECONDS
+    if bench.timed() and bench.remaining() < needed:
+        # An average stands in for the end of the decay, which there was no time for either.
+        best = next(name for name in reversed(candidates) if name != "current")
+        bench.record(Event(name="weights chosen", used_seconds=bench.stopwatch.used(), detail={"weights": best}))
+        load_into(built, candidates[best])
+        return current(built)
     scores: dict[str, float] = {}
     original = {name: weight.detach().clone() for name, weight in trained.items()}
     scored = {}
     for name, weights in candidates.items():
         load_into(built, weights)
-        seconds = max(0.05, 0.5 * bench.remaining() / len(candidates))
+        seconds = max(LEAST_SCORING_SECONDS, 0.5 * bench.remaining() / len(candidates))
         scored[name] = _scored(bench, built, most_bytes=_quick_bytes(bench), seconds=seconds)
     # The time may not have been enough for all: what is compared is the text that every candidate was scored on.
     least = min(len(nats) for _, nats in scored.values())
@@ -140,10 +149,13 @@ def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> d
 def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[str, Any]:
     """Writes model/, reads it back, scores it alone, and then what the decode techniques make of it."""
     bench.ledger.enter("saving")
-    write_model(bench, weights)
-    digest = weights_digest(weights)
+    if bench.timed() and bench.remaining() < bench.costs.get("model", 0.0) + bench.margin() and _written(bench):
+        bench.warn("something took the time that was kept for the end: model/ is the one of the last mark")
+    else:
+        write_model(bench, weights)
     bench.ledger.enter("the end")
     network = Network(files.read(bench.run.model_folder, bench.device), end_of_text=bench.tokenizer.end_of_text)
+    digest = weights_digest(tensors_of(network.module))
     network.module.compute_dtype = built.module.compute_dtype
     left = bench.remaining() - bench.margin() - MIXING_SHARE * bench.costs.get("counting", 0.0)
     # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
@@ -185,9 +197,14 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     return result
 
 
+def _written(bench: Workbench) -> bool:
+    return (bench.run.model_folder / "config.json").exists()
+
+
 def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
     """Raises ResourceError at the end of a run only: on the way, an older model/ stands and training goes on."""
     assert isinstance(bench.plan.shape, GptShape)
+    faults.at("model.write")
     files.save(
         bench.run.model_folder,
         bench.plan.shape,

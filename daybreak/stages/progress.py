@@ -1,5 +1,6 @@
 """Progress: one live line on a terminal, a plain line now and then elsewhere."""
 
+import contextlib
 import math
 import sys
 import time
@@ -29,7 +30,8 @@ class Progress:
     """Shows the records of a run to the people who wait for it."""
 
     def __init__(self, *, write: Callable[[str], object] | None = None, live: bool | None = None) -> None:
-        self._write = write or self._to_error
+        self._to = write or self._to_error
+        self._gone = False  # the terminal or the pipe: a run that nobody sees any more goes on
         self._live = sys.stderr.isatty() if live is None else live
         self._status: Any = None
         self._plan: Plan | None = None
@@ -74,7 +76,8 @@ class Progress:
 
     def close(self) -> None:
         if self._status is not None:
-            self._status.stop()
+            with contextlib.suppress(OSError):
+                self._status.stop()
             self._status = None
 
     def _step(self, step: Step) -> None:
@@ -108,18 +111,28 @@ class Progress:
     def _token_bytes(self) -> float:
         return self._plan.predicted.bytes_per_token if self._plan else 1.0
 
+    def _write(self, text: str) -> None:
+        if self._gone:
+            return
+        try:
+            self._to(text)
+        except OSError:
+            self._gone = True
+
     def _line(self, text: str) -> None:
         if self._status is None:
             from rich.console import Console
             from rich.status import Status
 
             self._status = Status("", console=Console(stderr=True), refresh_per_second=5)
-            self._status.start()
+            with contextlib.suppress(OSError):
+                self._status.start()
         self._status.update(text.replace("[", "\\["))
 
     def _say(self, text: str) -> None:
         if self._status is not None:
-            self._status.console.print(text, markup=False, highlight=False)
+            with contextlib.suppress(OSError):
+                self._status.console.print(text, markup=False, highlight=False)
         else:
             self._write(text)
 

@@ -17,6 +17,7 @@ from daybreak.core.records import Event, Measurement, Record
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Machine, Plan, Request
 from daybreak.stages.folders import copied, folder_of, kept
+from daybreak.stages.signals import unbound
 
 LEAST_SECONDS = 8.0  # imports, a scan and a few seconds of anything; the plan knows better once it has measured
 
@@ -60,7 +61,7 @@ def run(
     folder = folder_of(request, out)
     if folder.finished():
         return _again(folder)
-    with contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
+    with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
         plan = prepared(folder, request, display, ledger)
         return carried_out(folder, plan, display, ledger, mirrors=mirrors)
 
@@ -259,7 +260,7 @@ def train_only(
     elif folder.finished():
         return _again(folder)
     request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
-    with contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
+    with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
         plan = _recounted(folder, plan, stopwatch)
         display.planned(plan, _machine_of(plan))
         return carried_out(folder, plan, display, ledger, replay=steps, validations=validations, mirrors=mirrors)
@@ -284,7 +285,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
     folder = folder_of(plan.request, out)
     if folder.finished():
         return _again(folder)
-    with contextlib.closing(display), kept(folder, plan.request, stopwatch) as ledger:
+    with unbound(), contextlib.closing(display), kept(folder, plan.request, stopwatch) as ledger:
         ledger.enter("scan")
         corpus = prepare.scanned(folder, plan.request)
         if corpus.digest != plan.corpus:
@@ -368,7 +369,9 @@ def guarded(work: Callable[[], Any]) -> Any:
             "the memory is used up", received="MemoryError", attempt="--set micro_batch=8, or a smaller shape"
         ) from None
     except RuntimeError as error:
-        if "out of memory" not in str(error) and "not enough memory" not in str(error):
+        from daybreak.engine import memory
+
+        if not memory.ended(error):
             raise
         raise ResourceError(
             "the memory is used up",

@@ -1,0 +1,61 @@
+"""Guard: tells a sound step from a broken one, and when skipping broken ones is not enough."""
+
+import math
+from collections import deque
+
+WINDOW = 128  # losses of the steps that count as usual
+LEAST = 64  # of them, before anything is unusual
+SIGMAS = 6.0  # above the mean of the window; OLMo's rule (arXiv:2501.00656) at its usual setting
+MOST_SKIPPED, AMONG = 3, 20  # steps: more of them skipped is no accident
+
+
+class Unsound(Exception):
+    """Skipping steps does not help; the message says what was seen."""
+
+
+class Guard:
+    """Looks at the loss and the gradient's norm of every step."""
+
+    def __init__(self) -> None:
+        self._losses: deque[float] = deque(maxlen=WINDOW)
+        self._skipped: deque[bool] = deque(maxlen=AMONG)
+        self.reason = ""  # for which the last step was skipped
+
+    def broken(self, nats: float, norm: float) -> bool:
+        """Whether the step must not change the weights."""
+        self.reason = self._reason(nats, norm)
+        self._skipped.append(bool(self.reason))
+        if not self.reason:
+            self._losses.append(nats)
+        return bool(self.reason)
+
+    def check(self) -> None:
+        """Raises Unsound: as many steps were skipped lately as can be an accident."""
+        if sum(self._skipped) >= MOST_SKIPPED:
+            raise Unsound(
+                f"{sum(self._skipped)} of {len(self._skipped)} steps were skipped, the last one: {self.reason}"
+            )
+
+    def _reason(self, nats: float, norm: float) -> str:
+        if not math.isfinite(nats):
+            return f"the loss is {nats}"
+        if not math.isfinite(norm):
+            return f"the gradient's norm is {norm}"
+        if len(self._losses) < LEAST:
+            return ""
+        mean = sum(self._losses) / len(self._losses)
+        deviation = math.sqrt(sum((usual - mean) ** 2 for usual in self._losses) / len(self._losses))
+        if nats > mean + SIGMAS * deviation:
+            return f"a loss of {nats:.3g} nats, where {mean:.3g} are usual"
+        return ""
+
+    def forgive(self) -> None:
+        """After going back: what was skipped before is told no more."""
+        self._skipped.clear()
+
+    def state(self) -> dict[str, list[float] | list[bool]]:
+        return {"losses": list(self._losses), "skipped": list(self._skipped)}
+
+    def load(self, state: dict[str, list[float] | list[bool]]) -> None:
+        self._losses = deque(state["losses"], WINDOW)
+        self._skipped = deque(map(bool, state["skipped"]), AMONG)

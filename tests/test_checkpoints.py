@@ -1,0 +1,177 @@
+"""Checkpoints: whatever fails, and whenever, there is one that verifies, and what is broken is never loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import saving
+import torch
+
+from daybreak.core.errors import ResourceError, UsageError
+from daybreak.engine import checkpoints, faults
+
+ROUND = ("sweep", "make", "state", "facts", "sync@1", "sync@2", "manifest", "sync@3", "sync@4", "rename")
+AFTER = ("renamed", "sync@5", "prune")
+
+
+def points(kind: str, names: tuple[str, ...] = (*ROUND, *AFTER)) -> list[str]:
+    return [f"checkpoint.{name.partition('@')[0]}:{kind}@{name.partition('@')[2] or 1}" for name in names]
+
+
+def carried_out(folder: Path, asked: list[str]) -> list[dict[str, Any]]:
+    words = [sys.executable, str(Path(saving.__file__)), str(folder), *asked]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "DAYBREAK_FAULT": ""})
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) == len(asked)
+    return told
+
+
+def steps_in(folder: Path) -> list[int]:
+    return [int(path.name.removeprefix("step-")) for path in checkpoints.checkpoints(folder)]
+
+
+def test_every_point_of_a_save_is_named() -> None:
+    here = {point for point in faults.POINTS if point.startswith("checkpoint.")}
+    assert here == {fault.partition(":")[0] for fault in points("kill")}
+
+
+def test_killed_before_each_file_operation_there_is_a_checkpoint_and_the_next_save_clears_up(tmp_path: Path) -> None:
+    for number, told in enumerate(carried_out(tmp_path, points("kill"))):
+        folder, where = tmp_path / str(number), told["fault"]
+        assert os.WTERMSIG(told["status"]) == 9, f"{where} was never reached"
+        tensors, facts, warnings = checkpoints.newest(folder)
+        assert facts["step"] == (3 if number >= len(ROUND) else 2), where
+        assert not warnings and torch.equal(tensors["b"], torch.arange(facts["step"] + 8)), where
+        checkpoints.save(folder, 4, *saving.state(4))
+        assert steps_in(folder) == [4, facts["step"]] and len(list(folder.iterdir())) == 2, where
+
+
+@pytest.mark.parametrize("kind", ["ENOSPC", "EIO", "EROFS", "EDQUOT"])
+def test_a_disk_that_fails_at_each_file_operation_leaves_a_checkpoint(tmp_path: Path, kind: str) -> None:
+    once, for_good = (
+        points(kind),
+        [fault.partition("@")[0] + "@*" for fault in points(kind, ("make", "state", "rename"))],
+    )
+    for number, told in enumerate(carried_out(tmp_path, [*once, *for_good])):
+        folder, where = tmp_path / str(number), told["fault"]
+        _, facts, warnings = checkpoints.newest(folder)
+        assert not warnings and facts["step"] in (2, 3), where
+        if where in for_good:
+            assert told["status"] and facts["step"] == 2, where
+            assert "bytes" in told["said"] and "the checkpoint before" in told["said"], told["said"]
+        checkpoints.save(folder, 4, *saving.state(4))
+        assert steps_in(folder)[0] == 4 and checkpoints.newest(folder)[1] == {"step": 4}, where
+
+
+# What is broken
+
+
+def made(folder: Path) -> list[Path]:
+    for step in (1, 2):
+        checkpoints.save(folder, step, *saving.state(step))
+    return sorted((folder / "step-00000002").iterdir())
+
+
+@pytest.mark.parametrize(
+    "left", [0.0, 1.0, 0.5, 0.99, -1.0], ids=["nothing", "a byte", "half", "99%", "all but a byte"]
+)
+@pytest.mark.parametrize("name", ["state.safetensors", "facts.json", "manifest.json"])
+def test_a_cut_file_gives_way_to_the_checkpoint_before(tmp_path: Path, name: str, left: float) -> None:
+    made(tmp_path)
+    path = tmp_path / "step-00000002" / name
+    data = path.read_bytes()
+    path.write_bytes(data[: int(left if abs(left) == 1 else left * len(data))])
+    _, facts, warnings = checkpoints.newest(tmp_path)
+    assert facts == {"step": 1}
+    assert len(warnings) == 1 and "step-00000002" in warnings[0]
+
+
+def test_500_flipped_bits_are_all_seen(tmp_path: Path) -> None:
+    files, chance = made(tmp_path), random.Random(7)
+    for _ in range(500):
+        path = chance.choice(files)
+        data = bytearray(path.read_bytes())
+        place, bit = chance.randrange(len(data)), chance.randrange(8)
+        data[place] ^= 1 << bit
+        path.write_bytes(bytes(data))
+        assert checkpoints.newest(tmp_path)[1] == {"step": 1}, f"bit {bit} of byte {place} of {path.name}"
+        data[place] ^= 1 << bit
+        path.write_bytes(bytes(data))
+    assert checkpoints.newest(tmp_path)[1] == {"step": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "more.bin").write_bytes(b"x"),
+        lambda folder: (folder / "state.safetensors").unlink(),
+        lambda folder: (folder / "facts.json").rename(folder / "other.json"),
+        lambda folder: (folder / "manifest.json").write_text("{}"),
+        lambda folder: (folder / "manifest.json").write_text("[]"),
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "manifest.json").write_bytes(
+            (folder.parent / "step-00000001" / "manifest.json").read_bytes()
+        ),
+        lambda folder: (folder / "state.safetensors").write_bytes(
+            (folder.parent / "step-00000001" / "state.safetensors").read_bytes()
+        ),
+    ],
+    ids=["extra", "missing", "renamed", "{}", "[]", "no manifest", "another's manifest", "another's state"],
+)
+def test_another_set_of_files_gives_way_to_the_checkpoint_before(tmp_path: Path, change: Callable[[Path], Any]) -> None:
+    made(tmp_path)
+    change(tmp_path / "step-00000002")
+    _, facts, warnings = checkpoints.newest(tmp_path)
+    assert facts == {"step": 1} and "step-00000002" in warnings[0]
+
+
+def test_what_a_newer_version_wrote_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(checkpoints, "FORMAT", checkpoints.FORMAT + 1)
+        later.setattr(checkpoints, "_version", lambda: "9.9")
+        made(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        checkpoints.newest(tmp_path)
+    assert "9.9" in caught.value.received and "9.9" in caught.value.attempt
+
+
+# Beside the training
+
+
+def test_the_training_waits_for_a_copy_only_and_what_it_changes_meanwhile_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, real = threading.Event(), checkpoints.save
+
+    def slow(*about: Any) -> Path:
+        assert go_on.wait(20)
+        return real(*about)
+
+    monkeypatch.setattr(checkpoints, "save", slow)
+    writer, weight = checkpoints.Writer(tmp_path, now=lambda: 0.0), torch.zeros(4)
+    writer.save(1, {"a": weight.t()}, {"step": 1})
+    weight += 1
+    assert writer.busy() and not steps_in(tmp_path)
+    go_on.set()
+    writer.wait()
+    assert not writer.busy()
+    assert checkpoints.newest(tmp_path)[0]["a"].tolist() == [0.0] * 4
+
+
+def test_what_a_save_has_met_is_told_at_the_next(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    writer = checkpoints.Writer(tmp_path / "file", now=lambda: 0.0)
+    writer.save(1, {"a": torch.zeros(1)}, {})
+    with pytest.raises(ResourceError, match="4 bytes"):
+        writer.save(2, {"a": torch.zeros(1)}, {})
+    writer.wait()

@@ -1,0 +1,124 @@
+"""The guard and the faults: broken steps are skipped, sound ones never, and a fault does what it says."""
+
+from __future__ import annotations
+
+import errno
+import math
+import random
+
+import pytest
+
+from daybreak.engine import faults, memory
+from daybreak.engine.guard import LEAST, WINDOW, Guard, Unsound
+
+
+def falling(generator: random.Random, steps: int, noise: float = 0.05) -> list[float]:
+    """Losses as they are: fast down at first, slowly later, with noise."""
+    return [2.0 + 4.0 / (1 + 0.05 * step) + generator.gauss(0, noise) for step in range(steps)]
+
+
+@pytest.mark.parametrize("broken", [(math.nan, 1.0), (math.inf, 1.0), (2.0, math.nan), (2.0, math.inf)], ids=str)
+@pytest.mark.parametrize("before", [0, 1, 50])
+def test_what_is_not_finite_is_broken_from_the_first_step_on(broken: tuple[float, float], before: int) -> None:
+    guard = Guard()
+    assert not any(guard.broken(2.0, 1.0) for _ in range(before))
+    assert guard.broken(*broken) and str(next(v for v in broken if not math.isfinite(v))) in guard.reason
+    assert not guard.broken(2.0, 1.0) and not guard.reason
+
+
+def test_no_sound_run_has_a_false_alarm() -> None:
+    for seed in range(50):
+        for noise in (0.02, 0.1, 0.3):
+            guard = Guard()
+            losses = falling(random.Random(seed), 1000, noise)
+            assert [step for step, nats in enumerate(losses) if guard.broken(nats, 1.0)] == []
+
+
+def test_a_spike_is_seen_at_once_and_does_not_become_usual() -> None:
+    guard = Guard()
+    for nats in falling(random.Random(0), 200):
+        guard.broken(nats, 1.0)
+    for _ in range(2 * WINDOW):
+        assert guard.broken(8.0, 1.0) and "8 nats" in guard.reason
+
+
+def test_a_guard_that_was_saved_judges_as_the_one_before() -> None:
+    one, other = Guard(), Guard()
+    losses = falling(random.Random(1), LEAST + 5)
+    for nats in losses:
+        one.broken(nats, 1.0)
+    other.load(one.state())
+    for nats in (*falling(random.Random(2), 50), 9.0, 2.3, math.nan):
+        assert one.broken(nats, 1.0) == other.broken(nats, 1.0)
+    assert one.state() == other.state()
+
+
+def test_three_skipped_of_twenty_are_no_accident() -> None:
+    guard = Guard()
+    for step in range(100):  # a skipped step now and then is one
+        guard.broken(math.nan if step % 10 == 0 else 2.0, 1.0)
+        guard.check()
+    for _ in range(2):
+        guard.broken(math.nan, 1.0)
+    with pytest.raises(Unsound, match="3 of 20"):
+        guard.check()
+    guard.forgive()
+    guard.check()
+
+
+# Faults
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch):
+    def ask(fault: str, seed: int = 0) -> None:
+        monkeypatch.setenv("DAYBREAK_FAULT", fault)
+        monkeypatch.setenv("DAYBREAK_FAULT_SEED", str(seed))
+        faults.forget()
+
+    yield ask
+    monkeypatch.undo()
+    faults.forget()
+
+
+def test_nothing_fails_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAYBREAK_FAULT", raising=False)
+    faults.forget()
+    for point in faults.POINTS:
+        faults.at(point)
+        assert faults.of(point, 2.5) == 2.5
+
+
+def test_a_fault_is_due_at_its_turn_and_says_how_it_is_repeated(asked, capsys) -> None:
+    asked("checkpoint.state:EIO@3,step.loss:nan@2")
+    faults.at("checkpoint.state")
+    faults.at("checkpoint.state")
+    with pytest.raises(OSError) as caught:
+        faults.at("checkpoint.state")
+    assert caught.value.errno == errno.EIO
+    faults.at("checkpoint.state")
+    assert [math.isnan(faults.of("step.loss", 1.0)) for _ in range(3)] == [False, True, False]
+    assert "DAYBREAK_FAULT='checkpoint.state:EIO@3,step.loss:nan@2' DAYBREAK_FAULT_SEED=0" in capsys.readouterr().err
+
+
+def test_a_drawn_turn_depends_on_the_seed_alone() -> None:
+    turns = {faults.read("step.end:kill@?1000", seed)[0].turn for seed in range(20)}
+    assert len(turns) > 10 and turns <= set(range(1, 1001))
+    assert faults.read("step.end:kill@?1000", 3) == faults.read("step.end:kill@?1000", 3)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["step.and:kill", "step.end:kil", "step.end", "step.end:kill@", "step.end:kill@x", ","]
+)
+def test_a_misspelt_fault_is_an_error(wrong: str) -> None:
+    with pytest.raises(ValueError, match="DAYBREAK_FAULT"):
+        faults.read(wrong)
+
+
+def test_memory_that_has_ended_is_told_from_other_errors(asked) -> None:
+    asked("step.forward:memory@*")
+    with pytest.raises(RuntimeError) as caught:
+        faults.at("step.forward")
+    assert memory.ended(caught.value) and memory.ended(MemoryError())
+    assert memory.ended(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    assert not memory.ended(RuntimeError("shapes do not match")) and not memory.ended(ValueError("out of memory"))
