@@ -158,14 +158,16 @@ def test_the_training_waits_for_a_copy_only_and_what_it_changes_meanwhile_is_not
         return real(*about)
 
     monkeypatch.setattr(checkpoints, "save", slow)
-    writer, weight = checkpoints.Writer(tmp_path, now=lambda: 0.0), torch.zeros(4)
-    writer.save(1, {"a": weight.t()}, {"step": 1})
+    writer, weight, facts = checkpoints.Writer(tmp_path, now=lambda: 0.0), torch.zeros(4), {"position": {"step": 1}}
+    writer.save(1, {"a": weight.t()}, facts)
     weight += 1
+    facts["position"]["step"] += 1
     assert writer.busy() and not steps_in(tmp_path)
     go_on.set()
     writer.wait()
     assert not writer.busy()
-    assert checkpoints.newest(tmp_path)[0]["a"].tolist() == [0.0] * 4
+    tensors, kept, _ = checkpoints.newest(tmp_path)
+    assert tensors["a"].tolist() == [0.0] * 4 and kept == {"position": {"step": 1}}
 
 
 def test_what_a_save_has_met_is_told_at_the_next(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import select
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from daybreak import cli
 from daybreak.core import records
 from daybreak.core.records import Event
 from daybreak.core.run import Run
+from daybreak.engine import faults
 
 TINY = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32", "--without", "compiled"]
 
@@ -150,6 +152,53 @@ def left_by(process: subprocess.Popen, number: int, code: int, out) -> None:
     assert "the same command again" in errors
     assert "Traceback" not in errors
     assert (out / "model" / "config.json").exists()
+
+
+def killed_until_it_ends(words: list[str], asked: list[str]) -> tuple[str, int]:
+    """The command again and again, killed as each fault says, and then left alone; its output, and the kills."""
+    for kills, fault in enumerate((*asked, "")):
+        done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "DAYBREAK_FAULT": fault})
+        if done.returncode == 0:
+            return done.stdout, kills
+        assert done.returncode == -signal.SIGKILL, f"DAYBREAK_FAULT={fault} {' '.join(words)}\n{done.stderr}"
+    raise AssertionError(done.stderr)
+
+
+def steadily(small_text, out) -> list[str]:
+    words = command("run", str(small_text), "--for", "2m", "--reproducible", "--out", str(out), "--json")
+    return [*words, *TINY, "--without", "ngram_mix", "--set", "tokens=100000"]
+
+
+def test_killed_again_and_again_it_ends_equal_to_the_last_bit(small_text, tmp_path):
+    """Between two steps, in the copy, and at several points of a save."""
+    unbroken, _ = killed_until_it_ends(steadily(small_text, tmp_path / "unbroken"), [])
+    slowly = "step.end:slow=0.1@*"  # so that it saves a few times
+    asked = ["step.end:kill@7", f"{slowly},checkpoint.rename:kill@2", f"{slowly},step.backward:kill@33"]
+    text, kills = killed_until_it_ends(steadily(small_text, tmp_path / "killed"), asked)
+    assert kills == len(asked)
+    assert json.loads(text)["weights_digest"] == json.loads(unbroken)["weights_digest"]
+    steps = records.standing_steps(Run(tmp_path / "killed").log_file)
+    assert [s.step for s in steps] == list(range(1, len(steps) + 1))
+
+
+@pytest.mark.long
+def test_killed_at_200_random_points_it_ends_equal_to_the_last_bit(small_text, tmp_path):
+    """Fifty of them within a save. Forty runs of five kills each, so that each ends within its budget."""
+    unbroken, _ = killed_until_it_ends(steadily(small_text, tmp_path / "unbroken"), [])
+    chance, total = random.Random(0), 0
+    inside = [name for name in faults.POINTS if name.startswith("checkpoint.")]
+    for number in range(40):
+        slowly, asked = "step.end:slow=0.1@*", []
+        for kill in range(5):
+            if kill == 1 or (kill == 3 and number % 4 == 0):
+                asked.append(f"{slowly},{chance.choice(inside)}:kill@2")
+            else:
+                point = chance.choice(("step.forward", "step.backward", "step.optimizer", "step.end"))
+                asked.append(f"{slowly if kill else 'step.end:slow=0@*'},{point}:kill@{chance.randint(1, 12)}")
+        text, kills = killed_until_it_ends(steadily(small_text, tmp_path / f"{number}"), asked)
+        total += kills
+        assert json.loads(text)["weights_digest"] == json.loads(unbroken)["weights_digest"], asked
+    assert total >= 190
 
 
 def test_a_run_that_breaks_goes_back_and_on_with_other_text_and_repeats_from_its_log(small_text, tmp_path):

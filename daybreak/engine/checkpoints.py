@@ -1,6 +1,7 @@
 """Checkpoints: everything a resume needs, in safetensors and JSON, with one commit point."""
 
 import contextlib
+import copy
 import importlib.metadata
 import json
 import os
@@ -190,6 +191,7 @@ class Writer:
     def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Takes a copy, so that the next step may change what it is of. Raises what the save before it has met."""
         self.wait()
+        facts = copy.deepcopy(facts)
         copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         begun = self._now()
 
