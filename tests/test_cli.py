@@ -199,6 +199,11 @@ def test_every_verb_has_help(capsys):
 
 def test_a_prepared_folder_is_what_a_run_goes_on_with(small_text, here, capsys):
     cli.app(["prepare", str(small_text), "--out", "ready", "--vocabulary", "512"], standalone_mode=False)
-    assert failure("run", str(small_text), "--for", "9s", "--out", "ready", "--set", "layers=24").exit_code == 2
+    assert (
+        failure(
+            "run", str(small_text), "--for", "9s", "--out", "ready", "--set", "layers=16", "--set", "width=1024"
+        ).exit_code
+        == 2
+    )
     cli.app(["run", str(small_text), "--for", "20s", "--family", "ngram", "--out", "ready"], standalone_mode=False)
     assert (here / "ready" / "model" / "config.json").exists()

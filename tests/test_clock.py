@@ -163,13 +163,19 @@ def test_a_replay_repeats_progress_batches_and_skipped_steps() -> None:
             tokens=number,
             seconds=1.0,
             used_seconds=1.0,
+            cursor=64 * number,
         )
         for number, (micro, parts, skipped) in enumerate([(8, 1, False), (4, 2, True), (4, 4, False)])
     ]
     clock = ReplayClock(stopped()[1], logged)
     for step in logged:
         assert clock.tick(123.0, 7) == Tick(
-            progress=step.progress, micro_batch=step.micro_batch, accumulation=step.accumulation, skip=step.skipped
+            progress=step.progress,
+            micro_batch=step.micro_batch,
+            accumulation=step.accumulation,
+            skip=step.skipped,
+            learning_rate=step.learning_rate_factor,
+            cursor=step.cursor,
         )
     assert clock.tick(0.0, 7) is None and clock.used() == 0.0
 

@@ -24,7 +24,7 @@ from daybreak.core.types import ScheduleChoice
 from daybreak.engine.guard import Guard
 from daybreak.engine.loop import RECENT, Position
 from daybreak.engine.schedules import Schedule
-from daybreak.stages import train
+from daybreak.stages import saving, train
 from daybreak.stages.bench import LEAVING_SECONDS, MARGIN_SHARE
 
 FLOOR = 0.05
@@ -118,11 +118,11 @@ class Day:
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(train, "write_model", lambda day, weights: day.write())
+    monkeypatch.setattr(saving, "write_model", lambda day, weights: day.write())
     monkeypatch.setattr(train, "validate", lambda day, built, position, progress: day.score(progress))
     monkeypatch.setattr(train, "sample", lambda day, built, progress: day.take(day.sizes["sample"]))
-    monkeypatch.setattr(train, "_save", lambda day, *about, **more: day.take(day.sizes["save"]))
-    monkeypatch.setattr(train, "current", lambda built: {})
+    monkeypatch.setattr(train, "save", lambda day, *about, **more: day.take(day.sizes["save"]))
+    monkeypatch.setattr(saving, "current", lambda built: {})
 
     def carried_out(seed: int) -> tuple[Day, list[Step]]:
         day = Day(seed, monkeypatch)

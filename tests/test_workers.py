@@ -268,4 +268,4 @@ def test_interrupting_the_group_ends_all_in_silence() -> None:
         os.killpg(parent.pid, signal.SIGINT)  # as Ctrl-C does
         _, errors = parent.communicate(timeout=20)
     assert gone(processes, 10)
-    assert errors.count("KeyboardInterrupt") == 1  # the parent's own, none of its workers'
+    assert errors.count("KeyboardInterrupt") <= 1  # the parent's own, if it was not done yet; none of its workers'

@@ -3,14 +3,19 @@
 import math
 from collections import deque
 
+from daybreak.core.errors import ResourceError
+
 WINDOW = 128  # losses of the steps that count as usual
 LEAST = 64  # of them, before anything is unusual
 SIGMAS = 6.0  # above the mean of the window; OLMo's rule (arXiv:2501.00656) at its usual setting
 MOST_SKIPPED, AMONG = 3, 20  # steps: more of them skipped is no accident
 
 
-class Unsound(Exception):
-    """Skipping steps does not help; the message says what was seen."""
+class Unsound(ResourceError):
+    """Skipping steps does not help: a run goes back, and what cannot go back ends."""
+
+    def __init__(self, seen: str) -> None:
+        super().__init__("the training is not sound", received=seen, attempt="a lower rate, --set learning_rate=...")
 
 
 class Guard:
@@ -21,8 +26,11 @@ class Guard:
         self._skipped: deque[bool] = deque(maxlen=AMONG)
         self.reason = ""  # for which the last step was skipped
 
-    def broken(self, nats: float, norm: float) -> bool:
-        """Whether the step must not change the weights."""
+    def broken(self, nats: float, norm: float, *, overflowed: bool = False) -> bool:
+        """Whether the step must not change the weights. overflowed: a loss scale was too large, and falls now."""
+        if overflowed and math.isfinite(nats) and not math.isfinite(norm):
+            self.reason = ""
+            return True
         self.reason = self._reason(nats, norm)
         self._skipped.append(bool(self.reason))
         if not self.reason:

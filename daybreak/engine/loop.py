@@ -90,7 +90,7 @@ def steps(
             memory.let_go()
             position.micro_batch, micro, accumulation = smaller, smaller, micro * accumulation // smaller
         nats, norm = faults.of("step.loss", nats), faults.of("step.gradient", optimizer.gradient_norm())
-        skipped = tick.skip if replayed else guard.broken(nats, norm)
+        skipped = tick.skip if replayed else guard.broken(nats, norm, overflowed=optimizer.overflowed)
         rates = schedule.rates(progress)
         factor = rates.learning_rate * position.rate if tick.learning_rate is None else tick.learning_rate
         rates = dataclasses.replace(rates, learning_rate=factor)

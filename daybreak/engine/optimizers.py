@@ -194,6 +194,11 @@ class Optimizers:
         for weight in self.weights:
             weight.grad = None
 
+    @property
+    def overflowed(self) -> bool:
+        """Whether the last gradients are not finite because they were scaled, and will be scaled less."""
+        return False
+
     def gradient_norm(self) -> float:
         """Over all weights; not finite where any gradient is not."""
         norms = torch._foreach_norm([weight.grad for weight in self.weights if weight.grad is not None])

@@ -1,6 +1,5 @@
 """Train: carries a plan out, from the first step to a scored model/ on disk, by the deadline."""
 
-import contextlib
 import dataclasses
 import logging
 import math
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from daybreak import techniques
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
-from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved, UsageError
-from daybreak.core.records import Event, Step, Validation
+from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, Saved
+from daybreak.core.records import Step, Validation
 from daybreak.core.types import GptShape, NgramShape, Plan
 from daybreak.data.batches import Windows
 from daybreak.engine import checkpoints, faults, loop, memory, scaling
@@ -28,17 +27,16 @@ from daybreak.stages.finish import (
     choose_weights,
     current,
     finish,
-    load_into,
     sample,
     validate,
     write_model,
 )
+from daybreak.stages.saving import go_back, resumed, save, write
 
 logger = logging.getLogger(__name__)
 
 SAVING_SHARE = 0.015  # of the budget that checkpoints may take
 LOSING_SHARE = 0.02  # of the budget between two checkpoints: a kill costs this, and what was on its way to the disk
-MOST_RETURNS = 3  # to a checkpoint, before the run says that it does not become sound
 STALLED = 4.0  # times what it took before
 MARKS = 10  # moments of the run at which model/ is written, and scored and sampled where that is cheap
 MODEL_SHARE = 0.02  # of the budget that writing model/ on the way may take
@@ -59,7 +57,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     for record in (*built.touched, *touched):
         bench.record(record)
     guard = Guard()
-    position, facts = _resumed(bench, built, guard)
+    position, facts = resumed(bench, built, guard)
     if not facts:
         position.row_seconds = bench.plan.shape.context_length / bench.plan.predicted.tokens_per_second
     clock = _clock(bench, replay, position, facts)
@@ -71,7 +69,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
             _consume(bench, built, steps, clock, position, guard, saver)
             break
         except Unsound as error:
-            _go_back(bench, built, position, guard, saver, str(error))
+            go_back(bench, built, position, guard, saver, error.received)
     if position.step == 0:
         raise BudgetTooShort(
             "no time was left for a single step",
@@ -121,12 +119,12 @@ def _consume(
     marks = int(position.progress * MARKS)
     smaller, writes = position.micro_batch, list[float]()  # each in rows that could have been trained on meanwhile
     if position.step == 0:  # there is always a model, and something to go back to
-        _write(bench, built)
+        write(bench, built)
         writes.append(bench.costs["model"] / max(position.row_seconds, 1e-9))
-        _save(bench, built, clock, position, guard, saver)
+        save(bench, built, clock, position, guard, saver)
     for step in steps:
         bench.record(step)
-        if step.skipped and not bench.replayed:
+        if step.skipped and guard.reason:
             bench.warn(f"step {step.step} was skipped (rows from {step.cursor} on): {guard.reason}")
         if position.micro_batch != smaller:
             smaller = position.micro_batch
@@ -154,7 +152,7 @@ def _consume(
         if bench.signals.save or (due and getattr(clock, "end", math.inf) - used > 0.5 * pause):
             bench.signals.save = False
             with bench.ledger.within("saving"), bench.cost("checkpoint"):
-                _save(bench, built, clock, position, guard, saver)
+                save(bench, built, clock, position, guard, saver)
             saved_at = bench.stopwatch.used()
 
 
@@ -163,7 +161,7 @@ def _mark(bench: Workbench, built: Built, position: loop.Position, progress: flo
     budget = bench.plan.budget.seconds
     written = bench.affords("model", MODEL_SHARE * budget * progress)
     if written:
-        _write(bench, built)
+        write(bench, built)
     if bench.replayed:
         scored = bench.validations.get(position.step)
         scored = scored and dataclasses.replace(scored, used_seconds=bench.stopwatch.used())
@@ -187,15 +185,6 @@ def _mark(bench: Workbench, built: Built, position: loop.Position, progress: flo
             bench.record(sample(bench, built, progress))
     built.module.train()
     return written
-
-
-def _write(bench: Workbench, built: Built) -> None:
-    """model/ as it is now. Where the disk does not take it, an older one stands; the end tries again."""
-    with bench.ledger.within("saving"), bench.cost("model"):
-        try:
-            write_model(bench, current(built))
-        except ResourceError as error:
-            bench.warn(str(error))
 
 
 def _follow_mark(built: Built, scored: Validation) -> None:
@@ -260,109 +249,6 @@ class _OnDevice:
         return batch.to(self._device)
 
 
-# Saving and resuming
-
-
-def _save(
-    bench: Workbench,
-    built: Built,
-    clock: Clock,
-    position: loop.Position,
-    guard: Guard,
-    saver: checkpoints.Writer,
-    *,
-    wait: bool = False,
-) -> None:
-    """A full disk on the way costs the checkpoint, not the run. wait: until it is on disk."""
-    tensors = {f"weights.{name}": weight for name, weight in current(built).items()}
-    tensors |= {f"optimizer.{name}": tensor for name, tensor in built.optimizer.state().items()}
-    followers: dict[str, Any] = {}
-    for follower in built.followers:
-        kept, followers[follower.name] = follower.state()
-        tensors |= {f"follower.{follower.name}.{name}": tensor for name, tensor in kept.items()}
-    facts: dict[str, Any] = {
-        "identity": bench.plan.identity(),
-        "position": vars(position),
-        "schedule": built.schedule.state(),
-        "guard": guard.state(),
-        "followers": followers,
-    }
-    if isinstance(clock, SecondsClock):
-        facts |= {"begin": clock.begin, "progress": clock.progress}
-    bench.log.sync()
-    try:
-        saver.save(position.step, tensors, facts)
-        if wait:
-            saver.wait()
-    except ResourceError as error:
-        bench.warn(str(error))
-
-
-def _resumed(bench: Workbench, built: Built, guard: Guard) -> tuple[loop.Position, dict[str, Any]]:
-    """The newest checkpoint's state put in place, or the beginning. Raises UsageError: another run's checkpoint."""
-    tensors, facts, warnings = checkpoints.newest(bench.run.checkpoints_folder)
-    for warning in warnings:
-        bench.warn(warning)
-    if not tensors:
-        return loop.Position(), {}
-    if facts["identity"] != bench.plan.identity():
-        raise UsageError(
-            "the checkpoint belongs to another plan",
-            received=f"{bench.run.checkpoints_folder}: text, tokenizer, shape, objective or seed differ from plan.json",
-            attempt="the plan.json that it was made with, or another --out",
-        )
-    _put_in_place(bench, built, guard, tensors, facts)
-    position = loop.Position(**facts["position"])
-    bench.record(Event(name="resumed", used_seconds=bench.stopwatch.used(), detail={"step": position.step}))
-    return position, facts
-
-
-def _put_in_place(
-    bench: Workbench, built: Built, guard: Guard, tensors: dict[str, Tensor], facts: dict[str, Any]
-) -> None:
-    """All of a checkpoint but the position."""
-
-    def under(prefix: str) -> dict[str, Tensor]:
-        return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-    load_into(built, under("weights."))
-    built.optimizer.load(under("optimizer."))
-    built.schedule.load(facts["schedule"])
-    guard.load(facts["guard"])
-    for follower in built.followers:
-        if follower.name in facts["followers"]:
-            kept = {name: t.to(bench.device) for name, t in under(f"follower.{follower.name}.").items()}
-            follower.load(kept, facts["followers"][follower.name])
-
-
-def _go_back(
-    bench: Workbench, built: Built, position: loop.Position, guard: Guard, saver: checkpoints.Writer, why: str
-) -> None:
-    """To the last checkpoint, past the rows that led away from it, at half the rate. Raises ResourceError: too often.
-
-    Only the weights go back: time, rows and targets that were used stay used, so the rate does not rise.
-    """
-    with contextlib.suppress(ResourceError):
-        saver.wait()
-    tensors, facts, _ = checkpoints.newest(bench.run.checkpoints_folder)
-    if position.went_back >= MOST_RETURNS or not tensors:
-        raise ResourceError(
-            "the training does not become sound",
-            received=f"{why}; it went back {position.went_back} times before, to {position.rate:g} of the rate",
-            attempt=f"{bench.run.log_file} names the rows of each skipped step: look at that text; or a lower rate, "
-            f"--set learning_rate={bench.plan.optimizer.learning_rate / 4:g}; or --without bf16",
-        )
-    _put_in_place(bench, built, guard, tensors, facts)
-    guard.forgive()
-    built.optimizer.clear()
-    position.step = facts["position"]["step"]
-    position.rate, position.went_back = 0.5 * position.rate, position.went_back + 1
-    used, detail = bench.stopwatch.used(), {"step": position.step, "why": why}
-    bench.record(Event(name="resumed", used_seconds=used, detail=detail))
-    bench.run.amend("went back", step=position.step, cursor=position.cursor, rate=position.rate, why=why)
-    bench.warn(f"went back to step {position.step}, and on with other text at half the rate: {why}")
-
-
 def _ended(
     bench: Workbench,
     built: Built,
@@ -373,7 +259,7 @@ def _ended(
 ) -> DaybreakError:
     """Saves everything, then says what ended the run."""
     with bench.ledger.within("saving"):
-        _save(bench, built, clock, position, guard, saver, wait=True)
+        save(bench, built, clock, position, guard, saver, wait=True)
         write_model(bench, current(built))
     bench.ledger.enter("leaving")
     kind = Interrupted if bench.signals.received == "SIGINT" else Saved

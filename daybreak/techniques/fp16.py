@@ -91,13 +91,18 @@ class Unscaling(Optimizers):
 
     def __init__(self, inside: Optimizers, scale: Scale) -> None:
         super().__init__(inside.parts, inside.weights)
-        self.scale = scale
+        self.scale, self._finite = scale, True
+
+    @property
+    def overflowed(self) -> bool:
+        return not self._finite and self.scale.value >= 1
 
     def gradient_norm(self) -> float:
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         torch._foreach_mul_(gradients, 1 / self.scale.value)
         norm = super().gradient_norm()
-        self.scale.observe(math.isfinite(norm))
+        self._finite = math.isfinite(norm)
+        self.scale.observe(self._finite)
         return norm
 
     def state(self) -> dict[str, Tensor]:

@@ -1,0 +1,126 @@
+"""Saving: what a run leaves on disk on its way, and how it is taken up again or gone back to."""
+
+import contextlib
+from typing import Any
+
+from torch import Tensor
+
+from daybreak.core.clock import Clock, SecondsClock
+from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.records import Event
+from daybreak.engine import checkpoints, loop
+from daybreak.engine.guard import Guard
+from daybreak.stages.bench import Workbench
+from daybreak.stages.build import Built
+from daybreak.stages.finish import current, load_into, write_model
+
+MOST_RETURNS = 3  # to a checkpoint, before the run says that it does not become sound
+
+
+def write(bench: Workbench, built: Built) -> None:
+    """model/ as it is now. Where the disk does not take it, an older one stands; the end tries again."""
+    with bench.ledger.within("saving"), bench.cost("model"):
+        try:
+            write_model(bench, current(built))
+        except ResourceError as error:
+            bench.warn(str(error))
+
+
+def save(
+    bench: Workbench,
+    built: Built,
+    clock: Clock,
+    position: loop.Position,
+    guard: Guard,
+    saver: checkpoints.Writer,
+    *,
+    wait: bool = False,
+) -> None:
+    """A full disk on the way costs the checkpoint, not the run. wait: until it is on disk."""
+    tensors = {f"weights.{name}": weight for name, weight in current(built).items()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in built.optimizer.state().items()}
+    followers: dict[str, Any] = {}
+    for follower in built.followers:
+        kept, followers[follower.name] = follower.state()
+        tensors |= {f"follower.{follower.name}.{name}": tensor for name, tensor in kept.items()}
+    facts: dict[str, Any] = {
+        "identity": bench.plan.identity(),
+        "position": vars(position),
+        "schedule": built.schedule.state(),
+        "guard": guard.state(),
+        "followers": followers,
+    }
+    if isinstance(clock, SecondsClock):
+        facts |= {"begin": clock.begin, "progress": clock.progress}
+    bench.log.sync()
+    try:
+        saver.save(position.step, tensors, facts)
+        if wait:
+            saver.wait()
+    except ResourceError as error:
+        bench.warn(str(error))
+
+
+def resumed(bench: Workbench, built: Built, guard: Guard) -> tuple[loop.Position, dict[str, Any]]:
+    """The newest checkpoint's state put in place, or the beginning. Raises UsageError: another run's checkpoint."""
+    tensors, facts, warnings = checkpoints.newest(bench.run.checkpoints_folder)
+    for warning in warnings:
+        bench.warn(warning)
+    if not tensors:
+        return loop.Position(), {}
+    if facts["identity"] != bench.plan.identity():
+        raise UsageError(
+            "the checkpoint belongs to another plan",
+            received=f"{bench.run.checkpoints_folder}: text, tokenizer, shape, objective or seed differ from plan.json",
+            attempt="the plan.json that it was made with, or another --out",
+        )
+    _put_in_place(bench, built, guard, tensors, facts)
+    position = loop.Position(**facts["position"])
+    bench.record(Event(name="resumed", used_seconds=bench.stopwatch.used(), detail={"step": position.step}))
+    return position, facts
+
+
+def go_back(
+    bench: Workbench, built: Built, position: loop.Position, guard: Guard, saver: checkpoints.Writer, why: str
+) -> None:
+    """To the last checkpoint, past the rows that led away from it, at half the rate. Raises ResourceError: too often.
+
+    Only the weights go back: time, rows and targets that were used stay used, so the rate does not rise.
+    """
+    with contextlib.suppress(ResourceError):
+        saver.wait()
+    tensors, facts, _ = checkpoints.newest(bench.run.checkpoints_folder)
+    if position.went_back >= MOST_RETURNS or not tensors:
+        raise ResourceError(
+            "the training does not become sound",
+            received=f"{why}; it went back {position.went_back} times before, to {position.rate:g} of the rate",
+            attempt=f"{bench.run.log_file} names the rows of each skipped step: look at that text; or a lower rate, "
+            f"--set learning_rate={bench.plan.optimizer.learning_rate / 4:g}; or --without bf16",
+        )
+    _put_in_place(bench, built, guard, tensors, facts)
+    guard.forgive()
+    built.optimizer.clear()
+    position.step = facts["position"]["step"]
+    position.rate, position.went_back = 0.5 * position.rate, position.went_back + 1
+    used, detail = bench.stopwatch.used(), {"step": position.step, "why": why}
+    bench.record(Event(name="resumed", used_seconds=used, detail=detail))
+    bench.run.amend("went back", step=position.step, cursor=position.cursor, rate=position.rate, why=why)
+    bench.warn(f"went back to step {position.step}, and on with other text at half the rate: {why}")
+
+
+def _put_in_place(
+    bench: Workbench, built: Built, guard: Guard, tensors: dict[str, Tensor], facts: dict[str, Any]
+) -> None:
+    """All of a checkpoint but the position."""
+
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    load_into(built, under("weights."))
+    built.optimizer.load(under("optimizer."))
+    built.schedule.load(facts["schedule"])
+    guard.load(facts["guard"])
+    for follower in built.followers:
+        if follower.name in facts["followers"]:
+            kept = {name: t.to(bench.device) for name, t in under(f"follower.{follower.name}.").items()}
+            follower.load(kept, facts["followers"][follower.name])
