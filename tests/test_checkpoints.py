@@ -56,7 +56,9 @@ def test_killed_before_each_file_operation_there_is_a_checkpoint_and_the_next_sa
         assert steps_in(folder) == [4, facts["step"]] and len(list(folder.iterdir())) == 2, where
 
 
-@pytest.mark.parametrize("kind", ["ENOSPC", "EIO", "EROFS", "EDQUOT"])
+@pytest.mark.parametrize(
+    "kind", ["ENOSPC", "EIO", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("EROFS", "EDQUOT"))]
+)
 def test_a_disk_that_fails_at_each_file_operation_leaves_a_checkpoint(tmp_path: Path, kind: str) -> None:
     once, for_good = (
         points(kind),

@@ -156,8 +156,8 @@ def check(day: Day, steps: list[Step], seed: int) -> None:
     assert all(math.isfinite(moment) for moment in moments)
 
 
-@pytest.mark.parametrize("first", range(0, 1000, 250))
-def test_a_thousand_days(passed: Any, first: int) -> None:
+@pytest.mark.parametrize("first", [0, 250])
+def test_five_hundred_days(passed: Any, first: int) -> None:
     for seed in range(first, first + 250):
         try:
             check(*passed(seed), seed)

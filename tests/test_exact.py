@@ -166,14 +166,14 @@ def killed_until_it_ends(words: list[str], asked: list[str]) -> tuple[str, int]:
 
 def steadily(small_text, out) -> list[str]:
     words = command("run", str(small_text), "--for", "2m", "--reproducible", "--out", str(out), "--json")
-    return [*words, *TINY, "--without", "ngram_mix", "--set", "tokens=100000"]
+    return [*words, *TINY, "--without", "ngram_mix", "--set", "tokens=60000"]
 
 
 def test_killed_again_and_again_it_ends_equal_to_the_last_bit(small_text, tmp_path):
     """Between two steps, in the copy, and at several points of a save."""
     unbroken, _ = killed_until_it_ends(steadily(small_text, tmp_path / "unbroken"), [])
     slowly = "step.end:slow=0.1@*"  # so that it saves a few times
-    asked = ["step.end:kill@7", f"{slowly},checkpoint.rename:kill@2", f"{slowly},step.backward:kill@33"]
+    asked = [f"{slowly},checkpoint.rename:kill@2", f"{slowly},step.backward:kill@33"]
     text, kills = killed_until_it_ends(steadily(small_text, tmp_path / "killed"), asked)
     assert kills == len(asked)
     assert json.loads(text)["weights_digest"] == json.loads(unbroken)["weights_digest"]
@@ -231,35 +231,30 @@ def test_a_run_that_does_not_become_sound_ends_with_a_diagnosis(small_text, tmp_
     assert "does not become sound" in done.stderr and "learning_rate" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_sigusr1_saves_and_goes_on_and_a_closed_terminal_ends_nothing(small_text, tmp_path):
-    out = tmp_path / "run"
-    process = started(small_text, out, 20)
-    wait_for_checkpoint(Run(out), process)
-    known = set(Run(out).checkpoints_folder.glob("step-*"))
-    process.send_signal(signal.SIGHUP)
-    process.send_signal(signal.SIGUSR1)
-    limit = time.monotonic() + 10
-    while not set(Run(out).checkpoints_folder.glob("step-*")) - known:
-        assert process.poll() is None and time.monotonic() < limit
-        time.sleep(0.05)
-    text, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert json.loads(text)["bits_per_byte"] > 0
-
-
-def test_a_terminal_that_goes_away_is_not_missed(small_text, tmp_path):
+def test_sigusr1_saves_and_goes_on_and_a_terminal_that_goes_away_is_not_missed(small_text, tmp_path):
     """What shows the progress has nobody to show it to any more; the run ends as it would have."""
     out = tmp_path / "run"
-    words = command("run", str(small_text), "--for", "20s", "--out", str(out), *TINY)
+    words = command("run", str(small_text), "--for", "18s", "--out", str(out), *TINY)
     leader, follower = os.openpty()
     process = subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower, start_new_session=True)
     os.close(follower)
-    limit = time.monotonic() + 40
-    while not list(Run(out).checkpoints_folder.glob("step-*")):
-        assert process.poll() is None and time.monotonic() < limit
-        with contextlib.suppress(OSError):
-            if select.select([leader], [], [], 0.1)[0]:
-                os.read(leader, 1 << 16)
+
+    def wait_for(condition) -> None:
+        limit = time.monotonic() + 40
+        while not condition():
+            assert process.poll() is None and time.monotonic() < limit
+            with contextlib.suppress(OSError):
+                if select.select([leader], [], [], 0.1)[0]:
+                    os.read(leader, 1 << 16)
+
+    def saved() -> set:
+        return set(Run(out).checkpoints_folder.glob("step-*"))
+
+    wait_for(saved)
+    known = saved()
+    process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: saved() - known)
+    process.send_signal(signal.SIGHUP)
     os.close(leader)
     process.wait(timeout=60)
     assert Run(out).finished() and (out / "model" / "config.json").exists()
