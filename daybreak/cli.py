@@ -332,6 +332,7 @@ def generate(
     from daybreak.models.predictors import Sampling
     from daybreak.stages.evaluate import load
     from daybreak.stages.generate import continuations, nth, pieces
+    from daybreak.stages.progress import harmless
     from daybreak.stages.run import guarded
 
     loaded = guarded(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
@@ -346,7 +347,7 @@ def generate(
             print(f"--- {index + 1}")
         sys.stdout.write(prompt)
         for piece in pieces(loaded, prompt, nth(sampling, index), stop=words):
-            sys.stdout.write(piece)
+            sys.stdout.write(harmless(piece) if sys.stdout.isatty() else piece)
             sys.stdout.flush()
         print()
 

@@ -125,6 +125,25 @@ def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(s
     assert all(b.progress >= a.progress for a, b in itertools.pairwise(steps))
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot stop a process")
+@pytest.mark.long
+def test_a_stopped_process_is_told_of_its_time_counts_and_it_ends_in_time(small_text, tmp_path, waited):
+    out = tmp_path / "stopped"
+    begun, before = time.monotonic(), waited()
+    process = started(small_text, out, 30)
+    wait_for_checkpoint(Run(out), process)
+    time.sleep(2)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(8)
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert 0.8 * 30 < time.monotonic() - begun <= 30.5 + 0.2 * (waited() - before)
+    assert "That time counts" in errors
+    rates = [step.learning_rate_factor for step in records.standing_steps(Run(out).log_file)]
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates)) and rates[-1] < 0.1
+
+
 def test_a_ctrl_c_saves_and_leaves_with_its_code(small_text, tmp_path):
     out = tmp_path / "interrupted"
     process = started(small_text, out, 20)

@@ -126,7 +126,7 @@ def read(path: Path) -> Iterator[Record]:
                 fields = json.loads(line)
                 kind = _KINDS[fields.pop("record")]
                 yield kind(**fields)
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
 
 
@@ -148,7 +148,7 @@ def new_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
         if not line.endswith(b"\n"):
             break
         offset += len(line)
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             fields = json.loads(line.decode("utf-8", "replace"))
             if isinstance(fields, dict):
                 lines.append(fields)

@@ -16,6 +16,7 @@ from daybreak.core.errors import DataError, DaybreakError, ResourceError, UsageE
 from daybreak.core.types import Corpus, Plan, Request
 
 HEARTBEAT_SECONDS = 0.5
+MOST_JSON_BYTES = 1 << 28
 
 
 class Run:
@@ -83,6 +84,11 @@ class Run:
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def forget_training(self) -> None:
+        """As if no step had been taken; what was prepared and planned stays."""
+        for folder in (self.checkpoints_folder, self.model_folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
     # Values
 
     def plan(self) -> Plan:
@@ -118,7 +124,7 @@ class Run:
         """Of the budget, up to the last heartbeat of the last process that worked here."""
         try:
             return float(json.loads(self.heartbeat_file.read_text())["used_seconds"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return 0.0
 
     def worked_on(self) -> bool:
@@ -126,7 +132,7 @@ class Run:
         try:
             beat = json.loads(self.heartbeat_file.read_text())
             return bool(beat["pid"]) and _start_of(beat["pid"]) == beat.get("start") is not None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
     @contextlib.contextmanager
@@ -180,7 +186,7 @@ class Run:
                 self.heartbeat_file,
                 {"used_seconds": self.used_seconds(), "pid": os.getpid(), "start": _start_of(os.getpid())},
             )
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             pass  # a torn heartbeat tells nothing
         finally:
             os.close(descriptor)
@@ -225,13 +231,26 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def inside(folder: Path, name: str) -> Path:
+    """A file of the folder, by a name that stands in another file. Raises DataError: it leads out of the folder."""
+    if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
+        raise DataError(
+            "a file names one that is not beside it",
+            received=f"{name!r} in {folder}",
+            attempt="a run folder that daybreak wrote, as it was written",
+        )
+    return folder / name
+
+
 def read_json(path: Path, attempt: str) -> dict[str, Any]:
-    """Raises UsageError where the file is missing and DataError where it is not JSON."""
+    """Raises UsageError where the file is missing and DataError where it is not JSON, or too large or deep for ours."""
     try:
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise ValueError(f"over {MOST_JSON_BYTES >> 20} MB")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError("a file of the run is missing", received=str(path), attempt=attempt) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError("a file cannot be read", received=f"{path}: {error}", attempt=attempt) from None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
+from daybreak.core import units
 from daybreak.core.errors import UsageError, nearest
 
 SCHEMA = 1
@@ -61,6 +62,11 @@ class Request(Value):
     cluster: str = ""  # Ray's address, where its machines prepare the text
     weights: dict[str, float] = field(default_factory=dict)  # --weight: of each source in training; none: by its size
     tokenizer: str = "auto"  # a kind, or the path of a tokenizer.json
+
+    def shown(self) -> "Request":
+        """As it may be written down: an address without the password or the signature in it."""
+        weights = {units.address(name): weight for name, weight in self.weights.items()}
+        return self.replace(sources=tuple(map(units.address, self.sources)), weights=weights)
 
     def continues(self, other: "Request") -> bool:
         """Whether the same was asked; a moment of the day is the same moment however far away it was.

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import urllib.parse
 
 from daybreak.core.errors import UsageError
 
@@ -66,6 +67,15 @@ def count(number: float) -> str:
         if number >= 0.9995 * limit:
             return f"{number / limit:.3g} {word}"
     return f"{number:.0f}"
+
+
+def address(source: str) -> str:
+    """A web address as it may be shown: names, passwords and signatures that are a part of it are left out."""
+    parts = urllib.parse.urlsplit(source) if source.startswith(("http://", "https://")) else None
+    if parts is None or not parts.hostname:
+        return source
+    host = parts.hostname + (f":{parts.port}" if parts.port else "")
+    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "..." if parts.query else "", ""))
 
 
 def size(number: float) -> str:

@@ -13,7 +13,7 @@ from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from daybreak.core import cache
+from daybreak.core import cache, units
 from daybreak.core.errors import DataError, ResourceError, UsageError, nearest
 
 TIMEOUT_SECONDS = 30.0  # without a byte
@@ -86,14 +86,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl).scheme.lower() not in _SCHEMES:
-            raise _wrong(req.full_url, f"it redirects to {newurl[:200]}")
+            raise _wrong(req.full_url, f"it redirects to {units.address(newurl)[:200]}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     def http_error_302(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage) -> Any:
         target = headers.get("location") or headers.get("uri") or ""
         scheme = urllib.parse.urlsplit(target).scheme.lower()
         if scheme and scheme not in _SCHEMES:
-            raise _wrong(req.full_url, f"it redirects to {target[:200]}")
+            raise _wrong(req.full_url, f"it redirects to {units.address(target)[:200]}")
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302  # type: ignore[assignment]
@@ -131,8 +131,8 @@ def web_file(
         raise _wrong(url, f"its sha256 is {digest}, not {expected}")
     size = part.stat().st_size
     part.rename(path)
-    said = f"fetched from {url} on {time.strftime('%Y-%m-%d')}, sha256 {digest}"
-    _remember(folder, {"url": url, "sha256": digest, "bytes": size, "said": said})
+    said = f"fetched from {units.address(url)} on {time.strftime('%Y-%m-%d')}, sha256 {digest}"
+    _remember(folder, {"url": units.address(url), "sha256": digest, "bytes": size, "said": said})
     return path
 
 
@@ -220,7 +220,7 @@ def _one_try(
 def _wrong(url: str, reason: str) -> DataError:
     return DataError(
         "the address cannot be fetched",
-        received=f"{url}: {reason}",
+        received=f"{units.address(url)}: {reason}",
         attempt="open it in a browser, or fetch it by other means and name the file",
     )
 
@@ -229,7 +229,7 @@ def _no_room(part: Path, url: str) -> ResourceError:
     free = shutil.disk_usage(part.parent).free
     return ResourceError(
         "no room for what is to be fetched",
-        received=f"{url}: {free} bytes are free at {part.parent}",
+        received=f"{units.address(url)}: {free} bytes are free at {part.parent}",
         attempt="a larger disk, its folder in the variable DAYBREAK_CACHE",
     )
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from daybreak.core.errors import ResourceError
-from daybreak.core.run import read_json, write_json
+from daybreak.core.run import inside, read_json, write_json
 from daybreak.core.types import Value
 from daybreak.data.cleaning import Document, batches
 from daybreak.data.tokenizers import Tokenizer
@@ -229,7 +229,7 @@ class Tokens:
         self._folder, self._name = folder, name
         self._offsets = np.concatenate([[0], np.cumsum(self.index.file_tokens, dtype=np.int64)]).astype(np.int64)
         self._shards = [
-            self._mapped(folder / file, count, self.dtype.newbyteorder("<"))
+            self._mapped(inside(folder, file), count, self.dtype.newbyteorder("<"))
             for file, count in zip(self.index.files, self.index.file_tokens, strict=True)
         ]
 

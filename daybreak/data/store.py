@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from daybreak.core.errors import DaybreakError, ResourceError
-from daybreak.core.run import read_json, write_json
+from daybreak.core.run import inside, read_json, write_json
 from daybreak.core.types import Value
 from daybreak.data import language
 from daybreak.data.cleaning import Account, Cleaning, Document, batches
@@ -164,7 +164,7 @@ class Stored:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder, key
-        self.facts = PartFacts.from_json(read_json(folder / f"{key}.json", "the same command again"), key)
+        self.facts = PartFacts.from_json(read_json(inside(folder, f"{key}.json"), "the same command again"), key)
 
     @functools.cached_property
     def _arrays(self) -> dict[str, np.ndarray]:

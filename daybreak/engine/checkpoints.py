@@ -18,13 +18,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from daybreak.core import units
-from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.errors import DataError, ResourceError, UsageError
+from daybreak.core.run import inside
 from daybreak.engine import faults
 
 KEPT = 2
 FORMAT = 1  # of the folder; a reader takes its own and older ones
 _STATE, _FACTS, _MANIFEST = "state.safetensors", "facts.json", "manifest.json"
 _BLOCK = 1 << 22
+_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError, DataError)
 
 
 def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
@@ -128,7 +130,7 @@ def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
                 continue
             facts = json.loads((path / _FACTS).read_text(encoding="utf-8"))
             return load_file(str(path / _STATE)), facts, warnings
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        except _BROKEN as error:
             warnings.append(f"{path.name} cannot be read ({error}); the one before is used")
     return {}, {}, warnings
 
@@ -155,7 +157,7 @@ def _broken(path: Path) -> str:
     return ", ".join(
         name
         for name, facts in files.items()
-        if (path / name).stat().st_size != facts["bytes"] or _hash(path / name) != facts["xxh3_128"]
+        if inside(path, name).stat().st_size != facts["bytes"] or _hash(path / name) != facts["xxh3_128"]
     )
 
 

@@ -134,11 +134,21 @@ def shape_of(config: dict[str, Any]) -> GptShape:
     )
 
 
+def _check(shape: GptShape, weights: dict[str, Tensor]) -> None:
+    """Raises ValueError: a shape that these weights cannot be of, or weights that are no numbers."""
+    if shape.layers > len(weights):
+        raise ValueError(f"{shape.layers} layers in config.json, and {len(weights)} tensors")
+    for name, weight in weights.items():
+        if not bool(weight.isfinite().all()):
+            raise ValueError(f"{name} has values that are no numbers")
+
+
 def read(folder: Path, device: torch.device) -> Gpt:
     """The module in `folder`, in float32, ready to score. Raises DataError where the folder is not whole."""
     try:
         shape = shape_of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         weights = load_file(str(folder / "model.safetensors"), device=str(device))
+        _check(shape, weights)
         with torch.device("meta"):
             module = Gpt(shape)
         if shape.tied:

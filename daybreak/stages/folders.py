@@ -24,7 +24,7 @@ def folder_of(request: Request, out: str) -> Run:
     if not out:
         for old in runs_in(Path("runs")):
             asked = old.request()
-            if asked is not None and asked.continues(request) and not old.finished():
+            if asked is not None and asked.continues(request.shown()) and not old.finished():
                 return old
         return Run(Path("runs") / name_for(request.sources, time.localtime()))
     folder = Run(out)
@@ -35,10 +35,10 @@ def folder_of(request: Request, out: str) -> Run:
         raise UsageError(
             "the folder holds something else", received=f"--out {out}", attempt="a folder that does not exist yet"
         )
-    if asked is not None and not asked.continues(request):
+    if asked is not None and not asked.continues(request.shown()):
         raise UsageError(
             "the folder holds a run of another text or another request",
-            received=f"--out {out}: {_difference(asked, request)}",
+            received=f"--out {out}: {_difference(asked, request.shown())}",
             attempt="the command that made it, to continue it, or another --out",
         )
     return folder
@@ -63,7 +63,7 @@ def kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger
         stopwatch.continue_from(0.0 if prepared_only else folder.used_seconds())
         with folder.alive(stopwatch.used):
             claimed = True
-            write_json(folder.request_file, request.to_json())
+            write_json(folder.request_file, request.shown().to_json())
             _log_to(folder)
             if request.sources == ("-",) and not folder.standard_input_file.exists():
                 _spool(folder)

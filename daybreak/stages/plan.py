@@ -236,7 +236,7 @@ def _draft(
             corpus_documents=corpus.documents,
         ),
         reasons=reasons | _mixing(corpus, request, best, tokens),
-        request=request,
+        request=request.shown(),
         mixture=tuple(request.weights[name] for name in request.sources) if request.weights else (),
     )
 
@@ -246,6 +246,7 @@ def _mixing(corpus: Corpus, request: Request, best: Candidate, tokens: int) -> d
     if not request.weights:
         return {}
     size = corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    request = request.shown()
     names = list(request.sources)
     weights = [request.weights[name] for name in names]
     epochs = mixing.effective_epochs([int(corpus.groups[name] / size) for name in names], weights, tokens)
@@ -402,7 +403,7 @@ def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -
             phase_seconds={},
         ),
         reasons={"shape": f"you asked for the family ngram; order {order} over {'tokens' if wide else 'bytes'}"},
-        request=request,
+        request=request.shown(),
     )
 
 

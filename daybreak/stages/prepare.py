@@ -123,7 +123,7 @@ def scan(run: Run, request: Request) -> Corpus:
         tokenizer=found.kind,
         end_of_text=found.end_of_text,
         bytes_per_token_tried=found.tried,
-        groups=_group_bytes(whole, facts.threshold, grouped, request.sources) if request.weights else {},
+        groups=_group_bytes(whole, facts.threshold, grouped, request.shown().sources) if request.weights else {},
     )
     write_json(run.corpus_file, corpus.to_json())
     return corpus

@@ -155,7 +155,12 @@ class Silence:
 
 def plain(text: str) -> str:
     """Text of a model as text: control characters cannot move a terminal's cursor or change its colours."""
-    return "".join(c if c.isprintable() else "\u21b5" if c == "\n" else " " for c in text)
+    return harmless(text).replace("\n", "\u21b5").replace("\t", " ")
+
+
+def harmless(text: str) -> str:
+    """The text without what a terminal takes for commands; lines and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
 
 
 def summary(plan: Plan) -> list[str]:

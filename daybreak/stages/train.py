@@ -1,5 +1,6 @@
 """Train: carries a plan out, from the first step to a scored model/ on disk, by the deadline."""
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 
 from daybreak import techniques
+from daybreak.core import units
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
-from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, Saved
+from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved
 from daybreak.core.records import Step, Validation
 from daybreak.core.types import GptShape, NgramShape, Plan
 from daybreak.data.batches import Windows
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 SAVING_SHARE = 0.015  # of the budget that checkpoints may take
 LOSING_SHARE = 0.02  # of the budget between two checkpoints: a kill costs this, and what was on its way to the disk
+STILL, STILL_SECONDS = 20.0, 2.0  # times what a step takes, and seconds: the machine has stood still
 STALLED = 4.0  # times what it took before
 MARKS = 10  # moments of the run at which model/ is written, and scored and sampled where that is cheap
 MODEL_SHARE = 0.02  # of the budget that writing model/ on the way may take
@@ -71,6 +74,9 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
         except Unsound as error:
             go_back(bench, built, position, guard, saver, error.received)
     if position.step == 0:
+        with contextlib.suppress(ResourceError):
+            saver.wait()
+        bench.run.forget_training()  # which would stand in the way of the next try
         raise BudgetTooShort(
             "no time was left for a single step",
             received=f"{bench.stopwatch.used():.0f} s were used of {bench.plan.budget.seconds:.0f}",
@@ -131,6 +137,12 @@ def _consume(
             bench.run.amend("micro_batch", rows=smaller, step=step.step)
             bench.warn(
                 f"the memory was too small: {smaller} rows at a time from step {step.step} on, in the same batch"
+            )
+        usual = step.micro_batch * step.accumulation * position.row_seconds
+        if step.step > loop.RECENT and step.seconds > max(STILL_SECONDS, STILL * usual):
+            bench.warn(
+                f"step {step.step} took {units.duration(step.seconds)}, where {units.duration(usual)} is usual: the "
+                "machine slept, or was stopped, or was busy with other work. That time counts"
             )
         faults.at("step.end")
         if bench.signals.received:
