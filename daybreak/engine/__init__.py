@@ -1,1 +1,1 @@
-"""Nouns: machine probe, loop, optimizers, schedules, scaling laws, checkpoints."""
+"""Nouns: machine, probe, loop, optimizers, schedules, scaling laws, checkpoints, guard, memory, faults."""
