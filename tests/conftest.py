@@ -22,6 +22,7 @@ from daybreak.core.types import (
     ScheduleChoice,
     TokenizerChoice,
 )
+from daybreak.engine import faults
 from daybreak.models.gpt import Gpt
 from daybreak.stages.run import Finished
 
@@ -103,6 +104,19 @@ def unhurried() -> Callable[..., Finished]:
         return daybreak.run(*sources, **asked)
 
     return run
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Makes something go wrong in this process, as DAYBREAK_FAULT says."""
+
+    def ask(fault: str) -> None:
+        monkeypatch.setenv("DAYBREAK_FAULT", fault)
+        faults.forget()
+
+    yield ask
+    monkeypatch.undo()
+    faults.forget()
 
 
 @pytest.fixture(scope="session")

@@ -377,7 +377,7 @@ def test_parts_in_order_give_what_the_files_give(
         apart += list(reading)
         total.add(pickle.loads(pickle.dumps(reading.findings)))
     assert apart == expected and total.notes() == whole.notes
-    assert (total.files, total.bytes) == (whole.files, whole.bytes)
+    assert (total.files, total.bytes) == (whole.findings.files, whole.findings.bytes)
 
 
 @settings(max_examples=5, deadline=None)

@@ -78,18 +78,6 @@ def test_three_skipped_of_twenty_are_no_accident() -> None:
 # Faults
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch):
-    def ask(fault: str, seed: int = 0) -> None:
-        monkeypatch.setenv("DAYBREAK_FAULT", fault)
-        monkeypatch.setenv("DAYBREAK_FAULT_SEED", str(seed))
-        faults.forget()
-
-    yield ask
-    monkeypatch.undo()
-    faults.forget()
-
-
 def test_nothing_fails_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAYBREAK_FAULT", raising=False)
     faults.forget()

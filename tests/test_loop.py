@@ -17,7 +17,7 @@ from torch import Tensor
 from daybreak.core.clock import ReplayClock, Stopwatch, TokensClock
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.core.records import Step
-from daybreak.engine import checkpoints, faults, optimizers
+from daybreak.engine import checkpoints, optimizers
 from daybreak.engine.guard import Unsound
 from daybreak.engine.loop import Position, steps
 from daybreak.engine.optimizers import Optimizers, Rates
@@ -278,17 +278,6 @@ def test_a_log_repeats_its_run_to_the_last_bit(network, optimizer_choice, schedu
 
 
 # What goes wrong
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    def ask(fault: str) -> None:
-        monkeypatch.setenv("DAYBREAK_FAULT", fault)
-        faults.forget()
-
-    yield ask
-    monkeypatch.undo()
-    faults.forget()
 
 
 @pytest.mark.parametrize("point", ["step.forward", "step.backward"])

@@ -72,7 +72,7 @@ def test_binary_files(tmp_path: Path) -> None:
             texts(tmp_path / name, named=[tmp_path / name])
     reading = Reading(find([str(tmp_path)]))
     assert [document.text for document in reading] == ["text"]
-    assert sum(reading.skipped.values()) == 3 and len(reading.notes) == 3
+    assert (reading.findings.skipped + reading.findings.stopped).total() == 3 and len(reading.notes) == 3
     assert all(any(name in note for note in reading.notes) for name in ("picture.png", "latin.txt", "sheet.xlsx"))
 
 
@@ -178,7 +178,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert [document.text for document in documents] == [str(row["body"]) for row in rows] + ["\ufffd!"]
     assert all(document.starts for document in documents)
     assert "books.jsonl: the column 'body' holds the text" in reading.notes
-    assert reading.skipped_rows == 4
+    assert reading.findings.skipped_rows == 4
     path.write_text('{"text": "short", "summary": "much longer"}\r\n{"text": "two"}')
     assert texts(path) == ["short", "two"]
     path.write_text('"plain"\n"strings"\n')
@@ -204,7 +204,7 @@ def test_tables(tmp_path: Path) -> None:
         csv.writer(file).writerows([["", "label", "review"], ["0", "good", long], ["1", "bad", "second"], ["2", "bad"]])
     reading = Reading([path])
     assert "".join(document.text for document in reading) == long + "second"
-    assert reading.skipped_rows == 1 and "'review'" in reading.notes[0]
+    assert reading.findings.skipped_rows == 1 and "'review'" in reading.notes[0]
     tabs = tmp_path / "t.tsv"
     tabs.write_text("label\ttext\n1\ta, b\n")
     assert texts(tabs) == ["a, b"]

@@ -5,7 +5,6 @@ import os
 import re
 import stat
 import sysconfig
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -199,27 +198,9 @@ class Reading:
         self.findings = Findings()  # of what has been read so far
 
     @property
-    def files(self) -> int:
-        return self.findings.files
-
-    @property
-    def bytes(self) -> int:
-        """As text, unpacked."""
-        return self.findings.bytes
-
-    @property
     def replaced_bytes(self) -> int:
         """That were no text in their file's encoding."""
         return self.findings.replaced_bytes
-
-    @property
-    def skipped(self) -> Counter[str]:
-        """Files by reason, those that were read in part among them."""
-        return self.findings.skipped + self.findings.stopped
-
-    @property
-    def skipped_rows(self) -> int:
-        return self.findings.skipped_rows
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -124,6 +124,7 @@ def _consume(
     saved_at = bench.stopwatch.used()
     marks = int(position.progress * MARKS)
     smaller, writes = position.micro_batch, list[float]()  # each in rows that could have been trained on meanwhile
+    reserved = 0.0
     if position.step == 0:  # there is always a model, and something to go back to
         write(bench, built)
         writes.append(bench.costs["model"] / max(position.row_seconds, 1e-9))
@@ -148,14 +149,17 @@ def _consume(
         if bench.signals.received:
             raise _ended(bench, built, clock, position, guard, saver)
         if step.progress * MARKS >= marks + 1:
-            marks = int(step.progress * MARKS)
+            marks, reserved = int(step.progress * MARKS), 0.0
             if _mark(bench, built, position, step.progress):
                 pace = max(position.row_seconds, step.seconds / (step.micro_batch * step.accumulation))
                 # A machine that stood still meanwhile says little of what the next one takes.
                 most = STALLED * statistics.median(writes[-3:]) if writes else math.inf
                 writes.append(min(most, bench.taken["model"][-1] / max(pace, 1e-9)))
         # Where steps have become slower since, writing has too.
-        _set_end(bench, clock, saving=position.row_seconds * statistics.median(writes[-3:] or [0.0]))
+        saving = position.row_seconds * statistics.median(writes[-3:] or [0.0])
+        if not 0.9 * reserved <= saving <= 1.1 * reserved:
+            reserved = saving
+            _set_end(bench, clock, saving=saving)
         cost = bench.costs.get("checkpoint", 0.0) + saver.processor_seconds / bench.machine.cores
         pause = max(LOSING_SHARE * bench.plan.budget.seconds, cost / SAVING_SHARE)
         used = bench.stopwatch.used()
