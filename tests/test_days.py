@@ -122,7 +122,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(saving, "write_model", lambda day, weights: day.write())
     monkeypatch.setattr(train, "validate", lambda day, built, position, progress: day.score(progress))
     monkeypatch.setattr(train, "sample", lambda day, built, progress: day.take(day.sizes["sample"]))
-    monkeypatch.setattr(train, "save", lambda day, *about, **more: day.take(day.sizes["save"]))
+    monkeypatch.setattr(train, "save", lambda training: training.bench.take(training.bench.sizes["save"]))
     monkeypatch.setattr(saving, "current", lambda built: {})
 
     def carried_out(seed: int) -> tuple[Day, list[Step]]:
@@ -134,7 +134,8 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
         built: Any = SimpleNamespace(module=SimpleNamespace(train=lambda: None), followers=[])
         saver: Any = SimpleNamespace(processor_seconds=0.0, busy=lambda: False)
         steps = day.trained(schedule, clock, position)
-        train._consume(day, built, steps, clock, position, Guard(), saver)  # type: ignore[arg-type]
+        parts: Any = {"bench": day, "built": built, "clock": clock, "position": position, "saver": saver}
+        train._consume(saving.Training(**parts, guard=Guard()), steps)
         ended = day.now
         day.write()
         assert day.now + min(LEAVING_SECONDS, 0.01 * day.budget) <= day.budget, "late"

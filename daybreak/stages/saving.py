@@ -1,6 +1,7 @@
 """Saving: what a run leaves on disk on its way, and how it is taken up again or gone back to."""
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -17,26 +18,31 @@ from daybreak.stages.finish import current, load_into, write_model
 MOST_RETURNS = 3  # to a checkpoint, before the run says that it does not become sound
 
 
-def write(bench: Workbench, built: Built) -> None:
+@dataclass(kw_only=True)
+class Training:
+    """A training under way: what is trained, where it stands, and where that is kept."""
+
+    bench: Workbench
+    built: Built
+    clock: Clock
+    position: loop.Position
+    guard: Guard
+    saver: checkpoints.Writer
+
+
+def write(training: Training) -> None:
     """model/ as it is now. Where the disk does not take it, an older one stands; the end tries again."""
+    bench = training.bench
     with bench.ledger.within("saving"), bench.cost("model"):
         try:
-            write_model(bench, current(built))
+            write_model(bench, current(training.built))
         except ResourceError as error:
             bench.warn(str(error))
 
 
-def save(
-    bench: Workbench,
-    built: Built,
-    clock: Clock,
-    position: loop.Position,
-    guard: Guard,
-    saver: checkpoints.Writer,
-    *,
-    wait: bool = False,
-) -> None:
+def save(training: Training, *, wait: bool = False) -> None:
     """A full disk on the way costs the checkpoint, not the run. wait: until it is on disk."""
+    bench, built, clock = training.bench, training.built, training.clock
     tensors = {f"weights.{name}": weight for name, weight in current(built).items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in built.optimizer.state().items()}
     followers: dict[str, Any] = {}
@@ -45,18 +51,18 @@ def save(
         tensors |= {f"follower.{follower.name}.{name}": tensor for name, tensor in kept.items()}
     facts: dict[str, Any] = {
         "identity": bench.plan.identity(),
-        "position": vars(position),
+        "position": vars(training.position),
         "schedule": built.schedule.state(),
-        "guard": guard.state(),
+        "guard": training.guard.state(),
         "followers": followers,
     }
     if isinstance(clock, SecondsClock):
         facts |= {"begin": clock.begin, "progress": clock.progress}
     bench.log.sync()
     try:
-        saver.save(position.step, tensors, facts)
+        training.saver.save(training.position.step, tensors, facts)
         if wait:
-            saver.wait()
+            training.saver.wait()
     except ResourceError as error:
         bench.warn(str(error))
 
@@ -80,15 +86,14 @@ def resumed(bench: Workbench, built: Built, guard: Guard) -> tuple[loop.Position
     return position, facts
 
 
-def go_back(
-    bench: Workbench, built: Built, position: loop.Position, guard: Guard, saver: checkpoints.Writer, why: str
-) -> None:
+def go_back(training: Training, why: str) -> None:
     """To the last checkpoint, past the rows that led away from it, at half the rate. Raises ResourceError: too often.
 
     Only the weights go back: time, rows and targets that were used stay used, so the rate does not rise.
     """
+    bench, built, position = training.bench, training.built, training.position
     with contextlib.suppress(ResourceError):
-        saver.wait()
+        training.saver.wait()
     tensors, facts, _ = checkpoints.newest(bench.run.checkpoints_folder)
     if position.went_back >= MOST_RETURNS or not tensors:
         raise ResourceError(
@@ -97,8 +102,8 @@ def go_back(
             attempt=f"{bench.run.log_file} names the rows of each skipped step: look at that text; or a lower rate, "
             f"--set learning_rate={bench.plan.optimizer.learning_rate / 4:g}; or --without bf16",
         )
-    _put_in_place(bench, built, guard, tensors, facts)
-    guard.forgive()
+    _put_in_place(bench, built, training.guard, tensors, facts)
+    training.guard.forgive()
     built.optimizer.clear()
     position.step = facts["position"]["step"]
     position.rate, position.went_back = 0.5 * position.rate, position.went_back + 1

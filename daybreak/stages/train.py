@@ -33,7 +33,7 @@ from daybreak.stages.finish import (
     validate,
     write_model,
 )
-from daybreak.stages.saving import go_back, resumed, save, write
+from daybreak.stages.saving import Training, go_back, resumed, save, write
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +65,14 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
         position.row_seconds = bench.plan.shape.context_length / bench.plan.predicted.tokens_per_second
     clock = _clock(bench, replay, position, facts)
     saver = checkpoints.Writer(bench.run.checkpoints_folder, now=bench.stopwatch.used)
+    training = Training(bench=bench, built=built, clock=clock, position=position, guard=guard, saver=saver)
     bench.ledger.enter("training")
     while True:
-        steps = stepped(bench.plan, built, batches, bench.device, clock, position, guard)
         try:
-            _consume(bench, built, steps, clock, position, guard, saver)
+            _consume(training, stepped(bench.plan, built, batches, bench.device, clock, position, guard))
             break
         except Unsound as error:
-            go_back(bench, built, position, guard, saver, error.received)
+            go_back(training, error.received)
     if position.step == 0:
         with contextlib.suppress(ResourceError):
             saver.wait()
@@ -111,24 +111,17 @@ def stepped(
     )
 
 
-def _consume(
-    bench: Workbench,
-    built: Built,
-    steps: Iterator[Step],
-    clock: Clock,
-    position: loop.Position,
-    guard: Guard,
-    saver: checkpoints.Writer,
-) -> None:
+def _consume(training: Training, steps: Iterator[Step]) -> None:
     """Takes the steps; between them writes, scores, samples and saves, each within its share of the budget."""
+    bench, position, guard, saver = training.bench, training.position, training.guard, training.saver
     saved_at = bench.stopwatch.used()
     marks = int(position.progress * MARKS)
     smaller, writes = position.micro_batch, list[float]()  # each in rows that could have been trained on meanwhile
     reserved = 0.0
     if position.step == 0:  # there is always a model, and something to go back to
-        write(bench, built)
+        write(training)
         writes.append(bench.costs["model"] / max(position.row_seconds, 1e-9))
-        save(bench, built, clock, position, guard, saver)
+        save(training)
     for step in steps:
         bench.record(step)
         if step.skipped and guard.reason:
@@ -147,10 +140,10 @@ def _consume(
             )
         faults.at("step.end")
         if bench.signals.received:
-            raise _ended(bench, built, clock, position, guard, saver)
+            raise _ended(training)
         if step.progress * MARKS >= marks + 1:
             marks, reserved = int(step.progress * MARKS), 0.0
-            if _mark(bench, built, position, step.progress):
+            if _mark(training, step.progress):
                 pace = max(position.row_seconds, step.seconds / (step.micro_batch * step.accumulation))
                 # A machine that stood still meanwhile says little of what the next one takes.
                 most = STALLED * statistics.median(writes[-3:]) if writes else math.inf
@@ -159,25 +152,26 @@ def _consume(
         saving = position.row_seconds * statistics.median(writes[-3:] or [0.0])
         if not 0.9 * reserved <= saving <= 1.1 * reserved:
             reserved = saving
-            _set_end(bench, clock, saving=saving)
+            _set_end(bench, training.clock, saving=saving)
         cost = bench.costs.get("checkpoint", 0.0) + saver.processor_seconds / bench.machine.cores
         pause = max(LOSING_SHARE * bench.plan.budget.seconds, cost / SAVING_SHARE)
         used = bench.stopwatch.used()
         due = used - saved_at > pause and not saver.busy()
         # Shortly before the end there is nothing left that it could save.
-        if bench.signals.save or (due and getattr(clock, "end", math.inf) - used > 0.5 * pause):
+        if bench.signals.save or (due and getattr(training.clock, "end", math.inf) - used > 0.5 * pause):
             bench.signals.save = False
             with bench.ledger.within("saving"), bench.cost("checkpoint"):
-                save(bench, built, clock, position, guard, saver)
+                save(training)
             saved_at = bench.stopwatch.used()
 
 
-def _mark(bench: Workbench, built: Built, position: loop.Position, progress: float) -> bool:
+def _mark(training: Training, progress: float) -> bool:
     """About every tenth of the run; whether model/ was written. Each thing is done while its share of time lasts."""
+    bench, built, position = training.bench, training.built, training.position
     budget = bench.plan.budget.seconds
     written = bench.affords("model", MODEL_SHARE * budget * progress)
     if written:
-        write(bench, built)
+        write(training)
     if bench.replayed:
         scored = bench.validations.get(position.step)
         scored = scored and dataclasses.replace(scored, used_seconds=bench.stopwatch.used())
@@ -265,18 +259,12 @@ class _OnDevice:
         return batch.to(self._device)
 
 
-def _ended(
-    bench: Workbench,
-    built: Built,
-    clock: Clock,
-    position: loop.Position,
-    guard: Guard,
-    saver: checkpoints.Writer,
-) -> DaybreakError:
+def _ended(training: Training) -> DaybreakError:
     """Saves everything, then says what ended the run."""
+    bench = training.bench
     with bench.ledger.within("saving"):
-        save(bench, built, clock, position, guard, saver, wait=True)
-        write_model(bench, current(built))
+        save(training, wait=True)
+        write_model(bench, current(training.built))
     bench.ledger.enter("leaving")
     kind = Interrupted if bench.signals.received == "SIGINT" else Saved
     return kind(

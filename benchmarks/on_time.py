@@ -1,6 +1,6 @@
 """Whether runs end on time: real ones, of several lengths, on an idle machine, a busy one, and one that becomes busy.
 
-    python benchmarks/promise.py --out runs/promise --lengths 20:30 60:20 144:8 600:2
+    python benchmarks/on_time.py --out runs/on_time --lengths 20:30 60:20 144:8 600:2
 
 Each length is run so many times, in turns with no other work, with work on half of the cores, on all of them, and on
 all of them from the middle of the run on. A run is late when its command ends after its budget; what ends before 94%
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", help="the text; none: the built-in one")
     parser.add_argument("--lengths", nargs="+", default=["20:30", "60:20", "144:8", "600:2"], help="SECONDS:RUNS")
-    parser.add_argument("--out", type=Path, default=Path("runs/promise"))
+    parser.add_argument("--out", type=Path, default=Path("runs/on_time"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     found = []
