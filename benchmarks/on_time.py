@@ -4,7 +4,8 @@
 
 Each length is run so many times, in turns with no other work, with work on half of the cores, on all of them, and on
 all of them from the middle of the run on. A run is late when its command ends after its budget; what ends before 94%
-has idled, unless the machine was busy. What is done is not done again. Nothing else should run on the machine.
+has idled, unless the machine was busy. On a busy machine a short budget may be refused, with the shortest that works;
+that is a run without a model. What is done is not done again. Nothing else should run on the machine.
 """
 
 import argparse
@@ -83,17 +84,18 @@ def ran(out: Path, seconds: int, number: int, sources: list[str]) -> dict[str, A
 
 
 def table(found: list[dict[str, Any]]) -> None:
-    print("| budget | load | runs | late | ended at, median (least to most) | without a model |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| budget | load | runs | late | refused as too short | failed | ended at, median (least to most) |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for seconds in sorted({facts["seconds"] for facts in found}):
         for load in LOADS:
             of = [facts for facts in found if (facts["seconds"], facts["load"]) == (seconds, load)]
             if not of:
                 continue
-            shares = [facts["share"] for facts in of]
-            late, failed = sum(share > 1 for share in shares), sum(facts["code"] != 0 for facts in of)
-            middle = f"{statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})"
-            print(f"| {seconds} s | {load} | {len(of)} | {late} | {middle} | {failed} |")
+            late, refused = sum(facts["share"] > 1 for facts in of), sum(facts["code"] == 2 for facts in of)
+            shares = [facts["share"] for facts in of if facts["code"] == 0]
+            failed = len(of) - refused - len(shares)
+            middle = f"{statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})" if shares else ""
+            print(f"| {seconds} s | {load} | {len(of)} | {late} | {refused} | {failed} | {middle} |")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import math
@@ -28,6 +29,7 @@ from daybreak.models.objectives import NextToken
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONTEXT = 16
+SPLITS = "a batch cut into 1, 2 or 8 parts has the same loss and gradients to 1e-6: even rows, and uneven with masks"
 
 
 def batches(vocabulary: int = 64) -> Any:
@@ -111,10 +113,46 @@ def reproducible(step: Step) -> tuple[Any, ...]:
 # One step
 
 
+class Uneven(NextToken):
+    """Row after row, fewer targets count, and attention stays within documents of as many tokens."""
+
+    def __init__(self) -> None:
+        super().__init__(labels=self.counted)
+
+    @staticmethod
+    def counted(rows: Tensor) -> Tensor:
+        kept = 1 + rows[:, :1] % CONTEXT  # of each row, as its first token says
+        return rows[:, 1:].masked_fill(torch.arange(CONTEXT) >= kept, -100)
+
+    def targets(self, rows: Tensor) -> int:
+        return int((self.counted(rows) != -100).sum())
+
+    @staticmethod
+    def seen(tokens_BT: Tensor) -> Tensor:
+        places = torch.arange(CONTEXT)
+        document = places // (1 + tokens_BT[:, :1] % CONTEXT)
+        return ((document[:, :, None] == document[:, None]) & (places[:, None] >= places)).unsqueeze(1)
+
+
+@pytest.mark.promise(SPLITS, 3)
+def test_rows_of_uneven_lengths_and_masks_give_the_same_however_they_are_split(network, schedule_choice) -> None:
+    assert len({Uneven().targets(batches().take(row, 1)) for row in range(8)}) > 3
+    module = network().train()
+    module.seen = Uneven.seen
+    check_splits(lambda: copy.deepcopy(module), Uneven(), schedule_choice)
+
+
+@pytest.mark.promise(SPLITS, 3)
 def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, schedule_choice) -> None:
+    check_splits(lambda: network().train(), NextToken(), schedule_choice)
+
+
+def check_splits(made: Callable[[], Gpt], loss: NextToken, schedule_choice: Any) -> None:
+    rows = batches().take(0, 8)
+    count = loss.targets(rows)
     found = {}
     for micro in (8, 4, 1):
-        module = network().train()
+        module = made()
         weights = list(module.parameters())
         seen: list[Tensor] = []
         recorder = SimpleNamespace(
@@ -122,7 +160,7 @@ def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, s
         )
         (step,) = steps(
             module,
-            NextToken(),
+            loss,
             Optimizers([recorder], weights),  # type: ignore[list-item]
             Schedule(schedule_choice(), batch_rows=8),
             batches(),
@@ -130,10 +168,9 @@ def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, s
             position=Position(),
             micro_batch=micro,
         )
-        assert (step.micro_batch, step.accumulation, step.tokens) == (micro, 8 // micro, 8 * CONTEXT)
+        assert (step.micro_batch, step.accumulation, step.tokens) == (micro, 8 // micro, count)
         found[micro] = (step.nats, step.gradient_norm, seen)
-    rows = batches().take(0, 8)
-    by_hand = float(NextToken()(network().train(), rows).detach()) / (8 * CONTEXT)
+    by_hand = float(loss(made(), rows).detach()) / count
     for nats, norm, gradients in found.values():
         assert nats == pytest.approx(by_hand, abs=1e-6)
         assert norm == pytest.approx(found[8][1], rel=1e-5)

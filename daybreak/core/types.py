@@ -176,6 +176,7 @@ class Corpus(Value):
     ngram_fall: float  # exponent s of its bits per byte ~ bytes^-s, from a smaller part of the text
     notes: tuple[str, ...] = ()  # what was decided and is said aloud, such as the column that holds the text
     read_bytes: int = 0  # of text, before cleaning
+    unread_bytes: int = 0  # of files that there was no time for
     cleaning: tuple["TechniqueChoice", ...] = ()  # the steps, in their order
     accounts: tuple[Account, ...] = ()  # of what they did
     spoken: dict[str, float] = field(default_factory=dict)  # share of the bytes by identified language

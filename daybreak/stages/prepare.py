@@ -30,6 +30,7 @@ SAMPLE_BYTES_PER_SECOND = 15_000
 PACKED_BYTES_PER_SECOND = 2_500
 COUNTED_BYTES_PER_SECOND = 25_000
 READING_SHARE = 0.25  # of the budget, for the first of three readings
+LEAST_READ_BYTES = 1_000_000  # of text; with less, a budget is too short for it
 PART_BYTES = 1 << 22  # of files that are read together: what is lost where a process is stopped
 APART_BYTES = 6_000_000  # of text from which several processes clean and encode it: to start one takes half a second
 SAMPLES, SAMPLE_CHARACTERS = 5, 400  # in the data card
@@ -44,8 +45,10 @@ def scanned(run: Run, request: Request) -> Corpus:
     if run.corpus_file.exists():
         told = read_json(run.documents_folder / "parts.json", "another --out")
         cleaning, _ = cleaning_of(request)
-        if told["made_of"] == [work.key for work in _work(run, request, cleaning)]:
-            return run.corpus()
+        corpus = run.corpus()
+        whole = not corpus.unread_bytes or request.seconds  # what there was no time for is read where there is
+        if whole and told["made_of"] == [work.key for work in _work(run, request, cleaning)]:
+            return corpus
         for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
             old.unlink()
     return scan(run, request)
@@ -61,7 +64,7 @@ def scan(run: Run, request: Request) -> Corpus:
     check_weights(request)
     groups = _groups(run, request, cleaning)
     work = [one for group in groups for one in group]
-    keys = _made(run, work, READING_SHARE * seconds if request.seconds else math.inf, request.cluster)
+    keys, unread = _made(work, request)
     whole = scanning.Whole(run.documents_folder, keys)
     accounts = store.total(part.facts.accounts for part in whole.parts)
     findings = whole.findings()
@@ -113,6 +116,7 @@ def scan(run: Run, request: Request) -> Corpus:
         ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
         notes=(*facts.notes, *found.notes),
         read_bytes=findings.bytes,
+        unread_bytes=unread,
         cleaning=steps,
         accounts=(*accounts, *facts.accounts),
         spoken=_shares(part.facts.languages for part in whole.parts),
@@ -190,29 +194,41 @@ def check_weights(request: Request) -> None:
         )
 
 
-def _made(run: Run, work: Sequence[store.Work], seconds: float, address: str) -> list[str]:
-    """The keys of the parts, each cleaned and on disk; what is there already is not made again.
+def _made(work: Sequence[store.Work], request: Request) -> tuple[list[str], int]:
+    """The keys of the parts, each cleaned and on disk, and how many bytes of files there was no time for.
 
-    Raises BudgetTooShort: not done in `seconds`, and DataError.
+    What is there already is not made again. Raises BudgetTooShort: too little was read in its share of the time, and
+    DataError.
     """
     begun = time.perf_counter()
-    todo = [one for one in work if not store.readable(one)]
-    read = 0
+    seconds = READING_SHARE * request.seconds or math.inf
+    # Where time ends before the text, what was read comes from all over it.
+    todo = sorted((one for one in work if not store.readable(one)), key=lambda one: one.key)
+    waiting = {one.key for one in todo}
+    read = sum(store.Stored(one.folder, one.key).facts.findings.bytes for one in work if one.key not in waiting)
     failed: list[str] = []
-    with contextlib.closing(each(store.make, todo, processes=_processes(todo), address=address, what=_said)) as results:
+    processes = _processes(todo)
+    with contextlib.closing(
+        each(store.make, todo, processes=processes, address=request.cluster, what=_said)
+    ) as results:
         for one, result in zip(todo, results, strict=True):
+            waiting.remove(one.key)
             if isinstance(result, workers.Failed):
                 failed.append(one.key)
                 continue
             read += store.Stored(one.folder, one.key).facts.findings.bytes
-            _check_time(time.perf_counter() - begun, seconds, read)
+            passed = time.perf_counter() - begun
+            if passed > seconds and waiting:
+                _check_enough(passed, read, request)
+                break
     if len(failed) == len(work):
         raise DataError(
             "the text cannot be prepared",
             received=f"{_said(todo[0])}: its process ended twice",
             attempt="free memory, or the same command again",
         )
-    return [one.key for one in work if one.key not in failed]
+    out = {*failed, *waiting}
+    return [one.key for one in work if one.key not in out], sum(_bytes_of(one) for one in work if one.key in waiting)
 
 
 def each(
@@ -236,10 +252,12 @@ def _said(work: store.Work) -> str:
 
 def _processes(work: Sequence[store.Work]) -> int:
     """A process takes longer to start than a little text takes to clean."""
-    size = 0
-    for one in work:
-        size += one.part.stop - one.part.start if one.part.stop else sum(map(_size_of, one.part.paths))
+    size = sum(map(_bytes_of, work))
     return 1 if size < APART_BYTES else min(len(work), cores())
+
+
+def _bytes_of(work: store.Work) -> int:
+    return work.part.stop - work.part.start if work.part.stop else sum(map(_size_of, work.part.paths))
 
 
 def _size_of(path: Path) -> int:
@@ -249,14 +267,24 @@ def _size_of(path: Path) -> int:
         return 0
 
 
-def _check_time(passed: float, seconds: float, read_bytes: int) -> None:
-    """Raises BudgetTooShort: something must be left for training."""
-    if passed > seconds:
+def _check_enough(passed: float, read_bytes: int, request: Request) -> None:
+    """Raises BudgetTooShort: what was read is too little, or how much it is may not depend on the day."""
+    if read_bytes < LEAST_READ_BYTES or request.reproducible:
         raise BudgetTooShort(
             "the text takes too long to read for this budget",
             received=f"{units.size(read_bytes)} in {units.duration(passed)}, and more to come",
             attempt=f"more than --for {10 * passed:.0f}s, or less text; `daybreak prepare` does it beforehand",
         )
+
+
+def unread(corpus: Corpus) -> tuple[str, ...]:
+    """A sentence on what there was no time to read."""
+    if not corpus.unread_bytes:
+        return ()
+    return (
+        f"{units.size(corpus.read_bytes)} of text were read in their share of the time; "
+        f"{units.size(corpus.unread_bytes)} of files are left out. `daybreak prepare` reads all of it beforehand",
+    )
 
 
 def _much_taken(accounts: Iterable[Account]) -> tuple[str, ...]:

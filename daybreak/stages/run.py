@@ -83,6 +83,10 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
     ledger.enter("scan")
     display.phase("scan")
     corpus = prepare.scanned(folder, request)
+    for what in prepare.unread(corpus):
+        warning = Event(name="warning", used_seconds=ledger.stopwatch.used(), detail={"what": what})
+        ledger.log.append(warning)
+        display.record(warning)
     ledger.enter("imports")
     from daybreak.engine import machine as machines
     from daybreak.stages.plan import planned
