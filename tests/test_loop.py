@@ -158,7 +158,7 @@ def check_splits(made: Callable[[], Gpt], loss: NextToken, schedule_choice: Any)
         recorder = SimpleNamespace(
             step=lambda rates, weights=weights, seen=seen: seen.extend(weight.grad.clone() for weight in weights)
         )
-        (step,) = steps(
+        running = steps(
             module,
             loss,
             Optimizers([recorder], weights),  # type: ignore[list-item]
@@ -168,6 +168,7 @@ def check_splits(made: Callable[[], Gpt], loss: NextToken, schedule_choice: Any)
             position=Position(),
             micro_batch=micro,
         )
+        step = next(running)
         assert (step.micro_batch, step.accumulation, step.tokens) == (micro, 8 // micro, count)
         found[micro] = (step.nats, step.gradient_norm, seen)
     by_hand = float(loss(made(), rows).detach()) / count
