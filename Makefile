@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all promises lint clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "daybreak needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
@@ -30,6 +30,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -q
+
+promises: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/promises.py --write docs/reliability.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info

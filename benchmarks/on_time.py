@@ -16,10 +16,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 LOADS = ("idle", "half", "all", "all from the middle")
+LENGTHS = ("20:30", "60:20", "144:8", "600:2")  # seconds and runs
 BURN = "while True: sum(range(100_000))"
 
 
@@ -83,9 +85,9 @@ def ran(out: Path, seconds: int, number: int, sources: list[str]) -> dict[str, A
     return facts
 
 
-def table(found: list[dict[str, Any]]) -> None:
-    print("| budget | load | runs | late | refused as too short | failed | ended at, median (least to most) |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+def table(found: list[dict[str, Any]]) -> Iterable[str]:
+    yield "| budget | load | runs | late | refused as too short | failed | ended at, median (least to most) |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for seconds in sorted({facts["seconds"] for facts in found}):
         for load in LOADS:
             of = [facts for facts in found if (facts["seconds"], facts["load"]) == (seconds, load)]
@@ -95,24 +97,29 @@ def table(found: list[dict[str, Any]]) -> None:
             shares = [facts["share"] for facts in of if facts["code"] == 0]
             failed = len(of) - refused - len(shares)
             middle = f"{statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})" if shares else ""
-            print(f"| {seconds} s | {load} | {len(of)} | {late} | {refused} | {failed} | {middle} |")
+            yield f"| {seconds} s | {load} | {len(of)} | {late} | {refused} | {failed} | {middle} |"
+
+
+def all_of(lengths: Sequence[str], out: Path, sources: list[str]) -> list[dict[str, Any]]:
+    """Every run, made or read. lengths: SECONDS:RUNS."""
+    out.mkdir(parents=True, exist_ok=True)
+    found = []
+    for length in lengths:
+        seconds, _, runs = length.partition(":")
+        for number in range(int(runs or 1)):
+            facts = ran(out, int(seconds), number, sources)
+            found.append(facts)
+            print(f"{seconds} s, {facts['load']}: ended at {facts['share']:.1%}", file=sys.stderr, flush=True)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", help="the text; none: the built-in one")
-    parser.add_argument("--lengths", nargs="+", default=["20:30", "60:20", "144:8", "600:2"], help="SECONDS:RUNS")
+    parser.add_argument("--lengths", nargs="+", default=LENGTHS, help="SECONDS:RUNS")
     parser.add_argument("--out", type=Path, default=Path("runs/on_time"))
     asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    found = []
-    for length in asked.lengths:
-        seconds, _, runs = length.partition(":")
-        for number in range(int(runs or 1)):
-            facts = ran(asked.out, int(seconds), number, asked.sources)
-            found.append(facts)
-            print(f"{seconds} s, {facts['load']}: ended at {facts['share']:.1%}", file=sys.stderr, flush=True)
-    table(found)
+    print("\n".join(table(all_of(asked.lengths, asked.out, asked.sources))))
 
 
 if __name__ == "__main__":

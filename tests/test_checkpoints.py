@@ -45,6 +45,7 @@ def test_every_point_of_a_save_is_named() -> None:
     assert here == {fault.partition(":")[0] for fault in points("kill")}
 
 
+@pytest.mark.promise("killed at each file operation of a save, there is a whole checkpoint", 13)
 def test_killed_before_each_file_operation_there_is_a_checkpoint_and_the_next_save_clears_up(tmp_path: Path) -> None:
     for number, told in enumerate(carried_out(tmp_path, points("kill"))):
         folder, where = tmp_path / str(number), told["fault"]
@@ -56,6 +57,10 @@ def test_killed_before_each_file_operation_there_is_a_checkpoint_and_the_next_sa
         assert steps_in(folder) == [4, facts["step"]] and len(list(folder.iterdir())) == 2, where
 
 
+@pytest.mark.promise(
+    "a disk that is full, read-only, over quota or broken at each file operation of a save leaves a whole checkpoint",
+    16,
+)
 @pytest.mark.parametrize(
     "kind", ["ENOSPC", "EIO", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("EROFS", "EDQUOT"))]
 )
@@ -78,12 +83,16 @@ def test_a_disk_that_fails_at_each_file_operation_leaves_a_checkpoint(tmp_path: 
 # What is broken
 
 
+DAMAGED = "a checkpoint with a file that is cut, missing, extra or another's gives way to the one before"
+
+
 def made(folder: Path) -> list[Path]:
     for step in (1, 2):
         checkpoints.save(folder, step, *saving.state(step))
     return sorted((folder / "step-00000002").iterdir())
 
 
+@pytest.mark.promise(DAMAGED, 1)
 @pytest.mark.parametrize(
     "left", [0.0, 1.0, 0.5, 0.99, -1.0], ids=["nothing", "a byte", "half", "99%", "all but a byte"]
 )
@@ -98,6 +107,7 @@ def test_a_cut_file_gives_way_to_the_checkpoint_before(tmp_path: Path, name: str
     assert len(warnings) == 1 and "step-00000002" in warnings[0]
 
 
+@pytest.mark.promise("a flipped bit of a checkpoint is seen before use", 500)
 def test_500_flipped_bits_are_all_seen(tmp_path: Path) -> None:
     files, chance = made(tmp_path), random.Random(7)
     for _ in range(500):
@@ -112,6 +122,7 @@ def test_500_flipped_bits_are_all_seen(tmp_path: Path) -> None:
     assert checkpoints.newest(tmp_path)[1] == {"step": 2}
 
 
+@pytest.mark.promise(DAMAGED, 1)
 @pytest.mark.parametrize(
     "change",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import importlib.util
 import json
@@ -85,6 +86,28 @@ def test_the_reference_has_the_defaults_of_the_command_line():
             name, default = max(parameter.opts, key=len), parameter.default
             if name in rows and type(default) in (int, float, str) and default != "":
                 assert re.match(r"\W*([\w.]+)", rows[name])[1] == str(default), (verb, name)
+
+
+def test_the_page_of_promises_has_every_promise():
+    text = pages.text_of(pages.ROOT / "docs" / "reliability.md")
+    told = set(re.findall(r"^\| ([^|]+?)(?: \(at most [^|]*\))? \| [\d,]+ \| [\d,]+ \|$", text, re.MULTILINE))
+    assert told == promises_of(pages.ROOT / "tests")
+
+
+def promises_of(folder: Path) -> set[str]:
+    """What the marks in the tests promise, their constants worked out."""
+    found = set()
+    for path in folder.glob("test_*.py"):
+        names: dict[str, str] = {}
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign | ast.AugAssign) and isinstance(node.value, ast.Constant):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if isinstance(target, ast.Name) and isinstance(node.value.value, str):
+                    names[target.id] = names.get(target.id, "") * isinstance(node, ast.AugAssign) + node.value.value
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.promise":
+                asked = node.args[0]
+                found.add(asked.value if isinstance(asked, ast.Constant) else names[ast.unparse(asked)])
+    return found
 
 
 def test_every_verb_is_shown_at_work():

@@ -11,12 +11,15 @@ import pytest
 from daybreak.engine import faults, memory
 from daybreak.engine.guard import LEAST, WINDOW, Guard, Unsound
 
+BROKEN = "a loss or gradient that is no number changes no weight"
+
 
 def falling(generator: random.Random, steps: int, noise: float = 0.05) -> list[float]:
     """Losses as they are: fast down at first, slowly later, with noise."""
     return [2.0 + 4.0 / (1 + 0.05 * step) + generator.gauss(0, noise) for step in range(steps)]
 
 
+@pytest.mark.promise(BROKEN, 1)
 @pytest.mark.parametrize("broken", [(math.nan, 1.0), (math.inf, 1.0), (2.0, math.nan), (2.0, math.inf)], ids=str)
 @pytest.mark.parametrize("before", [0, 1, 50])
 def test_what_is_not_finite_is_broken_from_the_first_step_on(broken: tuple[float, float], before: int) -> None:
@@ -26,6 +29,7 @@ def test_what_is_not_finite_is_broken_from_the_first_step_on(broken: tuple[float
     assert not guard.broken(2.0, 1.0) and not guard.reason
 
 
+@pytest.mark.promise("a sound run of 1,000 steps has no false alarm", 150)
 def test_no_sound_run_has_a_false_alarm() -> None:
     for seed in range(50):
         for noise in (0.02, 0.1, 0.3):

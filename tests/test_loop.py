@@ -318,6 +318,7 @@ def test_a_log_repeats_its_run_to_the_last_bit(network, optimizer_choice, schedu
 # What goes wrong
 
 
+@pytest.mark.promise("where the memory ends in a step, the same batch is taken in smaller parts with the same loss", 1)
 @pytest.mark.parametrize("point", ["step.forward", "step.backward"])
 @pytest.mark.parametrize("turn", [1, 2, 5])
 def test_a_batch_that_does_not_fit_is_taken_in_smaller_parts_and_the_mathematics_stay(
@@ -350,6 +351,7 @@ def test_what_does_not_fit_a_row_at_a_time_is_an_error_and_so_is_any_other(
         next(taken(training(network(), optimizer_choice(), schedule_choice())))
 
 
+@pytest.mark.promise("a loss or gradient that is no number changes no weight", 1)
 @pytest.mark.parametrize("fault", ["step.loss:nan", "step.loss:inf", "step.gradient:nan"])
 @pytest.mark.parametrize("turn", [1, 2, 6])
 def test_a_broken_step_changes_nothing_and_is_told(

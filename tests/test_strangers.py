@@ -30,6 +30,9 @@ CPU = torch.device("cpu")
 DEEP = "[" * 200_000
 
 
+REFUSED = "a hostile file is refused in words, and nothing in it is run"
+
+
 class Canary:
     """Unpickled, it makes a file."""
 
@@ -92,6 +95,7 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+@pytest.mark.promise(REFUSED, 1)
 @pytest.mark.parametrize("what", HOSTILE, ids=str)
 def test_weights_that_are_none_are_refused(model: Path, what: str) -> None:
     (model / "model.safetensors").write_bytes(HOSTILE[what])
@@ -110,6 +114,7 @@ def zipped(path: Path, canary: Canary) -> None:
         file.writestr("archive/version", "3\n")
 
 
+@pytest.mark.promise(REFUSED, 6)
 @pytest.mark.parametrize("packed", [pickled, zipped])
 def test_a_pickle_is_never_opened(model: Path, canary: Canary, packed: Callable[[Path, Canary], None]) -> None:
     for name in ("pytorch_model.bin", "model.pt", "optimizer.pkl", "training_args.bin"):
@@ -123,6 +128,7 @@ def test_a_pickle_is_never_opened(model: Path, canary: Canary, packed: Callable[
         files.read(model, CPU)
 
 
+@pytest.mark.promise(REFUSED, 3)
 @pytest.mark.parametrize("name", ["text.txt", "text.jsonl", "text.parquet", "text.pkl", "text.pt", "text.npy"])
 def test_a_pickle_is_no_text(tmp_path: Path, canary: Canary, name: str) -> None:
     for packed in (pickled, zipped):
@@ -132,6 +138,7 @@ def test_a_pickle_is_no_text(tmp_path: Path, canary: Canary, name: str) -> None:
     assert not list(Reading([tmp_path / "objects.npy"]))
 
 
+@pytest.mark.promise(REFUSED, 2)
 def test_code_that_a_model_names_is_not_run(model: Path, canary: Canary) -> None:
     (model / "modeling_evil.py").write_text(f"import os\nos.mkdir({str(canary.path)!r})\n")
     config(model, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"}, trust_remote_code=True)
@@ -141,6 +148,7 @@ def test_code_that_a_model_names_is_not_run(model: Path, canary: Canary) -> None
         files.read(model, CPU)
 
 
+@pytest.mark.promise(REFUSED, 1)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -158,6 +166,7 @@ def test_a_shape_that_the_weights_are_not_of_is_refused_at_once(model: Path, cha
         files.read(model, CPU)
 
 
+@pytest.mark.promise(REFUSED, 1)
 def test_weights_that_are_no_numbers_are_refused(model: Path) -> None:
     weights = load_file(model / "model.safetensors")
     name = next(iter(weights))
@@ -176,6 +185,7 @@ def test_a_name_does_not_lead_out_of_its_folder(tmp_path: Path, name: str) -> No
         inside(tmp_path, name)
 
 
+@pytest.mark.promise(REFUSED, 2)
 def test_an_index_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     from daybreak.data import shards
 
@@ -190,6 +200,7 @@ def test_an_index_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
         Stored(folder, "../corpus/train")
 
 
+@pytest.mark.promise(REFUSED, 1)
 def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     checkpoints.save(tmp_path, 1, {"a": torch.zeros(4)}, {})
     path = tmp_path / "step-00000001" / "manifest.json"
@@ -204,6 +215,7 @@ def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
 # JSON
 
 
+@pytest.mark.promise(REFUSED, 4)
 def test_json_that_is_too_deep_is_an_error_in_words(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(DEEP)
