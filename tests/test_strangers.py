@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from daybreak.core import records
-from daybreak.core.errors import DataError, DaybreakError
+from daybreak.core.errors import DataError, DaybreakError, ResourceError
 from daybreak.core.run import Run, inside, read_json
 from daybreak.data.shards import Tokens
 from daybreak.data.sources import Document, Reading
@@ -174,6 +174,28 @@ def test_weights_that_are_no_numbers_are_refused(model: Path) -> None:
     save_file(weights, model / "model.safetensors")
     with pytest.raises(DataError, match=r"no numbers|cannot be read|whole"):
         files.read(model, CPU)
+
+
+@pytest.mark.promise(REFUSED, 1)
+@pytest.mark.parametrize("pattern", [r"(a+)+$", r"(\w+\s?)+$", r"^(([a-z])+.)+[A-Z]([a-z])+$"])
+def test_a_tokenizer_that_tries_too_many_ways_is_refused(tmp_path: Path, pattern: str) -> None:
+    told = {
+        "version": "1.0",
+        "added_tokens": [{"id": 2, "content": "</s>", "special": True}],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False},
+        "decoder": None,
+        "model": {"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 1, "</s>": 2}, "unk_token": "[UNK]"},
+    }
+    for token in told["added_tokens"]:  # type: ignore[union-attr]
+        token |= {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(told))
+    with pytest.raises(ResourceError, match="cannot cut"):
+        Tokenizer.load(path)
+    told["pre_tokenizer"] = {"type": "Whitespace"}
+    path.write_text(json.dumps(told))
+    assert Tokenizer.load(path).encode("a a") == [0, 0]
 
 
 # Names

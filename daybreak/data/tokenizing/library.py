@@ -13,6 +13,8 @@ from daybreak.data.tokenizers import Tokenizer, utf8
 from daybreak.data.tokenizing.byte_level import by_tiktoken, spread, tiktoken_encoding
 from daybreak.data.tokenizing.layout import ENDS_OF_TEXT, Layout
 
+# A regular expression that tries every way to cut one of these gives up after a few tenths of a second.
+_PROBES = tuple(2000 * character + "!a" for character in "a0 \n!\u7684")
 _COMPARED_CHARACTERS = 400_000  # of its own tokens' text, that two libraries must cut alike
 
 
@@ -44,6 +46,8 @@ class LibraryTokenizer(Tokenizer):
                 attempt="the file as it was written, or a version of tokenizers that knows it",
             ) from None
         self._tokenizers.encode_special_tokens = True  # spelled out in a text, they are text
+        for probe in _PROBES:
+            self._ids([probe])
 
     def to_json(self) -> dict[str, Any]:
         return self.layout.data
@@ -58,8 +62,19 @@ class LibraryTokenizer(Tokenizer):
     def encode_documents(self, batch: Sequence[str]) -> list[np.ndarray]:
         if self._tiktoken is not None:
             return spread(self._encoded, batch)
-        texts = [utf8(text).decode() for text in batch]
-        encodings = self._tokenizers.encode_batch_fast(texts, add_special_tokens=False)
+        return self._ids([utf8(text).decode() for text in batch])
+
+    def _ids(self, texts: list[str]) -> list[np.ndarray]:
+        try:
+            encodings = self._tokenizers.encode_batch_fast(texts, add_special_tokens=False)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of Rust: no Exception, and named nowhere
+                raise
+            raise ResourceError(
+                "the tokenizer cannot cut a text",
+                received=f"tokenizers says: {error}",
+                attempt="another tokenizer.json, or --tokenizer auto; its regular expression tries too many ways",
+            ) from None
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
 
     def _encoded(self, text: str) -> np.ndarray:
@@ -67,8 +82,7 @@ class LibraryTokenizer(Tokenizer):
             found = by_tiktoken(self._tiktoken, text)
             if found is not None:
                 return found.astype(self.dtype)
-        ids = self._tokenizers.encode(utf8(text).decode(), add_special_tokens=False).ids
-        return np.array(ids, dtype=self.dtype)
+        return self._ids([utf8(text).decode()])[0]
 
     @functools.cached_property
     def _tiktoken(self) -> Any:
