@@ -33,6 +33,18 @@ class Index(Value):
     file_hashes: tuple[str, ...]
     starts_hash: str
 
+    def check(self, where: Path) -> None:
+        """Raises ResourceError: it does not hold together."""
+        sizes = self.file_tokens
+        counts = (self.tokens, self.bytes, self.documents, *sizes)
+        if (
+            self.dtype not in ("uint16", "uint32")
+            or not len(self.files) == len(sizes) == len(self.file_hashes)
+            or not all(isinstance(count, int) and 0 <= count < 1 << 62 for count in counts)
+            or self.tokens != sum(sizes)
+        ):
+            raise _damaged(where, "it does not hold together")
+
     def digest(self) -> str:
         """Equal for equal tokens in shards of equal size."""
         return hashlib.blake2b("".join((*self.file_hashes, self.starts_hash)).encode(), digest_size=16).hexdigest()
@@ -221,6 +233,7 @@ class Tokens:
     def __init__(self, folder: Path, name: str) -> None:
         where = folder / f"{name}.json"
         self.index = Index.from_json(read_json(where, "`daybreak prepare` to encode the text again"), str(where))
+        self.index.check(where)
         self.bytes = self.index.bytes
         self.documents = self.index.documents
         self.vocabulary = self.index.vocabulary

@@ -67,13 +67,13 @@ class LibraryTokenizer(Tokenizer):
     def _ids(self, texts: list[str]) -> list[np.ndarray]:
         try:
             encodings = self._tokenizers.encode_batch_fast(texts, add_special_tokens=False)
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of Rust: no Exception, and named nowhere
+        except BaseException as error:  # a panic of Rust's is no Exception
+            if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
                 raise
             raise ResourceError(
                 "the tokenizer cannot cut a text",
                 received=f"tokenizers says: {error}",
-                attempt="another tokenizer.json, or --tokenizer auto; its regular expression tries too many ways",
+                attempt="another tokenizer.json, or --tokenizer auto",
             ) from None
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
 
