@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from daybreak.core.errors import UsageError
+from daybreak.core.errors import ResourceError, UsageError
 from daybreak.data.cleaning import Document, Note
 
 UNKNOWN = "und"  # ISO 639-2's word for text without letters
@@ -69,7 +70,7 @@ def identified(text: str, *, model: bool = True) -> tuple[str, float]:
 
     A sample from the beginning, the middle and the end decides, first by its script, then by its commonest words, and
     where both leave it open by py3langid (Lui and Baldwin 2012, https://aclanthology.org/P12-3005), which is restricted
-    to nothing and normed to probabilities.
+    to nothing and normed to probabilities. Raises ResourceError: there is no room for its model.
     """
     sample = _sample(text)
     if not sample.isascii():
@@ -158,7 +159,14 @@ def _languages_of() -> dict[str, tuple[str, ...]]:
 def _model() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    try:
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    except OSError as error:  # it is unpacked into a file, 30 MB
+        raise ResourceError(
+            "the model that tells languages apart cannot be unpacked",
+            received=f"{tempfile.gettempdir()}: {error.strerror or error}",
+            attempt="free space there, or TMPDIR=another folder",
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,7 +143,13 @@ class _Columns:
         left = sum(size for _, size in self._unknown)
         asked = left > UNKNOWN_SHARE * (left + sum(self.languages.values()))
         for text, size in self._unknown:
-            self.languages[language.identified(text)[0] if asked else language.UNKNOWN] += size
+            found = language.UNKNOWN
+            if asked:
+                try:
+                    found = language.identified(text)[0]
+                except ResourceError:  # a report has one figure less, no more
+                    asked = False
+            self.languages[found] += size
         self._unknown = []
         return dict(self.languages)
 

@@ -43,6 +43,7 @@ def save(
     def fill(aside: Path) -> None:
         save_file(kept, str(aside / "model.safetensors"), metadata={"format": "pt"})
         _write(aside / "config.json", config_of(shape, end_of_text))
+        shutil.copymode(aside / "config.json", aside / "model.safetensors")  # which safetensors keeps to its owner
         _write(
             aside / "generation_config.json",
             {"bos_token_id": end_of_text, "eos_token_id": end_of_text, "pad_token_id": end_of_text},

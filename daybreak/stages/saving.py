@@ -67,6 +67,15 @@ def save(training: Training, *, wait: bool = False) -> None:
         bench.warn(str(error))
 
 
+def settle(training: Training) -> None:
+    """At the end of training: tells what the last save has met. One that is still on its way is not waited for."""
+    if not training.saver.busy():
+        try:
+            training.saver.wait()
+        except ResourceError as error:
+            training.bench.warn(str(error))
+
+
 def resumed(bench: Workbench, built: Built, guard: Guard) -> tuple[loop.Position, dict[str, Any]]:
     """The newest checkpoint's state put in place, or the beginning. Raises UsageError: another run's checkpoint."""
     tensors, facts, warnings = checkpoints.newest(bench.run.checkpoints_folder)

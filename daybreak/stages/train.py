@@ -33,7 +33,7 @@ from daybreak.stages.finish import (
     validate,
     write_model,
 )
-from daybreak.stages.saving import Training, go_back, resumed, save, write
+from daybreak.stages.saving import Training, go_back, resumed, save, settle, write
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
             break
         except Unsound as error:
             go_back(training, error.received)
+    settle(training)
     if position.step == 0:
         with contextlib.suppress(ResourceError):
             saver.wait()
