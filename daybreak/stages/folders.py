@@ -117,9 +117,11 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
         if not started and before is not None and before.seconds == 0:  # what was prepared stays prepared
             write_json(folder.request_file, before.to_json())
         # What was killed before it trained and has no time left would stand in the way of every later command.
-        elif isinstance(error, Terminated):
-            pass
-        elif claimed and not started and (not existed or isinstance(error, BudgetTooShort)):
+        elif (
+            claimed
+            and not started
+            and (isinstance(error, BudgetTooShort) or not (existed or isinstance(error, Terminated)))
+        ):
             folder.remove()
         if isinstance(error, Terminated):
             raise Saved(

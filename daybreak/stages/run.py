@@ -360,9 +360,9 @@ def _recounted(folder: Run, plan: Plan, display: Display, ledger: Ledger, *, sec
         held = used + _seconds_to(plan.budget.until)
         folder.amend("budget", seconds=held, reason=f"counted anew to {plan.budget.until}")
     elif seconds > held:
-        before, now = units.duration(held), units.duration(seconds)
         what = (
-            f"the budget was raised from {before} to {now}: the plan stays, and the rest of it is spread over that time"
+            f"the budget was raised from {units.duration(held)} to {units.duration(seconds)}: the plan stays as it was "
+            "made for less, and its rest is spread over that time; another --out would be planned for all of it"
         )
         folder.amend("budget", seconds=seconds, reason=what)
         warning = Event(name="warning", used_seconds=used, detail={"what": what})
