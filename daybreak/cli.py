@@ -88,10 +88,10 @@ def _asked(
         )
     moment = ""
     if until:
-        now = datetime.datetime.now().astimezone()
+        now = datetime.datetime.now()
         end = units.moment_of(until, now)
         moment = end.isoformat()
-        seconds = (end - now).total_seconds() + boot_seconds() - process_start()
+        seconds = end.timestamp() - now.timestamp() + boot_seconds() - process_start()
     else:
         seconds = units.seconds_of(duration)
     pairs = {}

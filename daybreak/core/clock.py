@@ -120,6 +120,11 @@ class SecondsClock:
     def resume(self, progress: float) -> None:
         self.progress = max(self.progress, progress)
 
+    def stretch(self) -> None:
+        """Where the end was put off: what is left of the progress goes evenly with what is left of the time."""
+        if self.progress < 1:
+            self.begin = min(self.begin, (self.used() - self.progress * self.end) / (1 - self.progress))
+
 
 class TokensClock:
     """Progress is the share of a fixed number of targets: the same on every machine and every day.

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import re
 import shutil
 import threading
@@ -16,6 +17,8 @@ from daybreak.core.errors import DataError, DaybreakError, ResourceError, UsageE
 from daybreak.core.types import Corpus, Plan, Request
 
 HEARTBEAT_SECONDS = 0.5
+ELSEWHERE_SECONDS = 30.0  # after its last heartbeat, a process on another machine is held for gone
+STARTING_SECONDS = 10.0  # that a start waits for another that is just taking the folder
 MOST_JSON_BYTES = 1 << 28
 
 
@@ -113,7 +116,11 @@ class Run:
     def amendments(self) -> list[dict[str, Any]]:
         if not self.amendments_file.exists():
             return []
-        return [json.loads(line) for line in self.amendments_file.read_text(encoding="utf-8").splitlines() if line]
+        found = []
+        for line in self.amendments_file.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):  # a kill while it was written
+                found.append(json.loads(line))
+        return found
 
     def finished(self) -> bool:
         return any(isinstance(r, records.Event) and r.name == "finished" for r in records.read(self.log_file))
@@ -128,12 +135,25 @@ class Run:
             return 0.0
 
     def worked_on(self) -> bool:
-        """Whether the process of the last heartbeat lives, on this machine."""
+        """Whether the process of the last heartbeat lives; on another machine, whether the heartbeat is fresh."""
+        return bool(self._holder(time.time()))
+
+    def _beat(self, pid: int, used_seconds: float) -> None:
+        """Raises OSError."""
+        beat = {"used_seconds": used_seconds, "pid": pid, "start": _start_of(pid) if pid else 0}
+        write_json(self.heartbeat_file, beat | {"host": platform.node()})
+
+    def _holder(self, now: float) -> str:
+        """The process that works in the folder, in words; empty where none does. now: on the clock of its disk."""
         try:
             beat = json.loads(self.heartbeat_file.read_text())
-            return bool(beat["pid"]) and _start_of(beat["pid"]) == beat.get("start") is not None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return False
+            pid, host = int(beat["pid"]), beat.get("host", platform.node())
+            if host == platform.node():
+                return f"process {pid}" if pid and _start_of(pid) == beat.get("start") is not None else ""
+            age = now - self.heartbeat_file.stat().st_mtime
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return ""  # a torn heartbeat tells nothing
+        return f"process {pid} on {host}, {age:.0f} s ago" if pid and age < ELSEWHERE_SECONDS else ""
 
     @contextlib.contextmanager
     def alive(self, used: Callable[[], float]) -> Iterator[None]:
@@ -145,10 +165,7 @@ class Run:
             while True:
                 # A full disk must not end the run here; the next beat tries again.
                 with contextlib.suppress(OSError):
-                    write_json(
-                        self.heartbeat_file,
-                        {"used_seconds": used(), "pid": os.getpid(), "start": _start_of(os.getpid())},
-                    )
+                    self._beat(os.getpid(), used())
                 if over.wait(HEARTBEAT_SECONDS):
                     return
 
@@ -160,37 +177,42 @@ class Run:
             over.set()
             thread.join()
             with contextlib.suppress(OSError):
-                write_json(self.heartbeat_file, {"used_seconds": used(), "pid": 0, "start": 0})
+                self._beat(0, used())
 
     def _claim(self) -> None:
-        """Raises UsageError where another living process works in the folder. Two at once: the lock file decides."""
-        lock = self.path / ".starting"
+        """Raises UsageError where another living process works in the folder. Of many at once, one gets it."""
+        with self._starting() as now:
+            holder = self._holder(now)
+            if holder and holder != f"process {os.getpid()}":
+                raise self._busy(holder)
+            self._beat(os.getpid(), self.used_seconds())
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[float]:
+        """Alone among those that take the folder at this moment; yields the present on the clock of its disk.
+
+        The system takes the lock away from a process that is killed. Raises UsageError and ResourceError.
+        """
         try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:
-            if time.time() - lock.stat().st_mtime < 10:
-                raise self._busy("another process that is just starting") from None
-            lock.unlink(missing_ok=True)
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            lock = (self.path / ".lock").open("a+", encoding="utf-8")
         except OSError as error:
             raise ResourceError(
                 "the run folder cannot be written",
                 received=f"{self.path}: {error.strerror}",
                 attempt="--out with a folder you may write",
             ) from None
-        try:
-            other = json.loads(self.heartbeat_file.read_text()) if self.heartbeat_file.exists() else {"pid": 0}
-            if other["pid"] not in (0, os.getpid()) and _start_of(other["pid"]) == other.get("start") is not None:
-                raise self._busy(f"process {other['pid']}")
-            write_json(
-                self.heartbeat_file,
-                {"used_seconds": self.used_seconds(), "pid": os.getpid(), "start": _start_of(os.getpid())},
-            )
-        except (ValueError, KeyError, TypeError, RecursionError):
-            pass  # a torn heartbeat tells nothing
-        finally:
-            os.close(descriptor)
-            lock.unlink(missing_ok=True)
+        limit = time.monotonic() + STARTING_SECONDS
+        with lock:
+            while not _locked(lock.fileno()):
+                if time.monotonic() > limit:
+                    lock.seek(0)
+                    raise self._busy(f"process {lock.read()}, which is just starting")
+                time.sleep(0.01)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            os.utime(lock.name)
+            yield os.fstat(lock.fileno()).st_mtime
 
     def _busy(self, who: str) -> UsageError:
         return UsageError(
@@ -198,6 +220,21 @@ class Run:
             received=f"{self.path}, held by {who}",
             attempt="wait for it, end it, or name another folder with --out",
         )
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the open file is locked for this process now, until it is closed or the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: the heartbeat alone decides
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a disk that knows no locks: the heartbeat alone decides
+        return True
+    return True
 
 
 def runs_in(folder: Path) -> list[Run]:
@@ -226,7 +263,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         beside.write_text(text, encoding="utf-8", errors="replace")
         os.replace(beside, path)
-    except OSError:
+    except BaseException:
         beside.unlink(missing_ok=True)
         raise
 

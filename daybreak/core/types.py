@@ -79,6 +79,11 @@ class Request(Value):
         same = dataclasses.replace(self, seconds=other.seconds) if self.until and self.until == other.until else self
         return same == other
 
+    def prolongs(self, asked: "Request") -> bool:
+        """Whether nothing but more time is asked for. What a reproducible run does follows from its time."""
+        longer = self.seconds > asked.seconds > 0 and not (self.until or self.reproducible)
+        return longer and self == asked.replace(seconds=self.seconds)
+
 
 def with_settings(words: Iterable[str]) -> dict[str, Any]:
     """`include` and `technique_settings` of a request, of words such as "name" or "name:setting=value,other=value".

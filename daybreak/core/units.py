@@ -32,22 +32,37 @@ def seconds_of(text: str) -> float:
 
 
 def moment_of(text: str, now: datetime.datetime) -> datetime.datetime:
-    """The next moment that the clock on the wall shows `text` ('07:00' or an ISO date and time)."""
+    """The next moment that the clock on the wall shows `text` ('07:00' or an ISO date and time).
+
+    now: without a zone it is this machine's, whose clock may be set on or back before the moment.
+    """
+
+    def zoned(moment: datetime.datetime) -> datetime.datetime:
+        if moment.tzinfo is None and now.tzinfo is not None:
+            return moment.replace(tzinfo=now.tzinfo)
+        return moment if moment.tzinfo else moment.astimezone()
+
     try:
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text.strip()):
             hour, minute, *second = (int(part) for part in text.strip().split(":"))
-            moment = now.replace(hour=hour, minute=minute, second=second[0] if second else 0, microsecond=0)
-            return moment if moment > now else moment + datetime.timedelta(days=1)
-        moment = datetime.datetime.fromisoformat(text.strip())
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
-    except ValueError:
+            today = now.replace(hour=hour, minute=minute, second=second[0] if second else 0, microsecond=0)
+            # A clock that is set back shows the time twice.
+            shown = (today.replace(fold=0), today.replace(fold=1), today.replace(fold=0) + datetime.timedelta(days=1))
+            return next(moment for moment in map(zoned, shown) if moment.timestamp() > now.timestamp())
+        moment = zoned(datetime.datetime.fromisoformat(text.strip()))
+        wait = moment.timestamp() - now.timestamp()
+    except (ValueError, OverflowError):
         raise UsageError(
             "the deadline is not a moment",
             received=f"--until {text}",
             attempt="a time of day such as --until 07:00, or a date and time such as --until 2030-01-31T07:00",
         ) from None
-    if moment <= now:
+    if wait <= 0:
         raise UsageError("the deadline has passed", received=f"--until {text}", attempt="a moment still to come")
+    if wait > LONGEST_SECONDS:
+        raise UsageError(
+            "the deadline is too far away", received=f"--until {text}", attempt="a moment in the next 366 days"
+        )
     return moment
 
 

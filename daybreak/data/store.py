@@ -1,5 +1,6 @@
 """Store: the cleaned documents of each part of the text in files of their own, made once and read by place."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -63,6 +64,7 @@ def make(work: Work) -> PartFacts:
     work.folder.mkdir(parents=True, exist_ok=True)
     reading, tallies = Reading([work.part], named=work.named), work.cleaning.tallies()
     beside = work.folder / f"{work.key}.text.{os.getpid()}"
+    arrays = beside.with_name(f"{beside.name}.npz")
     columns, kinds = _Columns(work.cleaning), Counter[str]()
 
     def read() -> Iterator[Document]:
@@ -75,7 +77,6 @@ def make(work: Work) -> PartFacts:
             for batch in batches(work.cleaning.cleaned(read(), tallies)):
                 for data in columns.add(batch):
                     file.write(data)
-        arrays = beside.with_suffix(".npz")
         with arrays.open("wb") as file:
             np.savez(file, allow_pickle=False, **columns.arrays())
         arrays.replace(work.folder / f"{work.key}.npz")
@@ -92,12 +93,15 @@ def make(work: Work) -> PartFacts:
         write_json(work.folder / f"{work.key}.json", facts.to_json())
         return facts
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise ResourceError(
             "the cleaned text cannot be written",
             received=f"{work.folder}: {error.strerror or error}",
             attempt="a folder with free space that you may write (`df -h`, --out)",
         ) from None
+    finally:
+        for left in (beside, arrays):  # by an error or a signal
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 class _Columns:

@@ -20,6 +20,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 POINTS = {
+    "prepare.part": "after a part of the text is cleaned and on disk",
+    "prepare.facts": "before the facts of the whole text are written",
     "checkpoint.sweep": "before what a killed save has left is taken away",
     "checkpoint.make": "before the folder aside is made",
     "checkpoint.state": "before weights and optimizer's state are written",

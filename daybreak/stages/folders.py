@@ -10,13 +10,25 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from daybreak.core import records
 from daybreak.core.clock import Ledger, Stopwatch
-from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, UsageError
+from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, Saved, UsageError
 from daybreak.core.records import Event, Log, Phase
 from daybreak.core.run import Run, name_for, runs_in, write_json
 from daybreak.core.types import Request
+from daybreak.stages.signals import Terminated, terminable
+
+_OPTIONS = {
+    "sources": "the text",
+    "seconds": "--for",
+    "settings": "--set",
+    "include": "--with",
+    "technique_settings": "--with",
+    "exclude": "--without",
+    "weights": "--weight",
+}  # of the fields of a request that are asked for by another name
 
 
 def folder_of(request: Request, out: str) -> Run:
@@ -31,11 +43,12 @@ def folder_of(request: Request, out: str) -> Run:
     if not folder.path.exists():
         return folder
     asked = folder.request()
-    if asked is None and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    if asked is None and (not folder.path.is_dir() or any(map(_of_somebody, folder.path.rglob("*")))):
         raise UsageError(
             "the folder holds something else", received=f"--out {out}", attempt="a folder that does not exist yet"
         )
-    if asked is not None and not asked.continues(request.shown()):
+    goes_on = asked is None or asked.continues(request.shown())
+    if asked is not None and not goes_on and not (request.shown().prolongs(asked) and not folder.finished()):
         raise UsageError(
             "the folder holds a run of another text or another request",
             received=f"--out {out}: {_difference(asked, request.shown())}",
@@ -44,17 +57,45 @@ def folder_of(request: Request, out: str) -> Run:
     return folder
 
 
+def _of_somebody(path: Path) -> bool:
+    """Whether a file is not one of those that a process writes before it writes down what was asked."""
+    ours = path.name in (".lock", "heartbeat.json") or path.name.startswith((".heartbeat.json.", ".request.json."))
+    return path.is_file() and not ours
+
+
 def _difference(asked: Request, request: Request) -> str:
+    """The options that differ, as they were and as they are."""
     one, other = asked.to_json(), request.to_json()
-    return "; ".join(f"{name} was {one[name]!r}, is {other[name]!r}" for name in one if one[name] != other[name])
+    if not asked.seconds:  # it was only prepared
+        one = {name: one[name] for name in ("sources", "heldout", "tokenizer")}
+    found = []
+    for name in one:
+        option, was, now = _OPTIONS.get(name, f"--{name}"), one[name], other[name]
+        if name == "seconds":
+            was, now = (f"{was:g} s", f"{now:g} s") if not (asked.until or request.until) else ("", "")
+        pairs = {option: (was, now)}
+        if isinstance(was, dict):
+            pairs = {f"{option} {key}": (was.get(key, ""), now.get(key, "")) for key in {**was, **now}}
+        found += [f"{what} was {_said(old)}, is {_said(new)}" for what, (old, new) in pairs.items() if old != new]
+    return "; ".join(found)
+
+
+def _said(value: Any) -> str:
+    return (", ".join(value) if isinstance(value, list) else str(value)) or "not given"
 
 
 @contextlib.contextmanager
 def kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
     """Holds the folder, counts the time used before, and takes away a folder in which nothing came to be.
 
-    Raises ResourceError for a disk that is full or may not be written, Interrupted for a Ctrl-C before training.
+    Raises ResourceError for a disk that is full or may not be written, Interrupted for a Ctrl-C before training, and
+    Saved for a SIGTERM: whoever sends one starts the command again, so what was prepared stays.
     """
+    with terminable():
+        yield from _kept(folder, request, stopwatch)
+
+
+def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
     existed, before = folder.path.exists(), folder.request()
     folder.make()
     log, claimed = None, False
@@ -76,8 +117,18 @@ def kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger
         if not started and before is not None and before.seconds == 0:  # what was prepared stays prepared
             write_json(folder.request_file, before.to_json())
         # What was killed before it trained and has no time left would stand in the way of every later command.
-        elif claimed and not started and (not existed or isinstance(error, BudgetTooShort)):
+        elif (
+            claimed
+            and not started
+            and (isinstance(error, BudgetTooShort) or not (existed or isinstance(error, Terminated)))
+        ):
             folder.remove()
+        if isinstance(error, Terminated):
+            raise Saved(
+                "the run was ended before its end",
+                received=f"SIGTERM after {stopwatch.used():.0f} s",
+                attempt="the same command again: it goes on from here",
+            ) from None
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(
                 "the run was interrupted before training",

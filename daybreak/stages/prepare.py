@@ -16,10 +16,11 @@ from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, DataError, UsageError, nearest
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.types import Account, Corpus, Request, TechniqueChoice
-from daybreak.data import cluster, sources, store, workers
+from daybreak.data import cluster, remote, sources, store, workers
 from daybreak.data import scan as scanning
 from daybreak.data.cleaning import Cleaning
 from daybreak.data.tokenizing.byte_level import cores
+from daybreak.engine import faults
 from daybreak.models.baseline import ngram_figure
 from daybreak.stages import vocabulary
 
@@ -129,8 +130,39 @@ def scan(run: Run, request: Request) -> Corpus:
         bytes_per_token_tried=found.tried,
         groups=_group_bytes(whole, facts.threshold, grouped, request.shown().sources) if request.weights else {},
     )
+    faults.at("prepare.facts")
     write_json(run.corpus_file, corpus.to_json())
     return corpus
+
+
+def check_unchanged(run: Run, request: Request) -> None:
+    """What a run was planned for is still what the files hold, where they are still there. Raises UsageError."""
+    parts_file = run.documents_folder / "parts.json"
+    if not parts_file.exists() or any(map(remote.is_address, request.sources)):
+        return
+    told = read_json(parts_file, "another --out")
+    cleaning, _ = cleaning_of(request)
+    try:
+        work = _work(run, request, cleaning)
+    except DataError:  # moved away: the folder has all that a run needs
+        return
+    new = [one for one in work if one.key not in told["made_of"]]
+    if not new and len(work) == len(told["made_of"]):
+        return
+    keys, _ = _made(work, request.replace(seconds=0.0))
+    before, now = scanning.Whole(run.documents_folder, told["keys"]), scanning.Whole(run.documents_folder, keys)
+    same = np.array_equal(before.digests, now.digests) and np.array_equal(before.starts(), now.starts())
+    for one in new:
+        for left in run.documents_folder.glob(f"{one.key}.*"):
+            left.unlink()
+    if not same:
+        files = ", ".join(dict.fromkeys(map(_said, new))) or "files that are gone"
+        raise UsageError(
+            "the text is not the one that the run was planned for",
+            received=f"{units.size(now.sizes.sum())} now, {units.size(before.sizes.sum())} then; {files}",
+            attempt=f"another --out, or `daybreak train {run}`, which goes on with the text as it was",
+        )
+    write_json(parts_file, {**told, "made_of": [one.key for one in work]})  # written anew, and the same
 
 
 def cleaning_of(request: Request) -> tuple[Cleaning, tuple[TechniqueChoice, ...]]:
@@ -217,6 +249,7 @@ def _made(work: Sequence[store.Work], request: Request) -> tuple[list[str], int]
                 failed.append(one.key)
                 continue
             read += store.Stored(one.folder, one.key).facts.findings.bytes
+            faults.at("prepare.part")
             passed = time.perf_counter() - begun
             if passed > seconds and waiting:
                 _check_enough(passed, read, request)

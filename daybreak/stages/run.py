@@ -70,8 +70,10 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
     """Scan, probe and plan; what a folder has already is taken from it."""
     if folder.plan_file.exists():
         from daybreak.engine import machine as machines
+        from daybreak.stages import prepare
 
-        plan = _recounted(folder, folder.plan(), ledger.stopwatch)
+        prepare.check_unchanged(folder, request)
+        plan = _recounted(folder, folder.plan(), display, ledger, seconds=request.seconds)
         display.planned(plan, machines.measured(machines.pick_device(request.device)))
         return plan
     # torch takes over a second to import. That goes by beside the scan, which is not Python's for the most part.
@@ -263,9 +265,11 @@ def train_only(
         folder = copied(folder, Run(out or f"{folder}-replay"))
     elif folder.finished():
         return _again(folder)
-    request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
+    request = folder.request()
+    if request is None or not request.seconds:  # a copied plan, or one beside text that was only prepared
+        request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
     with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
-        plan = _recounted(folder, plan, stopwatch)
+        plan = _recounted(folder, plan, display, ledger)
         display.planned(plan, _machine_of(plan))
         return carried_out(folder, plan, display, ledger, replay=steps, validations=validations, mirrors=mirrors)
 
@@ -299,7 +303,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
                 attempt="`daybreak plan` again",
             )
         write_json(folder.plan_file, plan.to_json())
-        plan = _recounted(folder, plan, stopwatch)
+        plan = _recounted(folder, plan, display, ledger)
         display.planned(plan, _machine_of(plan))
         return carried_out(folder, plan, display, ledger, mirrors=mirrors)
 
@@ -351,13 +355,25 @@ def _again(folder: Run) -> Finished:
     return Finished(run=folder, figures=ends[-1].detail)
 
 
-def _recounted(folder: Run, plan: Plan, stopwatch: Stopwatch) -> Plan:
-    """The plan that a run continues with: a moment of the day is counted to anew."""
-    if not plan.budget.until:
-        return plan
-    seconds = stopwatch.used() + _seconds_to(plan.budget.until)
-    folder.amend("budget", seconds=seconds, reason=f"counted anew to {plan.budget.until}")
-    return plan.replace(budget=plan.budget.replace(seconds=seconds))
+def _recounted(folder: Run, plan: Plan, display: Display, ledger: Ledger, *, seconds: float = 0.0) -> Plan:
+    """The plan that a run continues with: a moment of the day is counted to anew, and more `seconds` may be asked."""
+    used = ledger.stopwatch.used()
+    held = next((a["seconds"] for a in reversed(folder.amendments()) if a["amendment"] == "budget"), 0.0)
+    held = held or plan.budget.seconds
+    if plan.budget.until:
+        held = used + _seconds_to(plan.budget.until)
+        folder.amend("budget", seconds=held, reason=f"counted anew to {plan.budget.until}")
+    elif seconds > held:
+        what = (
+            f"the budget was raised from {units.duration(held)} to {units.duration(seconds)}: the plan stays as it was "
+            "made for less, and its rest is spread over that time; another --out would be planned for all of it"
+        )
+        folder.amend("budget", seconds=seconds, reason=what)
+        warning = Event(name="warning", used_seconds=used, detail={"what": what})
+        ledger.log.append(warning)
+        display.record(warning)
+        held = seconds
+    return plan.replace(budget=plan.budget.replace(seconds=held))
 
 
 def _seconds_to(moment: str) -> float:

@@ -43,6 +43,32 @@ class Signals:
         self.received = name
 
 
+class Terminated(KeyboardInterrupt):
+    """A SIGTERM before training: it goes the way of a Ctrl-C."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """A SIGTERM raises Terminated, where `Signals` are not asked; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        if received:
+            os._exit(75)
+        received = True
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @contextlib.contextmanager
 def unbound() -> Iterator[None]:
     """The process outlives the terminal that it was started in. Whoever shows something must bear its loss."""

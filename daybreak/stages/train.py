@@ -218,6 +218,8 @@ def _clock(bench: Workbench, replay: list[Step] | None, position: loop.Position,
         clock = SecondsClock(bench.stopwatch, begin=facts.get("begin", bench.stopwatch.used()))
         clock.resume(facts.get("progress", 0.0))
     _set_end(bench, clock)
+    if isinstance(clock, SecondsClock):
+        clock.stretch()
     return clock
 
 
