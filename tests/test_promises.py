@@ -95,6 +95,7 @@ for _ in range(50):
 """
 
 
+@pytest.mark.promise("of fifty processes that start in one folder at once, one gets it", 50)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("before", ["nothing", "a killed one", "a torn file"])
 def test_of_fifty_that_start_at_once_one_gets_the_folder_and_the_others_are_told_which(folder: Run, before) -> None:
@@ -175,6 +176,7 @@ def unfinished(planned, tmp_path: Path) -> tuple[Path, Path]:
     return text, tmp_path / "run"
 
 
+@pytest.mark.promise("another request in an unfinished folder is refused by the name of what differs", 1)
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
@@ -351,6 +353,7 @@ def exact(small_text, tmp_path_factory) -> tuple[Path, str]:
     return out, done.figures["weights_digest"]
 
 
+@pytest.mark.promise("a copy of plan, corpus and tokenizer trains to the same weights to the last bit", 1)
 def test_a_copy_of_plan_corpus_and_tokenizer_trains_to_the_same_weights(exact, tmp_path) -> None:
     run, digest = exact
     copied = tmp_path / "copied"
@@ -378,6 +381,7 @@ IMPOSSIBLE = [
 ]
 
 
+@pytest.mark.promise("an impossible budget is told in words and leaves nothing behind", 1)
 @pytest.mark.parametrize("verb", ["run", "plan"])
 @pytest.mark.parametrize("budget", IMPOSSIBLE, ids=lambda budget: " ".join(budget)[:20])
 def test_an_impossible_budget_is_told_in_words_and_leaves_nothing(
@@ -414,6 +418,7 @@ def test_the_longest_budget_is_planned(small_text, tmp_path, monkeypatch, capsys
 HOUR, DAY = 3600.0, 86400.0
 
 
+@pytest.mark.promise("a wall clock that is set on or back changes nothing of a run", 1)
 @pytest.mark.parametrize("jump", [HOUR, -HOUR, DAY, -DAY])
 def test_a_wall_clock_that_is_set_changes_nothing_of_a_run_with_for(jump, small_text, tmp_path, monkeypatch) -> None:
     """It is set at the first, the second, ... time that it is asked: before, in and after each part of the run."""
@@ -521,6 +526,7 @@ def prepared_again(text: Path, out: Path) -> dict:
     return facts_of(out)
 
 
+@pytest.mark.promise("a signal or a kill while text is prepared leaves nothing half written", 1)
 @pytest.mark.parametrize("point", ["prepare.part", "prepare.facts"])
 @pytest.mark.parametrize(("kind", "error"), [("term", Saved), ("int", Interrupted)])
 def test_a_signal_while_text_is_prepared_leaves_nothing_half_written_and_the_same_command_goes_on(
@@ -536,6 +542,7 @@ def test_a_signal_while_text_is_prepared_leaves_nothing_half_written_and_the_sam
     assert prepared_again(small_text, out) == whole
 
 
+@pytest.mark.promise("a signal or a kill while text is prepared leaves nothing half written", 1)
 @pytest.mark.parametrize("point", ["prepare.part", "prepare.facts"])
 def test_a_kill_while_text_is_prepared_leaves_nothing_half_written_either(point, whole, small_text, tmp_path) -> None:
     out = tmp_path / "ready"
@@ -581,6 +588,7 @@ def test_a_file_whose_writing_is_broken_off_is_not_left_beside(tmp_path, monkeyp
 # Kills
 
 
+@pytest.mark.promise("a SIGTERM and a kill after a grace of 0.5 s or 2 s leave a run that goes on", 1)
 @pytest.mark.long
 @pytest.mark.parametrize("grace", [0.5, 2.0])
 def test_a_sigterm_and_after_its_grace_a_kill_leave_a_run_that_goes_on(tiny_run, grace) -> None:
@@ -600,6 +608,7 @@ def test_a_sigterm_and_after_its_grace_a_kill_leave_a_run_that_goes_on(tiny_run,
     assert run.used_seconds() < 42
 
 
+@pytest.mark.promise("ten kills of one run cost no more than their starts, and no row is taken twice", 10)
 @pytest.mark.long
 def test_ten_kills_cost_half_a_second_each_at_most_and_no_row_is_taken_twice(tiny_run, waited) -> None:
     run, words = tiny_run
