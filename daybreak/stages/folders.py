@@ -89,7 +89,7 @@ def kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger
     """Holds the folder, counts the time used before, and takes away a folder in which nothing came to be.
 
     Raises ResourceError for a disk that is full or may not be written, Interrupted for a Ctrl-C before training, and
-    Saved for a SIGTERM: whoever sends one starts the command again, so what was prepared stays.
+    Saved for a SIGTERM; what was prepared stays.
     """
     with terminable():
         yield from _kept(folder, request, stopwatch)
@@ -118,9 +118,7 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
             write_json(folder.request_file, before.to_json())
         # What was killed before it trained and has no time left would stand in the way of every later command.
         elif (
-            claimed
-            and not started
-            and (isinstance(error, BudgetTooShort) or not (existed or isinstance(error, Terminated)))
+            claimed and not started and (isinstance(error, BudgetTooShort) or not (existed or _kept_by(error, folder)))
         ):
             folder.remove()
         if isinstance(error, Terminated):
@@ -146,6 +144,12 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
         if log is not None:
             with contextlib.suppress(OSError):  # a full disk has been told already
                 log.close()
+
+
+def _kept_by(error: BaseException, folder: Run) -> bool:
+    """Whether a new folder stays: there is work in it that the same command goes on from."""
+    begun = folder.standard_input_file.exists() or any(folder.documents_folder.glob("*.json"))
+    return begun and isinstance(error, KeyboardInterrupt | OSError | ResourceError)
 
 
 def _spool(folder: Run) -> None:
