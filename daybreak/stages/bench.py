@@ -46,6 +46,7 @@ class Workbench:
     costs: dict[str, float] = field(default_factory=dict)  # seconds that each thing takes
     taken: dict[str, list[float]] = field(default_factory=dict)  # seconds of each time
     spent: dict[str, float] = field(default_factory=dict)  # seconds that it took in all
+    slower: float = 1.0  # times what the machine has shown that it can do: others work on it
 
     def record(self, record: Record) -> None:
         self.log.append(record)
@@ -79,4 +80,5 @@ class Workbench:
     def margin(self) -> float:
         """Seconds at the end that nothing may be planned into."""
         log_bytes = self.run.log_file.stat().st_size
-        return LEAVING_SECONDS + MARGIN_SHARE * self.plan.budget.seconds + READING_SECONDS * log_bytes
+        leaving = self.slower * (LEAVING_SECONDS + READING_SECONDS * log_bytes)
+        return leaving + MARGIN_SHARE * self.plan.budget.seconds

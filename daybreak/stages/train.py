@@ -41,6 +41,7 @@ SAVING_SHARE = 0.015  # of the budget that checkpoints may take
 LOSING_SHARE = 0.02  # of the budget between two checkpoints: a kill costs this, and what was on its way to the disk
 STILL, STILL_SECONDS = 20.0, 2.0  # times what a step takes, and seconds: the machine has stood still
 STALLED = 4.0  # times what it took before
+MOST_SLOWER = 4.0
 MARKS = 10  # moments of the run at which model/ is written, and scored and sampled where that is cheap
 MODEL_SHARE = 0.02  # of the budget that writing model/ on the way may take
 VALIDATION_SHARE = 0.009
@@ -118,7 +119,7 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
     saved_at = bench.stopwatch.used()
     marks = int(position.progress * MARKS)
     smaller, writes = position.micro_batch, list[float]()  # each in rows that could have been trained on meanwhile
-    reserved = 0.0
+    reserved, fastest = 0.0, math.inf
     if position.step == 0:  # there is always a model, and something to go back to
         write(training)
         writes.append(bench.costs["model"] / max(position.row_seconds, 1e-9))
@@ -149,7 +150,9 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
                 # A machine that stood still meanwhile says little of what the next one takes.
                 most = STALLED * statistics.median(writes[-3:]) if writes else math.inf
                 writes.append(min(most, bench.taken["model"][-1] / max(pace, 1e-9)))
-        # Where steps have become slower since, writing has too.
+        # Where steps have become slower since, writing and leaving have too.
+        fastest = min(fastest, position.row_seconds)
+        bench.slower = min(MOST_SLOWER, position.row_seconds / max(fastest, 1e-9))
         saving = position.row_seconds * statistics.median(writes[-3:] or [0.0])
         if not 0.9 * reserved <= saving <= 1.1 * reserved:
             reserved = saving
