@@ -39,10 +39,10 @@ class Day:
         self.now = budget * chance.uniform(0.01, 0.1)  # imports, scan, probe, plan
         self.steps = chance.choice((200, 400, 800))
         # How many times slower the machine is from each moment on; some days nothing happens.
-        self.slower = [(0.0, 1.0)]
+        self.paces = [(0.0, 1.0)]
         for _ in range(chance.randrange(4)):
-            self.slower.append((budget * chance.uniform(0.0, 0.9), chance.choice((0.5, 2.0, 3.0))))
-        self.slower.sort()
+            self.paces.append((budget * chance.uniform(0.0, 0.9), chance.choice((0.5, 2.0, 3.0))))
+        self.paces.sort()
         # It stands still: suspended, stopped, or taken by others. What reaches into the end nobody can make up for.
         self.stalls = sorted(budget * chance.uniform(0.1, 0.75) for _ in range(chance.randrange(3)))
         self.stall_seconds = budget * chance.uniform(0.01, 0.2 / max(1, len(self.stalls)))
@@ -72,7 +72,7 @@ class Day:
     def take(self, seconds: float) -> float:
         """As long as it takes today at this moment."""
         begun = self.now
-        slow = next(factor for moment, factor in reversed(self.slower) if moment <= self.now)
+        slow = next(factor for moment, factor in reversed(self.paces) if moment <= self.now)
         self.now += seconds * slow * self.chance.uniform(0.9, 1.15)
         while self.stalls and self.stalls[0] <= self.now:
             self.stalls.pop(0)
