@@ -533,6 +533,7 @@ def test_a_signal_while_text_is_prepared_leaves_nothing_half_written_and_the_sam
     kind, error, point, whole, asked, small_text, tmp_path, monkeypatch
 ) -> None:
     out = tmp_path / "ready"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
     asked(f"{point}:{kind}")
     with pytest.raises(error) as ended:
         cli.app(["prepare", str(small_text), *PREPARE, "--out", str(out)], standalone_mode=False)

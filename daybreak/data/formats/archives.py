@@ -26,7 +26,7 @@ def zip_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Do
     """
     file = stream.seekable()
     with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
+        members = [member for member in archive.infolist() if member.filename]
         if len(members) > limits.MEMBERS:
             raise Unsuitable(f"an archive of more than {limits.MEMBERS} files")
         names = {member.filename for member in members}

@@ -27,6 +27,8 @@ ENDS_OF_TEXT = (
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 KIND_OF = {"BPE": "bpe", "Unigram": "unigram", "WordPiece": "wordpiece", "WordLevel": "words"}
 
+MOST_TOKENS = 1 << 24  # there is a place for every number up to the highest
+
 _UNICODE_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SPACE = "\u2581"  # SentencePiece's spelling of a space
@@ -70,7 +72,10 @@ class Layout:
         added = data["added_tokens"]
         self.special = {token["id"]: token["content"] for token in added if token["special"]}
         self.added = {token["content"]: token["id"] for token in added if not token["special"]}  # they are text
-        self.vocabulary = 1 + max([*self.ids.values(), *self.special, *self.added.values()])
+        tokens = [*self.ids.values(), *self.special, *self.added.values()]
+        self.vocabulary = 1 + max(tokens)
+        if min(tokens) < 0 or self.vocabulary > MOST_TOKENS:
+            raise ValueError(f"its tokens are numbered from {min(tokens)} to {max(tokens)}")
         self._parts = list(_parts(data.get("pre_tokenizer"), "pretokenizers"))
         self._decoders = list(_parts(data.get("decoder"), "decoders"))
         kinds = {part["type"] for part in (*self._parts, *self._decoders)}
