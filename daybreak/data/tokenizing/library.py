@@ -1,8 +1,9 @@
 """A tokenizer of any kind that Hugging Face's `tokenizers` carries out, by its tokenizer.json; ids are kept."""
 
+import contextlib
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,19 @@ from daybreak.data.tokenizing.layout import ENDS_OF_TEXT, Layout
 
 # A regular expression that tries every way to cut one of these gives up after a few tenths of a second.
 _PROBES = tuple(2000 * character + "!a" for character in "a0 \n!\u7684")
+_IN_UTF8 = (*range(0xC0), *range(0xC2, 0xF5))  # bytes that it has
 _COMPARED_CHARACTERS = 400_000  # of its own tokens' text, that two libraries must cut alike
+
+
+@contextlib.contextmanager
+def _in_words(what: str, attempt: str) -> Iterator[None]:
+    """The library raises bare exceptions, and Rust's panics, which are none."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        raise ResourceError(what, received=f"tokenizers says: {error}", attempt=attempt) from None
 
 
 class LibraryTokenizer(Tokenizer):
@@ -37,14 +50,8 @@ class LibraryTokenizer(Tokenizer):
         import tokenizers
 
         plain = {**layout.data, "truncation": None, "padding": None, "post_processor": None}
-        try:
+        with _in_words("the tokenizer cannot be read", "the file as it was written, or a version that knows it"):
             self._tokenizers = tokenizers.Tokenizer.from_str(json.dumps(plain))
-        except Exception as error:  # the library raises bare exceptions
-            raise ResourceError(
-                "the tokenizer cannot be read",
-                received=f"tokenizers says: {error}",
-                attempt="the file as it was written, or a version of tokenizers that knows it",
-            ) from None
         self._tokenizers.encode_special_tokens = True  # spelled out in a text, they are text
         for probe in _PROBES:
             self._ids([probe])
@@ -65,16 +72,8 @@ class LibraryTokenizer(Tokenizer):
         return self._ids([utf8(text).decode() for text in batch])
 
     def _ids(self, texts: list[str]) -> list[np.ndarray]:
-        try:
+        with _in_words("the tokenizer cannot cut a text", "another tokenizer.json, or --tokenizer auto"):
             encodings = self._tokenizers.encode_batch_fast(texts, add_special_tokens=False)
-        except BaseException as error:  # a panic of Rust's is no Exception
-            if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
-                raise
-            raise ResourceError(
-                "the tokenizer cannot cut a text",
-                received=f"tokenizers says: {error}",
-                attempt="another tokenizer.json, or --tokenizer auto",
-            ) from None
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
 
     def _encoded(self, text: str) -> np.ndarray:
@@ -91,6 +90,8 @@ class LibraryTokenizer(Tokenizer):
         if pattern is None or not self.lossless or len(self._pieces) != len(set(self._pieces)) + self._empty() - 1:
             return None
         ranks = {piece: token for token, piece in enumerate(self._pieces) if token in self.layout.merged}
+        if not all(bytes([value]) in ranks for value in _IN_UTF8):  # without which tiktoken panics
+            return None
         encoding = tiktoken_encoding(ranks, pattern, {self.end_of_text_token: self.end_of_text})
         if encoding is None:
             return None
@@ -99,9 +100,8 @@ class LibraryTokenizer(Tokenizer):
             text = glue.join(whole)[:_COMPARED_CHARACTERS]
             for word in self.layout.added:
                 text = text.replace(word, "")
-            theirs = self._tokenizers.encode(text, add_special_tokens=False).ids
             ours = by_tiktoken(encoding, text)
-            if ours is None or ours.tolist() != theirs:
+            if ours is None or ours.tolist() != self._ids([text])[0].tolist():
                 return None
         return encoding
 
