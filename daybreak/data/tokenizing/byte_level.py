@@ -160,7 +160,9 @@ def by_tiktoken(encoding: Any, text: str) -> np.ndarray | None:
         return encoding.encode_to_numpy(text, disallowed_special=())  # type: ignore[no-any-return]
     except UnicodeEncodeError:
         return by_tiktoken(encoding, utf8(text).decode())
-    except ValueError:
+    except BaseException as error:  # a panic of Rust's is no Exception; it comes from files that do not hold together
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
         return None
 
 
