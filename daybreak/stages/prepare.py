@@ -237,7 +237,6 @@ def _made(work: Sequence[store.Work], request: Request) -> tuple[list[str], int]
     # Where time ends before the text, what was read comes from all over it.
     todo = sorted((one for one in work if not store.readable(one)), key=lambda one: one.key)
     waiting = {one.key for one in todo}
-    read = sum(store.Stored(one.folder, one.key).facts.findings.bytes for one in work if one.key not in waiting)
     failed: list[str] = []
     processes = _processes(todo)
     with contextlib.closing(
@@ -248,10 +247,11 @@ def _made(work: Sequence[store.Work], request: Request) -> tuple[list[str], int]
             if isinstance(result, workers.Failed):
                 failed.append(one.key)
                 continue
-            read += store.Stored(one.folder, one.key).facts.findings.bytes
             faults.at("prepare.part")
             passed = time.perf_counter() - begun
             if passed > seconds and waiting:
+                done = [one for one in work if one.key not in {*failed, *waiting}]
+                read = sum(store.Stored(one.folder, one.key).facts.findings.bytes for one in done)
                 _check_enough(passed, read, request)
                 break
     if len(failed) == len(work):

@@ -86,9 +86,7 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
     display.phase("scan")
     corpus = prepare.scanned(folder, request)
     for what in prepare.unread(corpus):
-        warning = Event(name="warning", used_seconds=ledger.stopwatch.used(), detail={"what": what})
-        ledger.log.append(warning)
-        display.record(warning)
+        _warn(what, display, ledger)
     ledger.enter("imports")
     from daybreak.engine import machine as machines
     from daybreak.stages.plan import planned
@@ -104,6 +102,12 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
     write_json(folder.plan_file, plan.to_json())
     display.planned(plan, machine)
     return plan
+
+
+def _warn(what: str, display: Display, ledger: Ledger) -> None:
+    warning = Event(name="warning", used_seconds=ledger.stopwatch.used(), detail={"what": what})
+    ledger.log.append(warning)
+    display.record(warning)
 
 
 def _import_the_rest() -> None:
@@ -369,9 +373,7 @@ def _recounted(folder: Run, plan: Plan, display: Display, ledger: Ledger, *, sec
             "made for less, and its rest is spread over that time; another --out would be planned for all of it"
         )
         folder.amend("budget", seconds=seconds, reason=what)
-        warning = Event(name="warning", used_seconds=used, detail={"what": what})
-        ledger.log.append(warning)
-        display.record(warning)
+        _warn(what, display, ledger)
         held = seconds
     return plan.replace(budget=plan.budget.replace(seconds=held))
 
