@@ -122,7 +122,7 @@ def made(size: str, folder: Path) -> int:
     """A model/ folder with random weights, whose last token is never the likeliest; gives how many it has."""
     import torch
 
-    from daybreak.core.types import GptShape
+    from daybreak.core.shapes import GptShape
     from daybreak.data.tokenizers import Tokenizer
     from daybreak.models import files
     from daybreak.models.gpt import Gpt

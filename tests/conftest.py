@@ -12,16 +12,8 @@ import pytest
 import torch
 
 from daybreak.core.errors import BudgetTooShort
-from daybreak.core.types import (
-    Budget,
-    GptShape,
-    Machine,
-    OptimizerChoice,
-    Plan,
-    Prediction,
-    ScheduleChoice,
-    TokenizerChoice,
-)
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Budget, Machine, OptimizerChoice, Plan, Prediction, ScheduleChoice, TokenizerChoice
 from daybreak.engine import faults
 from daybreak.models.gpt import Gpt
 from daybreak.stages.run import Finished

@@ -15,7 +15,8 @@ import pytest
 from daybreak.core.errors import DataError, ResourceError, UsageError
 from daybreak.core.records import Event, Log, Measurement, Step, Validation
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import NgramShape, Plan, Request, TechniqueChoice, TokenizerChoice
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Plan, Request, TechniqueChoice, TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import bootstrap
 from daybreak.models import files

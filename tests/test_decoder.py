@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
 from daybreak.engine.machine import compiler
 from daybreak.models import decode_step, decoding, fast, files, native

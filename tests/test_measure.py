@@ -19,7 +19,8 @@ from daybreak import cli, techniques
 from daybreak.core.clock import Stopwatch
 from daybreak.core.errors import BudgetTooShort, DaybreakError, UsageError
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import GptShape, Machine, NgramShape, Plan, Request, TechniqueChoice
+from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine.machine import compiler
 from daybreak.stages import cases, cells, measure, measuring, report, start
 from daybreak.stages.run import prepare_only

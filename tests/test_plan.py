@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from daybreak.core.errors import BudgetTooShort, UsageError
-from daybreak.core.types import Corpus, GptShape, Plan, Probe, Request, Timing
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Corpus, Plan, Probe, Request, Timing
 from daybreak.stages.candidates import memory_bytes
 from daybreak.stages.plan import planned
 from daybreak.stages.show import plan_lines

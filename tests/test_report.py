@@ -17,7 +17,8 @@ import pytest
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import Corpus, NgramShape, Plan, Request
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Corpus, Plan, Request
 from daybreak.stages import report
 from daybreak.views import pages
 from daybreak.views.curves import HEAD, Curves

@@ -14,7 +14,8 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 from daybreak.core.errors import DataError, UsageError
-from daybreak.core.types import GptShape, Plan, Request
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Plan, Request
 from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from daybreak.core import types as values
 from daybreak.core.errors import UsageError
-from daybreak.core.types import Budget, GptShape, Machine, NgramShape, Plan, Request, TechniqueChoice, Value
+from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.types import Budget, Machine, Plan, Request, TechniqueChoice
+from daybreak.core.values import Value
 from daybreak.models.gpt import Gpt
 
 KINDS = [kind for kind in vars(values).values() if isinstance(kind, type) and issubclass(kind, Value)]

@@ -1,45 +1,15 @@
-"""The five values of a run: Machine, Corpus, Probe, Shape and Plan. Frozen; JSON both ways; an identity."""
+"""The values of a run: Request, Machine, Corpus, Probe and Plan. Frozen; JSON both ways; an identity."""
 
 import collections
 import dataclasses
-import hashlib
-import json
-import types
-import typing
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from daybreak.core import units
-from daybreak.core.errors import UsageError, nearest
-
-SCHEMA = 1
-
-
-class Value:
-    """JSON both ways for the frozen values below. Unknown or missing fields are errors with the nearest name."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **_plain(self)}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
-        """Raises UsageError: an unknown, missing or wrongly typed field, or a newer schema."""
-        if not isinstance(data, dict):
-            raise _wrong("an object was expected", where or cls.__name__, data, "{...}")
-        data = dict(data)
-        schema = data.pop("schema", SCHEMA)
-        if schema != SCHEMA:
-            raise UsageError(
-                "the file was made by another version of daybreak",
-                received=f"schema {schema} in {where or cls.__name__}",
-                attempt=f"the version that made it (this one reads schema {SCHEMA}), or a new run",
-            )
-        return _built(cls, data, where or cls.__name__.lower())
-
-    def replace(self, **changes: Any) -> Self:
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+from daybreak.core.errors import UsageError
+from daybreak.core.shapes import GptShape, Shape
+from daybreak.core.values import Value, digest, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +97,7 @@ class Machine(Value):
     def key(self) -> str:
         """What must be equal for older measurements to hold."""
         same = (self.kind, self.name, self.cores, self.devices, sorted(self.versions.items()))
-        return _digest(same)
+        return digest(same)
 
 
 EXAMPLES = 5  # of each step: those with the smallest hash, so the same ones however the work was divided
@@ -221,146 +191,13 @@ class Probe(Value):
     used_seconds: float  # of the budget when the probe was finished
 
 
-GATE_INPUTS = 12  # first dimensions of a state that decide how much of a value embedding a head takes
-
-
 @dataclass(frozen=True, kw_only=True)
-class GptShape(Value):
-    """A decoder. As it stands it is of Qwen3's class: RMSNorm, rotary positions, normed queries and keys, gated MLP.
+class Specials(Value):
+    """Tokens that a family's objective needs beyond those of the text."""
 
-    The fields of OPTIONS depart from that class. They came later than the first plan files, so a key and an identity
-    name them only where they are taken.
-    """
-
-    family: ClassVar[str] = "gpt"
-    OPTIONS: ClassVar = (
-        "norm",
-        "positions",
-        "layer_repeats",
-        "activation",
-        "logit_cap",
-        "value_embeddings",
-        "skips",
-    )
-    CHOICES: ClassVar = {
-        "norm": ("rms", "layer", "batch"),
-        "positions": ("rotary", "learned", "sinusoidal", "alibi", "none"),
-        "activation": ("swiglu", "squared_relu"),
-    }
-    vocabulary: int
-    layers: int  # that a token goes through
-    width: int
-    heads: int
-    key_value_heads: int
-    head_dim: int
-    mlp_width: int
-    context_length: int
-    tied: bool
-    rope_base: float = 10000.0
-    norm: str = "rms"
-    positions: str = "rotary"
-    layer_repeats: int = 1  # times that each stored layer is applied, one after the other (arXiv:1909.11942)
-    activation: str = "swiglu"
-    logit_cap: float = 0.0  # cap * tanh(logit / cap); 0: none
-    value_embeddings: bool = False  # a table for every second stored layer, added to the values
-    skips: bool = False  # from the embedding into every layer, and from the first half of the layers to the second
-
-    def check(self) -> None:
-        """Raises UsageError: sizes that do not go together, or a kind of part that there is not."""
-        sizes = {name: value for name, value in _plain(self).items() if type(value) is int}
-        wrong = [f"{name}={value}" for name, value in sizes.items() if value < 1]
-        if self.head_dim % 2:
-            wrong.append(f"head_dim={self.head_dim}, which is odd")
-        if not wrong and self.heads % self.key_value_heads:
-            wrong.append(f"heads={self.heads} is not a multiple of key_value_heads={self.key_value_heads}")
-        if not wrong and self.layers % self.layer_repeats:
-            wrong.append(f"layers={self.layers} is not a multiple of layer_repeats={self.layer_repeats}")
-        if not 0 <= self.logit_cap < 1e6:
-            wrong.append(f"logit_cap={self.logit_cap}")
-        if self.norm == "batch" and self.layer_repeats > 1:
-            wrong.append("norm=batch with layer_repeats: a layer would keep one running mean for several depths")
-        if wrong:
-            raise UsageError(
-                "there is no such shape", received="; ".join(wrong), attempt="`daybreak plan` without them"
-            )
-        for name, known in self.CHOICES.items():
-            if (value := getattr(self, name)) not in known:
-                raise UsageError(f"an unknown {name}", received=f"{name}={value}", attempt=nearest(value, known))
-
-    def departures(self) -> dict[str, Any]:
-        """The options that were taken, by name."""
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}
-        return {name: value for name in self.OPTIONS if (value := getattr(self, name)) != defaults[name]}
-
-    def leaves_class(self) -> dict[str, Any]:
-        """The options that the stock class has no place for; shared layers it holds, written out one by one."""
-        return {name: value for name, value in self.departures().items() if name != "layer_repeats"}
-
-    def native(self) -> bool:
-        """Whether transformers' Qwen3ForCausalLM computes what this shape does."""
-        return not self.leaves_class()
-
-    def stored_layers(self) -> int:
-        return self.layers // self.layer_repeats
-
-    def value_layers(self) -> tuple[int, ...]:
-        """Stored layers that have a value embedding: the last, and every second before it."""
-        stored = self.stored_layers() if self.value_embeddings else 0
-        return tuple(range((stored + 1) % 2, stored, 2))
-
-    def _stored_weights(self) -> int:
-        """Of the matrices in the stored layers."""
-        attention = self.width * self.head_dim * (2 * self.heads + 2 * self.key_value_heads)
-        mlp = (3 if self.activation == "swiglu" else 2) * self.width * self.mlp_width
-        gates = len(self.value_layers()) * self.key_value_heads * min(GATE_INPUTS, self.width)
-        return self.stored_layers() * (attention + mlp) + gates
-
-    def matmul_parameters(self) -> int:
-        """Weights that every token is multiplied with; the head once, the embedding look-ups not."""
-        return self._stored_weights() + self.vocabulary * self.width
-
-    def parameters(self) -> int:
-        norm = self.width if self.norm == "rms" else 2 * self.width  # a gain, and a bias where the mean is taken off
-        gains = self.stored_layers() * (2 * norm + 2 * self.head_dim) + norm
-        tables = 0 if self.tied else self.vocabulary * self.width
-        tables += len(self.value_layers()) * self.vocabulary * self.key_value_heads * self.head_dim
-        if self.positions == "learned":
-            tables += self.context_length * self.width
-        scalars = 2 * self.stored_layers() + self.layers // 2 if self.skips else 0
-        return self.matmul_parameters() + tables + gains + scalars
-
-    def flops_per_token(self) -> float:
-        """Training: 6 a matmul weight and time it is applied, and attention's 12 L d T (arXiv:2204.02311, app. B)."""
-        attention = 12 * self.layers * self.heads * self.head_dim * self.context_length
-        applied = self.layer_repeats * self._stored_weights() + self.vocabulary * self.width
-        return 6 * applied + attention
-
-    def key(self) -> str:
-        rest = f"{self.heads}x{self.head_dim}k{self.key_value_heads}m{self.mlp_width}{'t' if self.tied else 'u'}"
-        options = "".join(f"+{name}={value}" for name, value in self.departures().items())
-        return f"gpt-L{self.layers}-d{self.width}-{rest}-V{self.vocabulary}-T{self.context_length}{options}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NgramShape(Value):
-    """Interpolated Kneser-Ney over bytes, characters or tokens."""
-
-    family: ClassVar[str] = "ngram"
-    order: int
-    unit: str  # "byte", "character" or "token"
-    vocabulary: int
-
-    def parameters(self) -> int:
-        return 0  # counts, as many as the text has
-
-    def flops_per_token(self) -> float:
-        return 0.0
-
-    def key(self) -> str:
-        return f"ngram-{self.unit}-{self.order}"
-
-
-Shape = GptShape | NgramShape
+    pad: int
+    mask: int | None = None  # stands where a token is to be predicted
+    sentinels: tuple[int, ...] = ()  # the first stands for the first span that is taken out, and so on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,6 +205,7 @@ class TokenizerChoice(Value):
     kind: str  # one of data/tokenizers.py's KINDS, or "file"
     vocabulary: int
     end_of_text: int | None = None  # None: the last id, as of all that are learnt here but WordPiece
+    specials: Specials | None = None  # of families that have them
 
     def end(self) -> int:
         """The id of the token that ends a text."""
@@ -448,7 +286,7 @@ class Plan(Value):
 
     def identity(self) -> str:
         """What checkpoints must agree on; budget, machine and micro-batch may change on resume."""
-        return _digest(
+        return digest(
             [
                 self.objective,
                 self.corpus,
@@ -466,82 +304,8 @@ class Plan(Value):
 
 def _identifying(shape: Shape) -> dict[str, Any]:
     """The shape as a checkpoint's identity has it: options that are not taken are left out."""
-    whole = _plain(shape)
+    whole = plain(shape)
     if isinstance(shape, GptShape):
         taken = shape.departures()
         return {name: value for name, value in whole.items() if name not in GptShape.OPTIONS or name in taken}
     return whole
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        family = getattr(type(value), "family", None)
-        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"family": family, **fields} if family else fields
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
-def _wrong(what: str, where: str, received: Any, attempt: str) -> UsageError:
-    return UsageError(f"{what} in {where}", received=str(received), attempt=attempt)
-
-
-def _built(kind: Any, data: Any, where: str) -> Any:
-    """The value of type `kind` that `data` (from JSON) describes."""
-    if kind is Any:
-        return data
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType and types.NoneType in arguments:
-        return None if data is None else _built(next(a for a in arguments if a is not types.NoneType), data, where)
-    if origin is types.UnionType:
-        if not isinstance(data, dict):
-            raise _wrong("a shape was expected", where, data, "the shape as `daybreak plan --out` writes it")
-        families = {member.family: member for member in arguments}
-        family = data.get("family", "")
-        if family not in families:
-            raise _wrong("an unknown family", where, family, nearest(str(family), families))
-        return _built(families[family], {k: v for k, v in data.items() if k != "family"}, where)
-    if origin is tuple:
-        if not isinstance(data, list):
-            raise _wrong("a list was expected", where, data, "[...]")
-        return tuple(_built(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
-    if origin in (dict, Counter):
-        if not isinstance(data, dict):
-            raise _wrong("an object was expected", where, data, "{...}")
-        of = arguments[1] if origin is dict else int
-        return origin({key: _built(of, item, f"{where}.{key}") for key, item in data.items()})
-    if dataclasses.is_dataclass(kind):
-        return _built_dataclass(kind, data, where)
-    if kind is float and type(data) in (int, float):
-        return float(data)
-    if type(data) is not kind:
-        raise _wrong(f"a value that is not {kind.__name__}", where, repr(data), f"a {kind.__name__}")
-    return data
-
-
-def _built_dataclass(kind: Any, data: Any, where: str) -> Any:
-    if not isinstance(data, dict):
-        raise _wrong("an object was expected", where, data, "{...}")
-    family = getattr(kind, "family", None)
-    if family and data.get("family") == family:
-        data = {name: item for name, item in data.items() if name != "family"}
-    hints = typing.get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    for name in data:
-        if name not in fields:
-            raise _wrong(f"an unknown field {name!r}", where, name, nearest(name, fields))
-    optional = {
-        name
-        for name, f in fields.items()
-        if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
-    }
-    for name in fields.keys() - data.keys() - optional:
-        raise _wrong(f"the field {name!r} is missing", where, sorted(data), f"add {name!r}")
-    return kind(**{name: _built(hints[name], item, f"{where}.{name}") for name, item in data.items()})

@@ -11,7 +11,7 @@ import numpy as np
 
 from daybreak.core.errors import ResourceError
 from daybreak.core.run import inside, read_json, write_json
-from daybreak.core.types import Value
+from daybreak.core.values import Value
 from daybreak.data.cleaning import Document, batches
 from daybreak.data.tokenizers import Tokenizer
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from daybreak.core.errors import DaybreakError, ResourceError
 from daybreak.core.run import inside, read_json, write_json
-from daybreak.core.types import Value
+from daybreak.core.values import Value
 from daybreak.data import language
 from daybreak.data.cleaning import Account, Cleaning, Document, batches
 from daybreak.data.formats.findings import Findings

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 from daybreak.models import decode_step
 from daybreak.models.decoder import Decoder, Plain, State
 from daybreak.models.gpt import Gpt, rotated

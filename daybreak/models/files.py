@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from daybreak.core.errors import DataError, ResourceError
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 from daybreak.models.gpt import Gpt
 from daybreak.models.ngram import KneserNey
 from daybreak.models.norms import NORM_EPSILON

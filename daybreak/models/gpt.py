@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from daybreak.core.types import GATE_INPUTS, GptShape
+from daybreak.core.shapes import GATE_INPUTS, GptShape
 from daybreak.models import positions
 from daybreak.models.norms import RmsNorm, norm_of
 from daybreak.models.objectives import capped

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 
 # Layers and width. Few and wide at the small end, where products of narrow matrices waste a processor; about 64 of
 # width a layer at the large end (recipes, 1.4 and 4).

@@ -6,7 +6,7 @@ Axes in tensor names: T positions, S positions attended to, H heads, K head size
 import torch
 from torch import Tensor
 
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 
 SINUSOID_BASE = 10000.0
 

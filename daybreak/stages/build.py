@@ -9,7 +9,8 @@ from daybreak import techniques
 from daybreak.core.errors import UsageError
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
-from daybreak.core.types import GptShape, Machine, Plan, Request
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan, Request
 from daybreak.data import shards
 from daybreak.data.batches import Batches
 from daybreak.data.mixing import Mixture

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daybreak.core.errors import UsageError
-from daybreak.core.types import Corpus, GptShape, Machine, Probe, Timing, TokenizerChoice
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Corpus, Machine, Probe, Timing, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.models.fused.library import fits

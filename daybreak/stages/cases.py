@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from daybreak import techniques
 from daybreak.core.errors import UsageError
-from daybreak.core.types import GptShape, Machine, Plan, Request, TechniqueChoice
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.stages.modes import in_mode, mode_of, suited, without_mode
 from daybreak.stages.plan import optimizer_of, warmup_of

@@ -14,7 +14,8 @@ from daybreak import techniques
 from daybreak.core.clock import Stopwatch, TokensClock
 from daybreak.core.errors import Interrupted, Saved, UsageError
 from daybreak.core.run import Run
-from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import loop

@@ -11,7 +11,8 @@ import numpy as np
 from daybreak.core import records
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
-from daybreak.core.types import NgramShape, Plan
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Plan
 from daybreak.data import sources
 from daybreak.engine import bootstrap
 from daybreak.stages import scores

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from daybreak.core.records import Measurement
-from daybreak.core.types import NgramShape
+from daybreak.core.shapes import NgramShape
 from daybreak.models import files
 from daybreak.models.ngram import countable, counted
 from daybreak.stages.bench import Workbench

@@ -12,7 +12,8 @@ from daybreak import techniques
 from daybreak.core import cache
 from daybreak.core.errors import DataError, UsageError, nearest
 from daybreak.core.run import Run
-from daybreak.core.types import NgramShape, Plan
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Plan
 from daybreak.data import batches, sources
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import machine as machines

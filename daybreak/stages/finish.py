@@ -10,7 +10,7 @@ from torch import Tensor
 from daybreak import techniques
 from daybreak.core import records
 from daybreak.core.records import Event, Measurement, Sample, Validation
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import StreamDecoder, Tokenizer
 from daybreak.engine import faults, loop

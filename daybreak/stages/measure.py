@@ -9,7 +9,8 @@ from daybreak.core import records, units
 from daybreak.core.clock import Stopwatch
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import GptShape, Plan
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Plan
 from daybreak.engine import intervals
 from daybreak.stages.cases import Case, of_optimizers, of_shapes, of_techniques, trained_part
 from daybreak.stages.cells import Place

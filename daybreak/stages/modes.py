@@ -1,7 +1,8 @@
 """Modes: how a plan's layers run (eager, compiled, by kernels), and the plan that runs them in another way."""
 
 from daybreak import techniques
-from daybreak.core.types import GptShape, Machine, Plan, TechniqueChoice
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan, TechniqueChoice
 from daybreak.models.fused.library import fits
 from daybreak.stages.candidates import KERNELS_SECONDS
 

@@ -8,12 +8,11 @@ from typing import Any
 from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
+from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import (
     Budget,
     Corpus,
-    GptShape,
     Machine,
-    NgramShape,
     OptimizerChoice,
     Plan,
     Prediction,

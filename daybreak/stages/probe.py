@@ -4,7 +4,8 @@ import torch
 
 from daybreak import techniques
 from daybreak.core.clock import Stopwatch
-from daybreak.core.types import Corpus, GptShape, Machine, Plan, Probe, Request, Timing
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Corpus, Machine, Plan, Probe, Request, Timing
 from daybreak.engine.probe import Timings, compile_cache, time_training
 from daybreak.models.objectives import token_nats
 from daybreak.stages.build import build

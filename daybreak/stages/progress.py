@@ -9,7 +9,8 @@ from typing import Any
 
 from daybreak.core import units
 from daybreak.core.records import Event, Record, Sample, Step, Validation
-from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.types import Machine, Plan
 
 PLAIN_EVERY = 0.05  # of the progress, where the output is a pipe
 SMOOTHING = 0.05
@@ -166,7 +167,7 @@ def harmless(text: str) -> str:
 def summary(plan: Plan) -> list[str]:
     """The plan in a few lines."""
     shape, predicted = plan.shape, plan.predicted
-    if not isinstance(shape, GptShape):
+    if isinstance(shape, NgramShape):
         return [f"plan: {shape.family} of order {shape.order} over {shape.unit}s"]
     lines = [
         f"plan: {units.count(shape.parameters())} weights ({shape.layers} layers of {shape.width}, "

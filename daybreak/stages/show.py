@@ -3,7 +3,8 @@
 from typing import Any
 
 from daybreak.core import units
-from daybreak.core.types import GptShape, Plan
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Plan
 
 
 def plan_lines(plan: Plan) -> list[str]:

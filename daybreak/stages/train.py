@@ -16,7 +16,8 @@ from daybreak.core import units
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved
 from daybreak.core.records import Step, Validation
-from daybreak.core.types import GptShape, NgramShape, Plan
+from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.types import Plan
 from daybreak.data.batches import Windows
 from daybreak.engine import checkpoints, faults, loop, memory, scaling
 from daybreak.engine.guard import Guard, Unsound

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan
 from daybreak.techniques import Context, Technique
 
 MULTIPLE = 16  # of every side of a product, which the hardware asks for

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from daybreak.core import cache
 from daybreak.core.errors import UsageError
-from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan
 from daybreak.engine.optimizers import Muon, Optimizers, Rates, iterated, size_factor
 from daybreak.models.fused.layer import fuse, head
 from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, Library, fits, library

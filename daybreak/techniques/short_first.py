@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan
 from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Reached, Technique
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from daybreak.core.types import GptShape, Machine, Plan
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan
 from daybreak.engine.optimizers import Muon, Optimizers, Rates
 from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Technique

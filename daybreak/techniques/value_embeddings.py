@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daybreak.core.types import GptShape, Machine, Plan, Request
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Machine, Plan, Request
 from daybreak.techniques import Technique
 
 

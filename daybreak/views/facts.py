@@ -9,7 +9,7 @@ from typing import Any
 from daybreak.core.errors import DaybreakError
 from daybreak.core.records import Event, Measurement, Phase, Sample, Touched, Validation, new_lines
 from daybreak.core.run import Run
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 from daybreak.views import figures
 from daybreak.views.curves import Curves
 

@@ -4,7 +4,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from daybreak.core import units
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 
 if TYPE_CHECKING:
     from daybreak.views.facts import Facts

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daybreak.core.types import GptShape
+from daybreak.core.shapes import GptShape
 from daybreak.models.native import compiled
 
 SOURCE = Path(__file__).with_name("kernels.c")

@@ -1,0 +1,327 @@
+"""Shapes: all of a model that changes its parameters, with how many those are and what a token costs."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from daybreak.core.errors import UsageError, nearest
+from daybreak.core.values import Value, plain
+
+GATE_INPUTS = 12  # first dimensions of a state that decide how much of a value embedding a head takes
+
+
+class NetworkShape(Value):
+    """What the shapes of networks share: whether a class that transformers has computes what they do."""
+
+    def leaves_class(self) -> dict[str, Any]:
+        """What the stock class has no place for, by name."""
+        return {}
+
+    def native(self) -> bool:
+        return not self.leaves_class()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GptShape(NetworkShape):
+    """A decoder. As it stands it is of Qwen3's class: RMSNorm, rotary positions, normed queries and keys, gated MLP.
+
+    The fields of OPTIONS depart from that class. They came later than the first plan files, so a key and an identity
+    name them only where they are taken.
+    """
+
+    family: ClassVar[str] = "gpt"
+    OPTIONS: ClassVar = (
+        "norm",
+        "positions",
+        "layer_repeats",
+        "activation",
+        "logit_cap",
+        "value_embeddings",
+        "skips",
+    )
+    CHOICES: ClassVar = {
+        "norm": ("rms", "layer", "batch"),
+        "positions": ("rotary", "learned", "sinusoidal", "alibi", "none"),
+        "activation": ("swiglu", "squared_relu"),
+    }
+    vocabulary: int
+    layers: int  # that a token goes through
+    width: int
+    heads: int
+    key_value_heads: int
+    head_dim: int
+    mlp_width: int
+    context_length: int
+    tied: bool
+    rope_base: float = 10000.0
+    norm: str = "rms"
+    positions: str = "rotary"
+    layer_repeats: int = 1  # times that each stored layer is applied, one after the other (arXiv:1909.11942)
+    activation: str = "swiglu"
+    logit_cap: float = 0.0  # cap * tanh(logit / cap); 0: none
+    value_embeddings: bool = False  # a table for every second stored layer, added to the values
+    skips: bool = False  # from the embedding into every layer, and from the first half of the layers to the second
+
+    def check(self) -> None:
+        """Raises UsageError: sizes that do not go together, or a kind of part that there is not."""
+        wrong = _below_one(self)
+        if self.head_dim % 2:
+            wrong.append(f"head_dim={self.head_dim}, which is odd")
+        if not wrong and self.heads % self.key_value_heads:
+            wrong.append(f"heads={self.heads} is not a multiple of key_value_heads={self.key_value_heads}")
+        if not wrong and self.layers % self.layer_repeats:
+            wrong.append(f"layers={self.layers} is not a multiple of layer_repeats={self.layer_repeats}")
+        if not 0 <= self.logit_cap < 1e6:
+            wrong.append(f"logit_cap={self.logit_cap}")
+        if self.norm == "batch" and self.layer_repeats > 1:
+            wrong.append("norm=batch with layer_repeats: a layer would keep one running mean for several depths")
+        _refuse(wrong)
+        for name, known in self.CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"an unknown {name}", received=f"{name}={value}", attempt=nearest(value, known))
+
+    def departures(self) -> dict[str, Any]:
+        """The options that were taken, by name."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        return {name: value for name in self.OPTIONS if (value := getattr(self, name)) != defaults[name]}
+
+    def leaves_class(self) -> dict[str, Any]:
+        """The options that the stock class has no place for; shared layers it holds, written out one by one."""
+        return {name: value for name, value in self.departures().items() if name != "layer_repeats"}
+
+    def stored_layers(self) -> int:
+        return self.layers // self.layer_repeats
+
+    def value_layers(self) -> tuple[int, ...]:
+        """Stored layers that have a value embedding: the last, and every second before it."""
+        stored = self.stored_layers() if self.value_embeddings else 0
+        return tuple(range((stored + 1) % 2, stored, 2))
+
+    def _stored_weights(self) -> int:
+        """Of the matrices in the stored layers."""
+        attention = self.width * self.head_dim * (2 * self.heads + 2 * self.key_value_heads)
+        mlp = (3 if self.activation == "swiglu" else 2) * self.width * self.mlp_width
+        gates = len(self.value_layers()) * self.key_value_heads * min(GATE_INPUTS, self.width)
+        return self.stored_layers() * (attention + mlp) + gates
+
+    def matmul_parameters(self) -> int:
+        """Weights that every token is multiplied with; the head once, the embedding look-ups not."""
+        return self._stored_weights() + self.vocabulary * self.width
+
+    def parameters(self) -> int:
+        norm = self.width if self.norm == "rms" else 2 * self.width  # a gain, and a bias where the mean is taken off
+        gains = self.stored_layers() * (2 * norm + 2 * self.head_dim) + norm
+        tables = 0 if self.tied else self.vocabulary * self.width
+        tables += len(self.value_layers()) * self.vocabulary * self.key_value_heads * self.head_dim
+        if self.positions == "learned":
+            tables += self.context_length * self.width
+        scalars = 2 * self.stored_layers() + self.layers // 2 if self.skips else 0
+        return self.matmul_parameters() + tables + gains + scalars
+
+    def flops_per_token(self) -> float:
+        """Training: 6 a matmul weight and time it is applied, and attention's 12 L d T (arXiv:2204.02311, app. B)."""
+        attention = 12 * self.layers * self.heads * self.head_dim * self.context_length
+        applied = self.layer_repeats * self._stored_weights() + self.vocabulary * self.width
+        return 6 * applied + attention
+
+    def key(self) -> str:
+        rest = f"{self.heads}x{self.head_dim}k{self.key_value_heads}m{self.mlp_width}{'t' if self.tied else 'u'}"
+        options = "".join(f"+{name}={value}" for name, value in self.departures().items())
+        return f"gpt-L{self.layers}-d{self.width}-{rest}-V{self.vocabulary}-T{self.context_length}{options}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NgramShape(Value):
+    """Interpolated Kneser-Ney over bytes, characters or tokens."""
+
+    family: ClassVar[str] = "ngram"
+    order: int
+    unit: str  # "byte", "character" or "token"
+    vocabulary: int
+
+    def parameters(self) -> int:
+        return 0  # counts, as many as the text has
+
+    def flops_per_token(self) -> float:
+        return 0.0
+
+    def key(self) -> str:
+        return f"ngram-{self.unit}-{self.order}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertShape(NetworkShape):
+    """An encoder of ModernBERT's class (arXiv:2412.13663): pre-norm, rotary positions, gated MLP, local attention."""
+
+    family: ClassVar[str] = "bert"
+    vocabulary: int  # rows of the table: the tokenizer's, then those of special tokens, padded
+    layers: int
+    width: int
+    heads: int  # each width / heads wide
+    mlp_width: int
+    context_length: int
+    tied: bool = True
+    window: int = 128  # positions that a local layer attends to, half of them to each side
+    global_every: int = 3  # layers; this one attends to all positions, as the first one does
+    rope_base: float = 160000.0  # of the layers that attend to all positions
+    local_rope_base: float = 10000.0
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+    def check(self) -> None:
+        """Raises UsageError: sizes that do not go together."""
+        wrong = _below_one(self)
+        if not wrong and (self.width % self.heads or self.head_dim % 2):
+            wrong.append(f"heads={self.heads}: width={self.width} must be an even number for each")
+        if not wrong and self.window % 2:
+            wrong.append(f"window={self.window}, which has no half")
+        _refuse(wrong)
+
+    def is_global(self, layer: int) -> bool:
+        return layer % self.global_every == 0
+
+    def head_parameters(self) -> int:
+        """Of the one dense layer before the table of tokens."""
+        return self.width**2
+
+    def matmul_parameters(self) -> int:
+        """Weights that a token is multiplied with where it is predicted; the table once."""
+        layer = 4 * self.width**2 + 3 * self.width * self.mlp_width
+        return self.layers * layer + self.head_parameters() + self.vocabulary * self.width
+
+    def parameters(self) -> int:
+        gains = (
+            2 * self.layers - 1 + 3
+        ) * self.width + self.vocabulary  # the first layer has one norm; the head's bias
+        return self.matmul_parameters() + gains + (0 if self.tied else self.vocabulary * self.width)
+
+    def flops_per_token(self, predicted: float = 0.3) -> float:
+        """Training, of a token of text. predicted: share of the tokens that go through the head."""
+        head = self.head_parameters() + self.vocabulary * self.width
+        seen = sum(
+            self.context_length if self.is_global(index) else min(self.window + 1, self.context_length)
+            for index in range(self.layers)
+        )
+        return 6 * (self.matmul_parameters() - head + predicted * head) + 12 * self.width * seen
+
+    def key(self) -> str:
+        rest = f"{self.heads}m{self.mlp_width}w{self.window}g{self.global_every}{'t' if self.tied else 'u'}"
+        return f"bert-L{self.layers}-d{self.width}-{rest}-V{self.vocabulary}-T{self.context_length}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class T5Shape(NetworkShape):
+    """Encoder and decoder of T5 v1.1's class: relative positions, gated GELU (arXiv:1910.10683, arXiv:2002.05202)."""
+
+    family: ClassVar[str] = "t5"
+    vocabulary: int  # rows of the table: the tokenizer's, then those of special tokens, padded
+    layers: int  # of the encoder
+    decoder_layers: int
+    width: int
+    heads: int
+    head_dim: int
+    mlp_width: int
+    context_length: int  # tokens of a window of text, before spans are taken out of it
+    tied: bool = False
+    buckets: int = 32  # of distances, for the bias of attention
+    longest_distance: int = 128  # from here on all are in the last bucket
+
+    def check(self) -> None:
+        """Raises UsageError: sizes that do not go together."""
+        wrong = _below_one(self)
+        if not wrong and (self.buckets % 4 or self.longest_distance <= self.buckets // 2):
+            wrong.append(f"buckets={self.buckets} with longest_distance={self.longest_distance}")
+        _refuse(wrong)
+
+    def _layer_weights(self, attentions: int) -> int:
+        return attentions * 4 * self.width * self.heads * self.head_dim + 3 * self.width * self.mlp_width
+
+    def matmul_parameters(self) -> int:
+        """Weights of encoder, decoder and head; a token goes through one of the two."""
+        encoder, decoder = self.layers * self._layer_weights(1), self.decoder_layers * self._layer_weights(2)
+        return encoder + decoder + self.vocabulary * self.width
+
+    def parameters(self) -> int:
+        gains = (2 * self.layers + 3 * self.decoder_layers + 2) * self.width
+        tables = 2 * self.buckets * self.heads + (0 if self.tied else self.vocabulary * self.width)
+        return self.matmul_parameters() + gains + tables
+
+    def flops_per_token(self, removed: float = 0.15, mean_span: float = 3.0) -> float:
+        """Training, of a token of text: a share goes through the encoder, what was taken out through the decoder.
+
+        removed: share of the text in spans of `mean_span` tokens on average; a sentinel stands for each on both sides.
+        """
+        read = 1 - removed + removed / mean_span
+        written = removed + removed / mean_span
+        cross = self.width * self.heads * self.head_dim  # of one matrix
+        encoder = 6 * read * self.layers * self._layer_weights(1)
+        # The keys and values of cross-attention are made of what was read.
+        decoder = 6 * self.decoder_layers * (written * (self._layer_weights(2) - 2 * cross) + read * 2 * cross)
+        head = 6 * written * self.vocabulary * self.width
+        attended = self.layers * read**2 + self.decoder_layers * (written**2 + written * read)
+        return encoder + decoder + head + 12 * self.heads * self.head_dim * self.context_length * attended
+
+    def key(self) -> str:
+        rest = f"{self.heads}x{self.head_dim}m{self.mlp_width}b{self.buckets}x{self.longest_distance}"
+        rest += "t" if self.tied else "u"
+        layers = f"{self.layers}+{self.decoder_layers}"
+        return f"t5-L{layers}-d{self.width}-{rest}-V{self.vocabulary}-T{self.context_length}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LstmShape(NetworkShape):
+    """A recurrent network: the baseline of the time before Transformers (arXiv:1308.0850)."""
+
+    family: ClassVar[str] = "lstm"
+    CHOICES: ClassVar = {"cell": ("lstm", "rnn")}
+    vocabulary: int
+    layers: int
+    width: int  # of the embedding and of every state
+    context_length: int  # tokens through which gradients flow back
+    tied: bool = True
+    cell: str = "lstm"  # or "rnn", the plain one with tanh (Elman 1990, doi:10.1207/s15516709cog1402_1)
+
+    def leaves_class(self) -> dict[str, Any]:
+        return {"cell": self.cell}
+
+    def check(self) -> None:
+        """Raises UsageError: sizes that do not go together, or an unknown cell."""
+        _refuse(_below_one(self))
+        if self.cell not in self.CHOICES["cell"]:
+            known = self.CHOICES["cell"]
+            raise UsageError("an unknown cell", received=f"cell={self.cell}", attempt=nearest(self.cell, known))
+
+    def _stored_weights(self) -> int:
+        gates = 4 if self.cell == "lstm" else 1
+        return self.layers * gates * 2 * self.width**2
+
+    def matmul_parameters(self) -> int:
+        return self._stored_weights() + self.vocabulary * self.width
+
+    def parameters(self) -> int:
+        gates = 4 if self.cell == "lstm" else 1
+        biases = self.layers * gates * 2 * self.width
+        return self.matmul_parameters() + biases + (0 if self.tied else self.vocabulary * self.width)
+
+    def flops_per_token(self) -> float:
+        return 6.0 * self.matmul_parameters()
+
+    def key(self) -> str:
+        tied = "t" if self.tied else "u"
+        return f"{self.cell}-L{self.layers}-d{self.width}-{tied}-V{self.vocabulary}-T{self.context_length}"
+
+
+Network = GptShape | BertShape | T5Shape | LstmShape  # trained by steps
+Shape = Network | NgramShape
+
+
+def _below_one(shape: Value) -> list[str]:
+    sizes = {name: value for name, value in plain(shape).items() if type(value) is int}
+    return [f"{name}={value}" for name, value in sizes.items() if value < 1]
+
+
+def _refuse(wrong: list[str]) -> None:
+    if wrong:
+        raise UsageError("there is no such shape", received="; ".join(wrong), attempt="`daybreak plan` without them")
