@@ -62,7 +62,7 @@ def cell(name: str, seconds: int, run: Run, figures: dict[str, Any]) -> dict[str
         "training": phases.get("training", 0.0) / seconds,
         "model": figures["bits_per_byte"],
         "mixture": figures.get("mixture", {}).get("bits_per_byte"),
-        "predicted": plan.predicted.bits_per_byte / figures["bits_per_byte"],
+        "predicted": plan.predicted.figure / figures["bits_per_byte"],
         "speed": rate / plan.predicted.tokens_per_second if rate else float("nan"),
         "tokens_per_second": rate,
         "shape": plan.shape.key(),

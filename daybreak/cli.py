@@ -31,7 +31,7 @@ For = Annotated[str, typer.Option("--for", help="How long the whole command may 
 Until = Annotated[str, typer.Option(help="When it must be over: 07:00, or a date and time.")]
 Out = Annotated[str, typer.Option(help="The run's folder; else runs/ and a name made from text and time.")]
 Heldout = Annotated[str, typer.Option(help="A file to score on, in place of a part of the text.")]
-Family = Annotated[str, typer.Option(help="gpt or ngram.")]
+Family = Annotated[str, typer.Option(help="gpt, bert, t5, lstm or ngram.")]
 TokenizerKind = Annotated[
     str,
     typer.Option(
@@ -328,9 +328,10 @@ def generate(
     precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster, and rounded.")] = "float32",
     as_json: Json = False,
 ) -> None:
-    """Continue a text with a run's model."""
+    """Continue a text with a run's model; an encoder, or an encoder-decoder, fills the <mask>s in it."""
     from daybreak.models.predictors import Sampling
     from daybreak.stages.evaluate import load
+    from daybreak.stages.gaps import CANDIDATES, Filler, filled_json, lines
     from daybreak.stages.generate import continuations, nth, pieces
     from daybreak.stages.progress import harmless
     from daybreak.stages.run import guarded
@@ -338,6 +339,10 @@ def generate(
     loaded = guarded(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
     words = tuple(stop or ())
+    if isinstance(loaded.alone, Filler):
+        filled = guarded(lambda: loaded.predictor.filled(prompt, sampling, count=max(n, CANDIDATES)))
+        print(json.dumps(filled_json(prompt, filled), ensure_ascii=False) if as_json else "\n".join(lines(filled, n)))
+        return
     if as_json:
         texts = continuations(loaded, prompt, sampling, n=n, stop=words)
         print(json.dumps({"prompt": prompt, "texts": texts}, ensure_ascii=False))
@@ -435,6 +440,52 @@ def compare(
 
     verdicts.show(facts, said, Console())
     print(f"\npage  {page}")
+
+
+@app.command()
+def baselines(
+    sources: Sources = None,
+    duration: Annotated[str, typer.Option("--for", help="How long each model may take: 60s, 5m.")] = "",
+    models: Annotated[str, typer.Option(help="Which ones, of gpt, lstm, rnn and ngram.")] = "gpt,lstm,rnn,ngram",
+    out: Annotated[str, typer.Option(help="A folder for the runs and baselines.html.")] = "runs/baselines",
+    heldout: Heldout = "",
+    seed: Seed = 0,
+    device: Device = "",
+    language: Annotated[str, typer.Option(help="Of the page: en or zh.")] = "en",
+    as_json: Json = False,
+) -> None:
+    """What a Transformer buys: each model for the same seconds on the same text, side by side."""
+    from daybreak.core import units
+    from daybreak.core.run import write_json
+    from daybreak.stages.baselines import baselines as trained
+    from daybreak.stages.run import guarded
+    from daybreak.stages.show import baselines_lines
+    from daybreak.views import verdicts
+
+    if not duration:
+        raise UsageError("the budget is missing", received="no --for", attempt="--for 5m, which each model then has")
+    units.seconds_of(duration)
+    options = [*(("--heldout", heldout) if heldout else ()), *(("--device", device) if device else ())]
+    options += ["--seed", str(seed)]
+    asked = tuple(name.strip() for name in models.split(",") if name.strip())
+    found = guarded(
+        lambda: trained(
+            tuple(sources or ()),
+            duration,
+            out=out,
+            models=asked,
+            options=options,
+            told=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+    )
+    write_json(Path(out) / "baselines.json", found)
+    if found["compared"]:
+        verdicts.write_page(found["compared"], str(Path(out) / "baselines.html"), language=language)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    print("\n".join(baselines_lines(found)))
+    print(f"\npage  {Path(out) / 'baselines.html'}")
 
 
 @app.command()

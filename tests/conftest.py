@@ -223,9 +223,9 @@ def plan() -> Callable[..., Plan]:
             evaluation_bytes=10_000,
             predicted=Prediction(
                 tokens_per_second=20_000.0,
-                bits_per_byte=2.0,
-                bits_per_byte_low=1.8,
-                bits_per_byte_high=2.2,
+                figure=2.0,
+                figure_low=1.8,
+                figure_high=2.2,
                 memory_bytes=10**8,
                 corpus_tokens=1_000_000,
                 bytes_per_token=1.0,

@@ -237,9 +237,7 @@ def finished(tmp_path: Path, plan: Callable[..., Plan], words: Tokenizer) -> Cal
                 )
             )  # fmt: skip
         log.append(
-            Validation(
-                step=20, progress=0.5, used_seconds=30.0, tokens=2560, bits_per_byte=2.0, perplexity=9.0, bytes=99
-            )
+            Validation(step=20, progress=0.5, used_seconds=30.0, tokens=2560, figure=2.0, perplexity=9.0, bytes=99)
         )
         figure = scores.bits_per_byte(nats)
         log.append(Measurement(name="bits_per_byte", value=figure, unit="bits/byte", bytes=scores.bytes))
@@ -320,9 +318,9 @@ def test_only_the_decisions_that_differ_are_told(finished: Callable[..., Run]) -
 
 def test_the_curve_runs_over_seconds_and_over_tokens(finished: Callable[..., Run]) -> None:
     curve = judged(finished("a"), finished("bb"))["runs"][0]["curve"]
-    assert len(curve["seconds"]) == len(curve["tokens"]) == len(curve["bits_per_byte"]) == 40
+    assert len(curve["seconds"]) == len(curve["tokens"]) == len(curve["values"]) == 40
     assert curve["tokens"][-1] == pytest.approx(128 * 40, rel=0.05)
-    assert curve["validations"] == [{"seconds": 30.0, "tokens": 2560, "bits_per_byte": 2.0}]
+    assert curve["validations"] == [{"seconds": 30.0, "tokens": 2560, "loss": 2.0}]
     assert curve["end"]["seconds"] == pytest.approx(55.0)
 
 

@@ -98,7 +98,7 @@ class Day:
     def score(self, progress: float) -> Validation:
         self.take(self.sizes["validation"])
         return Validation(
-            step=1, progress=progress, used_seconds=self.now, tokens=1, bits_per_byte=2.0, perplexity=4.0, bytes=1
+            step=1, progress=progress, used_seconds=self.now, tokens=1, figure=2.0, perplexity=4.0, bytes=1
         )
 
     def trained(self, schedule: Schedule, clock: SecondsClock, position: Position) -> Iterator[Step]:

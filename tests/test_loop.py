@@ -42,7 +42,7 @@ def batches(vocabulary: int = 64) -> Any:
         ]
         return torch.stack(drawn)
 
-    return SimpleNamespace(take=take)
+    return SimpleNamespace(take=take, context_length=CONTEXT)
 
 
 def tokens_clock(rows: int, count: int) -> TokensClock:

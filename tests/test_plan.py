@@ -54,7 +54,7 @@ def timing(plan: Plan, *, mode: str, factor: float = 1.0) -> Timing:
     assert isinstance(plan.shape, GptShape)
     tokens = plan.micro_batch * plan.shape.context_length
     return Timing(
-        shape=plan.shape.key(),
+        shape=plan.shape,
         dtype="float32",
         mode=mode,
         micro_batch=plan.micro_batch,
@@ -82,7 +82,7 @@ def test_more_time_never_makes_a_worse_or_a_smaller_model(corpus, machine):
     text = corpus(bytes=10**9)
     plans = [planned(text, machine(), unprobed(), asked(s)) for s in (600.0, 6000.0, 60000.0, 600000.0)]
     for shorter, longer in itertools.pairwise(plans):
-        assert longer.predicted.bits_per_byte <= shorter.predicted.bits_per_byte
+        assert longer.predicted.figure <= shorter.predicted.figure
         assert longer.shape.parameters() >= shorter.shape.parameters()
         assert longer.batch_tokens >= shorter.batch_tokens
 

@@ -30,7 +30,7 @@ def step(number: int, *, nats: float = 1.0) -> Step:
 EVERY = [
     step(1),
     Validation(
-        step=1, progress=0.1, used_seconds=1.0, tokens=128, bits_per_byte=2.5, perplexity=9.0, bytes=100, weights="ema"
+        step=1, progress=0.1, used_seconds=1.0, tokens=128, figure=2.5, perplexity=9.0, bytes=100, weights="ema"
     ),
     Phase(name="training", seconds=3.0, used_seconds=4.0),
     Touched(technique="bf16", seam="module", places=7),

@@ -85,9 +85,7 @@ def written(tmp_path: Path, plan: Callable[..., Plan]) -> Callable[..., Run]:
         for number in range(1, steps + 1):
             log.append(step(number))
         if steps:
-            log.append(
-                Validation(step=50, progress=0.5, used_seconds=35, tokens=1, bits_per_byte=2, perplexity=4, bytes=9)
-            )
+            log.append(Validation(step=50, progress=0.5, used_seconds=35, tokens=1, figure=2, perplexity=4, bytes=9))
             log.append(Sample(progress=0.5, used_seconds=35.0, prompt="Once", text=HOSTILE))
             log.append(Phase(name="training", seconds=0.5 * steps, used_seconds=10 + 0.5 * steps))
         for record in more:
@@ -168,8 +166,8 @@ def test_thinning_keeps_extremes_the_beginning_and_a_number_of_points() -> None:
         }
         curves.append(vars(step(number, **odd.get(number, {}))))
     shown = curves.json(bits_per_nat=1.0, context_length=16)
-    assert max(shown["loss"]["bits_per_byte"]) == 50.0
-    assert min(shown["loss"]["bits_per_byte"]) == 0.01
+    assert max(shown["loss"]["values"]) == 50.0
+    assert min(shown["loss"]["values"]) == 0.01
     assert max(shown["gradient"]["norm"]) == 99.0
     assert shown["loss"]["step"][:HEAD] == list(range(1, HEAD + 1))
     assert shown["loss"]["step"] == sorted(shown["loss"]["step"])

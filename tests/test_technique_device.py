@@ -50,7 +50,7 @@ def test_graphs_are_asked_for_layer_by_layer_and_every_step_is_marked(
 class Source:
     """Batches that say where and how often they were made."""
 
-    tokens = "the tokens"
+    tokens, context_length = "the tokens", 1
 
     def __init__(self) -> None:
         self.made: list[tuple[int, int]] = []

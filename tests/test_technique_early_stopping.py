@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from daybreak.core.headlines import BITS_PER_BYTE
 from daybreak.core.records import Validation
 from daybreak.engine.schedules import Schedule
 from daybreak.stages.train import _follow_mark
@@ -93,8 +94,8 @@ def test_a_mark_is_told_to_the_followers_that_want_it() -> None:
     marks = Marks(2)
     built: Any = type("Built", (), {"module": module_of(1.0), "followers": [Silent(), marks]})
     scored = {"step": 1, "used_seconds": 1.0, "tokens": 1, "perplexity": 1.0, "bytes": 1}
-    _follow_mark(built, Validation(progress=0.5, bits_per_byte=2.0, **scored))
-    _follow_mark(built, Validation(progress=1.0, bits_per_byte=3.0, **scored))
+    _follow_mark(built, Validation(progress=0.5, figure=2.0, **scored), BITS_PER_BYTE)
+    _follow_mark(built, Validation(progress=1.0, figure=3.0, **scored), BITS_PER_BYTE)
     assert marks.figures == [2.0]
 
 
@@ -121,9 +122,7 @@ def test_a_replay_goes_back_where_its_run_went_back(small_text, tmp_path, monkey
     from daybreak.stages.run import train_only
 
     rising, validate = iter([3.0, 3.1, *(3.2 + 0.1 * index for index in range(20))]), train.validate
-    monkeypatch.setattr(
-        train, "validate", lambda *about: dataclasses.replace(validate(*about), bits_per_byte=next(rising))
-    )
+    monkeypatch.setattr(train, "validate", lambda *about: dataclasses.replace(validate(*about), figure=next(rising)))
     first = daybreak.run(
         str(small_text),
         budget="30s",
@@ -141,4 +140,4 @@ def test_a_replay_goes_back_where_its_run_went_back(small_text, tmp_path, monkey
     again = train_only(str(first.run.path), Silence(), out=str(tmp_path / "again"), replay=True)
     assert again.figures["weights_digest"] == first.figures["weights_digest"]
     told = [r for r in records.read(again.run.log_file) if isinstance(r, Validation) and r.progress < 1]
-    assert [(r.step, r.bits_per_byte) for r in told] == [(r.step, r.bits_per_byte) for r in marks]
+    assert [(r.step, r.figure) for r in told] == [(r.step, r.figure) for r in marks]

@@ -60,7 +60,7 @@ def validation(number: int, bits: float) -> Validation:
         progress=at.progress,
         used_seconds=at.used_seconds,
         tokens=at.tokens,
-        bits_per_byte=bits,
+        figure=bits,
         perplexity=8.0,
         bytes=10_000,
     )
@@ -283,7 +283,7 @@ def test_a_run_that_is_made_anew_is_read_anew(reader: Reader, run: Run) -> None:
     append(run, *(step(number, nats=1.0) for number in range(1, 41)))
     lines = run.log_file.read_text()
     assert reader.newest()["training"]["tokens"] == 40 * 128
-    assert max(reader.newest()["curves"]["loss"]["bits_per_byte"]) < 2
+    assert max(reader.newest()["curves"]["loss"]["values"]) < 2
     shutil.rmtree(run.path)
     gone = reader.newest()
     assert gone["watch"]["missing"]

@@ -3,10 +3,13 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from daybreak.core.headlines import Headline
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,7 @@ class Step:
     nats: float  # mean over the step's targets
     gradient_norm: float
     learning_rate_factor: float
-    tokens: int  # targets so far, this step included
+    tokens: int  # of text so far, this step included
     seconds: float  # this step took
     used_seconds: float  # of the budget, at its end
     cursor: int = -1  # rows drawn before it; not told by older logs
@@ -33,10 +36,14 @@ class Validation:
     progress: float
     used_seconds: float
     tokens: int
-    bits_per_byte: float
-    perplexity: float
+    figure: float  # the headline of the plan's objective
+    perplexity: float  # of a target
     bytes: int
     weights: str = "current"  # or the technique whose weights were scored
+
+    def loss(self, headline: Headline) -> float:
+        """What is to become small: the headline itself, or nats of a target where it is no loss."""
+        return math.log(max(1.0, self.perplexity)) if headline.higher else self.figure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

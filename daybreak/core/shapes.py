@@ -13,9 +13,23 @@ GATE_INPUTS = 12  # first dimensions of a state that decide how much of a value 
 class NetworkShape(Value):
     """What the shapes of networks share: whether a class that transformers has computes what they do."""
 
+    layers: int
+    width: int
+    vocabulary: int
+    context_length: int
+    tied: bool
+
     def leaves_class(self) -> dict[str, Any]:
         """What the stock class has no place for, by name."""
         return {}
+
+    def depth(self) -> int:
+        """Layers that are computed for a window of text."""
+        return self.layers
+
+    def scores(self) -> int:
+        """Weights of attention that a token of text has, in all layers and heads."""
+        return 0
 
     def native(self) -> bool:
         return not self.leaves_class()
@@ -88,6 +102,9 @@ class GptShape(NetworkShape):
     def leaves_class(self) -> dict[str, Any]:
         """The options that the stock class has no place for; shared layers it holds, written out one by one."""
         return {name: value for name, value in self.departures().items() if name != "layer_repeats"}
+
+    def scores(self) -> int:
+        return self.layers * self.heads * self.context_length
 
     def stored_layers(self) -> int:
         return self.layers // self.layer_repeats
@@ -179,6 +196,9 @@ class BertShape(NetworkShape):
             wrong.append(f"window={self.window}, which has no half")
         _refuse(wrong)
 
+    def scores(self) -> int:
+        return self.layers * self.heads * self.context_length
+
     def is_global(self, layer: int) -> bool:
         return layer % self.global_every == 0
 
@@ -235,6 +255,12 @@ class T5Shape(NetworkShape):
             wrong.append(f"buckets={self.buckets} with longest_distance={self.longest_distance}")
         _refuse(wrong)
 
+    def depth(self) -> int:
+        return self.layers + self.decoder_layers
+
+    def scores(self) -> int:
+        return self.layers * self.heads * self.context_length
+
     def _layer_weights(self, attentions: int) -> int:
         return attentions * 4 * self.width * self.heads * self.head_dim + 3 * self.width * self.mlp_width
 
@@ -276,6 +302,7 @@ class LstmShape(NetworkShape):
 
     family: ClassVar[str] = "lstm"
     CHOICES: ClassVar = {"cell": ("lstm", "rnn")}
+    logit_cap: ClassVar[float] = 0.0
     vocabulary: int
     layers: int
     width: int  # of the embedding and of every state
@@ -315,6 +342,9 @@ class LstmShape(NetworkShape):
 
 Network = GptShape | BertShape | T5Shape | LstmShape  # trained by steps
 Shape = Network | NgramShape
+
+
+SHAPES: dict[str, type[Network]] = {"gpt": GptShape, "bert": BertShape, "t5": T5Shape, "lstm": LstmShape}
 
 
 def _below_one(shape: Value) -> list[str]:

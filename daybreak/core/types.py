@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from daybreak.core import units
 from daybreak.core.errors import UsageError
+from daybreak.core.headlines import OF_OBJECTIVE, Headline
 from daybreak.core.shapes import GptShape, Shape
 from daybreak.core.values import Value, digest, plain
 
@@ -169,7 +170,7 @@ class Corpus(Value):
 class Timing(Value):
     """One measured shape: seconds a row costs in training at this micro-batch."""
 
-    shape: str  # Shape.key()
+    shape: Shape
     dtype: str
     mode: str  # how layers run: "eager", "compiled" or "kernels"
     micro_batch: int
@@ -206,6 +207,12 @@ class TokenizerChoice(Value):
     vocabulary: int
     end_of_text: int | None = None  # None: the last id, as of all that are learnt here but WordPiece
     specials: Specials | None = None  # of families that have them
+
+    def rows(self) -> int:
+        """Of a table that holds all of its tokens."""
+        if self.specials is None:
+            return self.vocabulary
+        return 1 + max(self.vocabulary - 1, self.specials.pad, self.specials.mask or 0, *self.specials.sentinels)
 
     def end(self) -> int:
         """The id of the token that ends a text."""
@@ -246,9 +253,9 @@ class TechniqueChoice(Value):
 @dataclass(frozen=True, kw_only=True)
 class Prediction(Value):
     tokens_per_second: float
-    bits_per_byte: float
-    bits_per_byte_low: float
-    bits_per_byte_high: float
+    figure: float  # the headline of the plan's objective
+    figure_low: float
+    figure_high: float
     memory_bytes: int
     corpus_tokens: int  # in one pass over the text
     bytes_per_token: float
@@ -263,7 +270,7 @@ class Prediction(Value):
 class Plan(Value):
     """All that a run does. `plan.json` is the run: train reads nothing else."""
 
-    objective: str  # "next_token"
+    objective: str  # one of headlines.OF_OBJECTIVE
     corpus: str  # digest
     tokenizer: TokenizerChoice
     shape: Shape
@@ -297,6 +304,10 @@ class Plan(Value):
                 *self.mixture,
             ]
         )
+
+    @property
+    def headline(self) -> Headline:
+        return OF_OBJECTIVE[self.objective]
 
     def technique(self, name: str) -> TechniqueChoice | None:
         return next((choice for choice in self.techniques if choice.name == name), None)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from daybreak.core.errors import UsageError, nearest
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Value:

@@ -26,6 +26,8 @@ class Loss(Protocol):
 
 
 class Source(Protocol):
+    context_length: int  # tokens of text in a row
+
     def take(self, cursor: int, rows: int) -> Tensor: ...
 
 
@@ -35,7 +37,7 @@ class Position:
 
     step: int = 0
     cursor: int = 0  # rows drawn
-    tokens: int = 0  # targets seen
+    tokens: int = 0  # of text that were trained on
     row_seconds: float = 0.0  # median of the last steps
     progress: float = 0.0  # of the last step
     micro_batch: int = 0  # rows of one forward pass, where the memory was too small for what was planned
@@ -69,8 +71,8 @@ def steps(
         micro = min(position.micro_batch or micro_batch, rows)
         accumulation = max(1, round(rows / micro))
         begun = clock.used()
-        targets = micro * accumulation * loss.targets(batches.take(position.cursor, 1))
-        tick = clock.tick(micro * accumulation * position.row_seconds, targets)
+        tokens = micro * accumulation * batches.context_length
+        tick = clock.tick(micro * accumulation * position.row_seconds, tokens)
         if tick is None:
             return
         progress = position.progress = tick.progress
@@ -79,7 +81,7 @@ def steps(
         cursor = position.cursor = position.cursor if tick.cursor is None else tick.cursor
         while True:
             try:
-                nats, targets = _gradients(module, loss, batches, cursor, micro, accumulation)
+                nats = _gradients(module, loss, batches, cursor, micro, accumulation)
                 break
             except (RuntimeError, MemoryError) as error:
                 smaller = _smaller(micro, micro * accumulation)
@@ -111,7 +113,7 @@ def steps(
         now = clock.used()
         position.step += 1
         position.cursor += micro * accumulation
-        position.tokens += targets
+        position.tokens += micro * accumulation * batches.context_length
         recent.append((now - begun) / (micro * accumulation))
         position.row_seconds = statistics.median(recent)
         yield Step(
@@ -132,10 +134,8 @@ def steps(
             guard.check()
 
 
-def _gradients(
-    module: nn.Module, loss: Loss, batches: Source, cursor: int, micro: int, accumulation: int
-) -> tuple[float, int]:
-    """Mean nats over the step's targets, and how many these are; the gradients lie in the weights."""
+def _gradients(module: nn.Module, loss: Loss, batches: Source, cursor: int, micro: int, accumulation: int) -> float:
+    """Mean nats over the step's targets; the gradients lie in the weights."""
     drawn = [batches.take(cursor + index * micro, micro) for index in range(accumulation)]
     targets = sum(loss.targets(batch) for batch in drawn)
     nats = 0.0
@@ -146,7 +146,7 @@ def _gradients(
         # Divided by the targets of the whole step: the gradient does not depend on how the batch was split.
         (total / targets).backward()
         nats += float(total.detach()) / targets
-    return nats, targets
+    return nats
 
 
 def _smaller(micro: int, rows: int) -> int:

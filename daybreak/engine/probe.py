@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from daybreak.core import cache
 from daybreak.core.run import write_json
+from daybreak.core.shapes import Shape
 from daybreak.core.types import Machine, Timing
 from daybreak.engine.loop import Loss
 from daybreak.engine.machine import synchronize
@@ -47,7 +48,7 @@ class Timings:
         known = [t.compile_seconds for t in self.entries if t.mode == "compiled" and t.cold == cold]
         return statistics.median(known) if known else 0.0
 
-    def was_compiled(self, shape: str, mode: str, micro_batch: int) -> bool:
+    def was_compiled(self, shape: Shape, mode: str, micro_batch: int) -> bool:
         return any((t.shape, t.mode, t.micro_batch) == (shape, mode, micro_batch) for t in self.entries)
 
 
@@ -75,7 +76,7 @@ def time_training(
     optimizer: Optimizers,
     rows: Tensor,
     *,
-    shape: str,
+    shape: Shape,
     dtype: str,
     mode: str,
     cold: bool,

@@ -45,6 +45,23 @@ def expected_bits_per_byte(
     return counted * (0.746 + 0.053 * (weights / 1e6) ** -0.5 + 0.265 * (fresh / 1e6) ** -0.28)
 
 
+# What a family's headline is where a GPT would have so many bits per byte (own runs).
+LSTM_BITS = 1.12  # times
+MASKED_NATS = 0.8  # times the nats that a GPT has of a token: there is text on both sides of it
+ACCURACY_NATS = 0.55  # accuracy is about exp(-this x nats)
+SPAN_NATS = 0.6  # as MASKED_NATS; sentinels among the targets are known for sure
+
+
+def figure_of(family: str, bits_per_byte: float, bytes_per_token: float) -> float:
+    """The headline of a family where a GPT would reach these bits per byte."""
+    nats = bits_per_byte * math.log(2) * bytes_per_token  # of a token
+    if family == "bert":
+        return math.exp(-ACCURACY_NATS * MASKED_NATS * nats)
+    if family == "t5":
+        return SPAN_NATS * nats
+    return bits_per_byte * (LSTM_BITS if family == "lstm" else 1.0)
+
+
 def batch_tokens(tokens: float, floor: int) -> int:
     """Targets of a step: D / 1700 for short runs, growing as D^0.55 after, a power of two."""
     best = tokens / 1700 if tokens < 0.45e9 else 2**18 * (tokens / 0.45e9) ** 0.55

@@ -1,13 +1,13 @@
 """`model/`: the folder that daybreak and transformers both open, written by hand and read back from it alone."""
 
-import dataclasses
+import importlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -17,51 +17,66 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from daybreak.core.errors import DataError, ResourceError
-from daybreak.core.shapes import GptShape
-from daybreak.models.gpt import Gpt
+from daybreak.core.shapes import BertShape, GptShape, Network, T5Shape
+from daybreak.core.types import Specials
+from daybreak.models import tokenizer_files
+from daybreak.models.families import module_of
+from daybreak.models.layouts import own, qwen3
 from daybreak.models.ngram import KneserNey
-from daybreak.models.norms import NORM_EPSILON
 
-OWN_CLASS = "daybreak-gpt"  # transformers knows no such kind and refuses the folder by this name
+LAYOUTS = ("qwen3", "modernbert", "t5")  # a module of daybreak.models.layouts each
+# Where a family keeps the table that tokens are looked up in, and the one that they are predicted with.
+TABLES = {
+    "gpt": "model.embed_tokens.weight",
+    "bert": "model.embeddings.tok_embeddings.weight",
+    "t5": "shared.weight",
+    "lstm": "embed_tokens.weight",
+}
+HEADS = {"gpt": "lm_head.weight", "bert": "decoder.weight", "t5": "lm_head.weight", "lstm": "lm_head.weight"}
 
 
 def save(
-    folder: Path, shape: GptShape, weights: dict[str, Tensor], *, tokenizer_file: Path, end_of_text: int, token: str
+    folder: Path,
+    shape: Network,
+    weights: dict[str, Tensor],
+    *,
+    tokenizer_file: Path,
+    end_of_text: int,
+    token: str,
+    specials: Specials | None = None,
 ) -> None:
     """Writes `folder` anew, aside and then renamed, so that there is a whole model at every moment.
 
     A shape that leaves the stock class is written as a class of our own, which daybreak alone reads.
 
-    weights: by transformers' names, float32. Raises ResourceError: the disk is full or not writable.
+    weights: by transformers' names, float32. token: how the end of a text is spelled. Raises ResourceError: the disk
+    is full or not writable.
     """
-    if shape.native():
+    if isinstance(shape, GptShape) and shape.native():
         shape, weights = _written_out(shape, weights)
     kept = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     if shape.tied:
-        kept.pop("lm_head.weight", None)
+        kept.pop(HEADS[shape.family], None)
 
     def fill(aside: Path) -> None:
         save_file(kept, str(aside / "model.safetensors"), metadata={"format": "pt"})
-        _write(aside / "config.json", config_of(shape, end_of_text))
+        _write(aside / "config.json", config_of(shape, end_of_text, specials))
         shutil.copymode(aside / "config.json", aside / "model.safetensors")  # which safetensors keeps to its owner
-        _write(
-            aside / "generation_config.json",
-            {"bos_token_id": end_of_text, "eos_token_id": end_of_text, "pad_token_id": end_of_text},
-        )
-        shutil.copyfile(tokenizer_file, aside / "tokenizer.json")
-        _write(
-            aside / "tokenizer_config.json",
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "bos_token": token,
-                "eos_token": token,
-                "pad_token": token,
-                "clean_up_tokenization_spaces": False,
-                "model_max_length": shape.context_length,
-            },
-        )
+        if shape.family != "bert":
+            _write(aside / "generation_config.json", _generation(shape, end_of_text, specials))
+        special = {"end_of_text": end_of_text, "token": token, "specials": specials}
+        tokenizer_files.copied(tokenizer_file, aside, shape.family, **special)
+        told = tokenizer_files.config_of(shape.family, token=token, specials=specials, longest=shape.context_length)
+        _write(aside / "tokenizer_config.json", told)
 
     _renamed(folder, fill)
+
+
+def _generation(shape: Network, end_of_text: int, specials: Specials | None) -> dict[str, Any]:
+    ids = {"eos_token_id": end_of_text, "pad_token_id": specials.pad if specials else end_of_text}
+    if isinstance(shape, T5Shape):
+        return {**ids, "decoder_start_token_id": ids["pad_token_id"]}
+    return {"bos_token_id": end_of_text, **ids}
 
 
 def _written_out(shape: GptShape, weights: dict[str, Tensor]) -> tuple[GptShape, dict[str, Tensor]]:
@@ -80,62 +95,39 @@ def _written_out(shape: GptShape, weights: dict[str, Tensor]) -> tuple[GptShape,
     return shape.replace(layer_repeats=1), written
 
 
-def config_of(shape: GptShape, end_of_text: int) -> dict[str, Any]:
-    """config.json of transformers' Qwen3ForCausalLM, or of our own class with the shape's fields as they are."""
-    if not shape.native():
-        own = {"architectures": ["DaybreakGpt"], "model_type": OWN_CLASS, **dataclasses.asdict(shape)}
-        return {**own, "bos_token_id": end_of_text, "eos_token_id": end_of_text, "torch_dtype": "float32"}
-    return {
-        "architectures": ["Qwen3ForCausalLM"],
-        "model_type": "qwen3",
-        "vocab_size": shape.vocabulary,
-        "hidden_size": shape.width,
-        "intermediate_size": shape.mlp_width,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.key_value_heads,
-        "head_dim": shape.head_dim,
-        "hidden_act": "silu",
-        "max_position_embeddings": shape.context_length,
-        "rms_norm_eps": NORM_EPSILON,
-        "rope_theta": shape.rope_base,
-        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_base},
-        "tie_word_embeddings": shape.tied,
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "use_sliding_window": False,
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
-        "torch_dtype": "float32",
-    }
+def config_of(shape: Network, end_of_text: int, specials: Specials | None = None) -> dict[str, Any]:
+    """config.json of the class of transformers that holds the shape, or of our own with its fields as they are."""
+    match shape:
+        case BertShape():
+            from daybreak.models.layouts import modernbert
+
+            assert specials is not None
+            return modernbert.config_of(shape, specials, end_of_text)
+        case T5Shape():
+            from daybreak.models.layouts import t5
+
+            assert specials is not None
+            return t5.config_of(shape, specials, end_of_text)
+        case _:
+            return (qwen3 if isinstance(shape, GptShape) and shape.native() else own).config_of(shape, end_of_text)
 
 
-def shape_of(config: dict[str, Any]) -> GptShape:
+def shape_of(config: dict[str, Any]) -> Network:
     """Raises DataError: another kind of model."""
-    if config.get("model_type") == OWN_CLASS:
-        names = {field.name for field in dataclasses.fields(GptShape)}
-        return GptShape.from_json({name: value for name, value in config.items() if name in names}, "config.json")
-    if config.get("model_type") != "qwen3":
+    kind = str(config.get("model_type"))
+    if kind.startswith(own.PREFIX):
+        return own.shape_of(config)
+    if kind not in LAYOUTS:
         raise DataError(
             "this kind of model is not known here",
             received=f"model_type {config.get('model_type')!r}",
-            attempt=f"a model/ folder that daybreak wrote (model_type 'qwen3' or '{OWN_CLASS}')",
+            attempt=f"a model/ folder that daybreak wrote (model_type {', '.join(LAYOUTS)} or {own.PREFIX}...)",
         )
-    return GptShape(
-        vocabulary=config["vocab_size"],
-        layers=config["num_hidden_layers"],
-        width=config["hidden_size"],
-        heads=config["num_attention_heads"],
-        key_value_heads=config["num_key_value_heads"],
-        head_dim=config["head_dim"],
-        mlp_width=config["intermediate_size"],
-        context_length=config["max_position_embeddings"],
-        tied=config["tie_word_embeddings"],
-        rope_base=float(config["rope_theta"]),
-    )
+    layout = importlib.import_module(f"daybreak.models.layouts.{kind}")
+    return cast(Network, layout.shape_of(config))
 
 
-def _check(shape: GptShape, weights: dict[str, Tensor]) -> None:
+def _check(shape: Network, weights: dict[str, Tensor]) -> None:
     """Raises ValueError: a shape that these weights cannot be of, or weights that are no numbers."""
     if shape.layers > len(weights):
         raise ValueError(f"{shape.layers} layers in config.json, and {len(weights)} tensors")
@@ -144,16 +136,16 @@ def _check(shape: GptShape, weights: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} has values that are no numbers")
 
 
-def read(folder: Path, device: torch.device) -> Gpt:
+def read(folder: Path, device: torch.device) -> Any:
     """The module in `folder`, in float32, ready to score. Raises DataError where the folder is not whole."""
     try:
         shape = shape_of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         weights = load_file(str(folder / "model.safetensors"), device=str(device))
         _check(shape, weights)
         with torch.device("meta"):
-            module = Gpt(shape)
+            module = module_of(shape)
         if shape.tied:
-            weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+            weights[HEADS[shape.family]] = weights[TABLES[shape.family]]
         module.load_state_dict(weights, assign=True)
     except DataError:
         raise
@@ -164,7 +156,7 @@ def read(folder: Path, device: torch.device) -> Gpt:
             attempt="the model/ folder of a finished run, whole",
         ) from None
     if shape.tied:
-        module.lm_head.weight = module.model.embed_tokens.weight
+        module.lm_head.weight = module.get_parameter(TABLES[shape.family])
     return module.eval().requires_grad_(False)
 
 

@@ -1,9 +1,9 @@
 """The ladder: the fixed set of shapes a plan picks from, so that noise does not miss a compile cache."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import BertShape, GptShape, LstmShape, Network, T5Shape
 
 # Layers and width. Few and wide at the small end, where products of narrow matrices waste a processor; about 64 of
 # width a layer at the large end (recipes, 1.4 and 4).
@@ -67,3 +67,54 @@ def gpt(
     )
     head = shape.vocabulary * shape.width
     return shape.replace(tied=bool(changes.pop("tied", head > TIE_ABOVE * shape.matmul_parameters())))
+
+
+def of_family(family: str, layers: int, width: int, **how: Any) -> Network:
+    """A shape of the family on this rung; how: as for `gpt`, the vocabulary with the family's special tokens."""
+    rungs: dict[str, Callable[..., Network]] = {"gpt": gpt, "bert": bert, "t5": t5, "lstm": lstm}
+    return rungs[family](layers, width, **how)
+
+
+def bert(
+    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
+) -> BertShape:
+    """As `gpt`, for an encoder."""
+    changes = dict(changes or {})
+    width = int(changes.get("width", width))
+    ours = {
+        "layers": layers,
+        "width": width,
+        "heads": max(1, width // 64),
+        "mlp_width": mlp_width(width, "geglu"),
+        "context_length": context_length,
+        "rope_base": 10000.0 if context_length <= 512 else 160000.0,
+    }
+    return BertShape(vocabulary=padded(vocabulary), **{**ours, **changes})
+
+
+def t5(
+    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
+) -> T5Shape:
+    """As `gpt`, for an encoder and a decoder of half the layers each."""
+    changes = dict(changes or {})
+    width = int(changes.get("width", width))
+    half = int(changes.get("layers", max(1, round(layers / 2))))
+    ours = {
+        "layers": half,
+        "decoder_layers": half,
+        "width": width,
+        "heads": max(1, width // 64),
+        "head_dim": 64,
+        "mlp_width": mlp_width(width, "geglu"),
+        "context_length": context_length,
+    }
+    return T5Shape(vocabulary=padded(vocabulary), **{**ours, **changes})
+
+
+def lstm(
+    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
+) -> LstmShape:
+    """Wide and shallow: what goes from position to position is computed one after the other, layer by layer."""
+    changes = dict(changes or {})
+    ours = {"layers": 1 if layers < 4 else 2, "width": 2 * width, "context_length": context_length}
+    return LstmShape(vocabulary=padded(vocabulary), **{**ours, **changes})

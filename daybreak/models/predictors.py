@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from daybreak.models import decoding
-from daybreak.models.decoder import Decoder, Plain
+from daybreak.models.decoder import Decoder
+from daybreak.models.families import decoder_of
 from daybreak.models.gpt import Gpt
 from daybreak.models.ngram import KneserNey
 from daybreak.models.objectives import token_nats
@@ -44,7 +45,7 @@ class Network:
 
     needs = "model/"
 
-    def __init__(self, module: Gpt, *, end_of_text: int, prepare: Callable[[Gpt], Decoder] = Plain) -> None:
+    def __init__(self, module: Gpt, *, end_of_text: int, prepare: Callable[[Gpt], Decoder] = decoder_of) -> None:
         self.module, self.end_of_text = module, end_of_text
         self.device = module.lm_head.weight.device
         self._prepare = prepare
@@ -255,6 +256,7 @@ class Score:
     nats: float
     bytes: int
     tokens: int
+    hits: int | None = None  # targets whose likeliest token was the right one, where that was looked at
 
     @property
     def bits_per_byte(self) -> float:

@@ -9,15 +9,15 @@ from daybreak import techniques
 from daybreak.core.errors import UsageError
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan, Request
 from daybreak.data import shards
 from daybreak.data.batches import Batches
 from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory
-from daybreak.models.gpt import Gpt
-from daybreak.models.objectives import NextToken
+from daybreak.models.families import module_of
+from daybreak.stages.aims import objective_of
 from daybreak.techniques import Context
 
 
@@ -25,7 +25,7 @@ from daybreak.techniques import Context
 class Built:
     """The things that the loop turns; `touched` says what each technique changed in them."""
 
-    module: Gpt
+    module: Any  # with the public part of models/gpt.py's Gpt
     loss: Any
     optimizer: optimizers.Optimizers
     schedule: schedules.Schedule
@@ -40,7 +40,7 @@ class Built:
 
 def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None = None) -> Built:
     """Weights are those of the seed, the same on every machine. Raises UsageError: a technique that is not there."""
-    assert isinstance(plan.shape, GptShape)
+    assert not isinstance(plan.shape, NgramShape)
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques]
     context = Context(plan=plan, machine=machine, run=run)
     touched: list[Touched] = []
@@ -62,10 +62,10 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
         )
     if device.type == "cpu":
         keep_freed_memory()
-    module = Gpt(plan.shape)
+    module = module_of(plan.shape)
     module.initialize(plan.seed)
     module = folded("module", module.to(device).train())
-    loss = folded("loss", NextToken())
+    loss = folded("loss", objective_of(plan))
     dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step
     made = optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains(), dtype=dtype)
     optimizer = folded("optimizer", made)
@@ -86,7 +86,7 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
 
 def batches_of(run: Run, train: shards.Tokens, plan: Plan) -> Batches | Mixture:
     """What the plan trains on: its text, or its sources by their weights."""
-    assert isinstance(plan.shape, GptShape)
+    assert not isinstance(plan.shape, NgramShape)
     length = plan.shape.context_length
     if not plan.mixture:
         return Batches(train, context_length=length, seed=plan.seed)

@@ -1,16 +1,16 @@
 """Candidates: the shapes that fit, with the speed and the loss that each is expected to have in the time."""
 
-import re
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daybreak.core.errors import UsageError
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import SHAPES, GptShape, Network, NgramShape
 from daybreak.core.types import Corpus, Machine, Probe, Timing, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import ladder
+from daybreak.models.families import specials_of
 from daybreak.models.fused.library import fits
 from daybreak.stages.vocabulary import choice_of, known_vocabulary
 
@@ -30,7 +30,7 @@ MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 class Candidate:
     """A shape with a vocabulary, how its layers run, and what it is expected to reach."""
 
-    shape: GptShape
+    shape: Network
     mode: str
     mode_seconds: float  # until the first step
     compile_seconds: float  # of torch.compile, whether or not it is used
@@ -40,7 +40,8 @@ class Candidate:
     batch_tokens: int
     tokens_per_second: float
     tokens: float
-    bits_per_byte: float
+    bits_per_byte: float  # of a GPT; families are ranked by it
+    bytes_per_token: float
 
 
 def candidates(
@@ -50,7 +51,8 @@ def candidates(
     settings: dict[str, Any],
     available: float,
     *,
-    reshaped: Callable[[GptShape], GptShape] = lambda shape: shape,
+    family: str = "gpt",
+    reshaped: Callable[[Network], Network] = lambda shape: shape,
     **how: Any,
 ) -> Iterator[Candidate]:
     """Every rung with every vocabulary that was measured on the text, or with those that were set.
@@ -59,7 +61,7 @@ def candidates(
     only_measured: those in which this probe has timed a shape, if any. Raises UsageError where no rung goes together
     with what was set.
     """
-    shape_settings = {name: value for name, value in settings.items() if name in GptShape.__dataclass_fields__}
+    shape_settings = {name: value for name, value in settings.items() if name in SHAPES[family].__dataclass_fields__}
     wanted = shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
     most = max(measured.values())
@@ -70,9 +72,15 @@ def candidates(
             size = int(shape_settings.get("layers", layers)), int(shape_settings.get("width", width))
             tokens = settings.get("tokens") or _expected_tokens(machine, available, *size)
             passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
-            changes = {**({"tied": True} if passes > TIE_ABOVE_PASSES else {}), **shape_settings}
-            context = _context(tokens)
-            shape = ladder.gpt(*size, vocabulary=vocabulary, context_length=context, changes=changes)
+            tied = {"tied": True} if family == "gpt" and passes > TIE_ABOVE_PASSES else {}
+            choice = tokenizer_of(corpus, vocabulary, family)
+            shape = ladder.of_family(
+                family,
+                *size,
+                vocabulary=choice.rows(),
+                context_length=_context(tokens),
+                changes={**tied, **shape_settings},
+            )
             try:
                 shape.check()
             except UsageError as error:  # what was set may go together with another rung
@@ -82,7 +90,7 @@ def candidates(
             if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
                 continue
             seen.add(shape)
-            yield _rated(corpus, machine, speed, shape, vocabulary, settings, available, **how)
+            yield _rated(corpus, machine, speed, shape, choice, settings, available, **how)
     if wrong is not None and not possible:
         raise wrong
 
@@ -91,8 +99,8 @@ def _rated(
     corpus: Corpus,
     machine: Machine,
     speed: "Speed",
-    shape: GptShape,
-    vocabulary: int,
+    shape: Network,
+    tokenizer: TokenizerChoice,
     settings: dict[str, Any],
     available: float,
     *,
@@ -100,11 +108,11 @@ def _rated(
     only_measured: bool,
 ) -> Candidate:
     """In the mode in which most is trained in what getting it ready leaves of the time."""
-    if not fits(shape):
+    if not (isinstance(shape, GptShape) and fits(shape)):
         modes = tuple(mode for mode in modes if mode != "kernels")
     elif "kernels" in modes:  # as fast as what is compiled, without the wait
         modes = ("kernels",)
-    timed = [mode for mode in modes if (shape.key(), mode) in speed.timed] if only_measured else []
+    timed = [mode for mode in modes if (shape, mode) in speed.timed] if only_measured else []
     rates = {mode: speed.tokens_per_second(shape, mode) for mode in MODES}
     trained = {mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes}
     mode = max(trained, key=lambda mode: trained[mode])
@@ -114,7 +122,7 @@ def _rated(
     expected = scaling.expected_bits_per_byte(
         shape.matmul_parameters() - head,
         head,
-        tokens * corpus.bytes_per_token[str(vocabulary)],
+        tokens * corpus.bytes_per_token[str(tokenizer.vocabulary)],
         corpus.bytes,
         ngram_bits=corpus.ngram_bits_per_byte,
         ngram_bytes=corpus.ngram_bytes,
@@ -127,16 +135,23 @@ def _rated(
         mode_seconds=speed.ready_seconds(shape, mode),
         compile_seconds=speed.ready_seconds(shape, "compiled"),
         compiled_speedup=rates["compiled"] / rates["eager"],
-        tokenizer=choice_of(corpus, vocabulary),
+        tokenizer=tokenizer,
         micro_batch=settings.get("micro_batch") or _micro_batch(shape, machine, min(batch, most), mode),
         batch_tokens=max(batch, shape.context_length),
         tokens_per_second=rate,
         tokens=tokens,
         bits_per_byte=expected,
+        bytes_per_token=corpus.bytes_per_token[str(tokenizer.vocabulary)],
     )
 
 
-def _micro_batch(shape: GptShape, machine: Machine, tokens: int, mode: str) -> int:
+def tokenizer_of(corpus: Corpus, vocabulary: int, family: str) -> TokenizerChoice:
+    """With the special tokens of the family behind its own."""
+    choice = choice_of(corpus, vocabulary)
+    return choice.replace(specials=specials_of(family, vocabulary))
+
+
+def _micro_batch(shape: Network, machine: Machine, tokens: int, mode: str) -> int:
     """Rows that fill the products without filling the memory."""
     rows = max(1, tokens // shape.context_length)
     while rows > 1 and memory_bytes(shape, rows, mode) > 0.8 * machine.memory_bytes:
@@ -144,16 +159,16 @@ def _micro_batch(shape: GptShape, machine: Machine, tokens: int, mode: str) -> i
     return rows
 
 
-def memory_bytes(shape: GptShape, micro_batch: int, mode: str = "eager") -> int:
+def memory_bytes(shape: Network, micro_batch: int, mode: str = "eager") -> int:
     """Weights, gradients and optimizer state, activations of a micro-batch, and the libraries themselves.
 
     The kernels keep no logits but all of attention's weights, here in the wider of their two dtypes.
     """
-    tokens, scores = micro_batch * shape.context_length, shape.layers * shape.heads * shape.context_length
+    tokens, scores = micro_batch * shape.context_length, shape.scores()
     if mode == "kernels":
-        activations, scores = 80 * shape.width * shape.layers, 4 * scores
+        activations, scores = 80 * shape.width * shape.depth(), 4 * scores
     else:
-        activations = 40 * shape.width * shape.layers + 10 * shape.vocabulary
+        activations = 40 * shape.width * shape.depth() + 10 * shape.vocabulary
         scores = 6 * scores if shape.context_length <= 256 else 0
     return int(16 * shape.parameters() + tokens * (activations + scores) + 400e6)
 
@@ -195,22 +210,22 @@ class Speed:
         pools = (list(self.timed.values()), list(self.known.values()))
         self._measured = [{mode: self._against_law(pool, mode) for mode in MODES} for pool in pools]
 
-    def tokens_per_second(self, shape: GptShape, mode: str) -> float:
-        timing = self.timed.get((shape.key(), mode))
+    def tokens_per_second(self, shape: Network, mode: str) -> float:
+        timing = self.timed.get((shape, mode))
         if timing is not None:
             return timing.micro_batch * shape.context_length / timing.step_seconds
         return shape.context_length * self._factor(shape, mode) / self._estimate(shape, mode)
 
-    def ready_seconds(self, shape: GptShape, mode: str) -> float:
+    def ready_seconds(self, shape: Network, mode: str) -> float:
         """What a mode will still take before its first step: little where this process has used it, or one has."""
         if mode == "eager":
             return 0.0
         if mode == "kernels":
             used = any(known == "kernels" for _, known in self.known)
             return 0.0 if used else KERNELS_SECONDS
-        if (shape.key(), mode) in self.timed:
+        if (shape, mode) in self.timed:
             return 0.5
-        if (shape.key(), mode) in self.known:
+        if (shape, mode) in self.known:
             return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
         return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
 
@@ -218,12 +233,13 @@ class Speed:
         """Of every timing in a mode: the operations of a token, and how many times as fast as the law it was."""
         pairs = []
         for timing in pool:
-            if timing.mode == mode and (shape := _shape_named(timing.shape)) is not None:
+            shape = timing.shape
+            if timing.mode == mode and not isinstance(shape, NgramShape):
                 factor = self._estimate(shape, mode) * timing.micro_batch / timing.step_seconds
                 pairs.append((shape.flops_per_token(), factor))
         return pairs
 
-    def _factor(self, shape: GptShape, mode: str) -> float:
+    def _factor(self, shape: Network, mode: str) -> float:
         """How machine and law differ at shapes of about this size: a tiny one says nothing of a large one."""
         flops = shape.flops_per_token()
         for measured in self._measured:
@@ -233,38 +249,11 @@ class Speed:
                     return statistics.median(near)
         return 1.0
 
-    def _estimate(self, shape: GptShape, mode: str) -> float:
+    def _estimate(self, shape: Network, mode: str) -> float:
         """Seconds of a row. Narrow products do not reach the rate of wide ones."""
         rate = self.machine.matmul_flops.get(self.dtype) or max(self.machine.matmul_flops.values(), default=5e10)
         rate *= 0.6 * shape.width / (shape.width + 64)
         layer_bytes, word_bytes = self.TRAFFIC[mode]
-        traffic = layer_bytes * shape.layers * shape.width + word_bytes * shape.vocabulary
+        traffic = layer_bytes * shape.depth() * shape.width + word_bytes * shape.vocabulary
         bandwidth = max(self.machine.bandwidth_bytes_per_second, 1e9)
         return shape.context_length * (shape.flops_per_token() / rate + traffic / bandwidth)
-
-
-def _shape_named(key: str) -> GptShape | None:
-    """The shape whose `key` this is; None where it is not of this form."""
-    match = re.fullmatch(r"gpt-L(\d+)-d(\d+)-(\d+)x(\d+)k(\d+)m(\d+)([tu])-V(\d+)-T(\d+)((?:\+\w+=[\w.]+)*)", key)
-    if match is None:
-        return None
-    defaults: dict[str, Any] = {name: GptShape.__dataclass_fields__[name].default for name in GptShape.OPTIONS}
-    options: dict[str, Any] = {}
-    for name, value in (option.split("=") for option in match[10].split("+")[1:]):
-        if name not in defaults:
-            return None
-        kind = type(defaults[name])
-        options[name] = value == "True" if kind is bool else kind(value)
-    layers, width, heads, head_dim, key_value_heads, mlp_width = (int(part) for part in match.groups()[:6])
-    return GptShape(
-        vocabulary=int(match[8]),
-        layers=layers,
-        width=width,
-        heads=heads,
-        key_value_heads=key_value_heads,
-        head_dim=head_dim,
-        mlp_width=mlp_width,
-        context_length=int(match[9]),
-        tied=match[7] == "t",
-        **options,
-    )

@@ -22,7 +22,7 @@ from daybreak.engine import loop
 from daybreak.engine.machine import synchronize
 from daybreak.models.predictors import Network, nats_of, summed
 from daybreak.stages.build import Built, batches_of, build
-from daybreak.stages.evaluate import stream_windows
+from daybreak.stages.exams import stream_windows
 from daybreak.stages.finish import QUICK_SHARE, current, load_into, spread
 from daybreak.stages.signals import Signals
 from daybreak.stages.train import MARKS, stepped

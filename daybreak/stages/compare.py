@@ -210,10 +210,9 @@ def _curve(run: Run, told: dict[str, Any]) -> dict[str, Any]:
         **smooth,
         "tokens": tokens,
         "validations": [
-            {"seconds": v["used_seconds"], "tokens": v["tokens"], "bits_per_byte": v["bits_per_byte"]}
-            for v in told["validations"]
+            {"seconds": v["used_seconds"], "tokens": v["tokens"], "loss": v["loss"]} for v in told["validations"]
         ],
-        "end": {**end, "bits_per_byte": result["value"]} if result else None,
+        "end": {**end, "loss": result["value"]} if result else None,
     }
 
 

@@ -14,16 +14,19 @@ from daybreak.core.errors import DataError, UsageError, nearest
 from daybreak.core.run import Run
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
-from daybreak.data import batches, sources
+from daybreak.data import sources
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import machine as machines
 from daybreak.models import decode_step, files
 from daybreak.models.decoder import Decoder
+from daybreak.models.families import decoder_of
 from daybreak.models.fast import prepared
 from daybreak.models.gpt import Gpt
-from daybreak.models.predictors import Counts, Mixture, Network, Predictor, Score, nats_of, summed
+from daybreak.models.predictors import Counts, Mixture, Network, Score, nats_of, summed
+from daybreak.stages.exams import exam_of, stream_windows, told
+from daybreak.stages.gaps import Filler
 
-EVALUATION_TOKENS = 8192  # of one forward pass
+PSEUDO_TOKENS = 4096  # of a text; each one takes a forward pass of its window
 PRECISIONS = ("float32", "bfloat16")  # of the weights that are multiplied with
 
 
@@ -34,8 +37,8 @@ class Loaded:
     run: Run
     plan: Plan
     tokenizer: Tokenizer
-    alone: Network | Counts  # from model/
-    predictor: Predictor  # with the run's decode techniques
+    alone: Network | Counts | Filler  # from model/
+    predictor: Any  # with the run's decode techniques
     context_length: int
 
 
@@ -61,6 +64,10 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
     module = files.read(run.model_folder, chosen)
     module.compute_dtype = getattr(torch, precision)
+    if plan.objective != "next_token":
+        filler = Filler(module, tokenizer, plan)
+        length = module.shape.context_length
+        return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=filler, predictor=filler, context_length=length)
     network = Network(module, end_of_text=tokenizer.end_of_text, prepare=decoder_for)
     predictor: Any = network
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
@@ -79,6 +86,8 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
 
 def decoder_for(module: Gpt) -> Decoder:
     """The fastest on this machine; its compiled step is in the user's cache, or made there in a second or two."""
+    if not isinstance(module, Gpt):
+        return decoder_of(module)
     library = None
     if module.lm_head.weight.device.type == "cpu":
         library = decode_step.library(cache.folder() / "kernels", machines.compiler())
@@ -92,6 +101,8 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
     """
     loaded = load(path, device=device)
     stream = stream_of(loaded.tokenizer, on) if on else heldout_stream(loaded.run, loaded.plan)
+    if isinstance(loaded.alone, Filler):
+        return {"run": str(loaded.run), "needs": loaded.alone.needs, **_hidden(loaded, loaded.alone, stream)}
     windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)
     sizes = loaded.tokenizer.token_bytes
@@ -105,6 +116,36 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
             **_figures(summed(mixed, stream, sizes)),
         }
     return result
+
+
+def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any]:
+    """Of what is hidden in the text; of an encoder also every token hidden in its turn, in windows from all over."""
+    answers = exam_of(loaded.plan, loaded.tokenizer).put(filler.module, stream)
+    figures = told(loaded.plan.headline, answers.score())
+    if loaded.plan.objective == "masked_tokens":
+        figures["pseudo"] = _pseudo(loaded, filler, stream)
+    return figures
+
+
+def _pseudo(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any]:
+    """Pseudo-perplexity (arXiv:1910.14659); its bits per byte do not compare with those of a model of next tokens."""
+    from daybreak.models.fill import pseudo_nats
+
+    assert filler.specials.mask is not None
+    length = loaded.context_length
+    count = max(1, min(PSEUDO_TOKENS, len(stream)) // length)
+    score = Score(nats=0.0, bytes=0, tokens=0)
+    for start in np.linspace(0, max(0, len(stream) - length), count).astype(int).tolist():
+        window = stream[start : start + length]
+        sizes = loaded.tokenizer.token_bytes[window].astype(np.int64)
+        places = np.flatnonzero(sizes).tolist()
+        nats = pseudo_nats(filler.module, window.tolist(), filler.specials.mask, places=places)
+        score = Score(
+            nats=score.nats + float(nats.double().sum()),
+            bytes=score.bytes + int(sizes.sum()),
+            tokens=score.tokens + len(places),
+        )
+    return _figures(score)
 
 
 def stream_of(tokenizer: Tokenizer, on: tuple[str, ...]) -> np.ndarray:
@@ -142,13 +183,6 @@ def encoded(tokenizer: Tokenizer, documents: Iterator[sources.Document]) -> np.n
             flush()
     flush()
     return np.concatenate(parts) if parts else np.zeros(0, np.uint16)
-
-
-def stream_windows(
-    stream: np.ndarray, end_of_text: int, context_length: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    rows = max(1, EVALUATION_TOKENS // context_length)
-    return batches.windows(stream, context_length, rows=rows, end_of_text=end_of_text)
 
 
 def _figures(score: Score) -> dict[str, Any]:

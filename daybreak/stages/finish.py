@@ -10,30 +10,28 @@ from torch import Tensor
 from daybreak import techniques
 from daybreak.core import records
 from daybreak.core.records import Event, Measurement, Sample, Validation
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import NgramShape
 from daybreak.data.shards import Tokens
-from daybreak.data.tokenizers import StreamDecoder, Tokenizer
 from daybreak.engine import faults, loop
 from daybreak.models import files
 from daybreak.models.gpt import tensors_of
-from daybreak.models.predictors import Mixture, Network, Sampling, Score, nats_of, summed
+from daybreak.models.predictors import Mixture, Network, Score, summed
+from daybreak.stages import writing
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built
-from daybreak.stages.evaluate import stream_windows
+from daybreak.stages.exams import Answers, exam_of, figure, told
 from daybreak.stages.scores import keep_scores
 
 QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
 QUICK_LEAST_BYTES = 20_000
 LEAST_SCORING_SECONDS = 0.05
-SAMPLE_TOKENS = 64
 MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
 
 
-def _scored(bench: Workbench, built: Built, *, most_bytes: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Held-out tokens [n], spread over all of them, and the network's nats [n] of them."""
-    network = Network(built.module, end_of_text=bench.tokenizer.end_of_text)
-    stream = spread(bench.heldout, _tokens_of(bench, most_bytes), network.module.shape.context_length)
-    return _scored_by(bench, network, stream, seconds)
+def _asked(bench: Workbench, module: Any, *, most_bytes: int, seconds: float) -> Answers:
+    """A module put to held-out text from all over."""
+    stream = spread(bench.heldout, _tokens_of(bench, most_bytes), module.shape.context_length)
+    return _put(bench, module, stream, seconds)
 
 
 def _tokens_of(bench: Workbench, most_bytes: int) -> int:
@@ -51,18 +49,17 @@ def spread(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
     return np.concatenate([tokens.slice(start, start + context_length) for start in starts])
 
 
-def _scored_by(bench: Workbench, network: Network, stream: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    windows = stream_windows(stream, bench.tokenizer.end_of_text, network.module.shape.context_length)
-    nats = nats_of(network, windows, stream, seconds=seconds if bench.timed() else float("inf"))
-    return stream[: len(nats)], nats
+def _put(bench: Workbench, module: Any, stream: np.ndarray, seconds: float) -> Answers:
+    exam = exam_of(bench.plan, bench.tokenizer)
+    return exam.put(module, stream, seconds=seconds if bench.timed() else float("inf"))
 
 
 def validate(bench: Workbench, built: Built, position: loop.Position, progress: float) -> Validation:
     """Scores a part of the held-out text on the way."""
     faults.at("validate")
     seconds = max(0.05, 0.1 * bench.remaining())
-    stream, nats = _scored(bench, built, most_bytes=_quick_bytes(bench), seconds=seconds)
-    return _validation(bench, summed(nats, stream, bench.tokenizer.token_bytes), position, progress, "current")
+    answers = _asked(bench, built.module, most_bytes=_quick_bytes(bench), seconds=seconds)
+    return _validation(bench, answers.score(), position, progress, "current")
 
 
 def _quick_bytes(bench: Workbench) -> int:
@@ -75,7 +72,7 @@ def _validation(bench: Workbench, score: Score, position: loop.Position, progres
         progress=progress,
         used_seconds=bench.stopwatch.used(),
         tokens=position.tokens,
-        bits_per_byte=score.bits_per_byte,
+        figure=figure(bench.plan.headline, score),
         perplexity=score.perplexity,
         bytes=score.bytes,
         weights=weights,
@@ -83,28 +80,17 @@ def _validation(bench: Workbench, score: Score, position: loop.Position, progres
 
 
 def sample(bench: Workbench, built: Built, progress: float) -> Sample:
-    network = Network(built.module, end_of_text=bench.tokenizer.end_of_text)
-    prompt = _prompt(bench)
-    text = continued(network, bench.tokenizer, prompt, Sampling(max_tokens=SAMPLE_TOKENS, seed=bench.plan.seed))
-    return Sample(
-        progress=progress,
-        used_seconds=bench.stopwatch.used(),
-        prompt=bench.tokenizer.decode(prompt),
-        text=text,
-    )
+    """What the model writes, at this moment, after how a held-out document begins, or into its gaps."""
+    prompt, text = writing.sample(bench.plan, built.module, bench.tokenizer, _prompt(bench))
+    return Sample(progress=progress, used_seconds=bench.stopwatch.used(), prompt=prompt, text=text)
 
 
 def _prompt(bench: Workbench) -> list[int]:
     """How a held-out document begins."""
     starts = bench.heldout.starts
     first = int(starts[len(starts) // 2]) + 1 if len(starts) else 0
-    tokens = bench.heldout.slice(first, min(first + 8, len(bench.heldout)))
+    tokens = bench.heldout.slice(first, min(first + writing.LONGEST_PROMPT, len(bench.heldout)))
     return [int(token) for token in tokens if token != bench.tokenizer.end_of_text]
-
-
-def continued(predictor: Any, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling) -> str:
-    decoder = StreamDecoder(tokenizer)
-    return "".join(decoder.push(token) for token in predictor.continuation(prompt, sampling)) + decoder.finish()
 
 
 def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> dict[str, Tensor]:
@@ -129,13 +115,13 @@ def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> d
     for name, weights in candidates.items():
         load_into(built, weights)
         seconds = max(LEAST_SCORING_SECONDS, 0.5 * bench.remaining() / len(candidates))
-        scored[name] = _scored(bench, built, most_bytes=_quick_bytes(bench), seconds=seconds)
+        scored[name] = _asked(bench, built.module, most_bytes=_quick_bytes(bench), seconds=seconds)
     # The time may not have been enough for all: what is compared is the text that every candidate was scored on.
-    least = min(len(nats) for _, nats in scored.values())
-    for name, (stream, nats) in scored.items():
-        score = summed(nats[:least], stream[:least], bench.tokenizer.token_bytes)
-        bench.record(_validation(bench, score, position, 1.0, name))
-        scores[name] = score.bits_per_byte
+    least = min(map(len, scored.values()))
+    for name, answers in scored.items():
+        validation = _validation(bench, answers.first(least).score(), position, 1.0, name)
+        bench.record(validation)
+        scores[name] = validation.loss(bench.plan.headline)
     best = min(scores, key=lambda name: scores[name])
     earlier = [r for r in records.read(bench.run.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
     if bench.replayed and earlier:
@@ -154,47 +140,54 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     else:
         write_model(bench, weights)
     bench.ledger.enter("the end")
-    network = Network(files.read(bench.run.model_folder, bench.device), end_of_text=bench.tokenizer.end_of_text)
-    digest = weights_digest(tensors_of(network.module))
-    network.module.compute_dtype = built.module.compute_dtype
+    module = files.read(bench.run.model_folder, bench.device)
+    digest = weights_digest(tensors_of(module))
+    module.compute_dtype = built.module.compute_dtype
     left = bench.remaining() - bench.margin() - MIXING_SHARE * bench.costs.get("counting", 0.0)
     # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
     most = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
     beginning = bench.heldout.slice(0, _tokens_of(bench, most))
-    stream, nats = _scored_by(bench, network, beginning, max(0.1, left))
-    score = summed(nats, stream, bench.tokenizer.token_bytes)
-    result: dict[str, Any] = {
-        "bits_per_byte": score.bits_per_byte,
-        "perplexity": score.perplexity,
-        "bytes": score.bytes,
-        "tokens": score.tokens,
-        "weights_digest": digest,
-    }
-    bench.record(Measurement(name="bits_per_byte", value=score.bits_per_byte, unit="bits/byte", bytes=score.bytes))
-    bench.record(Measurement(name="perplexity", value=score.perplexity, unit="per token", bytes=score.bytes))
-    context = built.context_with(scored=(stream, nats))
-    predictor, touched = techniques.fold(built.techniques, "decode", network, context)
-    for record in touched:
-        bench.record(record)
-    mixed_nats = None
-    if isinstance(predictor, Mixture):
-        mixed_nats = predictor.cross_fitted(nats, stream)
-        mixed = summed(mixed_nats, stream, bench.tokenizer.token_bytes)
-        weight = predictor.mean_weight(stream)
-        result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": weight}
-        bench.record(
-            Measurement(
-                name="bits_per_byte",
-                value=mixed.bits_per_byte,
-                unit="bits/byte",
-                needs=predictor.needs,
-                bytes=mixed.bytes,
-                note=f"{weight:.2f} of the counts on average; each half of the text with the weights of the other",
-            )
-        )
-    keep_scores(bench, stream, nats, mixed_nats)
+    answers = _put(bench, module, beginning, max(0.1, left))
+    result = {**told(bench.plan.headline, answers.score()), "weights_digest": digest}
+    _record(bench, result)
+    if bench.plan.headline.of_text:
+        stream = beginning[: len(answers)]
+        keep_scores(bench, stream, answers.nats, _mixed(bench, built, module, stream, answers.nats, result))
     bench.ledger.enter("leaving")
     return result
+
+
+def _record(bench: Workbench, result: dict[str, Any]) -> None:
+    headline = bench.plan.headline
+    for name, unit in ((headline.name, headline.unit), ("perplexity", "per token")):
+        bench.record(Measurement(name=name, value=result[name], unit=unit, bytes=result["bytes"]))
+
+
+def _mixed(
+    bench: Workbench, built: Built, module: Any, stream: np.ndarray, nats: np.ndarray, result: dict[str, Any]
+) -> np.ndarray | None:
+    """Nats [n] with what the decode techniques mix in; None where there is nothing. Told in `result`, too."""
+    network = Network(module, end_of_text=bench.tokenizer.end_of_text)
+    predictor, touched = techniques.fold(built.techniques, "decode", network, built.context_with(scored=(stream, nats)))
+    for record in touched:
+        bench.record(record)
+    if not isinstance(predictor, Mixture):
+        return None
+    mixed_nats = predictor.cross_fitted(nats, stream)
+    mixed = summed(mixed_nats, stream, bench.tokenizer.token_bytes)
+    weight = predictor.mean_weight(stream)
+    result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": weight}
+    bench.record(
+        Measurement(
+            name="bits_per_byte",
+            value=mixed.bits_per_byte,
+            unit="bits/byte",
+            needs=predictor.needs,
+            bytes=mixed.bytes,
+            note=f"{weight:.2f} of the counts on average; each half of the text with the weights of the other",
+        )
+    )
+    return mixed_nats
 
 
 def _written(bench: Workbench) -> bool:
@@ -203,7 +196,7 @@ def _written(bench: Workbench) -> bool:
 
 def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
     """Raises ResourceError at the end of a run only: on the way, an older model/ stands and training goes on."""
-    assert isinstance(bench.plan.shape, GptShape)
+    assert not isinstance(bench.plan.shape, NgramShape)
     faults.at("model.write")
     files.save(
         bench.run.model_folder,
@@ -212,6 +205,7 @@ def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
         tokenizer_file=bench.run.tokenizer_file,
         end_of_text=bench.tokenizer.end_of_text,
         token=bench.tokenizer.end_of_text_token,
+        specials=bench.plan.tokenizer.specials,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
-from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.headlines import OF_OBJECTIVE
+from daybreak.core.shapes import SHAPES, GptShape, Network, NgramShape
 from daybreak.core.types import (
     Budget,
     Corpus,
@@ -23,11 +24,13 @@ from daybreak.core.types import (
 from daybreak.data import mixing
 from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
+from daybreak.models.families import FAMILIES, OBJECTIVES
 from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes
 from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
+OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw"}  # of the lowest loss in a time (own runs)
 CLEANED_BYTES_PER_SECOND = 1e8  # of the cleaned text, as it is read for encoding
 EVALUATION_SHARE = 0.02  # of the budget for the last figure; the figures on the way take half of that
 SAMPLING_SHARE = 0.005
@@ -44,10 +47,8 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
         corpus, machine, probe = _nominal(corpus, machine)
     if request.family == "ngram":
         return _planned_ngram(corpus, request, _parsed(request))
-    if request.family != "gpt":
-        raise UsageError(
-            "an unknown family", received=request.family, attempt=nearest(request.family, ("gpt", "ngram"))
-        )
+    if request.family not in FAMILIES:
+        raise UsageError("an unknown family", received=request.family, attempt=nearest(request.family, FAMILIES))
     settings = _parsed(request)
     _check_native(request, settings)
     dtypes = {"bf16": "bfloat16", "fp16": "float16"}
@@ -65,6 +66,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
             speed,
             settings,
             available,
+            family=request.family,
             reshaped=_reshaping(request),
             modes=modes,
             only_measured=only_measured,
@@ -77,7 +79,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
             attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
         )
     timed = {(t.shape, t.mode) for t in probe.timings}
-    measured = [candidate for candidate in found if (candidate.shape.key(), candidate.mode) in timed]
+    measured = [candidate for candidate in found if (candidate.shape, candidate.mode) in timed]
     # What has been timed and can take its steps is preferred to what is only expected to.
     pools = (measured if only_measured else [], found)
     feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
@@ -113,6 +115,8 @@ def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
 
 def _check_native(request: Request, settings: dict[str, Any]) -> None:
     """Raises UsageError: a setting leaves the class that transformers opens, and that was not given up."""
+    if request.family != "gpt":
+        return
     taken = {name: value for name, value in settings.items() if name in GptShape.OPTIONS and name != "layer_repeats"}
     shape = ladder.gpt(2, 128, vocabulary=257, context_length=128, changes=taken)
     shape.check()
@@ -124,12 +128,18 @@ def _check_native(request: Request, settings: dict[str, Any]) -> None:
         )
 
 
-def _reshaping(request: Request) -> Callable[[GptShape], GptShape]:
+def _reshaping(request: Request) -> Callable[[Network], Network]:
     """What the techniques that were asked for make of a shape, before it is rated."""
-    asked = [name for name in techniques.names() if name in request.include and name not in request.exclude]
+    asked = [
+        name
+        for name in techniques.names()
+        if name in request.include
+        and name not in request.exclude
+        and request.family in techniques.class_of(name).families
+    ]
     on = [(name, techniques.class_of(name)()) for name in asked]
 
-    def reshaped(shape: GptShape) -> GptShape:
+    def reshaped(shape: Network) -> Network:
         shape, _ = techniques.fold(on, "shape", shape, request)
         return shape
 
@@ -143,7 +153,8 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
     """Seconds of the budget that are not training, by phase."""
     budget = request.seconds
     corpus_tokens = corpus.bytes / max(corpus.bytes_per_token.values())
-    counting = 0.0 if "ngram_mix" in request.exclude else NgramMix().seconds(corpus_tokens, budget)
+    counted = request.family in NgramMix.families and "ngram_mix" not in request.exclude
+    counting = 0.0 if not counted else NgramMix().seconds(corpus_tokens, budget)
     return {
         "until the plan": probe.used_seconds,
         "encode": corpus.bytes / CLEANED_BYTES_PER_SECOND + corpus_tokens / corpus.tokens_per_second + 0.3,
@@ -186,10 +197,11 @@ def _draft(
     tokens = settings.get("tokens") or int(best.tokens)
     epochs = tokens * corpus.bytes_per_token[str(best.tokenizer.vocabulary)] / corpus.bytes
     optimizer = optimizer_of(
-        settings.get("optimizer", "muon"),
+        settings.get("optimizer") or OPTIMIZERS[request.family],
         batch_tokens=best.batch_tokens,
         weight_decay=0.1 if epochs < 2 else 0.2,
         width=shape.width,
+        family=request.family,
     )
     optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
     schedule = ScheduleChoice(
@@ -198,12 +210,14 @@ def _draft(
     schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
     optimizers.check(optimizer)
     schedules.check(schedule)
-    band = 0.10
+    headline = OF_OBJECTIVE[OBJECTIVES[request.family]]
+    figure = scaling.figure_of(request.family, best.bits_per_byte, best.bytes_per_token)
+    band = 0.10 if headline.of_text else 0.15
     scored = scaling.looking_seconds(EVALUATION_SHARE, request.seconds) * 2.5 * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     reasons = _reasons(corpus, machine, request, best, found, epochs, optimizer)
     return Plan(
-        objective="next_token",
+        objective=OBJECTIVES[request.family],
         corpus=corpus.digest,
         tokenizer=best.tokenizer,
         shape=shape,
@@ -222,9 +236,9 @@ def _draft(
         evaluation_bytes=settings.get("evaluation_bytes") or min(corpus.heldout_bytes, int(scored)),
         predicted=Prediction(
             tokens_per_second=best.tokens_per_second,
-            bits_per_byte=best.bits_per_byte,
-            bits_per_byte_low=best.bits_per_byte * (1 - band),
-            bits_per_byte_high=best.bits_per_byte * (1 + band),
+            figure=figure,
+            figure_low=figure * (1 - band),
+            figure_high=figure * (1 + band),
             memory_bytes=memory_bytes(shape, best.micro_batch, best.mode),
             corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
             bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
@@ -253,7 +267,9 @@ def _mixing(corpus: Corpus, request: Request, best: Candidate, tokens: int) -> d
     return {"mixture": "; ".join([told, *mixing.repetition_warnings(names, epochs)])}
 
 
-def optimizer_of(name: str, *, batch_tokens: int, weight_decay: float, width: int) -> OptimizerChoice:
+def optimizer_of(
+    name: str, *, batch_tokens: int, weight_decay: float, width: int, family: str = "gpt"
+) -> OptimizerChoice:
     """An optimizer with the rates that are taken where nothing else is said. width: of the model."""
     muon = OptimizerChoice(
         name=name,
@@ -290,6 +306,8 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Co
         choice = techniques.chosen(name, request)
         if hasattr(kind, "documents"):
             reason = None if name in cleaned else "the text gives it nothing to do"
+        elif plan.shape.family not in kind.families:
+            reason = f"it is made for {' and '.join(kind.families)}"
         else:
             reason = techniques.make(choice).refuses(plan, machine)
         if reason is None:
@@ -309,7 +327,8 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Co
 def _switched(name: str, request: Request, machine: Machine) -> bool:
     """Whether a technique that decides the speed will be on, as far as the machine alone can tell."""
     kind: Any = techniques.class_of(name)
-    return name not in request.exclude and kind().unusable(machine) is None
+    applies = name not in request.exclude and request.family in kind.families
+    return applies and kind().unusable(machine) is None
 
 
 def _reasons(
@@ -327,11 +346,15 @@ def _reasons(
     others = sorted({c.shape.layers * 10000 + c.shape.width: c.bits_per_byte for c in found}.items())
     near = min(others, key=lambda item: abs(item[1] - best.bits_per_byte) if item[1] > best.bits_per_byte else 9.0)
     counts = corpus.ngram_bits_per_byte
+    headline = OF_OBJECTIVE[OBJECTIVES[request.family]]
+    figure = scaling.figure_of(request.family, best.bits_per_byte, best.bytes_per_token)
     reasons = {
-        "family": f"a network is expected to reach {best.bits_per_byte:.2f} bits per byte, counting {counts:.2f}"
-        + ("; --family ngram may be the better model in this time" if counts < best.bits_per_byte else ""),
-        "shape": f"{shape.layers} layers of {shape.width} reach {best.bits_per_byte:.3f} bits per byte in this time by "
-        f"the scaling law; the nearest other rung, {near[0] // 10000} of {near[0] % 10000}, {near[1]:.3f}",
+        "family": f"a network is expected to reach {figure:.2f} bits per byte, counting {counts:.2f}"
+        + ("; --family ngram may be the better model in this time" if counts < figure else "")
+        if headline.of_text
+        else f"you set it; it is judged by the headline {headline.name}",
+        "shape": f"{shape.layers} layers of {shape.width}: the scaling law, which is of {best.bits_per_byte:.3f} bits "
+        f"per byte for a GPT, gives the nearest other rung, {near[0] // 10000} of {near[0] % 10000}, {near[1]:.3f}",
         "tokens": f"{units.count(best.tokens_per_second)} tokens/s for {units.count(best.tokens)} tokens: "
         f"{epochs:.2f} passes over the text, {best.tokens / shape.matmul_parameters():.1f} tokens a weight",
         "vocabulary": f"{best.tokenizer.vocabulary} tokens ({best.tokenizer.kind}) of "
@@ -390,9 +413,9 @@ def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -
         evaluation_bytes=corpus.heldout_bytes,
         predicted=Prediction(
             tokens_per_second=1e6,
-            bits_per_byte=corpus.ngram_bits_per_byte,
-            bits_per_byte_low=corpus.ngram_bits_per_byte * 0.9,
-            bits_per_byte_high=corpus.ngram_bits_per_byte * 1.1,
+            figure=corpus.ngram_bits_per_byte,
+            figure_low=corpus.ngram_bits_per_byte * 0.9,
+            figure_high=corpus.ngram_bits_per_byte * 1.1,
             memory_bytes=int(60 * order * corpus.bytes),
             corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),
             bytes_per_token=corpus.bytes_per_token[str(vocabulary)],
@@ -416,7 +439,7 @@ def _parsed(request: Request) -> dict[str, Any]:
         field.name: {"int": int, "float": float, "bool": bool, "str": str}.get(
             getattr(field.type, "__name__", str(field.type)), str
         )
-        for kind in (GptShape, OptimizerChoice, ScheduleChoice)
+        for kind in (SHAPES.get(request.family, GptShape), OptimizerChoice, ScheduleChoice)
         for field in fields(kind)
         if field.name != "name"
     }

@@ -1,13 +1,18 @@
 """Probe: times steps of the shapes that a plan would pick, and has the picked one compiled in passing."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from daybreak import techniques
 from daybreak.core.clock import Stopwatch
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Corpus, Machine, Plan, Probe, Request, Timing
 from daybreak.engine.probe import Timings, compile_cache, time_training
 from daybreak.models.objectives import token_nats
+from daybreak.stages.aims import objective_of
 from daybreak.stages.build import build
 from daybreak.stages.plan import LEAST_STEPS, planned
 
@@ -37,11 +42,11 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
         return known.replace(used_seconds=stopwatch.used())
     for turn in range(MOST_SHAPES):
         plan = planned(corpus, machine, known, request)
-        assert isinstance(plan.shape, GptShape)
+        assert not isinstance(plan.shape, NgramShape)
         mode = plan.predicted.mode
-        if any(t.shape == plan.shape.key() and t.mode == mode for t in known.timings):
+        if any(t.shape == plan.shape and t.mode == mode for t in known.timings):
             break
-        cold = mode != "eager" and not timings.was_compiled(plan.shape.key(), mode, plan.micro_batch)
+        cold = mode != "eager" and not timings.was_compiled(plan.shape, mode, plan.micro_batch)
         price = TIMING_SECONDS + plan.predicted.phase_seconds["compile"]
         if turn and price > PROBING_SHARE * request.seconds:
             break
@@ -62,7 +67,7 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
 
 
 def _timed(plan: Plan, machine: Machine, device: torch.device, *, mode: str, cold: bool) -> Timing:
-    assert isinstance(plan.shape, GptShape)
+    assert not isinstance(plan.shape, NgramShape)
     # Techniques that count or keep the text have nothing to do with a step's seconds.
     of_a_step = [
         c
@@ -78,10 +83,17 @@ def _timed(plan: Plan, machine: Machine, device: torch.device, *, mode: str, col
         built.loss,
         built.optimizer,
         rows,
-        shape=plan.shape.key(),
+        shape=plan.shape,
         dtype=str(built.module.compute_dtype).removeprefix("torch."),
         mode=mode,
         cold=cold,
         seconds=min(TIMING_SECONDS, TIMING_SHARE * plan.budget.seconds),
-        evaluate=lambda rows: token_nats(built.module, rows[:, :-1], rows[:, 1:]),
+        evaluate=_scoring(plan, built.module),
     )
+
+
+def _scoring(plan: Plan, module: Any) -> Callable[[Tensor], object]:
+    if plan.objective == "next_token":
+        return lambda rows: token_nats(module, rows[:, :-1], rows[:, 1:])
+    objective = objective_of(plan)
+    return lambda rows: objective.scored(module, rows)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from daybreak.core import units
+from daybreak.core.headlines import BITS_PER_BYTE, Headline
 from daybreak.core.records import Event, Record, Sample, Step, Validation
-from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan
 
 PLAIN_EVERY = 0.05  # of the progress, where the output is a pipe
@@ -36,7 +37,7 @@ class Progress:
         self._live = sys.stderr.isatty() if live is None else live
         self._status: Any = None
         self._plan: Plan | None = None
-        self._rate = self._bits = 0.0
+        self._rate = self._loss = 0.0
         self._peak = 0.0
         self._said = -1.0
         self._shown_at = 0.0
@@ -53,7 +54,7 @@ class Progress:
         self._plan = plan
         dtype = "bfloat16" if plan.technique("bf16") else "float32"
         self._peak = machine.matmul_flops.get(dtype, 0.0)
-        if isinstance(plan.shape, GptShape):
+        if not isinstance(plan.shape, NgramShape):
             self._flops = plan.shape.flops_per_token()
         for line in summary(plan):
             self._say(line)
@@ -65,7 +66,7 @@ class Progress:
             case Validation():
                 weights = "" if record.weights == "current" else f" with the weights of {record.weights}"
                 self._say(
-                    f"{record.progress:4.0%}  held out: {record.bits_per_byte:.3f} bits per byte{weights}"
+                    f"{record.progress:4.0%}  held out: {self._headline().told(record.figure)}{weights}"
                     f"  (perplexity {record.perplexity:.2f}, {units.size(record.bytes)})"
                 )
             case Sample():
@@ -86,8 +87,9 @@ class Progress:
             return
         rate = step.micro_batch * step.accumulation * self._context() / max(step.seconds, 1e-9)
         self._rate = rate if not self._rate else self._rate + SMOOTHING * (rate - self._rate)
-        bits = step.nats / math.log(2) / self._token_bytes()
-        self._bits = bits if not self._bits else self._bits + SMOOTHING * (bits - self._bits)
+        # Where bytes are not what is counted, nats of a target are told.
+        loss = step.nats / math.log(2) / self._token_bytes() if self._headline().of_text else step.nats
+        self._loss = loss if not self._loss else self._loss + SMOOTHING * (loss - self._loss)
         now = time.monotonic()
         if self._live and now - self._shown_at > 0.2:
             self._shown_at = now
@@ -100,14 +102,23 @@ class Progress:
         assert self._plan is not None
         used = f", MFU {self._rate * self._flops / self._peak:.0%}" if self._peak else ""
         left = max(0.0, self._plan.budget.seconds - step.used_seconds)
-        final = expected_final(self._bits, step.progress, self._plan.predicted.bits_per_byte)
+        headline, final = self._headline(), self._plan.predicted.figure
+        if not headline.higher:
+            final = expected_final(self._loss, step.progress, final)
+        end = headline.told(final, 2) if headline.higher else f"{final:.2f}"
+        loss = f"{self._loss:.3f} nats a target" if headline.higher else headline.told(self._loss)
         return (
-            f"{step.progress:4.0%}  {self._bits:.3f} bits per byte, {self._rate:,.0f} tokens/s{used}, "
-            f"{units.duration(left)} left, expected end {final:.2f}"
+            f"{step.progress:4.0%}  {loss}, {self._rate:,.0f} tokens/s{used}, "
+            f"{units.duration(left)} left, expected end {end}"
         )
 
+    def _headline(self) -> Headline:
+        return self._plan.headline if self._plan is not None else BITS_PER_BYTE
+
     def _context(self) -> int:
-        return self._plan.shape.context_length if self._plan and isinstance(self._plan.shape, GptShape) else 1
+        if self._plan is None or isinstance(self._plan.shape, NgramShape):
+            return 1
+        return self._plan.shape.context_length
 
     def _token_bytes(self) -> float:
         return self._plan.predicted.bytes_per_token if self._plan else 1.0
@@ -174,10 +185,14 @@ def summary(plan: Plan) -> list[str]:
         f"{plan.tokenizer.vocabulary} tokens, context {shape.context_length}), "
         f"{units.count(plan.tokens)} tokens at {predicted.tokens_per_second:,.0f}/s, "
         f"{plan.optimizer.name}, {', '.join(t.name for t in plan.techniques) or 'no techniques'}",
-        f"expected: {predicted.bits_per_byte:.2f} bits per byte "
-        f"({predicted.bits_per_byte_low:.2f} to {predicted.bits_per_byte_high:.2f})",
+        f"expected: {plan.headline.told(predicted.figure, 2)} ({_band(plan)})",
     ]
     if not shape.native():
         left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
         lines.append(f"native: no ({left}); daybreak alone opens model/")
     return lines
+
+
+def _band(plan: Plan) -> str:
+    low, high = plan.predicted.figure_low, plan.predicted.figure_high
+    return f"{low:.0%} to {high:.0%}" if plan.headline.percent else f"{low:.2f} to {high:.2f}"

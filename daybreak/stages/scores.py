@@ -202,7 +202,7 @@ def on_text(path: str | Path, on: tuple[str, ...]) -> Scores:
 def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scores:
     """fitted_on_it: the mixture's weights come from this very text, so each half is scored with the other's."""
     from daybreak.models.predictors import Mixture, nats_of
-    from daybreak.stages.evaluate import stream_windows
+    from daybreak.stages.exams import stream_windows
 
     windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)

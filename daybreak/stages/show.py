@@ -3,8 +3,10 @@
 from typing import Any
 
 from daybreak.core import units
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
+
+BAR = 30  # characters
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -19,7 +21,7 @@ def plan_lines(plan: Plan) -> list[str]:
     if plan.predicted.phase_seconds:
         lines += ["", f"where {units.duration(plan.budget.seconds)} go"]
         lines += [f"  {name:20} {units.duration(s)}" for name, s in plan.predicted.phase_seconds.items() if s > 0.005]
-    if isinstance(plan.shape, GptShape):
+    if not isinstance(plan.shape, NgramShape):
         lines += ["", f"memory               about {units.size(plan.predicted.memory_bytes)}"]
     return lines
 
@@ -35,19 +37,42 @@ def fact_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
+def baselines_lines(found: dict[str, Any]) -> list[str]:
+    """The table, with a bar of the bits per byte, and from when on each is ahead of which."""
+    rows = sorted(found["rows"], key=lambda row: row["bits_per_byte"])
+    most = max(row["bits_per_byte"] for row in rows)
+    lines = [f"{'model':8}{'bits per byte':>14}  {'':{BAR}}  {'than best':>9}  {'weights':>13}  {'tokens/s':>9}"]
+    for row in rows:
+        bar = "\u2588" * round(BAR * row["bits_per_byte"] / most)
+        weights = units.count(row["parameters"]) if row["parameters"] else "counts"
+        rate = f"{row['tokens_per_second']:,.0f}" if row["tokens_per_second"] else ""
+        more = f"+{row['more_than_best']:.1%}" if row["more_than_best"] else ""
+        lines.append(f"{row['model']:8}{row['bits_per_byte']:14.4f}  {bar:{BAR}}  {more:>9}  {weights:>13}  {rate:>9}")
+    lines.append("")
+    for moment in sorted(found["overtakes"], key=lambda one: one["seconds"]):
+        lines.append(f"{moment['run']} is ahead of {moment['than']} from {units.duration(moment['seconds'])} on")
+    return lines
+
+
 def finished_lines(finished: Any) -> list[str]:
     figures = finished.figures
-    lines = ["", f"{figures['bits_per_byte']:.4f} bits per byte on {units.size(figures['bytes'])} of held-out text"]
+    plan = finished.run.plan()
+    headline, shape = plan.headline, plan.shape
+    lines = ["", f"{headline.told(figures[headline.name], 4)} on {units.size(figures['bytes'])} of held-out text"]
     if "mixture" in figures:
         lines.append(
             f"{figures['mixture']['bits_per_byte']:.4f} with the n-gram counts mixed in "
             f"(weight {figures['mixture']['weight_of_counts']:.2f})"
         )
-    corpus, shape = finished.run.corpus(), finished.run.plan().shape
-    alone = " (native: no; daybreak alone opens it)" if isinstance(shape, GptShape) and not shape.native() else ""
+    corpus = finished.run.corpus()
+    own = not isinstance(shape, NgramShape) and not shape.native()
+    alone = " (native: no; daybreak alone opens it)" if own else ""
+    if headline.of_text:
+        lines.append(
+            f"{corpus.ngram_bits_per_byte:.4f} Kneser-Ney on {units.size(corpus.ngram_bytes)}, "
+            f"{corpus.xz_bits_per_byte:.4f} xz, for comparison"
+        )
     lines += [
-        f"{corpus.ngram_bits_per_byte:.4f} Kneser-Ney on {units.size(corpus.ngram_bytes)}, "
-        f"{corpus.xz_bits_per_byte:.4f} xz, for comparison",
         "",
         f"report  {finished.run.report_file}",
         f'try     daybreak generate {finished.run} "..."',

@@ -104,13 +104,14 @@ class _Noise:
     """Rows of random tokens: neither seconds nor memory depend on what they say."""
 
     def __init__(self, plan: Plan) -> None:
-        self._vocabulary, self._width = plan.tokenizer.vocabulary, plan.shape.context_length + 1  # type: ignore
+        self._vocabulary = plan.tokenizer.vocabulary
+        self.context_length: int = plan.shape.context_length  # type: ignore[union-attr]
 
     def take(self, cursor: int, rows: int) -> Any:
         import torch
 
         generator = torch.Generator().manual_seed(cursor)
-        return torch.randint(self._vocabulary, (rows, self._width), generator=generator)
+        return torch.randint(self._vocabulary, (rows, self.context_length + 1), generator=generator)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved
+from daybreak.core.headlines import Headline
 from daybreak.core.records import Step, Validation
-from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
 from daybreak.data.batches import Windows
 from daybreak.engine import checkpoints, faults, loop, memory, scaling
@@ -53,7 +54,6 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     """Raises Interrupted or Saved where a signal ended it (all is on disk), and DaybreakError."""
     if isinstance(bench.plan.shape, NgramShape):
         return count(bench)
-    assert isinstance(bench.plan.shape, GptShape)
     bench.ledger.enter("build")
     built = build(bench.plan, bench.machine, bench.device, run=bench.run)
     batches = batches_of(bench.run, bench.train, bench.plan)
@@ -194,7 +194,7 @@ def _mark(training: Training, progress: float) -> bool:
         scored = None
     if scored is not None:
         bench.record(scored)
-        _follow_mark(built, scored)
+        _follow_mark(built, scored, bench.plan.headline)
     if not bench.replayed and bench.affords("sample", scaling.looking_seconds(SAMPLING_SHARE, budget) * progress):
         with bench.ledger.within("samples"), bench.cost("sample"):
             bench.record(sample(bench, built, progress))
@@ -202,10 +202,10 @@ def _mark(training: Training, progress: float) -> bool:
     return written
 
 
-def _follow_mark(built: Built, scored: Validation) -> None:
+def _follow_mark(built: Built, scored: Validation, headline: Headline) -> None:
     for follower in built.followers:
         if scored.progress < 1 and hasattr(follower, "validated"):  # at the end there is nothing left to change
-            follower.validated(built.module, scored.progress, scored.bits_per_byte)
+            follower.validated(built.module, scored.progress, scored.loss(headline))
 
 
 # The clock
@@ -258,6 +258,7 @@ class _OnDevice:
 
     def __init__(self, batches: Windows, device: torch.device) -> None:
         self._batches, self._device = batches, device
+        self.context_length = batches.context_length
 
     def take(self, cursor: int, rows: int) -> Tensor:
         batch = self._batches.take(cursor, rows)

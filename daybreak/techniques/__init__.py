@@ -73,6 +73,7 @@ ORDER = (
 )
 # Those on the seam `documents`, by name: a command that only prepares text has no use for what the others import.
 ON_DOCUMENTS = ORDER[ORDER.index("html_text") : ORDER.index("decontamination") + 1]
+NETWORKS = ("gpt", "bert", "t5", "lstm")
 NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
 
@@ -109,6 +110,7 @@ class Technique:
     default: ClassVar[bool] = True  # part of the plan unless it refuses
     only_begins: ClassVar[bool] = False  # changes what a module begins with, from the text, and not what a step takes
     inside_layers: ClassVar[bool] = False  # changes what a layer computes, for which the kernels have no place
+    families: ClassVar[tuple[str, ...]] = ("gpt",)  # whose modules and objectives have what it changes
     native: ClassVar[bool] = True  # model/ stays of the class that transformers has
 
     def unusable(self, machine: Machine) -> str | None:

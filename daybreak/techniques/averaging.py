@@ -8,7 +8,7 @@ from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
 from daybreak.models.gpt import tensors_of
-from daybreak.techniques import Context, Technique, passes
+from daybreak.techniques import NETWORKS, Context, Technique, passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,7 @@ class Averaging(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    families: ClassVar[tuple[str, ...]] = NETWORKS
     does: ClassVar[str] = "the mean of the weights at 25 moments of the last eighth, if it scores best"
     refuses_when: ClassVar[str] = "in runs of fewer than 200 steps, or that see the text fewer than two times"
     start: float = 0.875  # of the run

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daybreak.core.types import Machine, Plan
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import NETWORKS, Context, Technique
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +12,7 @@ class BatchRamp(Technique):
     """A quarter, a half and then the full batch (arXiv:1711.00489), by the number of micro-batches: no new shapes."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    families: ClassVar[tuple[str, ...]] = NETWORKS
     does: ClassVar[str] = "a quarter of the batch until 10% of the run, half until 25%, then all"
     refuses_when: ClassVar[str] = "where a batch has fewer than four micro-batches"
     quarter_until: float = 0.1  # of the progress

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 
 from daybreak.core.types import Machine
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import NETWORKS, Context, Technique
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,7 @@ class Bf16(Technique):
     """Mixed precision (arXiv:1710.03740) with bfloat16 (arXiv:1905.12322): no loss scaling is needed."""
 
     claim: ClassVar[str] = "tokens_per_second"
+    families: ClassVar[tuple[str, ...]] = NETWORKS
     does: ClassVar[str] = "matrix products in bfloat16, weights and updates in float32"
     refuses_when: ClassVar[str] = "where products in bfloat16 are less than 1.2 times as fast as float32"
     least_gain: float = 1.2  # of the matmul rate; below it the conversions cost what the products save

@@ -21,6 +21,7 @@ class Compiled(Technique):
     """
 
     claim: ClassVar[str] = "tokens_per_second"
+    families: ClassVar[tuple[str, ...]] = ("gpt", "bert", "t5")
     does: ClassVar[str] = "the repeated layer and the head compiled by torch.compile"
     refuses_when: ClassVar[str] = (
         "without a C++ compiler or Python's headers, where compiling would not pay its own time back, or "

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
 from daybreak.models.gpt import tensors_of
-from daybreak.techniques import Context, Technique, passes
+from daybreak.techniques import NETWORKS, Context, Technique, passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class EarlyStopping(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    families: ClassVar[tuple[str, ...]] = NETWORKS
     does: ClassVar[str] = "when held-out text got worse twice in a row, back to the best weights, and on at a low rate"
     refuses_when: ClassVar[str] = "in runs that see the text fewer than two times"
     rises: int = 2  # marks in a row
@@ -61,10 +62,10 @@ class Marks:
         """After a step there is nothing to do; marks come by `validated`."""
 
     @torch.no_grad()
-    def validated(self, module: Any, progress: float, bits_per_byte: float) -> None:
-        if not self.figures or bits_per_byte < min(self.figures):
+    def validated(self, module: Any, progress: float, loss: float) -> None:
+        if not self.figures or loss < min(self.figures):
             self.best = {name: weight.detach().clone() for name, weight in tensors_of(module).items()}
-        self.figures.append(bits_per_byte)
+        self.figures.append(loss)
         latest = self.figures[-self.rises - 1 :]
         rising = len(latest) > self.rises and all(a < b for a, b in itertools.pairwise(latest))
         if rising and self.stopped is None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
 from daybreak.models.gpt import tensors_of
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import NETWORKS, Context, Technique
 
 
 class Average:
@@ -37,6 +37,7 @@ class Ema(Technique):
     """Averages the end of the run (arXiv:1803.05407 gives the reason that it helps)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    families: ClassVar[tuple[str, ...]] = NETWORKS
     does: ClassVar[str] = "averages the weights of the end, and keeps the better of the two by score"
     refuses_when: ClassVar[str] = "in runs of fewer than 200 steps"
     default: ClassVar[bool] = False  # one average is enough, and `averaging` is on

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from daybreak.core.types import Machine
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import NETWORKS, Context, Technique
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,7 @@ class Prefetch(Technique):
     """Reads one batch ahead in a thread, into pinned memory (https://docs.pytorch.org/docs/stable/data.html)."""
 
     claim: ClassVar[str] = "tokens_per_second"
+    families: ClassVar[tuple[str, ...]] = NETWORKS
     does: ClassVar[str] = "the next batch is made while the device computes"
     refuses_when: ClassVar[str] = "where the processor computes"
 
@@ -32,7 +33,7 @@ class Ahead:
     """The same batches; the one that follows the last is begun before it is asked for."""
 
     def __init__(self, batches: Any, *, pinned: bool) -> None:
-        self.tokens = batches.tokens
+        self.tokens, self.context_length = batches.tokens, batches.context_length
         self._batches, self._pinned = batches, pinned
         # One thread makes all batches: what makes them need not be safe for two.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")

@@ -114,10 +114,10 @@ class Curves:
 
     # What a page shows
 
-    def json(self, *, bits_per_nat: float, context_length: int) -> dict[str, Any]:
-        """Columns of equal length; losses in bits per byte, seconds of the budget, rates in tokens per second.
+    def json(self, *, unit_per_nat: float, context_length: int) -> dict[str, Any]:
+        """Columns of equal length; losses in nats or another unit, seconds of the budget, rates in tokens per second.
 
-        bits_per_nat: what turns nats per token into bits per byte.
+        unit_per_nat: what turns nats of a target into that unit.
         """
         buckets = [*self._head, *self._buckets]
         raw = [i for b in buckets for i in sorted({b.low, b.high}) if i >= 0]
@@ -128,9 +128,9 @@ class Curves:
             "loss": {
                 "seconds": [round(seconds[i], 3) for i in raw],
                 "step": [int(columns["step"][i]) for i in raw],
-                "bits_per_byte": rounded(nats[i] * bits_per_nat for i in raw),
+                "values": rounded(nats[i] * unit_per_nat for i in raw),
             },
-            "smooth": self._smooth(buckets, bits_per_nat),
+            "smooth": self._smooth(buckets, unit_per_nat),
             "rates": {
                 "seconds": [round(seconds[b.last], 3) for b in buckets],
                 "progress": rounded(progress[b.last] for b in buckets),
@@ -145,7 +145,7 @@ class Curves:
             },
         }
 
-    def _smooth(self, buckets: list[_Bucket], bits_per_nat: float) -> dict[str, list[float]]:
+    def _smooth(self, buckets: list[_Bucket], unit_per_nat: float) -> dict[str, list[float]]:
         """Means over windows that grow from the beginning on, where the loss falls too fast for a wide one."""
         seconds = self._columns["used_seconds"]
         sums, counts = [0.0], [0]
@@ -159,8 +159,8 @@ class Curves:
             first, end = i - wing, min(len(buckets), i + wing + 1)
             if counts[end] > counts[first]:
                 x.append(round((seconds[bucket.first] + seconds[bucket.last]) / 2, 3))
-                y.append((sums[end] - sums[first]) / (counts[end] - counts[first]) * bits_per_nat)
-        return {"seconds": x, "bits_per_byte": rounded(y)}
+                y.append((sums[end] - sums[first]) / (counts[end] - counts[first]) * unit_per_nat)
+        return {"seconds": x, "values": rounded(y)}
 
     def totals(self) -> dict[str, Any]:
         """Sums over all steps that stand; skipped ones are counted apart. Empty where there is no step."""

@@ -1,5 +1,6 @@
 """Facts: everything that is known about a run, from its records alone, at any moment of it and after a crash."""
 
+import dataclasses
 import json
 import math
 import time
@@ -7,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core.errors import DaybreakError
+from daybreak.core.headlines import BITS_PER_BYTE
 from daybreak.core.records import Event, Measurement, Phase, Sample, Touched, Validation, new_lines
 from daybreak.core.run import Run
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import NgramShape
 from daybreak.views import figures
 from daybreak.views.curves import Curves
 
@@ -220,10 +222,11 @@ class Facts:
         """Everything that the page shows, as strict JSON: numbers are finite or null."""
         plan, corpus = self.plan, self.corpus
         shape = plan.shape if plan is not None else None
-        context = shape.context_length if isinstance(shape, GptShape) else 1
+        context = 1 if shape is None or isinstance(shape, NgramShape) else shape.context_length
+        headline = plan.headline if plan is not None else BITS_PER_BYTE
         bytes_per_token = (plan.predicted.bytes_per_token if plan is not None else 0.0) or 1.0
-        bits = 1 / (bytes_per_token * math.log(2))
-        curves = self.curves.json(bits_per_nat=bits, context_length=context)
+        per_nat = 1 / (bytes_per_token * math.log(2)) if headline.of_text else 1.0
+        curves = self.curves.json(unit_per_nat=per_nat, context_length=context)
         facts = {
             "schema": 1,
             "name": self.run.path.resolve().name,
@@ -232,6 +235,7 @@ class Facts:
             "written_at": round(time.time(), 1),
             "request": self.request.to_json() if self.request else None,
             "plan": plan.to_json() if plan else None,
+            "headline": dataclasses.asdict(headline),
             "parameters": shape.parameters() if shape is not None else None,
             "corpus": _card(corpus.to_json()) if corpus else None,
             "machine": self.told.get("machine"),
@@ -244,7 +248,7 @@ class Facts:
             "comparison": figures.comparison(self),
             "training": self._training(context),
             "curves": curves,
-            "validations": [vars(v) for v in _thinned(self.validations, self.points)],
+            "validations": [{**vars(v), "loss": v.loss(headline)} for v in _thinned(self.validations, self.points)],
             "samples": [{**vars(s), **_at(curves["smooth"], s.used_seconds)} for s in _thinned(self.samples, 100)],
             "techniques": figures.techniques(self),
             "measured": figures.measured(self),
@@ -275,8 +279,8 @@ def _thinned(values: list[Any], most: int) -> list[Any]:
 
 def _at(curve: dict[str, list[float]], seconds: float) -> dict[str, float | None]:
     """The loss of the smooth line at a moment."""
-    before = [y for x, y in zip(curve["seconds"], curve["bits_per_byte"], strict=True) if x <= seconds]
-    return {"bits_per_byte": before[-1] if before else None}
+    before = [y for x, y in zip(curve["seconds"], curve["values"], strict=True) if x <= seconds]
+    return {"loss": before[-1] if before else None}
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

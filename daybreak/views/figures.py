@@ -4,7 +4,8 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from daybreak.core import units
-from daybreak.core.shapes import GptShape
+from daybreak.core.headlines import BITS_PER_BYTE, HEADLINES
+from daybreak.core.shapes import GptShape, NgramShape
 
 if TYPE_CHECKING:
     from daybreak.views.facts import Facts
@@ -42,11 +43,12 @@ def phases(facts: "Facts") -> list[dict[str, Any]]:
 def result(facts: "Facts") -> dict[str, Any]:
     """The figures: of model/ alone, of what needs more, and the baselines, each a Measurement's fields or None."""
     found = [vars(m) for m in facts.measurements.values()]
-    scored = [m for m in found if m["name"] == "bits_per_byte"]
+    headline = facts.plan.headline if facts.plan is not None else BITS_PER_BYTE
+    scored = [m for m in found if m["name"] == headline.name]
     model = next((m for m in scored if m["needs"] == "model/"), None)
     corpus = facts.corpus
     baselines = {name: next((m for m in found if m["name"] == name), None) for name in ("xz", "kneser_ney")}
-    if corpus is not None:
+    if corpus is not None and headline.of_text:
         baselines["xz"] = baselines["xz"] or _baseline("xz", corpus.xz_bits_per_byte)
         baselines["kneser_ney"] = baselines["kneser_ney"] or _baseline("kneser_ney", corpus.ngram_bits_per_byte)
     held_out = corpus.heldout_bytes if corpus is not None else 0
@@ -71,13 +73,14 @@ def comparison(facts: "Facts") -> list[dict[str, Any]]:
     plan = facts.plan
     if plan is None:
         return []
+    headline = plan.headline
     predicted, totals, done = plan.predicted, facts.curves.totals(), facts.finished is not None
     figures = {(m.name, m.needs): m.value for m in facts.measurements.values()}
     rows = [
-        _row("bits_per_byte", "bits/byte", predicted.bits_per_byte, figures.get(("bits_per_byte", "model/")))
-        | {"low": predicted.bits_per_byte_low, "high": predicted.bits_per_byte_high}
+        _row(headline.name, headline.unit, predicted.figure, figures.get((headline.name, "model/")))
+        | {"low": predicted.figure_low, "high": predicted.figure_high}
     ]
-    if isinstance(plan.shape, GptShape):
+    if not isinstance(plan.shape, NgramShape):
         rate = totals["rows"] * plan.shape.context_length / max(1e-9, totals["seconds"]) if totals else None
         ramp = plan.technique("batch_ramp") is not None  # then the first steps are smaller, and there are more
         steps = None if ramp else plan.tokens / max(1, plan.batch_tokens)
@@ -187,4 +190,5 @@ def sentence(facts: dict[str, Any]) -> str:
     model, used = facts["result"]["model"], units.duration(facts["budget"]["used"])
     if model is None:
         return f"{facts['name']}: {facts['state']}, {used} used"
-    return f"{facts['name']}: {facts['state']}, {model['value']:.4f} bits per byte, {used} used"
+    told = HEADLINES[facts["headline"]["name"]].told(model["value"], 4)
+    return f"{facts['name']}: {facts['state']}, {told}, {used} used"

@@ -49,6 +49,7 @@ class Translation:
         self.place, self.began = place, began
         self._context = int(getattr(plan.shape, "context_length", 0))
         self._token_bytes = plan.predicted.bytes_per_token
+        self._headline = plan.headline
 
     @property
     def finished(self) -> bool:
@@ -125,7 +126,7 @@ class Translation:
         if not line["skipped"]:
             scalars["train/loss_nats"] = float(line["nats"])
             scalars["train/gradient_norm"] = float(line["gradient_norm"])
-            if self._token_bytes > 0:
+            if self._headline.of_text and self._token_bytes > 0:
                 scalars["train/bits_per_byte"] = float(line["nats"]) / math.log(2) / self._token_bytes
         if self._context and line["seconds"] > 0:
             scalars["train/tokens_per_second"] = rows * self._context / float(line["seconds"])
@@ -135,7 +136,8 @@ class Translation:
         if int(line["step"]) <= self.place.repeated_until:
             return
         of = "" if line["weights"] == "current" else f" of {line['weights']}"
-        scalars = {f"validation/{name}{of}": float(line[name]) for name in ("bits_per_byte", "perplexity")}
+        named = {self._headline.name: line["figure"], "perplexity": line["perplexity"]}
+        scalars = {f"validation/{name}{of}": float(value) for name, value in named.items()}
         yield from self._caught_up()
         yield self._point(int(line["step"]), float(line["used_seconds"]), scalars)
 

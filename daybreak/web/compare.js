@@ -47,14 +47,14 @@
       const look = { color: colourOf(i), dash: dashOf(i) };
       const { curve } = run;
       const over = (point) => point[view.over];
-      if (curve.bits_per_byte.length) found.push({ ...look, name: run.label, x: curve[view.over], y: curve.bits_per_byte });
+      if (curve.values.length) found.push({ ...look, name: run.label, x: curve[view.over], y: curve.values });
       const scored = curve.validations.filter((point) => parts.known(over(point)));
       if (scored.length) {
-        found.push({ ...look, name: `${run.label}: ${say("validation dots")}`, legend: false, points: true, size: 8, x: scored.map(over), y: scored.map((v) => v.bits_per_byte) });
+        found.push({ ...look, name: `${run.label}: ${say("validation dots")}`, legend: false, points: true, size: 8, x: scored.map(over), y: scored.map((v) => v.loss) });
       }
       if (curve.end && parts.known(over(curve.end))) {
-        const name = curve.bits_per_byte.length ? `${run.label}: ${say("final star")}` : run.label;
-        found.push({ ...look, name, legend: !curve.bits_per_byte.length, points: true, size: 15, symbol: "star", x: [over(curve.end)], y: [curve.end.bits_per_byte] });
+        const name = curve.values.length ? `${run.label}: ${say("final star")}` : run.label;
+        found.push({ ...look, name, legend: !curve.values.length, points: true, size: 15, symbol: "star", x: [over(curve.end)], y: [curve.end.loss] });
       }
     });
     return found;
@@ -62,7 +62,7 @@
 
   // The first steps are far above everything that tells runs apart.
   function range(drawn) {
-    const ends = facts.runs.flatMap((run) => (run.curve.end ? [run.curve.end.bits_per_byte] : []));
+    const ends = facts.runs.flatMap((run) => (run.curve.end ? [run.curve.end.loss] : []));
     const all = drawn.flatMap((one) => one.y).filter(parts.known);
     if (!all.length) return undefined;
     const low = Math.min(...all);

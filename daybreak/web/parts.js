@@ -81,7 +81,8 @@ const parts = (() => {
   // A value with the unit of its record.
   function measured(value, unit) {
     if (!known(value)) return none;
-    if (unit === "bits/byte") return bits(value);
+    if (unit === "bits/byte" || unit === "nats/token") return bits(value);
+    if (unit === "share") return percent(value, 1);
     if (unit === "bytes") return size(value);
     if (unit === "s") return seconds(value);
     if (unit === "tokens/s" || unit === "tokens") return count(value);

@@ -23,7 +23,7 @@ function show(facts) {
   newest = facts;
   const page = document.getElementById("page");
   if (!page.firstChild) frame(page);
-  refill("headline", [facts.state, facts.budget, facts.result, facts.validations.at(-1), facts.training, facts.plan?.shape], fillHeadline);
+  refill("headline", [facts.state, facts.budget, facts.result, facts.validations.at(-1), facts.training, facts.plan?.shape, facts.headline], fillHeadline);
   for (const [id, slice, fill] of SECTIONS) refill(id, slice(facts) ?? null, fill);
   document.getElementById("written").textContent = say("page.written", { when: new Date(facts.written_at * 1000).toLocaleString(parts.language) });
 }
@@ -63,7 +63,7 @@ function ledeOf(facts) {
   const shape = plan?.shape;
   const what = !shape ? say(facts.request?.family === "ngram" ? "lede.counts" : "lede.network")
     : shape.family === "ngram" ? say("lede.ngram", { order: shape.order, unit: named("unit_of_counts", shape.unit) })
-      : say("lede.gpt", { parameters: count(facts.parameters), layers: shape.layers, width: shape.width });
+      : say(`lede.${shape.family}`, { parameters: count(facts.parameters), layers: shape.layers, width: shape.width });
   const names = (request?.sources || []).map((path) => path.replace(/\/+$/, "").split("/").pop());
   const source = names.length === 0 ? say("lede.builtin") : names.slice(0, 3).join(", ") + (names.length > 3 ? ` … (${names.length})` : "");
   const values = {
@@ -74,15 +74,17 @@ function ledeOf(facts) {
 }
 
 function figures(facts) {
-  const { result, validations, training } = facts;
+  const { result, validations, training, headline } = facts;
   const list = [];
+  const told = (value) => measured(value, headline.unit);
+  const name = say(`unit.${headline.name}`);
   if (result.model) {
     const share = known(result.scored_share) ? say("figure.share", { size: size(result.model.bytes), share: percent(result.scored_share) }) : "";
-    list.push(figure(bits(result.model.value), say("figure.model"), share, true));
-    for (const more of result.more) list.push(figure(bits(more.value), say("figure.more", { needs: named("needs", more.needs) }), ""));
+    list.push(figure(told(result.model.value), say("figure.model", { figure: name }), share, true));
+    for (const more of result.more) list.push(figure(told(more.value), say("figure.more", { figure: name, needs: named("needs", more.needs) }), ""));
   } else if (validations.length) {
     const last = validations.at(-1);
-    list.push(figure(bits(last.bits_per_byte), say("figure.on_the_way", { progress: percent(last.progress) }), say("figure.scored", { size: size(last.bytes) }), true));
+    list.push(figure(told(last.figure), say("figure.on_the_way", { figure: name, progress: percent(last.progress) }), say("figure.scored", { size: size(last.bytes) }), true));
   }
   if (training) list.push(figure(count(training.tokens), say("figure.tokens"), say("figure.rate", { rate: count(training.tokens_per_second) })));
   return list.length ? make("dl", { class: "figures" }, list) : nothing("figure.none");
@@ -128,11 +130,14 @@ function fillLoss(body, facts) {
     const again = (name) => (on) => { view[name] = on; charts.lines(chart, lossSpec(newest)); };
     const controls = make("div", { class: "controls" }, toggle(say("loss.log_time"), false, again("logTime")), toggle(say("loss.log_loss"), false, again("logLoss")));
     const numbers = make("details", {}, make("summary", {}, say("loss.table")), make("div"));
-    body.replaceChildren(make("p", { class: "quiet" }, say("loss.told")), controls, chart, numbers);
+    body.replaceChildren(make("p", { class: "quiet" }, say("loss.told", { unit: lossUnit(facts) })), controls, chart, numbers);
   }
   charts.lines(chart, lossSpec(facts));
   body.querySelector("details > div").replaceChildren(lossTable(facts));
 }
+
+// Losses are told in the unit of the headline; where that is no loss, in nats.
+const lossUnit = (facts) => say(facts.headline.higher ? "unit.nats" : `unit.${facts.headline.name}`);
 
 function lossSpec(facts) {
   const { curves, validations, samples, result, plan, budget, training } = facts;
@@ -141,43 +146,46 @@ function lossSpec(facts) {
   const [unit, scale] = end < 600 ? ["seconds", 1] : end < 7200 ? ["minutes", 60] : ["hours", 3600];
   const moment = (used) => (used - begin) / scale;
   const at = (list) => list.map(moment);
-  const predicted = plan?.predicted;
+  const predicted = facts.headline.higher ? null : plan?.predicted;
   const weights = [...new Set(validations.map((v) => v.weights))];
   const series = [
-    { name: say("loss.raw"), x: at(curves.loss.seconds), y: curves.loss.bits_per_byte, color: "muted", width: 1, opacity: 0.5, hover: false },
-    { name: say("loss.smooth"), x: at(curves.smooth.seconds), y: curves.smooth.bits_per_byte, color: "accent", width: 2.5 },
+    { name: say("loss.raw"), x: at(curves.loss.seconds), y: curves.loss.values, color: "muted", width: 1, opacity: 0.5, hover: false },
+    { name: say("loss.smooth"), x: at(curves.smooth.seconds), y: curves.smooth.values, color: "accent", width: 2.5 },
     ...weights.map((name, i) => {
       const those = validations.filter((v) => v.weights === name);
-      return { name: say(name === "current" ? "loss.validation" : "loss.validation_of", { weights: name }), x: at(those.map((v) => v.used_seconds)), y: those.map((v) => v.bits_per_byte), color: `series-${2 + (i % 4)}`, points: true };
+      return { name: say(name === "current" ? "loss.validation" : "loss.validation_of", { weights: name }), x: at(those.map((v) => v.used_seconds)), y: those.map((v) => v.loss), color: `series-${2 + (i % 4)}`, points: true };
     }),
   ];
-  const ends = [[result.model, "loss.final", "star", "accent"], ...result.more.map((m) => [m, "loss.final_more", "star-open", "accent"])];
+  // A share of tokens has no place among losses.
+  const ends = facts.headline.higher ? [] : [[result.model, "loss.final", "star", "accent"], ...result.more.map((m) => [m, "loss.final_more", "star-open", "accent"])];
   for (const [figure, key, symbol, color] of ends) {
     if (figure) series.push({ name: say(key, { needs: named("needs", figure.needs) }), x: [moment(training.used_seconds)], y: [figure.value], color, points: true, symbol, size: 14 });
   }
   const rules = [
     known(result.xz?.value) && { y: result.xz.value, label: `${say("bar.xz")} ${bits(result.xz.value)}` },
     known(result.kneser_ney?.value) && { y: result.kneser_ney.value, label: `${say("bar.kneser_ney")} ${bits(result.kneser_ney.value)}` },
-    predicted && { y: predicted.bits_per_byte, label: `${say("loss.predicted")} ${bits(predicted.bits_per_byte)}`, color: "accent-text", dash: "dot" },
+    predicted && { y: predicted.figure, label: `${say("loss.predicted")} ${bits(predicted.figure)}`, color: "accent-text", dash: "dot" },
     !view.logTime && { x: moment(training.begin), label: say("loss.begin"), dash: "dot" },
   ].filter(Boolean);
   return {
-    label: say("loss.label"), series, rules, logX: view.logTime, logY: view.logLoss, height: 440,
-    xTitle: say(view.logTime ? "loss.x_log" : "loss.x", { unit: say(`loss.${unit}`) }), yTitle: say("unit.bits_per_byte"),
+    label: say("loss.label", { unit: lossUnit(facts) }), series, rules, logX: view.logTime, logY: view.logLoss, height: 440,
+    xTitle: say(view.logTime ? "loss.x_log" : "loss.x", { unit: say(`loss.${unit}`) }), yTitle: lossUnit(facts),
     xRange: [view.logTime ? Math.max(1e-6, moment(curves.loss.seconds[0])) / 1.1 : 0, moment(1.01 * end)],
     yRange: lossRange(facts, rules),
-    bands: predicted ? [{ from: predicted.bits_per_byte_low, to: predicted.bits_per_byte_high }] : [],
-    marks: samples.filter((s) => known(s.bits_per_byte)).map((s) => ({ x: moment(s.used_seconds), y: s.bits_per_byte, label: say("sample.at", { progress: percent(s.progress), used: seconds(s.used_seconds) }), text: s.prompt + s.text })),
+    bands: predicted ? [{ from: predicted.figure_low, to: predicted.figure_high }] : [],
+    marks: samples.filter((s) => known(s.loss)).map((s) => ({ x: moment(s.used_seconds), y: s.loss, label: say("sample.at", { progress: percent(s.progress), used: seconds(s.used_seconds) }), text: s.prompt + s.text })),
   };
 }
 
 // All that is told, without the very first steps of a long run: they would press the rest flat.
 function lossRange(facts, rules) {
   const { curves, validations, result } = facts;
-  const line = curves.smooth.bits_per_byte;
-  const others = [...validations.map((v) => v.bits_per_byte), ...rules.filter((r) => r.y).map((r) => r.y), ...[result.model, ...result.more].filter(Boolean).map((m) => m.value)];
+  const line = curves.smooth.values;
+  const higher = facts.headline.higher;
+  const ends = higher ? [] : [result.model, ...result.more].filter(Boolean).map((m) => m.value);
+  const others = [...validations.map((v) => v.loss), ...rules.filter((r) => r.y).map((r) => r.y), ...ends];
   const top = view.logLoss || line.length < 12 ? Math.max(...line) : line[Math.floor(line.length * 0.03)];
-  const low = Math.min(...others, ...curves.loss.bits_per_byte, facts.plan?.predicted.bits_per_byte_low ?? Infinity);
+  const low = Math.min(...others, ...curves.loss.values, higher ? Infinity : (facts.plan?.predicted.figure_low ?? Infinity));
   const high = Math.max(...others, top);
   return view.logLoss ? [low * 0.95, high * 1.05] : [Math.max(0, low - 0.06 * (high - low)), high + 0.06 * (high - low)];
 }
@@ -185,10 +193,10 @@ function lossRange(facts, rules) {
 function lossTable(facts) {
   const { smooth } = facts.curves;
   const every = Math.max(1, Math.ceil(smooth.seconds.length / 12));
-  const picked = smooth.seconds.map((at, i) => [at, say("loss.smooth"), smooth.bits_per_byte[i]]).filter((_, i) => i % every === 0 || i === smooth.seconds.length - 1);
-  const scored = facts.validations.map((v) => [v.used_seconds, say(v.weights === "current" ? "loss.validation" : "loss.validation_of", { weights: v.weights }), v.bits_per_byte]);
+  const picked = smooth.seconds.map((at, i) => [at, say("loss.smooth"), smooth.values[i]]).filter((_, i) => i % every === 0 || i === smooth.seconds.length - 1);
+  const scored = facts.validations.map((v) => [v.used_seconds, say(v.weights === "current" ? "loss.validation" : "loss.validation_of", { weights: v.weights }), v.loss]);
   const rows = [...picked, ...scored].sort((a, b) => a[0] - b[0]).map(([at, what, value]) => [seconds(at, 1), what, bits(value)]);
-  return table(say("loss.table"), [say("column.seconds"), say("column.figure"), say("unit.bits_per_byte")], rows, { numeric: [0, 2] });
+  return table(say("loss.table"), [say("column.seconds"), say("column.figure"), lossUnit(facts)], rows, { numeric: [0, 2] });
 }
 
 // Plan against fact
@@ -202,7 +210,7 @@ function fillComparison(body, facts) {
   );
 }
 
-const planned = (row) => [measured(row.plan, row.unit), known(row.low) ? make("small", {}, `${bits(row.low)} – ${bits(row.high)}`) : null];
+const planned = (row) => [measured(row.plan, row.unit), known(row.low) ? make("small", {}, `${measured(row.low, row.unit)} – ${measured(row.high, row.unit)}`) : null];
 
 function verdictOf(row) {
   if (!known(row.low) || !known(row.fact)) return "";

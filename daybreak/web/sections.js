@@ -143,7 +143,7 @@ function gainRemarks(found) {
 function fillSamples(body, facts) {
   if (!facts.samples.length) return body.replaceChildren(nothing("sample.none"));
   const list = facts.samples.map((s) => make("li", {},
-    make("p", { class: "caption" }, say("sample.at", { progress: percent(s.progress), used: seconds(s.used_seconds) }), known(s.bits_per_byte) ? say("sample.loss", { bits: bits(s.bits_per_byte) }) : ""),
+    make("p", { class: "caption" }, say("sample.at", { progress: percent(s.progress), used: seconds(s.used_seconds) }), known(s.loss) ? say("sample.loss", { bits: bits(s.loss), unit: lossUnit(facts) }) : ""),
     make("blockquote", {}, make("b", {}, s.prompt), s.text)));
   body.replaceChildren(make("p", { class: "quiet" }, say("sample.told")), make("ol", { class: "samples" }, list));
 }

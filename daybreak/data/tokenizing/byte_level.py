@@ -29,6 +29,13 @@ _HAN = r"\p{Han}"
 _LONGEST_TOKEN = 64  # bytes; without it rulers and rows of spaces eat a share of the vocabulary
 
 
+def ends_only(added: Sequence[dict[str, Any]]) -> bool:
+    """Whether all that was added is the end of a text, and special tokens behind it that no text holds."""
+    if not added or added[0]["content"] != END_OF_TEXT:
+        return False
+    return all(token["special"] and token["id"] > added[0]["id"] for token in added[1:])
+
+
 class ByteLevelBpe(Tokenizer):
     """The id of a byte is its value, merge i makes token 256 + i, and the last id ends a text.
 
@@ -57,7 +64,7 @@ class ByteLevelBpe(Tokenizer):
         split = data.get("pre_tokenizer") or {}
         if model.get("type") != "BPE" or split != {"type": "Sequence", "pretokenizers": [SPLIT, BYTE_LEVEL]}:
             return None
-        if data.get("normalizer") or len(added) != 1 or added[0]["content"] != END_OF_TEXT:
+        if data.get("normalizer") or not ends_only(added):
             return None
         try:
             tokenizer = cls(_merges_of(model["merges"]))

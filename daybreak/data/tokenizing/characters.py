@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from daybreak.data.tokenizers import BYTES_AND_END, END_OF_TEXT, Tokenizer, utf8
-from daybreak.data.tokenizing.byte_level import bpe_json, special_json
+from daybreak.data.tokenizing.byte_level import bpe_json, ends_only, special_json
 
 _DECODER = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
 _LEAST_SEEN = 2
@@ -36,9 +36,9 @@ class Characters(Tokenizer):
     def of_json(cls, data: dict[str, Any]) -> "Characters | None":
         """None where the file is of another kind, or its ids are not in this order."""
         model, added = data["model"], data["added_tokens"]
-        if model.get("type") != "BPE" or not model.get("byte_fallback") or model["merges"] or len(added) != 1:
+        if model.get("type") != "BPE" or not model.get("byte_fallback") or model["merges"]:
             return None
-        if data.get("normalizer") or data.get("pre_tokenizer") or added[0]["content"] != END_OF_TEXT:
+        if data.get("normalizer") or data.get("pre_tokenizer") or not ends_only(added):
             return None
         spellings = sorted(model["vocab"], key=model["vocab"].__getitem__)[256:]
         if any(len(character) != 1 for character in spellings):

@@ -1,0 +1,66 @@
+"""Qwen3's config.json (arXiv:2505.09388), as transformers 4.51 and all later ones read it."""
+
+from typing import Any
+
+from daybreak.core.errors import DataError
+from daybreak.core.shapes import GptShape
+from daybreak.models.norms import NORM_EPSILON
+
+# What the class can be told to do otherwise, and the module here does not. What is missing is as it is here.
+FIXED: dict[str, Any] = {
+    "hidden_act": "silu",
+    "rms_norm_eps": NORM_EPSILON,
+    "attention_bias": False,
+    "use_sliding_window": False,
+}
+
+
+def config_of(shape: GptShape, end_of_text: int) -> dict[str, Any]:
+    """config.json of transformers' Qwen3ForCausalLM. The base is said in the old way and in the new."""
+    return {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.mlp_width,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.key_value_heads,
+        "head_dim": shape.head_dim,
+        "max_position_embeddings": shape.context_length,
+        "rope_theta": shape.rope_base,
+        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_base},
+        "tie_word_embeddings": shape.tied,
+        **FIXED,
+        "attention_dropout": 0.0,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "pad_token_id": end_of_text,
+        "torch_dtype": "float32",
+    }
+
+
+def shape_of(config: dict[str, Any]) -> GptShape:
+    """Raises DataError: what the module here does not compute. Raises KeyError: a size that is missing."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    wrong = [f"{name}={found!r}" for name, value in FIXED.items() if (found := config.get(name, value)) != value]
+    if rope.get("rope_type", rope.get("type", "default")) != "default":
+        wrong.append(f"rope_type={rope.get('rope_type', rope.get('type'))!r}")
+    if wrong:
+        raise DataError(
+            "daybreak's own module does not compute this variant of Qwen3",
+            received=", ".join(wrong),
+            attempt=f"a checkpoint with {', '.join(f'{name}={value!r}' for name, value in FIXED.items())}",
+        )
+    return GptShape(
+        vocabulary=config["vocab_size"],
+        layers=config["num_hidden_layers"],
+        width=config["hidden_size"],
+        heads=config["num_attention_heads"],
+        key_value_heads=config["num_key_value_heads"],
+        head_dim=config["head_dim"],
+        mlp_width=config["intermediate_size"],
+        context_length=config["max_position_embeddings"],
+        tied=config["tie_word_embeddings"],
+        rope_base=float(config["rope_theta"] if "rope_theta" in config else rope["rope_theta"]),
+    )

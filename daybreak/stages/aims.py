@@ -1,0 +1,30 @@
+"""Aims: the objective of a plan, made of the model's side of it and of random numbers that follow from the rows."""
+
+import functools
+from typing import Any
+
+from daybreak.core.types import Plan
+from daybreak.data.augmentation import uniform_of
+from daybreak.models.objectives import NextToken
+
+
+def objective_of(plan: Plan) -> Any:
+    """What a module of the plan's family is trained for; see models/objectives.py."""
+    choice = plan.tokenizer
+    if plan.objective == "next_token":
+        return NextToken()
+    assert choice.specials is not None
+    if plan.objective == "masked_tokens":
+        from daybreak.models.masked import MaskedTokens
+
+        return MaskedTokens(
+            uniform_of,
+            seed=plan.seed,
+            specials=choice.specials,
+            end_of_text=choice.end(),
+            known_tokens=choice.vocabulary,
+        )
+    from daybreak.models.spans import SpanCorruption
+
+    drawn = functools.partial(uniform_of, seed=plan.seed, name="span_corruption")
+    return SpanCorruption(choice.specials, end_of_text=choice.end(), drawn=drawn)

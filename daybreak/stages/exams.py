@@ -1,0 +1,137 @@
+"""Exams: how held-out text is put to a model of any family, and what comes back."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+
+from daybreak.core.headlines import MASKED_ACCURACY, SPAN_LOSS, Headline
+from daybreak.core.types import Plan
+from daybreak.data import batches
+from daybreak.data.tokenizers import Tokenizer
+from daybreak.models.predictors import Counts, Network, Score, nats_of
+from daybreak.stages.aims import objective_of
+
+EVALUATION_TOKENS = 8192  # of one forward pass
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """Nats of every target in order, with the bytes of text behind each."""
+
+    nats: np.ndarray  # float32 [n]
+    sizes: np.ndarray  # int64 [n]; none behind special tokens
+    hits: np.ndarray | None = None  # bool [n]: whether the likeliest token was the right one
+    every: bool = False  # whether targets without bytes count, too
+
+    def __len__(self) -> int:
+        return len(self.nats)
+
+    def first(self, count: int) -> Self:
+        hits = None if self.hits is None else self.hits[:count]
+        return replace(self, nats=self.nats[:count], sizes=self.sizes[:count], hits=hits)
+
+    def score(self) -> Score:
+        counted = np.ones(len(self), bool) if self.every else self.sizes > 0
+        return Score(
+            nats=float(self.nats[counted].sum(dtype=np.float64)),
+            bytes=int(self.sizes.sum()),
+            tokens=int(counted.sum()),
+            hits=None if self.hits is None else int(self.hits[counted].sum()),
+        )
+
+
+def figure(headline: Headline, score: Score) -> float:
+    """The headline of a score."""
+    if headline is MASKED_ACCURACY:
+        return (score.hits or 0) / score.tokens if score.tokens else float("nan")
+    if headline is SPAN_LOSS:
+        return score.nats / score.tokens if score.tokens else float("nan")
+    return score.bits_per_byte
+
+
+def told(headline: Headline, score: Score) -> dict[str, Any]:
+    """The figures of a score by name, the headline first; the keys are those of --json."""
+    return {
+        headline.name: figure(headline, score),
+        "perplexity": score.perplexity,
+        "bytes": score.bytes,
+        "tokens": score.tokens,
+    }
+
+
+class Exam(Protocol):
+    """Of a plan: the same text gives the same questions, whatever model is asked."""
+
+    def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
+        """stream: held-out tokens [n] with the end-of-text token before each document; as much of it as time allows."""
+        ...
+
+
+def exam_of(plan: Plan, tokenizer: Tokenizer) -> Exam:
+    if plan.objective == "next_token":
+        return NextTokens(tokenizer)
+    return Hidden(objective_of(plan.replace(seed=0)), tokenizer, every=plan.objective == "span_corruption")
+
+
+class NextTokens:
+    """Every token from those before it, once, in windows of the context that do not overlap."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
+        end = self.tokenizer.end_of_text
+        network: Network | Counts
+        network = module if isinstance(module, Network | Counts) else Network(module, end_of_text=end)
+        context = network.module.shape.context_length if isinstance(network, Network) else 1024
+        nats = nats_of(network, stream_windows(stream, end, context), stream, seconds=seconds)
+        return Answers(nats=nats, sizes=self.tokenizer.token_bytes[stream[: len(nats)]].astype(np.int64))
+
+
+class Hidden:
+    """Tokens that an objective hides, from those around them; which ones follows from the text alone."""
+
+    def __init__(self, objective: Any, tokenizer: Tokenizer, *, every: bool) -> None:
+        self.objective, self.every = objective, every
+        self.sizes = tokenizer.token_bytes.astype(np.int64)
+
+    def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
+        module.eval()
+        begun = time.perf_counter()
+        nats, hits, sizes = [], [], []
+        rows = list(self._rows(stream, module.shape.context_length))
+        for done, batch in enumerate(rows, 1):
+            targets = self.objective.scored(module, torch.from_numpy(batch).to(module.lm_head.weight.device))
+            nats.append(targets[0].float().cpu().numpy())
+            hits.append(targets[1].cpu().numpy())
+            known = np.append(self.sizes, 0)  # behind the tokenizer's own stand special ones
+            sizes.append(known[np.minimum(targets[2].cpu().numpy(), len(self.sizes))])
+            passed = time.perf_counter() - begun
+            if passed + passed / done > seconds:
+                break
+        if not nats:
+            return Answers(nats=np.zeros(0, np.float32), sizes=np.zeros(0, np.int64), hits=np.zeros(0, bool))
+        return Answers(
+            nats=np.concatenate(nats), sizes=np.concatenate(sizes), hits=np.concatenate(hits), every=self.every
+        )
+
+    @staticmethod
+    def _rows(stream: np.ndarray, context: int) -> Iterator[np.ndarray]:
+        """Windows [rows, context + 1] that do not overlap but for their last token; a rest is left out."""
+        context = min(context, max(1, len(stream) - 1))
+        starts = np.arange(0, len(stream) - context, context)
+        rows = max(1, EVALUATION_TOKENS // context)
+        for first in range(0, len(starts), rows):
+            places = starts[first : first + rows, None] + np.arange(context + 1)
+            yield stream[places].astype(np.int64)
+
+
+def stream_windows(
+    stream: np.ndarray, end_of_text: int, context_length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    rows = max(1, EVALUATION_TOKENS // context_length)
+    return batches.windows(stream, context_length, rows=rows, end_of_text=end_of_text)

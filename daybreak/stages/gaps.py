@@ -1,0 +1,119 @@
+"""Gaps: texts with places left open, and what an encoder or an encoder-decoder puts there."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daybreak.core.errors import UsageError
+from daybreak.core.types import Plan, Specials
+from daybreak.data.tokenizers import Tokenizer
+from daybreak.models.predictors import Sampling
+
+# How a gap may be written, whatever the family's tokenizer calls it.
+GAP = re.compile(r"<\|mask\|>|<mask>|\[MASK\]|<extra_id_\d+>")
+WRITTEN = "<mask>"
+CANDIDATES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """A text whose gaps were filled; for each gap, what was likeliest there, with its probability where it is known."""
+
+    text: str
+    gaps: tuple[tuple[tuple[str, float | None], ...], ...]
+
+
+class Filler:
+    """A BERT or T5 on its device, with what it needs to read text."""
+
+    needs = "model/"
+
+    def __init__(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> None:
+        assert plan.tokenizer.specials is not None
+        self.module, self.tokenizer, self.plan = module, tokenizer, plan
+        self.specials: Specials = plan.tokenizer.specials
+        self.end_of_text = tokenizer.end_of_text
+
+    def filled(self, text: str, sampling: Sampling, *, count: int = CANDIDATES) -> Filled:
+        """Raises UsageError: no gap in the text."""
+        parts = GAP.split(text)
+        if len(parts) < 2:
+            raise UsageError(
+                "there is no gap to fill in the text",
+                received=repr(text),
+                attempt=f'a text with {WRITTEN} where something is missing, such as "The {WRITTEN} of London."',
+            )
+        pieces = [self.tokenizer.encode(part) for part in parts]
+        return self.put_in(pieces, sampling, count=count)
+
+    def put_in(self, pieces: Sequence[Sequence[int]], sampling: Sampling, *, count: int = CANDIDATES) -> Filled:
+        """pieces: the tokens around the gaps, one list more than there are gaps."""
+        if self.plan.objective == "masked_tokens":
+            return self._masks(pieces, count)
+        return self._spans(pieces, sampling)
+
+    def _masks(self, pieces: Sequence[Sequence[int]], count: int) -> Filled:
+        from daybreak.models.fill import fills
+
+        mask = self.specials.mask
+        assert mask is not None
+        tokens = [self.end_of_text, *pieces[0]]
+        for piece in pieces[1:]:
+            tokens += [mask, *piece]
+        known = self.plan.tokenizer.vocabulary
+        found = fills(self.module, [*tokens, self.end_of_text], mask, known_tokens=known, count=count)
+        text = self.tokenizer.decode(pieces[0])
+        for best, piece in zip(found, pieces[1:], strict=True):
+            text += self.tokenizer.decode([best[0].token]) + self.tokenizer.decode(piece)
+        gaps = tuple(tuple((self.tokenizer.decode([one.token]), one.probability) for one in gap) for gap in found)
+        return Filled(text=text, gaps=gaps)
+
+    def _spans(self, pieces: Sequence[Sequence[int]], sampling: Sampling) -> Filled:
+        from daybreak.models.infill import spans_of, written
+
+        sentinels = self.specials.sentinels[: len(pieces) - 1]
+        if len(sentinels) < len(pieces) - 1:
+            raise UsageError(
+                "the text has more gaps than there are tokens to stand for them",
+                received=f"{len(pieces) - 1} gaps",
+                attempt=f"at most {len(self.specials.sentinels)}",
+            )
+        inputs = list(pieces[0])
+        for sentinel, piece in zip(sentinels, pieces[1:], strict=True):
+            inputs += [sentinel, *piece]
+        tokens = list(
+            written(
+                self.module,
+                [*inputs, self.end_of_text],
+                specials=self.specials,
+                end_of_text=self.end_of_text,
+                max_tokens=sampling.max_tokens,
+                seed=sampling.seed,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                known_tokens=self.plan.tokenizer.vocabulary,
+            )
+        )
+        spans = spans_of(tokens, self.specials.sentinels)
+        said = [self.tokenizer.decode(spans.get(sentinel, [])) for sentinel in sentinels]
+        text = self.tokenizer.decode(pieces[0])
+        for span, piece in zip(said, pieces[1:], strict=True):
+            text += span + self.tokenizer.decode(piece)
+        return Filled(text=text, gaps=tuple(((span, None),) for span in said))
+
+
+def lines(filled: Filled, count: int) -> list[str]:
+    """The text, then what else was likely in each gap, up to `count` of them."""
+    told = [filled.text]
+    for number, gap in enumerate(filled.gaps, 1):
+        known = [(piece, share) for piece, share in gap[:count] if share is not None]
+        if len(known) > 1:
+            told.append(f"{number}: " + "  ".join(f"{piece.strip()!r} {share:.1%}" for piece, share in known))
+    return told
+
+
+def filled_json(prompt: str, filled: Filled) -> dict[str, Any]:
+    gaps = [[{"text": piece, "probability": share} for piece, share in gap] for gap in filled.gaps]
+    return {"prompt": prompt, "texts": [filled.text], "gaps": gaps}
