@@ -91,7 +91,9 @@ def test_transformers_encodes_with_the_folder_as_we_do(network, tokenizer: Token
     folder = saved(network(vocabulary=320), tokenizer, tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
     for text in ("the quick brown fox", "  doesn't  end\n\n", "春眠不觉晓 12 é", ""):
-        assert theirs(text)["input_ids"] == tokenizer.encode(text)
+        # As in training, the end of the text before opens the next one.
+        assert theirs(text)["input_ids"] == [tokenizer.end_of_text, *tokenizer.encode(text)]
+        assert theirs(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text)
         assert theirs.decode(tokenizer.encode(text)) == text
     assert theirs.eos_token_id == theirs.pad_token_id == theirs.bos_token_id == tokenizer.end_of_text
     assert theirs.decode([tokenizer.end_of_text], skip_special_tokens=True) == ""

@@ -165,7 +165,7 @@ def test_thinning_keeps_extremes_the_beginning_and_a_number_of_points() -> None:
             5_000: {"skipped": True, "nats": float("nan")},
         }
         curves.append(vars(step(number, **odd.get(number, {}))))
-    shown = curves.json(bits_per_nat=1.0, context_length=16)
+    shown = curves.json(unit_per_nat=1.0, context_length=16)
     assert max(shown["loss"]["values"]) == 50.0
     assert min(shown["loss"]["values"]) == 0.01
     assert max(shown["gradient"]["norm"]) == 99.0

@@ -297,7 +297,7 @@ class Plan(Value):
             [
                 self.objective,
                 self.corpus,
-                {name: value for name, value in self.tokenizer.to_json().items() if value is not None},
+                {name: value for name, value in plain(self.tokenizer).items() if value is not None},
                 _identifying(self.shape),
                 self.seed,
                 self.parent,
