@@ -171,6 +171,8 @@ class Bert(nn.Module):
     Raises UsageError: a shape that cannot be.
     """
 
+    causal = False
+
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
         shape.check()
