@@ -349,11 +349,12 @@ def test_the_fused_loss_adds_the_bias_as_the_plain_one_does() -> None:
 
 def test_scores_are_of_a_fixed_part_of_the_text_whatever_the_seed() -> None:
     module, rows = bert().eval(), tokens(6, 41)
-    nats, hits = objective().scored(module, rows)
-    assert nats.shape == hits.shape == (6 * 6,) and nats.dtype == torch.float32 and hits.dtype == torch.bool
+    nats, hits, targets = objective().scored(module, rows)
+    assert nats.shape == hits.shape == targets.shape == (6 * 6,) and (targets < END).all()
+    assert nats.dtype == torch.float32 and hits.dtype == torch.bool
     assert not nats.requires_grad and nats.isfinite().all()
     again = objective(seed=5, rate=0.5).scored(module, rows)
-    assert torch.equal(nats, again[0]) and torch.equal(hits, again[1])
+    assert all(torch.equal(*pair) for pair in zip((nats, hits, targets), again, strict=True))
     torch.testing.assert_close(nats[:18], objective().scored(module, rows[:3])[0])
 
 
@@ -397,7 +398,7 @@ TEXT = torch.randperm(END, generator=torch.Generator().manual_seed(0))[:32]
 
 def test_a_text_is_learnt_by_heart(learnt: Bert) -> None:
     rows = torch.cat((TEXT, TEXT))[None, :33]
-    nats, hits = objective().scored(learnt, rows)
+    nats, hits, _ = objective().scored(learnt, rows)
     assert hits.all() and nats.mean() < 0.2
 
 

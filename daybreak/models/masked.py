@@ -39,7 +39,7 @@ class MaskedTokens:
         kept: float = 0.0,
         head: Head = full_logits,
     ) -> None:
-        """uniform: data/augmentation.py's uniform_of. known_tokens: ids below it stand for text, except end_of_text.
+        """uniform: data/augmentation.py's uniform_of. known_tokens: ids below it are the tokenizer's own.
 
         rate: share of a row that is predicted. random and kept: shares of these whose input is a random token, and
         the token itself, in the place of the mask; BERT had 0.1 each (arXiv:1810.04805), and at high rates the mask
@@ -81,8 +81,8 @@ class MaskedTokens:
         return torch.where(drawn_BP >= 1 - self.kept, targets_BP, shown_BP)
 
     @torch.no_grad()
-    def scored(self, module: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Nats [N] in float32 and hits [N] in bool of held-out rows [B, T + 1], N = B * round(0.15 * T).
+    def scored(self, module: Any, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Nats [N] in float32, hits [N] in bool and targets [N] of held-out rows [B, T + 1], N = B * round(0.15 * T).
 
         Every target is hidden by the mask, and which tokens are targets follows from the row alone.
         """
@@ -90,7 +90,8 @@ class MaskedTokens:
         where_BP = places(self.uniform(text_BT, SCORED_SEED, "scored_tokens"), text_BT, SCORED_RATE, self.spared)
         targets_N = text_BT.gather(1, where_BP).flatten()
         logits_NV = module(text_BT.scatter(1, where_BP, self.mask), where_BP=where_BP).flatten(0, 1)
-        return F.cross_entropy(logits_NV, targets_N, reduction="none"), logits_NV.argmax(-1) == targets_N
+        nats_N = F.cross_entropy(logits_NV, targets_N, reduction="none")
+        return nats_N, logits_NV.argmax(-1) == targets_N, targets_N
 
 
 def count(length: int, rate: float) -> int:
