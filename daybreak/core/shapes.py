@@ -218,13 +218,18 @@ class BertShape(NetworkShape):
         return self.matmul_parameters() + gains + (0 if self.tied else self.vocabulary * self.width)
 
     def flops_per_token(self, predicted: float = 0.3) -> float:
-        """Training, of a token of text. predicted: share of the tokens that go through the head."""
+        """Training, of a token of text.
+
+        predicted: share of the tokens that go through the head, and through what makes no keys in the last layer.
+        """
+        shares = [1.0] * (self.layers - 1) + [predicted]
+        keys, rest = 2 * self.width**2, 2 * self.width**2 + 3 * self.width * self.mlp_width
         head = self.head_parameters() + self.vocabulary * self.width
         seen = sum(
-            self.context_length if self.is_global(index) else min(self.window + 1, self.context_length)
-            for index in range(self.layers)
+            share * (self.context_length if self.is_global(index) else min(self.window + 1, self.context_length))
+            for index, share in enumerate(shares)
         )
-        return 6 * (self.matmul_parameters() - head + predicted * head) + 12 * self.width * seen
+        return 6 * (self.layers * keys + sum(shares) * rest + predicted * head) + 12 * self.width * seen
 
     def key(self) -> str:
         rest = f"{self.heads}m{self.mlp_width}w{self.window}g{self.global_every}{'t' if self.tied else 'u'}"

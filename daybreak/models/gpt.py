@@ -219,6 +219,8 @@ class Gpt(nn.Module):
     Raises UsageError: a shape that cannot be.
     """
 
+    causal = True  # a position does not attend to what comes after it
+
     def __init__(self, shape: GptShape) -> None:
         super().__init__()
         shape.check()

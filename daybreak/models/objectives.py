@@ -21,9 +21,15 @@ def capped(logits: Tensor, cap: float) -> Tensor:
     return cap * torch.tanh(logits / cap) if cap else logits
 
 
-def full_logits(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, cap: float = 0.0) -> Tensor:
-    """Summed cross-entropy in nats, with all logits [N, V] in memory at once. cap: see `capped`."""
-    logits_NV = F.linear(hidden_ND, head_VD.to(hidden_ND.dtype)).float()
+def full_logits(
+    hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, cap: float = 0.0, bias_V: Tensor | None = None
+) -> Tensor:
+    """Summed cross-entropy in nats, with all logits [N, V] in memory at once.
+
+    cap: see `capped`. bias: added to every row of the logits, where a family has one.
+    """
+    dtype = hidden_ND.dtype
+    logits_NV = F.linear(hidden_ND, head_VD.to(dtype), None if bias_V is None else bias_V.to(dtype)).float()
     return F.cross_entropy(capped(logits_NV, cap), targets_N, reduction="sum")
 
 

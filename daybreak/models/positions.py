@@ -12,9 +12,13 @@ SINUSOID_BASE = 10000.0
 
 
 def rotation(shape: GptShape, start: int, stop: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Cosines and sines [T, 1, K] of the positions from start to stop (arXiv:2104.09864)."""
-    size = shape.head_dim
-    frequencies = shape.rope_base ** (-torch.arange(0, size, 2, device=device).float() / size)
+    """Cosines and sines [T, 1, K] of the positions from start to stop."""
+    return turns(shape.head_dim, shape.rope_base, start, stop, device)
+
+
+def turns(size: int, base: float, start: int, stop: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, 1, K] for heads of a size K (arXiv:2104.09864)."""
+    frequencies = base ** (-torch.arange(0, size, 2, device=device).float() / size)
     angles = torch.arange(start, stop, device=device).float()[:, None] * frequencies
     angles_T1K = torch.cat((angles, angles), -1)[:, None]
     return angles_T1K.cos(), angles_T1K.sin()

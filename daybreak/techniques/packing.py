@@ -35,16 +35,17 @@ class Packing(Technique):
         end_of_text = run.plan.tokenizer.end()
 
         def seen(tokens_BT: Tensor) -> Tensor:
-            return within_documents(tokens_BT, end_of_text)
+            return within_documents(tokens_BT, end_of_text, causal=module.causal)
 
         module.seen = seen
         return module, len(module.blocks())
 
 
-def within_documents(tokens_BT: Tensor, end_of_text: int) -> Tensor:
-    """Which positions each one attends to: those before it since the last end of text, which it sees, too.
+def within_documents(tokens_BT: Tensor, end_of_text: int, *, causal: bool = True) -> Tensor:
+    """Which positions each one attends to: those since the last end of text, which it sees, too.
 
-    bool [B, 1, T, T]; the end-of-text token stands before a document and belongs to it.
+    causal: and not after it. bool [B, 1, T, T]; the end-of-text token stands before a document and belongs to it.
     """
     document_BT = (tokens_BT == end_of_text).cumsum(1)
-    return (document_BT[:, :, None] == document_BT[:, None, :]).tril()[:, None]
+    seen_BTT = document_BT[:, :, None] == document_BT[:, None, :]
+    return (seen_BTT.tril() if causal else seen_BTT)[:, None]
