@@ -327,9 +327,7 @@ def _rms_scaled(
 ) -> list[Muon | AdamW | FromTorch]:
     same: dict[str, Any] = {"betas": (0.9, 0.999), "epsilon": 1e-6}
     return [
-        AdamWRms(
-            matrices, choice.learning_rate, weight_decay=choice.weight_decay, prefix="adamw_rms.matrices", **same
-        ),
+        AdamWRms(matrices, choice.learning_rate, weight_decay=choice.weight_decay, prefix="adamw_rms.matrices", **same),
         AdamWRms(others, choice.table_learning_rate, prefix="adamw_rms.tables", **same),
     ]
 

@@ -28,9 +28,7 @@ def buckets_of(distance: Tensor, count: int, longest: int, *, both_ways: bool) -
     return first + torch.where(distance < exact, distance, far)
 
 
-def chosen_buckets(
-    start: int, stop: int, count: int, longest: int, device: torch.device, *, both_ways: bool
-) -> Tensor:
+def chosen_buckets(start: int, stop: int, count: int, longest: int, device: torch.device, *, both_ways: bool) -> Tensor:
     """One-hot buckets, float32 [P, N], of all distances from positions start to stop to positions 0 to stop.
 
     P is 2 stop - start: distances 0 - start to stop - 1 - start, a place that is not used, and, counted from the end,

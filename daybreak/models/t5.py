@@ -7,6 +7,7 @@ N buckets of distances, V vocabulary.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -130,7 +131,7 @@ class Part(nn.Module):
 class EncoderBlock(nn.Module):
     def __init__(self, shape: T5Shape, *, first: bool) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(
+        self.layer: Any = nn.ModuleList(
             [
                 Part("SelfAttention", Attention(shape, biased=first), shape.width),
                 Part("DenseReluDense", _mlp(shape), shape.width),
@@ -147,7 +148,7 @@ class EncoderBlock(nn.Module):
 class DecoderBlock(nn.Module):
     def __init__(self, shape: T5Shape, *, first: bool) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(
+        self.layer: Any = nn.ModuleList(
             [
                 Part("SelfAttention", Attention(shape, biased=first), shape.width),
                 Part("EncDecAttention", Attention(shape), shape.width),
@@ -178,13 +179,12 @@ def _mlp(shape: T5Shape) -> nn.Module:
 class Stack(nn.Module):
     def __init__(self, blocks: list[EncoderBlock] | list[DecoderBlock], width: int) -> None:
         super().__init__()
-        self.block = nn.ModuleList(blocks)
+        self.block: Any = nn.ModuleList(blocks)
         self.final_layer_norm = RmsNorm(width)
 
-    @property
-    def bias_NH(self) -> Tensor:
-        """Of each bucket of distances, for all of its layers."""
-        return self.block[0].layer[0].SelfAttention.relative_attention_bias.weight  # type: ignore[index, union-attr]
+    def bias(self) -> Tensor:
+        """[N, H], for all of its layers."""
+        return cast(Tensor, self.block[0].layer[0].SelfAttention.relative_attention_bias.weight)
 
 
 class T5(nn.Module):
@@ -282,16 +282,12 @@ class T5(nn.Module):
         x_BTD = self.decoder.final_layer_norm(x_BTD)
         return x_BTD * self.shape.width**-0.5 if self.shape.tied else x_BTD
 
-    def hidden(
-        self, inputs_BS: Tensor, decoder_inputs_BT: Tensor, attention_mask_BS: Tensor | None = None
-    ) -> Tensor:
+    def hidden(self, inputs_BS: Tensor, decoder_inputs_BT: Tensor, attention_mask_BS: Tensor | None = None) -> Tensor:
         """Final hidden states [B, T, D] in `compute_dtype`."""
         encoded_BSD = self.encode(inputs_BS, attention_mask_BS)
         return self.decode(decoder_inputs_BT, encoded_BSD, attention_mask_BS)
 
-    def forward(
-        self, inputs_BS: Tensor, decoder_inputs_BT: Tensor, attention_mask_BS: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, inputs_BS: Tensor, decoder_inputs_BT: Tensor, attention_mask_BS: Tensor | None = None) -> Tensor:
         """Logits [B, T, V] in float32."""
         return self.lm_head(self.hidden(inputs_BS, decoder_inputs_BT, attention_mask_BS)).float()
 
@@ -302,13 +298,12 @@ class T5(nn.Module):
         def empty() -> Tensor:
             return torch.empty(size, dtype=self.compute_dtype, device=encoded_BSD.device)
 
-        return [
-            DecoderCache(
-                LayerCache(empty(), empty()),
-                LayerCache(*block.layer[1].EncDecAttention.keys_and_values(encoded_BSD), encoded_BSD.shape[1]),  # type: ignore[index, union-attr, operator]
-            )
-            for block in self.decoder.block
-        ]
+        caches = []
+        for block in self.decoder.block:
+            keys, values = block.layer[1].EncDecAttention.keys_and_values(encoded_BSD)
+            read = LayerCache(keys, values, encoded_BSD.shape[1])
+            caches.append(DecoderCache(LayerCache(empty(), empty()), read))
+        return caches
 
     def _called(self, block: nn.Module, *inputs: object) -> Tensor:
         """Compiled blocks serve training only; other sizes run as they are."""
@@ -318,7 +313,7 @@ class T5(nn.Module):
 
     def _bias(self, stack: Stack, start: int, stop: int, *, both_ways: bool) -> Tensor:
         """Added to the scores of positions start to stop, float32 [1, H, T, S]."""
-        shape, device = self.shape, stack.bias_NH.device
+        shape, device = self.shape, stack.bias().device
         kept = self._told.get(both_ways)
         if start == 0 and kept is not None and kept[0] == (stop, device):
             chosen_PN = kept[1]
@@ -330,7 +325,7 @@ class T5(nn.Module):
             if start == 0:
                 self._told[both_ways] = ((stop, device), chosen_PN)
         # A product, whose gradient adds up in one order; that of a look-up would not.
-        return distances.spread(chosen_PN @ stack.bias_NH, start, stop)
+        return distances.spread(chosen_PN @ stack.bias(), start, stop)
 
 
 def _low(attention_mask_BS: Tensor) -> Tensor:
