@@ -113,6 +113,17 @@ def test_equal_shapes_stacked_step_as_they_do_one_by_one(optimizer_choice) -> No
         torch.testing.assert_close(one, other, atol=5e-4, rtol=0)
 
 
+def test_a_factor_is_of_the_rate_of_its_weight_alone(optimizer_choice) -> None:
+    sizes = ((32, 64), (32, 64), (64, 32))
+    plain, scaled = weights_with_gradients(*sizes), weights_with_gradients(*sizes)
+    before = [weight.detach().clone() for weight in plain]
+    choice = optimizer_choice(weight_decay=0.0)
+    Muon(plain, choice).step(Rates(learning_rate=1.0))
+    Muon(scaled, choice, factors={scaled[1]: 0.25}).step(Rates(learning_rate=1.0))
+    for old, whole, part, factor in zip(before, plain, scaled, (1.0, 0.25, 1.0), strict=True):
+        torch.testing.assert_close(part - old, factor * (whole - old), atol=1e-6, rtol=1e-5)
+
+
 def test_without_weight_decay_a_gradient_of_zeros_changes_nothing(optimizer_choice) -> None:
     (weight,) = weights_with_gradients((32, 64))
     before = weight.detach().clone()

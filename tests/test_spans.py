@@ -121,7 +121,8 @@ def test_the_loss_is_the_sum_of_its_parts_and_of_what_is_scored(module: T5) -> N
     torch.testing.assert_close(sum(parts), whole)
     loss.head = chunked
     torch.testing.assert_close(loss(module, rows), whole)
-    nats, hits = loss.scored(module.eval(), rows)
+    nats, hits, targets = loss.scored(module.eval(), rows)
+    assert torch.equal(targets, loss.examples(rows)[2].flatten())
     assert nats.shape == hits.shape == (loss.targets(rows),) and nats.dtype == torch.float32
     assert hits.dtype == torch.bool and not nats.requires_grad
     torch.testing.assert_close(nats.sum(), whole.detach(), atol=1e-2, rtol=1e-5)

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -69,10 +69,18 @@ class Muon:
     """
 
     def __init__(
-        self, weights: Iterable[nn.Parameter], choice: OptimizerChoice, *, dtype: torch.dtype = torch.bfloat16
+        self,
+        weights: Iterable[nn.Parameter],
+        choice: OptimizerChoice,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        factors: Mapping[nn.Parameter, float] | None = None,
     ) -> None:
-        """dtype: of the iteration's products; its errors are far below what the iteration leaves open."""
-        self.choice, self.dtype = choice, dtype
+        """dtype: of the iteration's products; its errors are far below what the iteration leaves open.
+
+        factors: of the rate, for weights that a module wants moved in smaller or larger steps than others.
+        """
+        self.choice, self.dtype, self.factors = choice, dtype, dict(factors or {})
         groups: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
         for weight in weights:
             groups[tuple(weight.shape)].append(weight)  # type: ignore[index]
@@ -95,6 +103,9 @@ class Muon:
             velocity = self.momenta[shape].lerp_(gradients, 1 - momentum)
             update = orthogonalized(gradients.lerp_(velocity, momentum), self.choice.orthogonalize_steps, self.dtype)
             update = update.float().mul_(-rate * size_factor(shape))
+            if self.factors:
+                own = [self.factors.get(cast(nn.Parameter, weight), 1.0) for weight in weights]
+                update.mul_(torch.tensor(own, device=update.device)[:, None, None])
             if keep != 1:
                 torch._foreach_mul_(weights, keep)
             torch._foreach_add_(weights, update.unbind())
@@ -288,8 +299,9 @@ def make(
     others: list[nn.Parameter],
     *,
     dtype: torch.dtype = torch.bfloat16,
+    factors: Mapping[nn.Parameter, float] | None = None,
 ) -> Optimizers:
-    """dtype: of Muon's products. Raises UsageError: an unknown name."""
+    """dtype: of Muon's products. factors: of its rate, by weight. Raises UsageError: an unknown name."""
     check(choice)
     tables = [weight for weight in others if weight.ndim == 2]
     gains = [weight for weight in others if weight.ndim == 1]
@@ -297,7 +309,7 @@ def make(
         # Tables see few of their rows in a step: a short first and a long second memory, no decay.
         beside = AdamW if choice.name == "muon" else AdamWRms
         side = beside([*tables, *gains], choice.table_learning_rate, betas=(0.8, 0.95), epsilon=1e-10)
-        return Optimizers([Muon(matrices, choice, dtype=dtype), side], [*matrices, *others])
+        return Optimizers([Muon(matrices, choice, dtype=dtype, factors=factors), side], [*matrices, *others])
     if choice.name == "adamw_rms":
         return Optimizers(_rms_scaled(choice, matrices, [*tables, *gains]), [*matrices, *others])
     fused = {"fused": True} if _fused(others) else {}

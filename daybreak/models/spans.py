@@ -138,8 +138,9 @@ class SpanCorruption:
         return self.head(hidden_ND, module.lm_head.weight, targets.flatten())
 
     @torch.no_grad()
-    def scored(self, module: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Nats [N], float32, of every target, and whether it is the likeliest token [N], bool."""
+    def scored(self, module: Any, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Nats [N], float32, of every target, whether it is the likeliest token [N], bool, and the targets [N]."""
         read, decoder_inputs, targets = self.examples(rows)
         logits_NV, targets_N = module(read, decoder_inputs).flatten(0, 1), targets.flatten()
-        return F.cross_entropy(logits_NV, targets_N, reduction="none"), logits_NV.argmax(-1) == targets_N
+        nats_N = F.cross_entropy(logits_NV, targets_N, reduction="none")
+        return nats_N, logits_NV.argmax(-1) == targets_N, targets_N

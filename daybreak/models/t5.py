@@ -247,6 +247,11 @@ class T5(nn.Module):
         hidden = {id(weight) for weight in self.matrices()}
         return [weight for weight in self.parameters() if id(weight) not in hidden]
 
+    def rate_factors(self) -> dict[nn.Parameter, float]:
+        """Of Muon's rate: its steps have a size of their own, and behind queries follows no factor K^-0.5."""
+        queries = [weight for name, weight in self.named_parameters() if name.endswith(".q.weight")]
+        return dict.fromkeys(queries, self.shape.head_dim**-0.5)
+
     def encode(self, inputs_BS: Tensor, attention_mask_BS: Tensor | None = None) -> Tensor:
         """The encoder's states [B, S, D] in `compute_dtype`.
 
