@@ -10,23 +10,25 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch._dynamo.testing import CompileCounter
 from torch.utils.flop_counter import FlopCounterMode
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import T5Shape
 from daybreak.core.types import Specials
+from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates
-from daybreak.models import distances, infill, spans
+from daybreak.models import distances, files, infill, spans
 from daybreak.models.layouts import t5 as layout
 from daybreak.models.t5 import T5
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-VOCABULARY, END = 300, 299  # of the text; then come the special tokens
+VOCABULARY, END = 280, 279  # of the text; then come the special tokens
 SPECIALS = Specials(pad=VOCABULARY, sentinels=tuple(range(VOCABULARY + 1, VOCABULARY + 21)))
+SPECIAL: dict[str, Any] = {"specials": SPECIALS, "end_of_text": END}
 KINDS: dict[str, dict[str, Any]] = {
     "v1.1": {},
     "tied": {"tied": True},
@@ -75,16 +77,31 @@ def tokens(rows: int, length: int, seed: int = 7) -> torch.Tensor:
     return torch.randint(VOCABULARY, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
-def saved(module: T5, folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    weights = {name: weight.detach().clone() for name, weight in module.named_parameters()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(layout.config_of(module.shape, SPECIALS, END)))
-    (folder / "generation_config.json").write_text(json.dumps(layout.generation_config_of(SPECIALS, END)))
-    return folder
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    found = Tokenizer.learn(
+        ["the quick brown fox, the lazy dog; 春眠不觉晓 " * 5 + "in the end it is quick"], VOCABULARY
+    )
+    assert (found.vocabulary, found.end_of_text) == (VOCABULARY, END)
+    return found
+
+
+def saved(module: T5, tokenizer: Tokenizer, folder: Path) -> Path:
+    tokenizer.save(folder / "tokenizer.json")
+    files.save(
+        folder / "model",
+        module.shape,
+        dict(module.named_parameters()),
+        tokenizer_file=folder / "tokenizer.json",
+        end_of_text=END,
+        token=END_OF_TEXT,
+        specials=SPECIALS,
+    )
+    return folder / "model"
 
 
 def opened(folder: Path) -> T5:
+    """A folder that another tool wrote."""
     config = json.loads((folder / "config.json").read_text())
     found, weights = layout.with_weights(config, load_file(folder / "model.safetensors"))
     module = T5(found)
@@ -104,9 +121,9 @@ def theirs() -> Any:
 
 @torch.inference_mode()
 def test_transformers_opens_the_folder_with_equal_logits_and_equal_text(
-    module: T5, theirs: Any, tmp_path: Path
+    module: T5, tokenizer: Tokenizer, theirs: Any, tmp_path: Path
 ) -> None:
-    other = theirs.from_pretrained(saved(module, tmp_path / "model"), dtype=torch.float32).eval()
+    other = theirs.from_pretrained(saved(module, tokenizer, tmp_path), dtype=torch.float32).eval()
     assert other.num_parameters() == module.shape.parameters()
     assert (other.lm_head.weight is other.shared.weight) == module.shape.tied
     inputs, decoder_inputs, mask = tokens(3, 150), tokens(3, 140, 8), torch.ones(3, 150, dtype=torch.long)
@@ -115,14 +132,17 @@ def test_transformers_opens_the_folder_with_equal_logits_and_equal_text(
         expected = other(input_ids=inputs, attention_mask=padding, decoder_input_ids=decoder_inputs).logits
         torch.testing.assert_close(module(inputs, decoder_inputs, padding), expected, atol=1e-4, rtol=1e-4)
 
-    row = [*tokens(1, 20)[0].tolist(), SPECIALS.sentinels[0], END]
-    never = [SPECIALS.pad, *range(SPECIALS.sentinels[-1] + 1, module.shape.vocabulary)]
-    how = {"max_new_tokens": 25, "do_sample": False, "suppress_tokens": never}
+    # No end, which a network of random weights may write at once.
+    never = [END, SPECIALS.pad, *range(SPECIALS.sentinels[-1] + 1, module.shape.vocabulary)]
     # Its cache has as many layers as the encoder, and ends in an error where the decoder has more.
-    how["use_cache"] = module.shape.decoder_layers <= module.shape.layers
-    expected = other.generate(torch.tensor([row]), **how)[0, 1:]
-    ours = list(infill.written(module, row, specials=SPECIALS, end_of_text=END, max_tokens=25, known_tokens=VOCABULARY))
-    assert ours == [token for token in expected.tolist() if token != END] and len(ours) > 3
+    how = {"use_cache": module.shape.decoder_layers <= module.shape.layers, "suppress_tokens": never}
+    ours, expected = [], []
+    for row in tokens(4, 20).tolist():
+        row += [SPECIALS.sentinels[0], END]
+        ours.append([*infill.written(module, row, max_tokens=15, known_tokens=END, **SPECIAL)])
+        wrote = other.generate(torch.tensor([row]), max_new_tokens=15, do_sample=False, **how)
+        expected.append(wrote[0, 1:].tolist())
+    assert ours == expected and all(len(each) == 15 for each in ours)
 
 
 @torch.inference_mode()
@@ -146,6 +166,22 @@ def test_a_folder_of_transformers_opens_with_equal_logits(
     expected = other(input_ids=inputs, decoder_input_ids=decoder_inputs).logits
     torch.testing.assert_close(module(inputs, decoder_inputs), expected, atol=1e-4, rtol=1e-4)
     assert module.shape.tied == (scaled and head == "shared")
+
+
+@torch.inference_mode()
+def test_a_folder_gives_back_the_module(module: T5, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    read = files.read(saved(module, tokenizer, tmp_path), torch.device("cpu"))
+    assert read.shape == module.shape and (read.lm_head.weight is read.shared.weight) == module.shape.tied
+    assert torch.equal(read(tokens(2, 20), tokens(2, 9, 8)), module(tokens(2, 20), tokens(2, 9, 8)))
+
+
+def test_transformers_reads_gaps_and_closes_texts_as_they_were_trained(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    other = transformers.AutoTokenizer.from_pretrained(saved(made(), tokenizer, tmp_path))
+    found = other("the quick <extra_id_0>in the end<extra_id_1>")["input_ids"]
+    one, two = SPECIALS.sentinels[:2]
+    assert found == [*tokenizer.encode("the quick "), one, *tokenizer.encode("in the end"), two, END]
+    assert (other.pad_token_id, other.eos_token_id) == (SPECIALS.pad, END)
 
 
 # The config and the names
@@ -392,7 +428,7 @@ def test_a_small_text_is_learnt_and_its_gaps_are_filled(optimizer_choice) -> Non
     nats, hits, _ = loss.scored(module.eval(), text)
     assert nats.mean() < 0.3 and hits.float().mean() > 0.95
     read = loss.examples(text)[0][0].tolist()
-    wrote = list(infill.written(module, read, specials=SPECIALS, end_of_text=END, max_tokens=30))
+    wrote = list(infill.written(module, read, max_tokens=30, **SPECIAL))
     assert infill.filled(read, wrote, SPECIALS.sentinels) == [*text[0, :-1].tolist(), END]
 
 

@@ -50,15 +50,6 @@ def config_of(shape: T5Shape, specials: Specials, end_of_text: int) -> dict[str,
     }
 
 
-def generation_config_of(specials: Specials, end_of_text: int) -> dict[str, Any]:
-    """generation_config.json: where writing begins and ends."""
-    return {
-        "pad_token_id": specials.pad,
-        "eos_token_id": end_of_text,
-        "decoder_start_token_id": specials.pad,
-    }
-
-
 def shape_of(config: dict[str, Any]) -> T5Shape:
     """Raises DataError: another class, or what the module here does not compute."""
     _check(config)
