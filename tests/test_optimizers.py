@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from daybreak.core.errors import UsageError
 from daybreak.engine import optimizers
-from daybreak.engine.optimizers import POLAR_EXPRESS, Muon, Rates, make, orthogonalized, overhead
+from daybreak.engine.optimizers import POLAR_EXPRESS, AdamWRms, Muon, Rates, make, orthogonalized, overhead
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -113,12 +113,62 @@ def test_equal_shapes_stacked_step_as_they_do_one_by_one(optimizer_choice) -> No
         torch.testing.assert_close(one, other, atol=5e-4, rtol=0)
 
 
+def test_a_factor_is_of_the_rate_of_its_weight_alone(optimizer_choice) -> None:
+    sizes = ((32, 64), (32, 64), (64, 32))
+    plain, scaled = weights_with_gradients(*sizes), weights_with_gradients(*sizes)
+    before = [weight.detach().clone() for weight in plain]
+    choice = optimizer_choice(weight_decay=0.0)
+    Muon(plain, choice).step(Rates(learning_rate=1.0))
+    Muon(scaled, choice, factors={scaled[1]: 0.25}).step(Rates(learning_rate=1.0))
+    for old, whole, part, factor in zip(before, plain, scaled, (1.0, 0.25, 1.0), strict=True):
+        torch.testing.assert_close(part - old, factor * (whole - old), atol=1e-6, rtol=1e-5)
+
+
 def test_without_weight_decay_a_gradient_of_zeros_changes_nothing(optimizer_choice) -> None:
     (weight,) = weights_with_gradients((32, 64))
     before = weight.detach().clone()
     weight.grad = torch.zeros(32, 64)
     Muon([weight], optimizer_choice(weight_decay=0.0)).step(Rates(learning_rate=1.0))
     assert torch.equal(weight, before)
+
+
+def test_a_step_scaled_by_the_size_of_the_weight_by_hand() -> None:
+    weight, small = nn.Parameter(torch.tensor([[3.0, -4.0], [0.0, 0.0]])), nn.Parameter(torch.zeros(2))
+    part = AdamWRms([weight, small], 0.1, betas=(0.9, 0.99), epsilon=0.0, weight_decay=0.5)
+    weight.grad, small.grad = torch.tensor([[1.0, -2.0], [4.0, -0.5]]), torch.tensor([8.0, -8.0])
+    part.step(Rates(learning_rate=0.5))
+    # The first corrected m / sqrt(v) is the gradient's sign. RMS = 5 / 2, and of zeros the least, 1e-3; the decay keeps
+    # 1 - 0.1 * 0.5 * 0.5 of the weight.
+    by_hand = torch.tensor([[3.0, -4.0], [0.0, 0.0]]) * 0.975 - 0.05 * 2.5 * weight.grad.sign()
+    torch.testing.assert_close(weight.detach(), by_hand)
+    torch.testing.assert_close(small.detach(), torch.tensor([-5e-5, 5e-5]))
+    # The second: m = .9 * .1 * g + .1 * h over 1 - .9^2, v = .99 * .01 g^2 + .01 h^2 over 1 - .99^2.
+    before, g, h = weight.detach().clone(), weight.grad.clone(), torch.tensor([[2.0, 1.0], [-1.0, 3.0]])
+    weight.grad = h.clone()
+    part.step(Rates(learning_rate=1.0, weight_decay=0.0))
+    update = ((0.09 * g + 0.1 * h) / 0.19) / ((0.0099 * g**2 + 0.01 * h**2) / 0.0199).sqrt()
+    torch.testing.assert_close(weight.detach(), before - 0.1 * before.square().mean().sqrt() * update)
+
+
+@pytest.mark.parametrize("name", ["adamw_rms", "muon_rms"])
+def test_what_is_scaled_goes_on_from_its_state(network, optimizer_choice, name: str) -> None:
+    def stepped(optimizer: optimizers.Optimizers, seed: int) -> None:
+        for index, weight in enumerate(optimizer.weights):
+            weight.grad = random(*weight.shape, seed=seed + index)
+        optimizer.step(Rates(learning_rate=1.0))
+
+    modules = [network(vocabulary=64), network(vocabulary=64)]
+    whole, halved = (make(optimizer_choice(name=name), m.matrices(), m.tables_and_gains()) for m in modules)
+    for optimizer in (whole, halved):
+        stepped(optimizer, 0)
+    state = {key: tensor.clone() for key, tensor in halved.state().items()}
+    assert len(state) == sum(len(part.state()) for part in halved.parts)  # no name twice
+    resumed = make(optimizer_choice(name=name), modules[1].matrices(), modules[1].tables_and_gains())
+    resumed.load(state)
+    for optimizer in (whole, resumed):
+        stepped(optimizer, 100)
+    for one, other in zip(modules[0].parameters(), modules[1].parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("name", optimizers.NAMES)

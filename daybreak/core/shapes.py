@@ -238,9 +238,12 @@ class BertShape(NetworkShape):
 
 @dataclass(frozen=True, kw_only=True)
 class T5Shape(NetworkShape):
-    """Encoder and decoder of T5 v1.1's class: relative positions, gated GELU (arXiv:1910.10683, arXiv:2002.05202)."""
+    """Encoder and decoder of T5's class: relative positions (arXiv:1910.10683); by default v1.1, whose MLP is a gated
+    GELU (arXiv:2002.05202) and whose head is a table of its own.
+    """
 
     family: ClassVar[str] = "t5"
+    CHOICES: ClassVar = {"activation": ("gated_gelu", "relu")}
     vocabulary: int  # rows of the table: the tokenizer's, then those of special tokens, padded
     layers: int  # of the encoder
     decoder_layers: int
@@ -249,16 +252,20 @@ class T5Shape(NetworkShape):
     head_dim: int
     mlp_width: int
     context_length: int  # tokens of a window of text, before spans are taken out of it
-    tied: bool = False
+    tied: bool = False  # with the head; the class scales the states before a tied one by width^-0.5
     buckets: int = 32  # of distances, for the bias of attention
     longest_distance: int = 128  # from here on all are in the last bucket
+    activation: str = "gated_gelu"  # or "relu", of the first T5, whose MLP has two matrices
 
     def check(self) -> None:
-        """Raises UsageError: sizes that do not go together."""
+        """Raises UsageError: sizes that do not go together, or an unknown activation."""
         wrong = _below_one(self)
         if not wrong and (self.buckets % 4 or self.longest_distance <= self.buckets // 2):
             wrong.append(f"buckets={self.buckets} with longest_distance={self.longest_distance}")
         _refuse(wrong)
+        if self.activation not in (known := self.CHOICES["activation"]):
+            attempt = nearest(self.activation, known)
+            raise UsageError("an unknown activation", received=f"activation={self.activation}", attempt=attempt)
 
     def depth(self) -> int:
         return self.layers + self.decoder_layers
@@ -267,7 +274,8 @@ class T5Shape(NetworkShape):
         return self.layers * self.heads * self.context_length
 
     def _layer_weights(self, attentions: int) -> int:
-        return attentions * 4 * self.width * self.heads * self.head_dim + 3 * self.width * self.mlp_width
+        mlp = (3 if self.activation == "gated_gelu" else 2) * self.width * self.mlp_width
+        return attentions * 4 * self.width * self.heads * self.head_dim + mlp
 
     def matmul_parameters(self) -> int:
         """Weights of encoder, decoder and head; a token goes through one of the two."""
@@ -296,7 +304,7 @@ class T5Shape(NetworkShape):
 
     def key(self) -> str:
         rest = f"{self.heads}x{self.head_dim}m{self.mlp_width}b{self.buckets}x{self.longest_distance}"
-        rest += "t" if self.tied else "u"
+        rest += ("t" if self.tied else "u") + ("" if self.activation == "gated_gelu" else self.activation)
         layers = f"{self.layers}+{self.decoder_layers}"
         return f"t5-L{layers}-d{self.width}-{rest}-V{self.vocabulary}-T{self.context_length}"
 

@@ -2,9 +2,9 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ POLAR_EXPRESS = (
     (3.286, -2.368, 0.464),
     (2.347, -1.710, 0.423),
 )
-NAMES = ("muon", "adamw", "adam", "sgd", "adagrad")
+NAMES = ("muon", "muon_rms", "adamw", "adamw_rms", "adam", "sgd", "adagrad")
+LEAST_SIZE = 1e-3  # of a weight, for the step of AdamWRms: one of zeros has to move, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +69,18 @@ class Muon:
     """
 
     def __init__(
-        self, weights: Iterable[nn.Parameter], choice: OptimizerChoice, *, dtype: torch.dtype = torch.bfloat16
+        self,
+        weights: Iterable[nn.Parameter],
+        choice: OptimizerChoice,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        factors: Mapping[nn.Parameter, float] | None = None,
     ) -> None:
-        """dtype: of the iteration's products; its errors are far below what the iteration leaves open."""
-        self.choice, self.dtype = choice, dtype
+        """dtype: of the iteration's products; its errors are far below what the iteration leaves open.
+
+        factors: of the rate, for weights that a module wants moved in smaller or larger steps than others.
+        """
+        self.choice, self.dtype, self.factors = choice, dtype, dict(factors or {})
         groups: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
         for weight in weights:
             groups[tuple(weight.shape)].append(weight)  # type: ignore[index]
@@ -94,6 +103,9 @@ class Muon:
             velocity = self.momenta[shape].lerp_(gradients, 1 - momentum)
             update = orthogonalized(gradients.lerp_(velocity, momentum), self.choice.orthogonalize_steps, self.dtype)
             update = update.float().mul_(-rate * size_factor(shape))
+            if self.factors:
+                own = [self.factors.get(cast(nn.Parameter, weight), 1.0) for weight in weights]
+                update.mul_(torch.tensor(own, device=update.device)[:, None, None])
             if keep != 1:
                 torch._foreach_mul_(weights, keep)
             torch._foreach_add_(weights, update.unbind())
@@ -112,8 +124,17 @@ class AdamW:
     torch's own class imports the whole compiler when it is made, which takes as long as ten steps of a small model.
     """
 
-    def __init__(self, weights: list[nn.Parameter], rate: float, *, betas: tuple[float, float], epsilon: float) -> None:
-        self.weights, self.rate, self.betas, self.epsilon = weights, rate, betas, epsilon
+    def __init__(
+        self,
+        weights: list[nn.Parameter],
+        rate: float,
+        *,
+        betas: tuple[float, float],
+        epsilon: float,
+        prefix: str = "adamw",
+    ) -> None:
+        """prefix: of the names in its state."""
+        self.weights, self.rate, self.betas, self.epsilon, self.prefix = weights, rate, betas, epsilon, prefix
         self.means = [torch.zeros_like(weight) for weight in weights]
         self.squares = [torch.zeros_like(weight) for weight in weights]
         self.steps = [torch.zeros((), device=weight.device) for weight in weights]
@@ -141,11 +162,63 @@ class AdamW:
 
     def state(self) -> dict[str, Tensor]:
         parts = {"exp_avg": self.means, "exp_avg_sq": self.squares, "step": self.steps}
-        return {f"adamw.{i}.{key}": tensor for key, tensors in parts.items() for i, tensor in enumerate(tensors)}
+        return {
+            f"{self.prefix}.{i}.{key}": tensor for key, tensors in parts.items() for i, tensor in enumerate(tensors)
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
+
+
+class AdamWRms(AdamW):
+    """AdamW whose update of each weight is multiplied by the weight's own root mean square, at least `LEAST_SIZE`.
+
+    W <- W - lr * wd * W - lr * max(1e-3, RMS(W)) * m / (sqrt(v) + eps), with m and v corrected for their beginning.
+    A rate is so a share of the weight, as in Adafactor (arXiv:1804.04235, section 8); T5, which does not train by
+    AdamW, does by this (arXiv:2309.02373).
+    """
+
+    def __init__(
+        self,
+        weights: list[nn.Parameter],
+        rate: float,
+        *,
+        betas: tuple[float, float],
+        epsilon: float,
+        weight_decay: float = 0.0,
+        prefix: str = "adamw_rms",
+    ) -> None:
+        super().__init__(weights, rate, betas=betas, epsilon=epsilon, prefix=prefix)
+        self.weight_decay = weight_decay
+        self.roots = torch.tensor([weight.numel() ** 0.5 for weight in weights], device=weights[0].device)
+
+    @torch.no_grad()
+    def step(self, rates: Rates) -> None:
+        rate = self.rate * rates.learning_rate
+        weights = cast(list[Tensor], self.weights)
+        sizes = torch.stack(torch._foreach_norm(weights)).div_(self.roots).clamp_(min=LEAST_SIZE)
+        if keep := rate * self.weight_decay * rates.weight_decay:
+            torch._foreach_mul_(weights, 1 - keep)
+        for index, own_rate in enumerate((rate * sizes).unbind()):
+            gradient = self.weights[index].grad
+            assert gradient is not None
+            adamw(
+                [weights[index]],
+                [gradient],
+                [self.means[index]],
+                [self.squares[index]],
+                [],
+                [self.steps[index]],
+                fused=_fused(self.weights),
+                amsgrad=False,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                lr=own_rate,
+                weight_decay=0.0,
+                eps=self.epsilon,
+                maximize=False,
+            )
 
 
 class FromTorch:
@@ -226,15 +299,19 @@ def make(
     others: list[nn.Parameter],
     *,
     dtype: torch.dtype = torch.bfloat16,
+    factors: Mapping[nn.Parameter, float] | None = None,
 ) -> Optimizers:
-    """dtype: of Muon's products. Raises UsageError: an unknown name."""
+    """dtype: of Muon's products. factors: of its rate, by weight. Raises UsageError: an unknown name."""
     check(choice)
     tables = [weight for weight in others if weight.ndim == 2]
     gains = [weight for weight in others if weight.ndim == 1]
-    if choice.name == "muon":
+    if choice.name in ("muon", "muon_rms"):
         # Tables see few of their rows in a step: a short first and a long second memory, no decay.
-        side = AdamW([*tables, *gains], choice.table_learning_rate, betas=(0.8, 0.95), epsilon=1e-10)
-        return Optimizers([Muon(matrices, choice, dtype=dtype), side], [*matrices, *others])
+        beside = AdamW if choice.name == "muon" else AdamWRms
+        side = beside([*tables, *gains], choice.table_learning_rate, betas=(0.8, 0.95), epsilon=1e-10)
+        return Optimizers([Muon(matrices, choice, dtype=dtype, factors=factors), side], [*matrices, *others])
+    if choice.name == "adamw_rms":
+        return Optimizers(_rms_scaled(choice, matrices, [*tables, *gains]), [*matrices, *others])
     fused = {"fused": True} if _fused(others) else {}
     # The others of torch would add the decay to the gradient, which Adam's scale makes another thing of.
     decay = choice.weight_decay if choice.name == "adamw" else 0.0
@@ -255,6 +332,16 @@ def make(
         case _:  # "adagrad"
             optimizer = torch.optim.Adagrad(every)
     return Optimizers([FromTorch(optimizer, choice.name)], [*matrices, *others])
+
+
+def _rms_scaled(
+    choice: OptimizerChoice, matrices: list[nn.Parameter], others: list[nn.Parameter]
+) -> list[Muon | AdamW | FromTorch]:
+    same: dict[str, Any] = {"betas": (0.9, 0.999), "epsilon": 1e-6}
+    return [
+        AdamWRms(matrices, choice.learning_rate, weight_decay=choice.weight_decay, prefix="adamw_rms.matrices", **same),
+        AdamWRms(others, choice.table_learning_rate, prefix="adamw_rms.tables", **same),
+    ]
 
 
 def _fused(weights: list[nn.Parameter]) -> bool:
