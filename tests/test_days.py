@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from daybreak.core.clock import SecondsClock, Stopwatch
+from daybreak.core.headlines import BITS_PER_BYTE
 from daybreak.core.records import Step, Validation
 from daybreak.core.types import ScheduleChoice
 from daybreak.engine.guard import Guard
@@ -54,6 +55,7 @@ class Day:
             budget=SimpleNamespace(seconds=budget, clock="seconds"),
             techniques=(),
             shape=SimpleNamespace(parameters=lambda: 1),
+            headline=BITS_PER_BYTE,
         )
         self.machine = SimpleNamespace(disk_bytes_per_second=1e9, cores=2)
         self.stopwatch = Stopwatch(start=0.0, now=lambda: self.now)

@@ -212,9 +212,8 @@ class BertShape(NetworkShape):
         return self.layers * layer + self.head_parameters() + self.vocabulary * self.width
 
     def parameters(self) -> int:
-        gains = (
-            2 * self.layers - 1 + 3
-        ) * self.width + self.vocabulary  # the first layer has one norm; the head's bias
+        norms = 2 * self.layers + 2  # the first layer has one; around the layers and in the head there are three
+        gains = norms * self.width + self.vocabulary  # and the head's bias
         return self.matmul_parameters() + gains + (0 if self.tied else self.vocabulary * self.width)
 
     def flops_per_token(self, predicted: float = 0.3) -> float:

@@ -9,7 +9,7 @@ from daybreak import techniques
 from daybreak.core.errors import UsageError
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
-from daybreak.core.shapes import NgramShape
+from daybreak.core.shapes import NgramShape, T5Shape
 from daybreak.core.types import Machine, Plan, Request
 from daybreak.data import shards
 from daybreak.data.batches import Batches
@@ -67,7 +67,8 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
     module = folded("module", module.to(device).train())
     loss = folded("loss", objective_of(plan))
     dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step
-    made = optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains(), dtype=dtype)
+    factors = module.rate_factors() if isinstance(plan.shape, T5Shape) else None
+    made = optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains(), dtype=dtype, factors=factors)
     optimizer = folded("optimizer", made)
     rows = max(1, plan.batch_tokens // plan.shape.context_length)
     schedule = folded("schedule", schedules.Schedule(plan.schedule, batch_rows=rows))
