@@ -483,7 +483,9 @@ def compare(
             )
         from daybreak.stages.compare_tasks import compare as by_tasks
 
-        _print_by_tasks(guarded(lambda: by_tasks(paths or [], tasks, limit=limit, batch=batch, told=told)), said, as_json)
+        _print_by_tasks(
+            guarded(lambda: by_tasks(paths or [], tasks, limit=limit, batch=batch, told=told)), said, as_json
+        )
         return
     facts = guarded(lambda: compared(paths or [], on or [], told=told))
     page = verdicts.write_page(facts, out or "compare.html", language=language) if out or not as_json else None

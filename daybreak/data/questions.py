@@ -1,5 +1,6 @@
 """Questions: zero-shot tests in JSON lines, of four kinds that their fields tell, and what is put before a model."""
 
+import codecs
 import hashlib
 import re
 from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ KINDS = {
 }
 _PARTS = ("part", "UID", "category")  # fields by which scores are told apart, the first that a row has
 # Where no space stands between words: Han, kana, and the punctuation that goes with them.
-_UNSPACED = re.compile("[\u2e80-\u30ff\u31c0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U000323af]")
+_UNSPACED = re.compile(
+    "[\u2e80-\u30ff\u31c0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U000323af]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,9 @@ def read(path: str | Path) -> Task:
             raise _wrong(path, number, str(error), kind) from None
     if not found:
         raise DataError("there are no questions in the file", received=str(path), attempt=_fields())
-    return Task(name=path.name.split(".")[0] or path.name, path=path, kind=kind, questions=tuple(found), items=len(found))
+    return Task(
+        name=path.name.split(".")[0] or path.name, path=path, kind=kind, questions=tuple(found), items=len(found)
+    )
 
 
 def joint(before: str, after: str) -> str:
@@ -167,15 +172,16 @@ def _rows(path: Path) -> Iterator[Any]:
             stream = Stream(path.name, file, Budget(file.size))  # type: ignore[arg-type]
             while kind := packing(stream.peek(512)):
                 stream = unpacked(stream, kind)
+            if stream.peek(3) == codecs.BOM_UTF8:
+                stream.read(3)
             for row in json_rows(stream.blocks(), path.name, findings):
                 yield row
                 _whole(path, findings)
             _whole(path, findings)
-    except (Unsuitable, Stopped, *expected_errors()) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(
-            "the questions cannot be read", received=f"{path}: {reason}", attempt="a file of JSON lines: --task FILE"
-        ) from None
+    except (Unsuitable, Stopped) as error:
+        raise _unread(path, str(error)) from None
+    except expected_errors() as error:
+        raise _unread(path, getattr(error, "strerror", None) or str(error) or type(error).__name__) from None
 
 
 def _whole(path: Path, findings: Findings) -> None:
@@ -183,6 +189,12 @@ def _whole(path: Path, findings: Findings) -> None:
         raise DataError(
             "a row of the questions is no JSON", received=f"{path}: {next(iter(findings.rows))}", attempt=_fields()
         )
+
+
+def _unread(path: Path, reason: str) -> DataError:
+    return DataError(
+        "the questions cannot be read", received=f"{path}: {reason}", attempt="--task with a file of JSON lines"
+    )
 
 
 def _wrong(path: Path, number: int, why: str, kind: str = "") -> DataError:

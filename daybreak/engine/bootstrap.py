@@ -115,9 +115,10 @@ def ratio(
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> Interval:
-    """Percentile interval of sum(tops) / sum(bottoms), both [U] of what is drawn together. The same seed, the same numbers.
+    """Percentile interval of sum(tops) / sum(bottoms), both [U] of what is drawn together.
 
-    Of values of few kinds, such as right and wrong, how often each kind is drawn is drawn at once: it is multinomial.
+    The same seed gives the same numbers. Of values of few kinds, such as right and wrong, how often each kind is drawn
+    is drawn at once: it is multinomial.
     """
     table = np.stack([tops, bottoms], 1).astype(np.float64)
     kinds, times = np.unique(table, axis=0, return_counts=True)

@@ -99,13 +99,15 @@ class Causal:
         rows = len(batch) if self.device.type == "cpu" else self.batch
         T = padded_length(batch[0], context_length)
         inputs_BT = np.full((rows, T), self.end_of_text, np.int64)
-        where, targets = [], []
+        where: list[int] = []
+        targets: list[int] = []
         for row, (tokens, count) in enumerate(batch):
             inputs_BT[row, : len(tokens) - 1] = tokens[:-1]
             where += range(row * T + len(tokens) - 1 - count, row * T + len(tokens) - 1)
             targets += tokens[len(tokens) - count :]
         hidden_ND = self.module.hidden(torch.from_numpy(inputs_BT).to(self.device)).flatten(0, 1)
-        nats, hits = judged(self._logits(hidden_ND[torch.tensor(where, device=self.device)]), targets, self.end_of_text)
+        logits = self._logits(hidden_ND[torch.tensor(where, device=self.device)])
+        nats, hits = judged(logits, targets, self.end_of_text + 1)
         return summed(nats, hits, [window.targets for window in batch])
 
     def _logits(self, hidden_ND: Tensor) -> Iterator[Tensor]:
@@ -131,17 +133,17 @@ def batches(found: Sequence[Window], rows: int, context_length: int) -> Iterator
 
 
 def judged(logits: Iterator[Tensor], targets: Sequence[int], known_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nats [N] of the targets, and whether each is the likeliest of the tokens below `known_tokens` and that one.
+    """Nats [N] of the targets, and whether each is the likeliest of the tokens below `known_tokens`.
 
     logits: [., V] in parts; those behind the last target are passed over.
     """
     nats, hits, done = [], [], 0
     for part_NV in logits:
-        wanted_N = torch.tensor(targets[done : done + len(part_NV)], device=part_NV.device)
+        wanted_N = torch.tensor(targets[done : done + len(part_NV)], dtype=torch.int64, device=part_NV.device)
         done += len(part_NV)
         part_NV = part_NV[: len(wanted_N)]
         nats.append(F.cross_entropy(part_NV, wanted_N, reduction="none"))
-        hits.append(part_NV[:, : known_tokens + 1].argmax(-1) == wanted_N)
+        hits.append(part_NV[:, :known_tokens].argmax(-1) == wanted_N)
     return torch.cat(nats).cpu().numpy(), torch.cat(hits).cpu().numpy()
 
 

@@ -65,7 +65,9 @@ def _verdicts(labels: Sequence[str], found: Sequence[Sequence[Answers]]) -> list
         for score, (earlier, later) in itertools.product(names, itertools.combinations(range(len(labels)), 2)):
             told = dataclasses.asdict(difference(found[later][index], found[earlier][index], score))
             named = {"task": answers.task.name, "score": score, "run": labels[later], "than": labels[earlier]}
-            rows.append(named | {"units": int(clusters_of(answers.task).max()) + 1, "difference": told.pop("value"), **told})
+            rows.append(
+                named | {"units": int(clusters_of(answers.task).max()) + 1, "difference": told.pop("value"), **told}
+            )
     for row, p in zip(rows, bootstrap.holm([row["p"] for row in rows]), strict=True):
         row["adjusted_p"] = p
         row["verdict"] = _verdict(row)

@@ -18,6 +18,7 @@ from daybreak.engine import bootstrap
 from daybreak.models.choices import BATCH, Pair, Scorer
 from daybreak.models.predictors import Sampling
 from daybreak.stages.evaluate import Loaded, load
+from daybreak.stages.gaps import Filler
 from daybreak.stages.generate import pieces
 from daybreak.stages.questions import SCHEMA, keep, pairs_of, scorer_of
 
@@ -54,6 +55,12 @@ class DaybreakLM(LM):  # type: ignore[misc]
         return [one.log_likelihood for one in found]
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        if isinstance(self.loaded.alone, Filler):
+            raise UsageError(
+                "the model does not write on from a text",
+                received=f"{self.loaded.run}, of the family {self.loaded.plan.shape.family}",
+                attempt="tasks that choose between answers",
+            )
         return [self._written(*request.args) for request in requests]
 
     def _written(self, prompt: str, asked: dict[str, Any]) -> str:
@@ -92,7 +99,9 @@ def evaluate(
     with quietly():
         tasks = _loaded_tasks(names, folder)
         found = _asked(DaybreakLM(loaded, scorer), tasks, limit)
-    facts = {
+    described = [_described(name, task, found) for name, task in tasks["tasks"].items()]
+    described += [_group(name, found) for name in found.get("groups", {})]
+    facts: dict[str, Any] = {
         "schema": SCHEMA,
         "run": str(loaded.run),
         "needs": loaded.alone.needs,
@@ -103,10 +112,9 @@ def evaluate(
             "seed": 0,
             "confidence": bootstrap.CONFIDENCE,
         },
-        "tasks": [_described(name, task, found) for name, task in tasks["tasks"].items()]
-        + [_group(name, found) for name in found.get("groups", {})],
+        "tasks": described,
     }
-    keep(loaded.run, {**facts, "tasks": [{**task, "name": f"lm-eval/{task['name']}"} for task in facts["tasks"]]})
+    keep(loaded.run, {**facts, "tasks": [{**task, "name": f"lm-eval/{task['name']}"} for task in described]})
     return facts
 
 

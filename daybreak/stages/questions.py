@@ -1,6 +1,7 @@
 """Questions: zero-shot tests put before a run's model, scored with an interval each, and kept in its folder."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from daybreak.data.questions import Task
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import bootstrap
 from daybreak.models.choices import BATCH, Causal, Counted, Likelihood, Pair, Scorer
-from daybreak.models.predictors import Counts
+from daybreak.models.cloze import Infilled, Masked
+from daybreak.models.predictors import Counts, Network
 from daybreak.stages.evaluate import Loaded, load
 
 SCHEMA = 1
@@ -90,9 +92,14 @@ def scorer_of(loaded: Loaded, batch: int = BATCH) -> Scorer:
     """Of the run's model/ alone."""
     if batch < 1:
         raise UsageError("a batch has rows", received=f"--batch {batch}", attempt=f"--batch {BATCH}")
-    if isinstance(loaded.alone, Counts):
-        return Counted(loaded.alone)
-    return Causal(loaded.alone, batch=batch)
+    alone = loaded.alone
+    if isinstance(alone, Counts):
+        return Counted(alone)
+    if isinstance(alone, Network):
+        return Causal(alone, batch=batch)
+    kind = Masked if loaded.plan.objective == "masked_tokens" else Infilled
+    known = loaded.plan.tokenizer.vocabulary
+    return kind(alone.module, specials=alone.specials, end_of_text=alone.end_of_text, known_tokens=known, batch=batch)
 
 
 # From text to answers
@@ -110,7 +117,7 @@ def answered(task: Task, tokenizer: Tokenizer, scorer: Scorer) -> Answers:
             attempt="another run: the weights of this one are broken",
         )
     places = np.cumsum([0, *(len(question.options) for question in task.questions)])
-    by_question = [found[begin:end] for begin, end in zip(places[:-1], places[1:], strict=True)]
+    by_question = [found[begin:end] for begin, end in itertools.pairwise(places.tolist())]
     chosen = [one[question.gold] for one, question in zip(by_question, task.questions, strict=True)]
     return Answers(
         task=task,

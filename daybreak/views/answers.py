@@ -16,7 +16,7 @@ KINDS = {"pairs": "pairs", "choices": "multiple choice", "schema": "schemas", "l
 
 def lines(facts: dict[str, Any]) -> list[str]:
     """Of `daybreak evaluate --task` and --lm-eval."""
-    found = []
+    found: list[str] = []
     for task in facts["tasks"]:
         found += ["" if found else f"{facts['needs']}, {facts['method']['likelihood']}", head(task)]
         for name, score in task["scores"].items():
@@ -41,10 +41,17 @@ def head(task: dict[str, Any]) -> str:
     return line
 
 
-def interval(score: dict[str, float | None]) -> str:
+def interval(score: dict[str, Any]) -> str:
     if score.get("low") is None:
-        return f"{score['value']:.4f}"
-    return f"{score['value']:.4f}  (95% interval {score['low']:.4f} to {score['high']:.4f})"
+        return _number(score["value"])
+    return f"{_number(score['value'])}  (95% interval {_number(score['low'])} to {_number(score['high'])})"
+
+
+def _number(value: Any) -> str:
+    """Perplexities go into the millions, and lm-eval has figures that are no numbers."""
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def show_comparison(facts: dict[str, Any], said: dict[str, str], console: "Console") -> None:
