@@ -321,6 +321,12 @@ def evaluate(
     def told(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    if harness_tasks and not harness:
+        raise UsageError(
+            "which tasks of the folder is not said",
+            received=f"--lm-eval-tasks {harness_tasks}",
+            attempt="--lm-eval NAME with it",
+        )
     if not (tasks or harness):
         from daybreak.stages.evaluate import evaluate as score
 
