@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from daybreak.core.shapes import LstmShape
 from daybreak.core.types import Specials
 from daybreak.models.choices import STEP, Causal, Counted, Likelihood, Pair, Window, batches, windows
 from daybreak.models.cloze import Infilled, Masked
 from daybreak.models.gpt import Gpt
+from daybreak.models.lstm import Lstm
 from daybreak.models.ngram import KneserNey
 from daybreak.models.objectives import token_nats
 from daybreak.models.predictors import Counts, Network, Sampling
@@ -124,6 +126,18 @@ def test_what_greedy_decoding_writes_is_greedy_and_else_it_is_not(causal: Callab
     assert written
     found = scorer.log_likelihoods([Pair([1, 2, 3], written), Pair([1, 2, 3], other)])
     assert [one.greedy for one in found] == [True, False]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn"])
+def test_a_recurrent_network_is_scored_alike(cell: str) -> None:
+    module = Lstm(LstmShape(vocabulary=64, layers=1, width=32, context_length=64, cell=cell))
+    module.initialize(0)
+    pairs = drawn(6)
+    found = Causal(Network(module, end_of_text=END)).log_likelihoods(pairs)
+    for pair, one in zip(pairs, found, strict=True):
+        row = torch.tensor([[END, *pair.context, *pair.continuation]])
+        nats = token_nats(module, row[:, :-1], row[:, 1:])[0, -len(pair.continuation) :]
+        assert one.log_likelihood == pytest.approx(-float(nats.sum()), **EQUAL)
 
 
 # Counts

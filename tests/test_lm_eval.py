@@ -196,7 +196,7 @@ def test_lm_evals_own_model_says_the_same_of_the_folder_that_transformers_opens(
 
     opened = transformers.AutoModelForCausalLM.from_pretrained(run.model_folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(run.model_folder)
-    theirs = HFLM(pretrained=opened, tokenizer=tokenizer, max_length=32, batch_size=4)
+    theirs = HFLM(pretrained=opened, tokenizer=tokenizer, max_length=32, batch_size=4, add_bos_token=False)
     loaded = load(run.path)
     ours = harness.DaybreakLM(loaded, scorer_of(loaded))
     texts = requests(*(("", context + rest) for context, rest in PAIRS))
