@@ -52,6 +52,11 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; else the fast
 Mirror = Annotated[
     list[str] | None, typer.Option("--mirror", help="Show the run in tensorboard, wandb or trackio. Again for more.")
 ]
+Tasks = Annotated[
+    list[str] | None, typer.Option("--task", help="Zero-shot questions: a file of JSON lines. Again for more.")
+]
+Limit = Annotated[int, typer.Option(min=0, help="At most so many questions of a task; 0: all.")]
+Batch = Annotated[int, typer.Option(min=1, help="Rows of a pass of the model; no score depends on it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, such as runs/NAME.")]
 
@@ -302,14 +307,52 @@ def train(
 def evaluate(
     path: RunFolder,
     on: Annotated[list[str] | None, typer.Option("--on", help="Text to score on; else the held-out text.")] = None,
+    tasks: Tasks = None,
+    limit: Limit = 0,
+    batch: Batch = 16,
+    harness: Annotated[str, typer.Option("--lm-eval", help="Tasks of lm-eval, such as blimp,lambada_openai.")] = "",
+    harness_tasks: Annotated[str, typer.Option("--lm-eval-tasks", help="A folder with lm-eval tasks of yours.")] = "",
     device: Device = "",
     as_json: Json = False,
 ) -> None:
-    """Bits per byte and perplexity over all bytes of a text."""
-    from daybreak.stages.evaluate import evaluate as score
+    """Bits per byte and perplexity over all bytes of a text; or scores on zero-shot tasks."""
     from daybreak.stages.run import guarded
 
-    _print(guarded(lambda: score(path, tuple(on or ()), device=device)), as_json)
+    def told(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    if harness_tasks and not harness:
+        raise UsageError(
+            "which tasks of the folder is not said",
+            received=f"--lm-eval-tasks {harness_tasks}",
+            attempt="--lm-eval NAME with it",
+        )
+    if not (tasks or harness):
+        from daybreak.stages.evaluate import evaluate as score
+
+        _print(guarded(lambda: score(path, tuple(on or ()), device=device)), as_json)
+        return
+    if on or (tasks and harness):
+        raise UsageError(
+            "one command scores text, tasks, or tasks of lm-eval",
+            received=" and ".join(n for n, given in (("--on", on), ("--task", tasks), ("--lm-eval", harness)) if given),
+            attempt="one command for each",
+        )
+    if harness:
+        from daybreak.stages.harness import evaluate as asked
+
+        names = [name.strip() for name in harness.split(",") if name.strip()]
+        facts = guarded(lambda: asked(path, names, folder=harness_tasks, limit=limit, batch=batch, device=device))
+    else:
+        from daybreak.stages.questions import evaluate as answered
+
+        facts = guarded(lambda: answered(path, tasks or [], limit=limit, batch=batch, device=device, told=told))
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    from daybreak.views.answers import lines
+
+    print("\n".join(lines(facts)))
 
 
 @app.command()
@@ -421,6 +464,9 @@ def compare(
     on: Annotated[
         list[str] | None, typer.Option("--on", help="Text to judge on; else the runs' held-out text.")
     ] = None,
+    tasks: Tasks = None,
+    limit: Limit = 0,
+    batch: Batch = 16,
     out: Annotated[str, typer.Option(help="The .html page to write; with --json none unless named.")] = "",
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",
     as_json: Json = False,
@@ -430,8 +476,24 @@ def compare(
     from daybreak.stages.run import guarded
     from daybreak.views import verdicts
 
+    def told(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     said = verdicts.words(language)
-    facts = guarded(lambda: compared(paths or [], on or [], told=lambda line: print(line, file=sys.stderr, flush=True)))
+    if tasks:
+        if on or out:
+            raise UsageError(
+                "with --task it is questions that judge, and no page is written",
+                received=" and ".join(name for name, given in (("--on", on), ("--out", out)) if given),
+                attempt="--task without these, or these without --task",
+            )
+        from daybreak.stages.compare_tasks import compare as by_tasks
+
+        _print_by_tasks(
+            guarded(lambda: by_tasks(paths or [], tasks, limit=limit, batch=batch, told=told)), said, as_json
+        )
+        return
+    facts = guarded(lambda: compared(paths or [], on or [], told=told))
     page = verdicts.write_page(facts, out or "compare.html", language=language) if out or not as_json else None
     if as_json:
         print(json.dumps({**facts, "page": str(page) if page else None}, ensure_ascii=False))
@@ -541,6 +603,17 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
     from daybreak.stages.show import fact_lines
 
     print("\n".join(fact_lines(facts)))
+
+
+def _print_by_tasks(facts: dict[str, Any], said: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from daybreak.views import answers
+
+    answers.show_comparison(facts, said, Console())
 
 
 def _print_finished(finished: Any, as_json: bool) -> None:

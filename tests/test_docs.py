@@ -196,6 +196,15 @@ def place(tmp_path_factory) -> Path:
     (folder / "test.txt").write_text("\n\n".join(words[-8:])[:60_000])
     rows = [json.dumps({"title": str(i), "text": text[:2000]}) for i, text in enumerate(words)]
     (folder / "articles.jsonl").write_text("\n".join(rows))
+    asked = [
+        {"query": f"Section {i} says", "choices": ["a thing.", "nothing at all."], "gold": i % 2} for i in range(20)
+    ]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    (folder / "last-words.jsonl").write_text('{"context": "a list of", "continuation": "strings"}\n')
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "my_task.yaml").write_text(
+        pages.blocks(pages.text_of(pages.ROOT / "docs/evaluation.md"), "yaml")[0]
+    )
     (folder / "corpus").mkdir()
     size = 0
     for path in sorted(Path(json.__file__).parents[1].glob("*.py")):

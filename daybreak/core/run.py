@@ -43,6 +43,7 @@ class Run:
         self.model_folder = self.path / "model"
         self.mixture_folder = self.path / "mixture"
         self.scores_file = self.path / "heldout.npz"
+        self.task_scores_file = self.path / "scores.json"
         self.report_file = self.path / "report.html"
         self.report_data_file = self.path / "report.json"
         self.mirrors_folder = self.path / "mirrors"

@@ -1,4 +1,4 @@
-"""Bootstrap: how sure a difference in bits per byte is, from the same documents scored by several models.
+"""Bootstrap: how sure a score is, and the difference of two on the same documents or questions.
 
 A document is drawn again and again with all that belongs to it, for every model alike: the paired bootstrap (Efron
 1979, "Bootstrap methods: another look at the jackknife"; Koehn 2004, "Statistical significance tests for machine
@@ -7,7 +7,7 @@ jackknife and the bootstrap for general stationary observations"; here the block
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ LEAST_BLOCK_BYTES = 1024
 MOST_UNITS = 4000  # more documents than that are drawn in groups of neighbours
 LEAST_UNITS = 10  # fewer tell nothing
 _DRAWN_AT_ONCE = 1 << 21
+_FEW_KINDS = 64  # of values; of more, units are drawn
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +95,66 @@ def paired(
         p = min(1.0, 2 * (beyond + 1) / (resamples + 1))
         found.append(Difference(difference=float(difference), low=float(low), high=float(high), p=p))
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Of a score, or of the difference of two."""
+
+    value: float
+    low: float
+    high: float
+    p: float  # of a difference: how often a resample falls on the other side of zero, twice
+
+
+def ratio(
+    tops: np.ndarray,
+    bottoms: np.ndarray,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """Percentile interval of sum(tops) / sum(bottoms), both [U] of what is drawn together.
+
+    The same seed gives the same numbers. Of values of few kinds, such as right and wrong, how often each kind is drawn
+    is drawn at once: it is multinomial.
+    """
+    table = np.stack([tops, bottoms], 1).astype(np.float64)
+    kinds, times = np.unique(table, axis=0, return_counts=True)
+    generator = np.random.default_rng(seed)
+    if len(kinds) <= _FEW_KINDS:
+        sums = generator.multinomial(len(table), times / len(table), resamples) @ kinds
+    else:
+        step = max(1, _DRAWN_AT_ONCE // len(table))
+        rows = (min(step, resamples - begin) for begin in range(0, resamples, step))
+        sums = np.concatenate([_times(generator, count, len(table)) @ table for count in rows])
+    drawn = sums[:, 0] / sums[:, 1]
+    tails = 50 * (1 - confidence)
+    low, high = np.percentile(drawn, [tails, 100 - tails])
+    beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    p = min(1.0, 2 * (beyond + 1) / (resamples + 1))
+    return Interval(value=float(tops.sum() / bottoms.sum()), low=float(low), high=float(high), p=p)
+
+
+def share(
+    tops: np.ndarray,
+    bottoms: np.ndarray,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """As `ratio`, of right answers [U] among questions [U].
+
+    Where none or all are right, resamples show no scatter at all; the end that they leave is then the exact one for U
+    independent questions (Clopper and Pearson 1934, "The use of confidence or fiducial limits").
+    """
+    found = ratio(tops, bottoms, resamples=resamples, seed=seed, confidence=confidence)
+    unseen = 1 - ((1 - confidence) / 2) ** (1 / len(tops))
+    if found.value == 0:
+        return replace(found, high=unseen)
+    return replace(found, low=1 - unseen) if found.value == 1 else found
 
 
 def _times(generator: np.random.Generator, rows: int, count: int) -> np.ndarray:

@@ -41,7 +41,7 @@ def compare(
     before anything that takes long. The keys are those of `daybreak compare --json`. Raises UsageError: fewer than two
     runs, or one that is not finished. Raises DataError: the runs were scored on different text.
     """
-    runs = _opened(paths)
+    runs = opened(paths)
     plans = [run.plan() for run in runs]
     asked = sources.find(on) if on else []  # what is not there is told before a model is loaded
     scored = []
@@ -49,7 +49,7 @@ def compare(
         if on or not run.scores_file.exists():
             told(f"scoring {run}")
         scored.append(scores.on_text(run.path, tuple(on)) if on else scores.of_heldout(run.path))
-    labels = _labels(runs)
+    labels = labels_of(runs)
     cells = scores.common_cells(scored)
     if not cells:
         raise _different_texts(labels, scored, on)
@@ -132,7 +132,8 @@ def _verdict(difference: bootstrap.Difference, p: float, units: int) -> str:
 # Runs
 
 
-def _opened(paths: Sequence[str]) -> list[Run]:
+def opened(paths: Sequence[str]) -> list[Run]:
+    """Raises UsageError: fewer than two runs, or one that is not finished."""
     if len(paths) < 2:
         raise UsageError(
             "there is nothing to compare with",
@@ -150,7 +151,7 @@ def _opened(paths: Sequence[str]) -> list[Run]:
     return runs
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def labels_of(runs: Sequence[Run]) -> list[str]:
     """The shortest ends of the paths that tell the folders apart; a folder that is named twice is numbered."""
     whole = [run.path.resolve().parts for run in runs]
     length = 1

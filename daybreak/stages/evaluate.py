@@ -25,6 +25,7 @@ from daybreak.models.gpt import Gpt
 from daybreak.models.predictors import Counts, Mixture, Network, Score, nats_of, summed
 from daybreak.stages.exams import exam_of, stream_windows, told
 from daybreak.stages.gaps import Filler
+from daybreak.stages.sureness import Ends, beside, bits, ends_of, of_hidden, of_text
 
 PSEUDO_TOKENS = 4096  # of a text; each one takes a forward pass of its window
 PRECISIONS = ("float32", "bfloat16")  # of the weights that are multiplied with
@@ -106,14 +107,14 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
     windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)
     sizes = loaded.tokenizer.token_bytes
-    figures = _figures(summed(nats, stream, sizes))
+    figures = _figures(summed(nats, stream, sizes), of_text(stream, loaded.tokenizer, nats))
     result: dict[str, Any] = {"run": str(loaded.run), "needs": loaded.alone.needs, **figures}
     if isinstance(loaded.predictor, Mixture):
         mixed = loaded.predictor.mixed(nats, stream)
         result["mixture"] = {
             "needs": loaded.predictor.needs,
             "weight_of_counts": loaded.predictor.mean_weight(stream),
-            **_figures(summed(mixed, stream, sizes)),
+            **_figures(summed(mixed, stream, sizes), of_text(stream, loaded.tokenizer, mixed)),
         }
     return result
 
@@ -121,7 +122,8 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
 def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any]:
     """Of what is hidden in the text; of an encoder also every token hidden in its turn, in windows from all over."""
     answers = exam_of(loaded.plan, loaded.tokenizer).put(filler.module, stream)
-    figures = told(loaded.plan.headline, answers.score())
+    headline = loaded.plan.headline
+    figures = beside(told(headline, answers.score()), of_hidden(headline, answers))
     if loaded.plan.objective == "masked_tokens":
         figures["pseudo"] = _pseudo(loaded, filler, stream)
     return figures
@@ -134,18 +136,16 @@ def _pseudo(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any
     assert filler.specials.mask is not None
     length = loaded.context_length
     count = max(1, min(PSEUDO_TOKENS, len(stream)) // length)
-    score = Score(nats=0.0, bytes=0, tokens=0)
+    scores = []
     for start in np.linspace(0, max(0, len(stream) - length), count).astype(int).tolist():
         window = stream[start : start + length]
         sizes = loaded.tokenizer.token_bytes[window].astype(np.int64)
         places = np.flatnonzero(sizes).tolist()
         nats = pseudo_nats(filler.module, window.tolist(), filler.specials.mask, places=places)
-        score = Score(
-            nats=score.nats + float(nats.double().sum()),
-            bytes=score.bytes + int(sizes.sum()),
-            tokens=score.tokens + len(places),
-        )
-    return _figures(score)
+        scores.append(Score(nats=float(nats.double().sum()), bytes=int(sizes.sum()), tokens=len(places)))
+    nats_U, bytes_U, tokens_U = (np.array([vars(one)[name] for one in scores]) for name in ("nats", "bytes", "tokens"))
+    ends = {"bits_per_byte": ends_of(nats_U, bytes_U, bits), "perplexity": ends_of(nats_U, tokens_U, np.exp)}
+    return _figures(Score(nats=float(nats_U.sum()), bytes=int(bytes_U.sum()), tokens=int(tokens_U.sum())), ends)
 
 
 def stream_of(tokenizer: Tokenizer, on: tuple[str, ...]) -> np.ndarray:
@@ -185,10 +185,11 @@ def encoded(tokenizer: Tokenizer, documents: Iterator[sources.Document]) -> np.n
     return np.concatenate(parts) if parts else np.zeros(0, np.uint16)
 
 
-def _figures(score: Score) -> dict[str, Any]:
-    return {
+def _figures(score: Score, ends: dict[str, Ends]) -> dict[str, Any]:
+    figures = {
         "bits_per_byte": score.bits_per_byte,
         "perplexity": score.perplexity,
         "bytes": score.bytes,
         "tokens": score.tokens,
     }
+    return beside(figures, ends)

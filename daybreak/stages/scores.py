@@ -166,7 +166,8 @@ def keep_scores(bench: "Workbench", stream: np.ndarray, nats: np.ndarray, mixed:
     """
     kept = min(len(nats), KEPT_TOKENS, int(KEPT_TOKENS_A_SECOND * bench.plan.budget.seconds))
     try:
-        bench.run.scores_file.unlink(missing_ok=True)  # of an earlier model, where a run was continued
+        for file in (bench.run.scores_file, bench.run.task_scores_file):
+            file.unlink(missing_ok=True)  # of an earlier model, where a run was continued
         beginning = stream[:kept], bench.tokenizer, nats[:kept], None if mixed is None else mixed[:kept]
         Scores.of(*beginning, whole=kept == len(bench.heldout)).save(bench.run.scores_file)
     except Exception as error:  # whatever it is, the model is there

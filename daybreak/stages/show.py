@@ -31,6 +31,9 @@ def fact_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     for name, value in facts.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}", *fact_lines(value, indent + "  ")]
+        elif name.endswith("_interval"):
+            shown = f"{value[0]:.4f} to {value[1]:.4f}" if value else "too little text for one"
+            lines.append(f"{indent}{'  95% interval':20} {shown}")
         else:
             shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
             lines.append(f"{indent}{name:20} {shown}")
