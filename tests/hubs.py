@@ -21,6 +21,9 @@ CHINESE = (
     "第一条 为了保护民事主体的合法权益，调整民事关系，维护社会和经济秩序，适应中国特色社会主义发展要求。\n"
     "数据库的节点之间通过网络进行通信，数据库的节点保存数据的副本，数据库在节点故障的时候可以继续提供服务。\n"
 ) * 8
+QWEN_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 LLAMA3_PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+"
 ROWS = 384  # of every table
 CONTEXT = 64
@@ -41,6 +44,12 @@ def byte_level(end: str = "<|endoftext|>", *, pattern: str = "", ignore_merges: 
     trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
     made.train_from_iterator([ENGLISH], trainer)
     _specials(made, end)
+    return made
+
+
+def qwen() -> tokenizers.Tokenizer:
+    made = byte_level(pattern=QWEN_PATTERN)
+    made.normalizer = normalizers.NFC()
     return made
 
 
@@ -97,6 +106,7 @@ def unigram() -> tokenizers.Tokenizer:
 TOKENIZERS: dict[str, Callable[[], tokenizers.Tokenizer]] = {
     "byte level": byte_level,
     "byte level, by a pattern": lambda: byte_level("<|end_of_text|>", pattern=LLAMA3_PATTERN, ignore_merges=True),
+    "qwen": qwen,
     "falling back to bytes": falling_back,
     "wordpiece": wordpiece,
     "unigram": unigram,
@@ -115,11 +125,11 @@ SIZES: dict[str, Any] = {
 }
 # By a name: the class, its config, the tokenizer that is published with it.
 CHECKPOINTS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "qwen2": ("Qwen2ForCausalLM", {**SIZES, "tie_word_embeddings": True}, "byte level, by a pattern"),
-    "qwen2, untied": ("Qwen2ForCausalLM", {**SIZES, "tie_word_embeddings": False}, "byte level"),
-    "qwen3": ("Qwen3ForCausalLM", {**SIZES, "head_dim": 32}, "byte level"),
-    "qwen3, tied": ("Qwen3ForCausalLM", {**SIZES, "head_dim": 16, "tie_word_embeddings": True}, "byte level"),
-    "qwen3 with biases": ("Qwen3ForCausalLM", {**SIZES, "head_dim": 16, "attention_bias": True}, "byte level"),
+    "qwen2": ("Qwen2ForCausalLM", {**SIZES, "tie_word_embeddings": True}, "qwen"),
+    "qwen2, untied": ("Qwen2ForCausalLM", {**SIZES, "tie_word_embeddings": False}, "qwen"),
+    "qwen3": ("Qwen3ForCausalLM", {**SIZES, "head_dim": 32}, "qwen"),
+    "qwen3, tied": ("Qwen3ForCausalLM", {**SIZES, "head_dim": 16, "tie_word_embeddings": True}, "qwen"),
+    "qwen3 with biases": ("Qwen3ForCausalLM", {**SIZES, "head_dim": 16, "attention_bias": True}, "qwen"),
     "llama": ("LlamaForCausalLM", SIZES, "falling back to bytes"),
     "llama with biases": (
         "LlamaForCausalLM",
