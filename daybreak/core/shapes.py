@@ -367,10 +367,12 @@ class ForeignShape(NetworkShape):
     vocabulary: int  # rows of the table
     layers: int
     width: int
-    attention_width: int  # heads times the width of each
+    heads: int
+    head_dim: int
     context_length: int  # of the windows that it is trained on and scored in; at most what the config allows
     matmul_weights: int  # that a token is multiplied with, the head's among them
     stored_weights: int  # all, those that are shared once
+    tied: bool
     logit_cap: float = 0.0
     config: dict[str, Any]
 
@@ -388,7 +390,10 @@ class ForeignShape(NetworkShape):
 
     def flops_per_token(self) -> float:
         """As GptShape's; every token goes through the head."""
-        return 6.0 * self.matmul_weights + 12 * self.layers * self.attention_width * self.context_length
+        return 6.0 * self.matmul_weights + 12 * self.head_dim * self.scores()
+
+    def scores(self) -> int:
+        return self.layers * self.heads * self.context_length
 
     def key(self) -> str:
         sizes = f"L{self.layers}-d{self.width}-V{self.vocabulary}-T{self.context_length}"

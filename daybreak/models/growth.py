@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from daybreak.core.errors import UsageError
-from daybreak.core.shapes import ForeignShape
+from daybreak.core.shapes import ForeignShape, Network
 from daybreak.models.ladder import padded
-from daybreak.models.parent_weights import ParentShape
 
 # By the names of every class here, in all of which a row, or one number of a bias, is a token's.
 TABLES = (
@@ -21,6 +20,7 @@ TABLES = (
     "bert.embeddings.word_embeddings.weight",
     "cls.predictions.bias",
     "shared.weight",
+    "embed_tokens.weight",
 )
 VALUES = "model.embed_values."
 NOISE = 0.1  # of the spread of a table's rows, for tokens of which nothing is known: equal ones would stay equal
@@ -54,7 +54,7 @@ def tables_of(weights: Mapping[str, Tensor]) -> list[str]:
     return [name for name in weights if name in TABLES or name.startswith(VALUES)]
 
 
-def grown_shape(shape: ParentShape, weights: Mapping[str, Tensor]) -> ParentShape:
+def grown_shape(shape: Network, weights: Mapping[str, Tensor]) -> Network:
     """The shape of weights that were grown."""
     rows = len(weights[tables_of(weights)[0]])
     if not isinstance(shape, ForeignShape):

@@ -1,64 +1,78 @@
 """The weights of a parent: which module a class is computed by, and its tensors by the names of that module."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from daybreak.core.errors import DataError
-from daybreak.core.shapes import BertShape, ForeignShape, GptShape, T5Shape
+from daybreak.core.errors import DataError, UsageError
+from daybreak.core.shapes import GptShape, Network, T5Shape
 from daybreak.models import files, tensor_files
-from daybreak.models.gpt import Gpt
-from daybreak.models.layouts import foreign, nanogpt, qwen3
+from daybreak.models.families import module_of
+from daybreak.models.layouts import foreign, nanogpt, own, qwen3
 from daybreak.models.layouts.foreign import Layout, Tensors
 from daybreak.models.tensor_files import Entry
-
-ParentShape = GptShape | BertShape | T5Shape | ForeignShape
 
 COMPILED = "_orig_mod."  # what torch.compile puts before every name
 _SHOWN = 3  # tensors of each sort that an error names
 
 
-def read(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[ParentShape, dict[str, Tensor]]:
-    """The one place that knows which module a class is computed by.
+def read(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[Network, dict[str, Tensor]]:
+    """The shape, and the weights by the names of the module that it is of.
 
     config: of transformers, or nanoGPT's arguments. Raises DataError: the config does not say what the model is, the
     tensors are others than it says, or one of them is no number.
     """
     arguments = config if nanogpt.recognized(config) else None
     config = config if arguments is None else nanogpt.config_of(arguments)
-    kind = config["model_type"]
     try:
-        if kind == files.OWN_CLASS:
-            own = files.shape_of(config)
-            layout = _of_module(own, Gpt, own.stored_layers(), len(found))
-        elif kind == "modernbert":
-            raise ValueError("modernbert is not read yet")
-        elif kind == "t5":
-            raise ValueError("t5 is not read yet")
-        else:
-            layout = foreign.layout_of(config, most_layers=len(found))
-            if kind == "qwen3":
-                with contextlib.suppress(DataError):  # a variant that only the class computes
-                    return qwen3.shape_of(config), _tensors(folder, layout, found, None)
-    except (TypeError, ValueError, OverflowError, RuntimeError, KeyError) as error:
+        if config["model_type"] == "t5":
+            return _t5(folder, config, found)
+        shape, layout = _known(config, len(found))
+        return shape, _tensors(folder, layout, found, arguments)
+    except (UsageError, TypeError, ValueError, OverflowError, RuntimeError, KeyError) as error:
+        why = error.received if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise DataError(
             "config.json does not say what the model is",
-            received=f"{folder / 'config.json'}: {type(error).__name__}: {error}",
+            received=f"{folder / 'config.json'}: {why}",
             attempt="the whole folder, as it was written",
         ) from None
-    return layout.shape, _tensors(folder, layout, found, arguments)  # type: ignore[return-value]
 
 
-def _of_module(shape: ParentShape, kind: type[nn.Module], layers: int, most_layers: int) -> Layout:
+def _known(config: dict[str, Any], most_layers: int) -> tuple[Network, Layout]:
+    """The one place that knows which module a class is computed by: one of our own, or the class itself."""
+    kind = config["model_type"]
+    if kind.startswith(own.PREFIX) or kind == "modernbert":
+        return _of_module(files.shape_of(config), most_layers)
+    layout = foreign.layout_of(config, most_layers=most_layers)
+    if kind == "qwen3":
+        with contextlib.suppress(DataError):  # a variant that only the class computes
+            return qwen3.shape_of(config), layout
+    return layout.shape, layout
+
+
+def _t5(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[Network, dict[str, Tensor]]:
+    """T5's config alone does not say which weights are shared."""
+    from daybreak.models.layouts import t5
+
+    shape, weights = t5.with_weights(config, dict(tensor_files.read(found)))
+    _, layout = _of_module(shape, len(found))
+    _compare(folder, layout.tensors, {name: tuple(weight.shape) for name, weight in weights.items()})
+    return shape, weights
+
+
+def _of_module(shape: Network, most_layers: int) -> tuple[Network, Layout]:
     """The layout of a module of our own. Raises ValueError: more layers than there are tensors."""
     shape.check()
+    stored = shape.stored_layers() if isinstance(shape, GptShape) else shape.layers
+    layers = max(stored, shape.decoder_layers if isinstance(shape, T5Shape) else 0)
     if layers > most_layers:
         raise ValueError(f"{layers} layers, and {most_layers} tensors")
     with torch.device("meta"):
-        module = kind(shape)
+        module = module_of(shape)
     tensors: Tensors = {}
     shared: dict[str, str] = {}
     first: dict[int, str] = {}
@@ -69,7 +83,7 @@ def _of_module(shape: ParentShape, kind: type[nn.Module], layers: int, most_laye
         else:
             first[id(tensor)] = name
             tensors[name] = tuple(tensor.shape)
-    return Layout(shape=shape, tensors=tensors, shared=shared)
+    return shape, Layout(shape=shape, tensors=tensors, shared=shared)
 
 
 def _tensors(

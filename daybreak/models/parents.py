@@ -11,11 +11,10 @@ from torch import Tensor
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import read_json
-from daybreak.core.shapes import BertShape, ForeignShape, T5Shape
+from daybreak.core.shapes import BertShape, ForeignShape, Network, T5Shape
 from daybreak.core.types import Specials
-from daybreak.models import files, parent_weights, tensor_files
-from daybreak.models.layouts import nanogpt
-from daybreak.models.parent_weights import ParentShape
+from daybreak.models import parent_weights, tensor_files
+from daybreak.models.layouts import nanogpt, own
 from daybreak.models.specials import TOKENIZER, marks_of
 
 # What a folder may name in `architectures`, by its model_type.
@@ -28,9 +27,10 @@ CLASSES = {
     "bert": ("BertForMaskedLM", "BertForPreTraining"),
     "modernbert": ("ModernBertForMaskedLM",),
     "t5": ("T5ForConditionalGeneration", "T5WithLMHeadModel"),
-    files.OWN_CLASS: ("DaybreakGpt",),
+    "daybreak-gpt": ("DaybreakGpt",),
+    "daybreak-lstm": ("DaybreakLstm",),
 }
-SUPPORTED = ", ".join(names[0] for kind, names in CLASSES.items() if kind != files.OWN_CLASS)
+SUPPORTED = ", ".join(names[0] for kind, names in CLASSES.items() if not kind.startswith(own.PREFIX))
 AUTO = {"bert": "AutoModelForMaskedLM", "modernbert": "AutoModelForMaskedLM", "t5": "AutoModelForSeq2SeqLM"}
 CONVERT = (
     "python -c \"from transformers import {auto} as M; M.from_pretrained('{folder}').save_pretrained('{folder}')\""
@@ -48,7 +48,7 @@ class Parent:
     """A checkpoint to start from."""
 
     folder: Path  # where config.json is
-    shape: ParentShape
+    shape: Network
     weights: dict[str, Tensor]  # float32, on the CPU, by the names of the module that the shape is of
     tokenizer_file: Path
     tokens: int  # ids of the tokenizer and of special tokens beside it: new ones begin here

@@ -117,8 +117,10 @@ def _decoder(config: dict[str, Any], architecture: str, *, biases: str = "", nor
         vocabulary=V,
         layers=layers,
         width=D,
-        attention_width=heads * head_dim,
+        heads=heads,
+        head_dim=head_dim,
         context_length=sizes["max_position_embeddings"],
+        tied=tied,
         logit_cap=sizes.number("final_logit_softcapping"),
     )
     return Layout(
@@ -174,8 +176,10 @@ def _gpt2(config: dict[str, Any]) -> Layout:
         vocabulary=V,
         layers=layers,
         width=D,
-        attention_width=D,
+        heads=sizes["n_head"],
+        head_dim=D // sizes["n_head"],
         context_length=T,
+        tied=bool(tied),
     )
     return Layout(
         shape=shape,
@@ -218,8 +222,10 @@ def _bert(config: dict[str, Any]) -> Layout:
         vocabulary=V,
         layers=layers,
         width=D,
-        attention_width=D,
+        heads=sizes["num_attention_heads"],
+        head_dim=D // sizes["num_attention_heads"],
         context_length=T,
+        tied=True,
     )
     decoder = "cls.predictions.decoder"
     return Layout(

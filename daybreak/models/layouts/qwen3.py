@@ -73,10 +73,10 @@ def shape_of(config: dict[str, Any]) -> GptShape:
 
 
 def _rotation(config: dict[str, Any]) -> dict[str, Any]:
-    """What is said of rotary positions: since transformers 5 under one name, before under two, one with an older key."""
+    """What is said of rotary positions: under one name since transformers 5, before under two."""
     told = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
     if "type" in told:
         told.setdefault("rope_type", told.pop("type"))
-    if config.get("rope_theta") is not None:
+    if "rope_theta" in config:
         told["rope_theta"] = config["rope_theta"]
     return told
