@@ -123,6 +123,7 @@ SIZES: dict[str, Any] = {
     "eos_token_id": None,
     "pad_token_id": None,
 }
+T5 = {"vocab_size": ROWS, "d_model": 64, "d_ff": 96, "d_kv": 16, "num_layers": 2, "num_heads": 4}
 # By a name: the class, its config, the tokenizer that is published with it.
 CHECKPOINTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "qwen2": ("Qwen2ForCausalLM", {**SIZES, "tie_word_embeddings": True}, "qwen"),
@@ -148,8 +149,22 @@ CHECKPOINTS: dict[str, tuple[str, dict[str, Any], str]] = {
         {name: size for name, size in SIZES.items() if name != "num_key_value_heads"} | {"pad_token_id": 0},
         "wordpiece",
     ),
+    "modernbert": (
+        "ModernBertForMaskedLM",
+        {name: size for name, size in SIZES.items() if name != "num_key_value_heads"}
+        | {"local_attention": 16, "pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3}
+        | {"bos_token_id": 2, "eos_token_id": 3},
+        "wordpiece",
+    ),
+    "t5": ("T5ForConditionalGeneration", T5, "unigram"),
+    "t5 v1.1": (
+        "T5ForConditionalGeneration",
+        {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "num_decoder_layers": 1},
+        "unigram",
+    ),
 }
-DECODERS = [name for name in CHECKPOINTS if name != "bert"]
+ENCODERS = ("bert", "modernbert")
+DECODERS = [name for name in CHECKPOINTS if name not in ENCODERS and not name.startswith("t5")]
 
 
 def model(name: str, *, seed: int = 0, **changes: Any) -> Any:
@@ -159,6 +174,8 @@ def model(name: str, *, seed: int = 0, **changes: Any) -> Any:
     architecture, config, _ = CHECKPOINTS[name]
     kind = getattr(transformers, architecture)
     made = kind(kind.config_class(**{**config, **changes})).float().eval()
+    if name == "t5 v1.1":  # whose head is its own, though its class says otherwise of every config
+        made.lm_head.weight = torch.nn.Parameter(made.lm_head.weight.clone())
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in made.parameters():

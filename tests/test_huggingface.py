@@ -15,12 +15,13 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from daybreak.core.errors import DataError, ResourceError
-from daybreak.core.shapes import ForeignShape, GptShape
+from daybreak.core.shapes import ForeignShape
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import loaded
 from daybreak.data.tokenizing.growth import grown
 from daybreak.models import foreign_files, growth, huggingface, parents
-from daybreak.models.gpt import Gpt, tensors_of
+from daybreak.models.families import module_of
+from daybreak.models.gpt import tensors_of
 from daybreak.models.ladder import padded
 from daybreak.models.objectives import NextToken, token_nats
 from daybreak.models.parents import Parent
@@ -28,7 +29,8 @@ from daybreak.models.predictors import Network, Sampling
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("one_thread")
-FOREIGN = [name for name in hubs.CHECKPOINTS if name not in ("qwen3", "qwen3, tied")]
+OWN = ("qwen3", "qwen3, tied", "modernbert", "t5", "t5 v1.1")  # computed by modules of our own
+FOREIGN = [name for name in hubs.CHECKPOINTS if name not in OWN]
 EXACTLY = {"atol": 1e-4, "rtol": 1e-4}
 
 
@@ -42,11 +44,10 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
     return made
 
 
-def module_of(parent: Parent) -> Any:
+def started(parent: Parent) -> Any:
     if isinstance(parent.shape, ForeignShape):
         return huggingface.foreign(parent.shape, parent.weights)
-    module = Gpt(parent.shape)
-    assert isinstance(module, Gpt)
+    module = module_of(parent.shape)
     named = dict(module.named_parameters())
     assert named.keys() == parent.weights.keys()
     with torch.no_grad():
@@ -70,13 +71,14 @@ def written(folder: Path, shape: ForeignShape, weights: dict[str, Any], kept: Pa
 def test_logits_are_those_of_the_class(name: str, published: Any) -> None:
     folder, theirs = published[name]
     parent = parents.read_parent(folder)
-    module = module_of(parent)
+    module = started(parent)
     assert isinstance(parent.shape, ForeignShape) == (name in FOREIGN)
     assert parent.shape.parameters() == theirs.num_parameters() == sum(w.numel() for w in module.parameters())
-    rows = tokens(2, hubs.CONTEXT)
-    for ours in (module.train()(rows), module.eval()(rows)):  # no dropout of the class' own
+    rows = (tokens(2, hubs.CONTEXT), tokens(2, 20, seed=8))[: 1 + name.startswith("t5")]
+    told = theirs(rows[0], **({"decoder_input_ids": rows[1]} if len(rows) > 1 else {})).logits
+    for ours in (module.train()(*rows), module.eval()(*rows)):  # no dropout of the class' own
         assert ours.dtype == torch.float32
-        torch.testing.assert_close(ours, theirs(rows).logits, **EXACTLY)
+        torch.testing.assert_close(ours, told, **EXACTLY)
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -108,7 +110,7 @@ def test_what_is_saved_is_opened_by_transformers_and_by_us_with_equal_logits(
 def test_greedy_text_is_that_of_generate(name: str, published: Any) -> None:
     folder, theirs = published[name]
     parent = parents.read_parent(folder)
-    module = module_of(parent)
+    module = started(parent)
     tokenizer = loaded(folder / "tokenizer.json")
     prompt = tokenizer.encode("the quick fox")
     end = hubs.ROWS - 1  # an id above those of the text, so that a `Network` bans none of them
@@ -250,7 +252,7 @@ def test_a_plan_holds_the_shape_and_gives_it_back(published: Any, plan: Any) -> 
 # Growing
 
 
-@pytest.mark.parametrize("name", ["qwen2", "llama", "gpt2", "nanochat", "bert", "qwen3"])
+@pytest.mark.parametrize("name", ["qwen2", "llama", "gpt2", "nanochat", "bert", "qwen3", "modernbert", "t5 v1.1"])
 @torch.no_grad()
 def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
     name: str, published: Any, tmp_path: Path
@@ -265,8 +267,11 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
         weight.numel() for weight in weights.values()
     )
     rows = torch.randint(new.first, (2, 20))
-    if isinstance(shape, GptShape):
-        module = module_of(Parent(**{**vars(parent), "shape": shape, "weights": weights}))
+    if not isinstance(shape, ForeignShape):
+        if name.startswith("t5"):
+            assert growth.tables_of(weights) == ["shared.weight", "lm_head.weight"]
+            return
+        module = started(Parent(**{**vars(parent), "shape": shape, "weights": weights}))
         torch.testing.assert_close(
             module.eval()(rows)[..., : new.first], theirs(rows).logits[..., : new.first], **EXACTLY
         )
