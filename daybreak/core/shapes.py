@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daybreak.core.errors import UsageError, nearest
-from daybreak.core.values import Value, plain
+from daybreak.core.values import Value, digest, plain
 
 GATE_INPUTS = 12  # first dimensions of a state that decide how much of a value embedding a head takes
 
@@ -352,7 +352,54 @@ class LstmShape(NetworkShape):
         return f"{self.cell}-L{self.layers}-d{self.width}-{tied}-V{self.vocabulary}-T{self.context_length}"
 
 
-Network = GptShape | BertShape | T5Shape | LstmShape  # trained by steps
+@dataclass(frozen=True, kw_only=True)
+class ForeignShape(NetworkShape):
+    """A class of transformers that no module here computes, as the config.json of a checkpoint describes it.
+
+    Sizes that plans reckon with stand beside the config, which alone says what the class builds.
+    """
+
+    family: ClassVar[str] = "foreign"
+    CHOICES: ClassVar = {"kind": ("decoder", "encoder")}
+    architecture: str  # of transformers, such as "LlamaForCausalLM"
+    kind: str
+    vocabulary: int  # rows of the table
+    layers: int
+    width: int
+    heads: int
+    head_dim: int
+    context_length: int  # of the windows that it is trained on and scored in; at most what the config allows
+    matmul_weights: int  # that a token is multiplied with, the head's among them
+    stored_weights: int  # all, those that are shared once
+    tied: bool
+    logit_cap: float = 0.0
+    config: dict[str, Any]
+
+    def check(self) -> None:
+        """Raises UsageError: sizes that cannot be, or an unknown kind."""
+        _refuse(_below_one(self))
+        if self.kind not in (known := self.CHOICES["kind"]):
+            raise UsageError("an unknown kind", received=f"kind={self.kind}", attempt=nearest(self.kind, known))
+
+    def matmul_parameters(self) -> int:
+        return self.matmul_weights
+
+    def parameters(self) -> int:
+        return self.stored_weights
+
+    def flops_per_token(self) -> float:
+        """As GptShape's; every token goes through the head."""
+        return 6.0 * self.matmul_weights + 12 * self.head_dim * self.scores()
+
+    def scores(self) -> int:
+        return self.layers * self.heads * self.context_length
+
+    def key(self) -> str:
+        sizes = f"L{self.layers}-d{self.width}-V{self.vocabulary}-T{self.context_length}"
+        return f"{self.architecture}-{sizes}-{digest(self.config)}"
+
+
+Network = GptShape | BertShape | T5Shape | LstmShape | ForeignShape  # trained by steps
 Shape = Network | NgramShape
 
 

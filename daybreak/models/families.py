@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daybreak.core.shapes import BertShape, GptShape, LstmShape, NgramShape, Shape, T5Shape
+from daybreak.core.shapes import BertShape, ForeignShape, GptShape, LstmShape, NgramShape, Shape, T5Shape
 from daybreak.core.types import Specials
 
 FAMILIES = ("gpt", "bert", "t5", "lstm", "ngram")
@@ -52,6 +52,10 @@ def module_of(shape: Shape) -> Any:
             from daybreak.models.lstm import Lstm
 
             return Lstm(shape)
+        case ForeignShape():
+            from daybreak.models.huggingface import foreign
+
+            return foreign(shape)
         case NgramShape():
             raise TypeError("counts are no module")
 

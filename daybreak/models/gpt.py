@@ -373,4 +373,6 @@ class Gpt(nn.Module):
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     """What a model is, by name: its parameters, each once, and the buffers that are not made anew."""
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    kept = module.state_dict().keys()
+    buffers = {name: buffer for name, buffer in module.named_buffers() if name in kept}
+    return {**dict(module.named_parameters()), **buffers}

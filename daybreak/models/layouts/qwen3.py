@@ -13,6 +13,9 @@ FIXED: dict[str, Any] = {
     "attention_bias": False,
     "use_sliding_window": False,
 }
+# Of the class, where its config.json says nothing.
+HEAD_DIM = 128
+ROPE_BASE = 10000.0
 
 
 def config_of(shape: GptShape, end_of_text: int) -> dict[str, Any]:
@@ -42,25 +45,38 @@ def config_of(shape: GptShape, end_of_text: int) -> dict[str, Any]:
 
 def shape_of(config: dict[str, Any]) -> GptShape:
     """Raises DataError: what the module here does not compute. Raises KeyError: a size that is missing."""
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope = _rotation(config)
     wrong = [f"{name}={found!r}" for name, value in FIXED.items() if (found := config.get(name, value)) != value]
-    if rope.get("rope_type", rope.get("type", "default")) != "default":
-        wrong.append(f"rope_type={rope.get('rope_type', rope.get('type'))!r}")
+    wrong += [f"rotary positions with {name}={rope[name]!r}" for name in rope.keys() - {"rope_type", "rope_theta"}]
+    if rope.get("rope_type", "default") != "default":
+        wrong.append(f"rope_type={rope['rope_type']!r}")
+    wrong += sorted({f"a layer of {kind}" for kind in config.get("layer_types") or ()} - {"a layer of full_attention"})
     if wrong:
         raise DataError(
             "daybreak's own module does not compute this variant of Qwen3",
             received=", ".join(wrong),
             attempt=f"a checkpoint with {', '.join(f'{name}={value!r}' for name, value in FIXED.items())}",
         )
+    heads = config["num_attention_heads"]
     return GptShape(
         vocabulary=config["vocab_size"],
         layers=config["num_hidden_layers"],
         width=config["hidden_size"],
-        heads=config["num_attention_heads"],
-        key_value_heads=config["num_key_value_heads"],
-        head_dim=config["head_dim"],
+        heads=heads,
+        key_value_heads=config.get("num_key_value_heads") or heads,
+        head_dim=config.get("head_dim") or HEAD_DIM,
         mlp_width=config["intermediate_size"],
         context_length=config["max_position_embeddings"],
-        tied=config["tie_word_embeddings"],
-        rope_base=float(config["rope_theta"] if "rope_theta" in config else rope["rope_theta"]),
+        tied=bool(config.get("tie_word_embeddings", False)),
+        rope_base=float(rope.get("rope_theta", ROPE_BASE)),
     )
+
+
+def _rotation(config: dict[str, Any]) -> dict[str, Any]:
+    """What is said of rotary positions: under one name since transformers 5, before under two."""
+    told = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    if "type" in told:
+        told.setdefault("rope_type", told.pop("type"))
+    if "rope_theta" in config:
+        told["rope_theta"] = config["rope_theta"]
+    return told

@@ -1,0 +1,145 @@
+"""The weights of a parent: which module a class is computed by, and its tensors by the names of that module."""
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from daybreak.core.errors import DataError, UsageError
+from daybreak.core.shapes import GptShape, Network, T5Shape
+from daybreak.models import files, tensor_files
+from daybreak.models.families import module_of
+from daybreak.models.layouts import foreign, nanogpt, own, qwen3
+from daybreak.models.layouts.foreign import Layout, Tensors
+from daybreak.models.tensor_files import Entry
+
+COMPILED = "_orig_mod."  # what torch.compile puts before every name
+_SHOWN = 3  # tensors of each sort that an error names
+
+
+def read(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[Network, dict[str, Tensor]]:
+    """The shape, and the weights by the names of the module that it is of.
+
+    config: of transformers, or nanoGPT's arguments. Raises DataError: the config does not say what the model is, the
+    tensors are others than it says, or one of them is no number.
+    """
+    arguments = config if nanogpt.recognized(config) else None
+    config = config if arguments is None else nanogpt.config_of(arguments)
+    try:
+        if config["model_type"] == "t5":
+            return _t5(folder, config, found)
+        shape, layout = _known(config, len(found))
+        return shape, _tensors(folder, layout, found, arguments)
+    except (UsageError, TypeError, ValueError, OverflowError, RuntimeError, KeyError) as error:
+        why = error.received if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        raise DataError(
+            "config.json does not say what the model is",
+            received=f"{folder / 'config.json'}: {why}",
+            attempt="the whole folder, as it was written",
+        ) from None
+
+
+def _known(config: dict[str, Any], most_layers: int) -> tuple[Network, Layout]:
+    """The one place that knows which module a class is computed by: one of our own, or the class itself."""
+    kind = config["model_type"]
+    if kind.startswith(own.PREFIX) or kind == "modernbert":
+        return _of_module(files.shape_of(config), most_layers)
+    layout = foreign.layout_of(config, most_layers=most_layers)
+    if kind == "qwen3":
+        with contextlib.suppress(DataError):  # a variant that only the class computes
+            return qwen3.shape_of(config), layout
+    return layout.shape, layout
+
+
+def _t5(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[Network, dict[str, Tensor]]:
+    """T5's config alone does not say which weights are shared."""
+    from daybreak.models.layouts import t5
+
+    shape, weights = t5.with_weights(config, dict(tensor_files.read(found)))
+    _, layout = _of_module(shape, len(found))
+    _compare(folder, layout.tensors, {name: tuple(weight.shape) for name, weight in weights.items()})
+    return shape, weights
+
+
+def _of_module(shape: Network, most_layers: int) -> tuple[Network, Layout]:
+    """The layout of a module of our own. Raises ValueError: more layers than there are tensors."""
+    shape.check()
+    stored = shape.stored_layers() if isinstance(shape, GptShape) else shape.layers
+    layers = max(stored, shape.decoder_layers if isinstance(shape, T5Shape) else 0)
+    if layers > most_layers:
+        raise ValueError(f"{layers} layers, and {most_layers} tensors")
+    with torch.device("meta"):
+        module = module_of(shape)
+    tensors: Tensors = {}
+    shared: dict[str, str] = {}
+    first: dict[int, str] = {}
+    named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    for name, tensor in named:
+        if id(tensor) in first:
+            shared[name] = first[id(tensor)]
+        else:
+            first[id(tensor)] = name
+            tensors[name] = tuple(tensor.shape)
+    return shape, Layout(shape=shape, tensors=tensors, shared=shared)
+
+
+def _tensors(
+    folder: Path, layout: Layout, found: dict[str, Entry], arguments: dict[str, Any] | None
+) -> dict[str, Tensor]:
+    """By the names of the layout, in its order. arguments: nanoGPT's."""
+    named = {_name(stored, layout): entry for stored, entry in found.items()}
+    named = {
+        name: entry
+        for name, entry in named.items()
+        if name in layout.tensors or name in layout.shared or not re.fullmatch(layout.ignored, name)
+    }
+    sizes = {name: entry.size for name, entry in named.items()}
+    expected = layout.tensors | {name: layout.tensors[of] for name, of in layout.shared.items() if name in sizes}
+    absent: Tensors = {}
+    if arguments is not None:
+        sizes = {name: size[::-1] if nanogpt.is_turned(name) else size for name, size in sizes.items()}
+        absent = {n: size for n, size in expected.items() if n not in sizes and nanogpt.lacks(arguments, n)}
+    _compare(folder, expected, sizes | absent)
+    weights = dict(tensor_files.read(named)) | {name: torch.zeros(size) for name, size in absent.items()}
+    for name, of in layout.shared.items():
+        if name in weights and not torch.equal(weights.pop(name), weights[of]):
+            raise DataError(
+                "two weights differ that config.json says are one",
+                received=f"{name} and {of} in {folder}",
+                attempt="the whole folder, as it was written",
+            )
+    if arguments is not None:
+        weights |= {name: weights[name].t().contiguous() for name in weights if nanogpt.is_turned(name)}
+    return {name: weights[name] for name in layout.tensors}
+
+
+def _name(stored: str, layout: Layout) -> str:
+    """The layout's name for a tensor that a file may hold by an older or a shorter one."""
+    name = stored.removeprefix(COMPILED)
+    for old, new in layout.renamed:
+        if name.endswith(old):
+            name = name.removesuffix(old) + new
+    longer = layout.prefix + name
+    known = name in layout.tensors or name in layout.shared
+    return name if known or not (longer in layout.tensors or longer in layout.shared) else longer
+
+
+def _compare(folder: Path, expected: Tensors, sizes: Tensors) -> None:
+    """Raises DataError: a tensor that is missing, of another size, or unknown."""
+    missing = [name for name in expected if name not in sizes]
+    unlike = [name for name in expected if name in sizes and sizes[name] != expected[name]]
+    unknown = [name for name in sizes if name not in expected]
+    if not (missing or unlike or unknown):
+        return
+    told = [f"{name} is {list(sizes[name])}, not {list(expected[name])}" for name in unlike[:_SHOWN]]
+    told += [f"{name} is missing" for name in missing[:_SHOWN]]
+    told += [f"{name} is not of the class" for name in unknown[:_SHOWN]]
+    rest = len(missing) + len(unlike) + len(unknown) - len(told)
+    raise DataError(
+        "the weights are not those of the model in config.json",
+        received=f"{folder}: {'; '.join(told)}{f'; and {rest} more' if rest else ''}",
+        attempt="config.json and the weights of the same checkpoint",
+    )

@@ -1,0 +1,157 @@
+"""Parents: a checkpoint of a daybreak run, of transformers or of nanoGPT, read safely as a shape and its weights.
+
+Nothing that a folder holds is run: weights come from safetensors alone, and all else is JSON.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from daybreak.core.errors import DataError, UsageError
+from daybreak.core.run import read_json
+from daybreak.core.shapes import BertShape, ForeignShape, Network, T5Shape
+from daybreak.core.types import Specials
+from daybreak.models import parent_weights, tensor_files
+from daybreak.models.layouts import nanogpt, own
+from daybreak.models.specials import TOKENIZER, marks_of
+
+# What a folder may name in `architectures`, by its model_type.
+CLASSES = {
+    "qwen2": ("Qwen2ForCausalLM",),
+    "qwen3": ("Qwen3ForCausalLM",),
+    "llama": ("LlamaForCausalLM",),
+    "gpt2": ("GPT2LMHeadModel",),
+    "nanochat": ("NanoChatForCausalLM",),
+    "bert": ("BertForMaskedLM", "BertForPreTraining"),
+    "modernbert": ("ModernBertForMaskedLM",),
+    "t5": ("T5ForConditionalGeneration", "T5WithLMHeadModel"),
+    "daybreak-gpt": ("DaybreakGpt",),
+    "daybreak-lstm": ("DaybreakLstm",),
+}
+SUPPORTED = ", ".join(names[0] for kind, names in CLASSES.items() if not kind.startswith(own.PREFIX))
+AUTO = {"bert": "AutoModelForMaskedLM", "modernbert": "AutoModelForMaskedLM", "t5": "AutoModelForSeq2SeqLM"}
+CONVERT = (
+    "python -c \"from transformers import {auto} as M; M.from_pretrained('{folder}').save_pretrained('{folder}')\""
+)
+CONVERT_NANOGPT = (
+    'python -c "import json, torch; from safetensors.torch import save_file; '
+    "c = torch.load('{file}', map_location='cpu', weights_only=True); "
+    "save_file({{k: v.clone() for k, v in c['model'].items() if 'lm_head' not in k}}, '{folder}/model.safetensors'); "
+    "json.dump(c['model_args'], open('{folder}/config.json', 'w'))\""
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """A checkpoint to start from."""
+
+    folder: Path  # where config.json is
+    shape: Network
+    weights: dict[str, Tensor]  # float32, on the CPU, by the names of the module that the shape is of
+    tokenizer_file: Path
+    tokens: int  # ids of the tokenizer and of special tokens beside it: new ones begin here
+    specials: Specials | None  # of encoders and encoder-decoders
+    end_of_text: str  # for data/tokenizers.py's `loaded`; empty where it finds that itself
+    config: dict[str, Any]  # of the class
+    digest: str  # of the config and the weights, by which one parent is known from another
+
+
+def read_parent(folder: Path) -> Parent:
+    """A daybreak run (its model/), a folder of transformers, or one of nanoGPT as layouts/nanogpt.py has it.
+
+    Raises UsageError: there is no such folder. Raises DataError: a class that is not supported, code of its own that it
+    asks for, weights in a pickle, shards that are missing, files that are damaged, values that are no numbers, sizes
+    that the config does not have, or a tokenizer with ids that the table has no rows for. Nothing is written.
+    """
+    folder = _folder_of(folder)
+    written = read_json(folder / "config.json", "the whole folder, as it was written")
+    if not isinstance(written, dict):
+        raise DataError(
+            "a file cannot be read",
+            received=f"{folder / 'config.json'}: it is no object",
+            attempt="the whole folder, as it was written",
+        )
+    of_nanogpt = nanogpt.recognized(written)
+    config = nanogpt.config_of(written) if of_nanogpt else written
+    _check_class(folder, config)
+    found = tensor_files.entries(folder, convert=_convert(folder, config, of_nanogpt=of_nanogpt))
+    shape, weights = parent_weights.read(folder, written, found)
+    encoder = isinstance(shape, BertShape) or (isinstance(shape, ForeignShape) and shape.kind == "encoder")
+    marks = marks_of(folder, config, masked=encoder, spans=isinstance(shape, T5Shape))
+    if marks.ids > shape.vocabulary:
+        raise DataError(
+            "the tokenizer does not fit the model: some of its tokens have no row in the table",
+            received=f"ids up to {marks.ids - 1} in {folder / TOKENIZER}, and {shape.vocabulary} rows",
+            attempt="the tokenizer that the model was trained with",
+        )
+    paths = sorted({entry.file for entry in found.values()})
+    return Parent(
+        folder=folder,
+        shape=shape,
+        weights=weights,
+        tokenizer_file=folder / TOKENIZER,
+        tokens=marks.ids,
+        specials=marks.specials,
+        end_of_text=marks.end_of_text,
+        config=config,
+        digest=tensor_files.digest([folder / "config.json", *paths]),
+    )
+
+
+def _folder_of(folder: Path) -> Path:
+    """Where config.json is: the folder itself, or a run's model/."""
+    for place in (folder, folder / "model"):
+        if (place / "config.json").is_file():
+            return place
+    if not folder.is_dir():
+        raise UsageError(
+            "there is no such checkpoint",
+            received=str(folder),
+            attempt="a run's folder, such as runs/NAME, or a folder with config.json and model.safetensors",
+        )
+    pickled = sorted(path for path in folder.iterdir() if path.name.endswith(tensor_files.PICKLES))
+    if pickled:
+        convert = CONVERT_NANOGPT.format(folder=folder, file=pickled[0])
+        raise DataError(
+            "the checkpoint is a pickle, which may run any code when it is opened, and is never opened here",
+            received=f"{pickled[0]}, and no config.json",
+            attempt=f"if it is nanoGPT's, and you trust it: {convert}",
+        )
+    raise UsageError(
+        "the folder holds no checkpoint",
+        received=f"{folder}, which has no config.json",
+        attempt="a run's folder that has a model/, or a folder with config.json and model.safetensors",
+    )
+
+
+def _check_class(folder: Path, config: dict[str, Any]) -> None:
+    """Raises DataError: a class that is not known here, code of its own, or quantized weights."""
+    kind, named = config.get("model_type"), config.get("architectures") or []
+    if config.get("auto_map") or config.get("trust_remote_code"):
+        raise DataError(
+            "the checkpoint asks for code of its own, which is never run",
+            received=f"auto_map or trust_remote_code in {folder / 'config.json'}",
+            attempt=f"a checkpoint of a class that transformers has itself: {SUPPORTED}",
+        )
+    known = CLASSES.get(kind, ()) if isinstance(kind, str) else ()
+    if not known or not isinstance(named, list) or (named and not any(name in known for name in named)):
+        raise DataError(
+            "this kind of model is not supported",
+            received=f"architectures {named}, model_type {kind!r}, in {folder}",
+            attempt=f"one of: {SUPPORTED}",
+        )
+    if config.get("quantization_config"):
+        raise DataError(
+            "the weights are quantized, and cannot be trained",
+            received=f"quantization_config in {folder / 'config.json'}",
+            attempt="the checkpoint before it was quantized",
+        )
+
+
+def _convert(folder: Path, config: dict[str, Any], *, of_nanogpt: bool) -> str:
+    """The command that writes safetensors from what the folder's tool has written."""
+    if of_nanogpt:
+        return CONVERT_NANOGPT.format(folder=folder, file=folder / "ckpt.pt")
+    return CONVERT.format(auto=AUTO.get(config["model_type"], "AutoModelForCausalLM"), folder=folder)
