@@ -13,20 +13,25 @@ from daybreak.models.decoder import State
 
 
 class Stock:
-    """A folder of a causal model as transformers opens it, code of strangers never run; an exports.Opened."""
+    """A folder as transformers opens it by itself, code of strangers never run; an exports.Opened.
 
-    def __init__(self, folder: Path) -> None:
+    names: of the inputs, in the order in which `logits` takes them.
+    """
+
+    def __init__(self, folder: Path, family: str = "gpt", names: Sequence[str] = ("input_ids",)) -> None:
         import transformers
 
-        self.program = f"transformers {transformers.__version__}"
+        self.program, self._names = f"transformers {transformers.__version__}", names
+        opens = {"bert": transformers.AutoModelForMaskedLM, "t5": transformers.AutoModelForSeq2SeqLM}
         with _quiet(transformers):
-            self.model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+            self.model: Any = opens.get(family, transformers.AutoModelForCausalLM).from_pretrained(folder).eval()
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
-        self.context = int(self.model.config.max_position_embeddings)
+        self.context = int(getattr(self.model.config, "max_position_embeddings", 0))
 
     @torch.inference_mode()
     def logits(self, *inputs: np.ndarray) -> np.ndarray:
-        result: np.ndarray = self.model(*map(torch.from_numpy, inputs)).logits.float().numpy()
+        named = dict(zip(self._names, map(torch.from_numpy, inputs), strict=True))
+        result: np.ndarray = self.model(**named).logits.float().numpy()
         return result
 
     @contextlib.contextmanager

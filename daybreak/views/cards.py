@@ -105,7 +105,7 @@ def _what(facts: dict[str, Any]) -> str:
     plan = facts.get("plan") or {}
     shape = plan.get("shape") or {}
     kind = {"gpt": "A decoder", "bert": "An encoder", "t5": "An encoder and decoder"}.get(
-        shape.get("family"), "A model"
+        str(shape.get("family")), "A model"
     )
     count = facts.get("parameters")
     size = f" of {units.count(count)} weights" if count else ""
@@ -202,8 +202,8 @@ def _figures(facts: dict[str, Any], found: dict[str, Any]) -> str:
     table += "\n".join(f"| {_cell(name)} | {value} | {_cell(on)} |" for name, value, on in rows)
     measured_here = table if rows else "None were recorded."
     compared = (
-        f"This folder ({found['to']}, {found['precision']}) was opened by {found['program']} and compared with the model "
-        f"as daybreak computes it: logits differ by at most {found['largest_logit_difference']:.2g} "
+        f"This folder ({found['to']}, {found['precision']}) was opened by {found['program']} and compared with the "
+        f"model as daybreak computes it: logits differ by at most {found['largest_logit_difference']:.2g} "
         f"({found['tolerance']:.2g} is allowed)"
     )
     if "continued_alike" in found:

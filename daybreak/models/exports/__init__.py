@@ -30,7 +30,7 @@ class Source:
     folder: Path
     module: nn.Module
     tokenizer: dict[str, Any]  # tokenizer.json
-    known: int  # tokens that the tokenizer has; rows of the table from here on stand for nothing
+    known: int  # tokens that the tokenizer and the family have; rows of the table from here on stand for nothing
     end_of_text: int
     token: str  # how the end of a text is spelled
 
@@ -41,6 +41,15 @@ class Source:
     @property
     def family(self) -> str:
         return str(self.shape.family)
+
+
+def wrapped(family: str, tokens: Sequence[Any], end: Any) -> list[Any]:
+    """A text as it is put in: what ended the text before it stands before it, and its own end after it where a family
+    reads that.
+    """
+    if family == "t5":
+        return [*tokens, end]
+    return [end, *tokens, end] if family == "bert" else [end, *tokens]
 
 
 class Opened(Protocol):
@@ -56,7 +65,7 @@ class Opened(Protocol):
     def state(self) -> contextlib.AbstractContextManager[State]: ...
 
     def encode(self, text: str) -> list[int] | None:
-        """Tokens of a text as the program cuts it, the end of a text before it; None where it cuts none."""
+        """Tokens of a text as the program cuts it, `wrapped`; None where it cuts none."""
         ...
 
     def close(self) -> None: ...

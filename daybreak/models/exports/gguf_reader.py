@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ class ReadBack:
         read = {
             t.name: torch.from_numpy(np.array(gguf.quants.dequantize(t.data, t.tensor_type))) for t in reader.tensors
         }
-        self.module = traced.apart(source.module)
+        self.module: Any = traced.apart(source.module)
         weights = dict(source.module.state_dict())
         for name, weight in weights.items():
             found = read.get(named(name), read["token_embd.weight"] if name == "lm_head.weight" else None)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from daybreak.models.exports import Opened, Source
+from daybreak.models.exports import Opened, Source, traced, wrapped
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 LIBRARIES = ("transformers",)
@@ -23,6 +23,8 @@ CHAT_TEMPLATE = (
 
 
 def refuses(source: Source) -> str:
+    if source.family not in ("gpt", "bert", "t5"):
+        return f"transformers has no class of the family {source.family}"
     if not source.shape.native():
         left = ", ".join(f"{name}={value}" for name, value in source.shape.leaves_class().items())
         return f"transformers has no class that computes it: {left}"
@@ -48,15 +50,19 @@ def write(source: Source, folder: Path, precision: str) -> None:
 def opened(folder: Path, source: Source, precision: str) -> Opened:
     from daybreak.models.huggingface import Stock
 
-    return Stock(folder)
+    return Stock(folder, source.family, traced.SIGNATURES[source.family].names)
 
 
 def config_files(source: Source, folder: Path, precision: str = "float32") -> None:
     """config.json and generation_config.json, with the sampling that daybreak has unless told otherwise."""
     config = _read(source.folder / "config.json")
-    _write(folder / "config.json", {**config, "pad_token_id": source.end_of_text, "torch_dtype": precision})
-    end = {name: source.end_of_text for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    generation: dict[str, Any] = {**end, "do_sample": True, "temperature": 0.8, "top_p": 0.95, "max_new_tokens": 200}
+    _write(folder / "config.json", {"pad_token_id": source.end_of_text, **config, "torch_dtype": precision})
+    if source.family == "bert":  # it writes nothing
+        return
+    end = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), source.end_of_text)
+    generation: dict[str, Any] = {**end, **_read(source.folder / "generation_config.json"), "max_new_tokens": 200}
+    if source.family == "gpt":
+        generation |= {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
     unused = list(range(source.known, source.shape.vocabulary))
     if unused:
         generation["suppress_tokens"] = unused
@@ -71,22 +77,24 @@ def tokenizer_files(source: Source, folder: Path) -> None:
     if "daybreak" in source.tokenizer:
         shutil.copyfile(source.folder / "tokenizer.json", folder / "tokenizer.json")
         return
-    data = {**source.tokenizer, "post_processor": opening(source.token, source.end_of_text)}
+    data = {**source.tokenizer, "post_processor": opening(source.family, source.token, source.end_of_text)}
     text = json.dumps(data, ensure_ascii=False)
     (folder / "tokenizer.json").write_text(text, encoding="utf-8")
     config = _read(source.folder / "tokenizer_config.json")
-    _write(folder / "tokenizer_config.json", {**config, "padding_side": "left"})
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    if source.family == "gpt":
+        config["padding_side"] = "left"
+        (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    _write(folder / "tokenizer_config.json", config)
 
 
-def opening(token: str, end_of_text: int) -> dict[str, Any]:
-    """A post-processor of tokenizer.json: in training, the token that ends a text stands before every text."""
+def opening(family: str, token: str, end_of_text: int) -> dict[str, Any]:
+    """A post-processor of tokenizer.json, which puts a text, or two, as they stood in training."""
     special = {"SpecialToken": {"id": token, "type_id": 0}}
     first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
     return {
         "type": "TemplateProcessing",
-        "single": [special, first],
-        "pair": [special, first, special, second],
+        "single": wrapped(family, [first], special),
+        "pair": wrapped(family, [first, special, second], special),
         "special_tokens": {token: {"id": token, "ids": [end_of_text], "tokens": [token]}},
     }
 

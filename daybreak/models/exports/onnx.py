@@ -1,4 +1,4 @@
-"""ONNX: `onnx/model.onnx`, for GPT with keys and values of what came before, named as Optimum and transformers.js do."""
+"""ONNX: `onnx/model.onnx`, with cached keys and values for GPT, named as Optimum and transformers.js do."""
 
 import contextlib
 from collections.abc import Iterator, Sequence

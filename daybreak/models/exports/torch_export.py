@@ -1,4 +1,4 @@
-"""torch-export: the graph and weights as torch.export.save writes them, `model.pt2`, which torch opens without daybreak."""
+"""torch-export: `model.pt2`, graph and weights, which torch opens without daybreak."""
 
 import contextlib
 from collections.abc import Iterator

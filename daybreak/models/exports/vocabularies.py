@@ -32,9 +32,7 @@ class Vocabulary:
         for spelling, token in vocabulary.items():
             self.tokens[token], self.types[token] = spelling, NORMAL
             if self.characters:
-                self.tokens[token] = spelling.replace(" ", _SPACE)
-                if spelling.startswith("<0x") and len(spelling) == 6:
-                    self.types[token] = BYTE
+                self._spell(token, spelling)
         for one in added:
             self.tokens[one["id"]] = one["content"]
             self.types[one["id"]] = CONTROL if one["special"] else USER_DEFINED
@@ -44,14 +42,21 @@ class Vocabulary:
             # llama.cpp wants merges, and one of two special tokens, which are never cut up, can never happen.
             self.merges = [f"{added[0]['content']} {added[0]['content']}"]
 
+    def _spell(self, token: int, spelling: str) -> None:
+        """As llama.cpp has it, whose strings end at a zero and which takes spaces for another sign."""
+        spelling = {" ": _SPACE, "\0": "<0x00>"}.get(spelling, spelling)
+        self.tokens[token] = spelling
+        if len(spelling) == len("<0x00>"):
+            self.types[token] = BYTE
+
 
 def refuses(data: dict[str, Any]) -> str:
     """Why llama.cpp cannot cut a text as this tokenizer does, in words; empty where it can."""
     if "daybreak" in data:
         return f"its tokenizer ({data['daybreak']['kind']}) is daybreak's own, and llama.cpp has none like it"
-    if _of_characters(data):
-        return ""
     model = data["model"]
+    if _of_characters(data):
+        return f"its tokenizer has {_SPACE}, which is a space to llama.cpp" if _SPACE in model["vocab"] else ""
     if model.get("type") != "BPE" or model.get("byte_fallback"):
         return f"its tokenizer is {model.get('type')}, and llama.cpp gets byte-level BPE, bytes and characters here"
     if data.get("normalizer"):
