@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from daybreak.core.errors import DataError, ResourceError, UsageError
-from daybreak.core.shapes import NgramShape
+from daybreak.core.shapes import BertShape, LstmShape, Network, NgramShape, T5Shape
 from daybreak.core.types import TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER
 from daybreak.models import exports, files
 from daybreak.models.exports import vocabularies
+from daybreak.models.families import OBJECTIVES, module_of, specials_of, spelled
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey
 from daybreak.stages import agreement
@@ -46,16 +47,28 @@ def learnt(small_text: Path) -> Tokenizer:
 def made(tmp_path: Path, network: Callable[..., Gpt], plan: Callable[..., Any]) -> Callable[..., Path]:
     """The folder of a finished run, as small as can be."""
 
-    def make(tokenizer: Tokenizer | None = None, **changes: Any) -> Path:
+    def make(tokenizer: Tokenizer | None = None, *, shape: Network | None = None, **changes: Any) -> Path:
         tokenizer = tokenizer or Tokenizer.bytes_only()
-        rows = -(-tokenizer.vocabulary // 64) * 64
-        module = network(vocabulary=rows, **{"layers": 2, "context_length": 32, **changes})
+        specials = specials_of(shape.family if shape else "gpt", tokenizer.vocabulary)
+        rows = -(-(tokenizer.vocabulary + len(spelled(specials))) // 64) * 64
+        if shape is None:
+            module: Any = network(vocabulary=rows, **{"layers": 2, "context_length": 32, **changes})
+        else:
+            module = module_of(shape.replace(vocabulary=rows))
+            module.initialize(0)
+            drawn = torch.Generator().manual_seed(0)
+            with torch.no_grad():
+                for weight in module.parameters():
+                    weight.add_(0.05 * torch.randn(weight.shape, generator=drawn))
         folder = tmp_path / "run"
         folder.mkdir()
         choice = TokenizerChoice(
-            kind=tokenizer.kind, vocabulary=tokenizer.vocabulary, end_of_text=tokenizer.end_of_text
+            kind=tokenizer.kind,
+            vocabulary=tokenizer.vocabulary,
+            end_of_text=tokenizer.end_of_text,
+            specials=specials,
         )
-        value = plan(shape=module.shape, tokenizer=choice)
+        value = plan(shape=module.shape, tokenizer=choice, objective=OBJECTIVES[module.shape.family])
         (folder / "plan.json").write_text(json.dumps(value.to_json()))
         tokenizer.save(folder / "tokenizer.json")
         files.save(
@@ -65,10 +78,20 @@ def made(tmp_path: Path, network: Callable[..., Gpt], plan: Callable[..., Any]) 
             tokenizer_file=folder / "tokenizer.json",
             end_of_text=tokenizer.end_of_text,
             token=tokenizer.end_of_text_token,
+            specials=specials,
         )
         return folder
 
     return make
+
+
+SHAPES: dict[str, Network] = {
+    "bert": BertShape(vocabulary=64, layers=4, width=64, heads=2, mlp_width=64, context_length=64, window=8),
+    "t5": T5Shape(
+        vocabulary=64, layers=2, decoder_layers=2, width=64, heads=2, head_dim=32, mlp_width=64, context_length=64
+    ),
+    "lstm": LstmShape(vocabulary=64, layers=2, width=64, context_length=32),
+}
 
 
 def left_of(run: Path) -> list[str]:
@@ -159,6 +182,26 @@ def test_transformers_opens_the_folder_by_itself(made, learnt) -> None:
     assert written == tokens
     kept = json.loads((folder / "generation_config.json").read_text())
     assert kept.get("suppress_tokens", []) == list(range(learnt.vocabulary, module.shape.vocabulary))
+
+
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_transformers_opens_other_families_too(made, learnt, family) -> None:
+    pytest.importorskip("transformers")
+    run = made(learnt, shape=SHAPES[family])
+    found = export(run, "hf", prompts=TEXTS)
+    assert found["largest_logit_difference"] <= 1e-4
+    assert found["tokenizer_compared"]
+    names = set(found["files"])
+    assert ("1_Pooling/config.json" in names) == (family == "bert")
+    assert ("generation_config.json" in names) == (family == "t5")
+    assert "chat_template.jinja" not in names
+
+
+@pytest.mark.parametrize("to", ["gguf", "hf"])
+def test_other_families_are_refused_where_there_is_no_class(made, to) -> None:
+    for library in exports.importlib.import_module(f"daybreak.models.exports.{to}").LIBRARIES:
+        pytest.importorskip(library)
+    assert "lstm" in refused(made(shape=SHAPES["lstm"]), to)
 
 
 def test_a_rounded_folder_says_its_precision(made) -> None:
@@ -341,6 +384,16 @@ def test_a_recorded_graph_computes_the_same(made, learnt, to, changes) -> None:
     assert found["largest_logit_difference"] <= 1e-4
     assert found["continued_alike"] == found["prompts"]
     assert (run / "exports" / to / "tokenizer.json").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", SHAPES)
+@pytest.mark.parametrize("to", ["onnx", "torch-export", "executorch"])
+def test_a_recorded_graph_of_another_family_computes_the_same(made, learnt, to, family) -> None:
+    for library in exports.importlib.import_module(f"daybreak.models.exports.{to.replace('-', '_')}").LIBRARIES:
+        pytest.importorskip(library)
+    found = export(made(learnt, shape=SHAPES[family]), to)
+    assert found["largest_logit_difference"] <= 1e-4
 
 
 @pytest.mark.long

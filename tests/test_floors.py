@@ -30,7 +30,7 @@ FLOORS = {
     "web": 4,
 }
 TOP = 5  # cli.py, __init__.py, __main__.py
-ONLY_IN = {"transformers": ("models/huggingface.py",), "torchao": ("techniques/",)}
+ONLY_IN = {"transformers": ("models/huggingface.py", "models/exports/stock.py"), "torchao": ("techniques/",)}
 
 
 def module_of(path: Path) -> str:

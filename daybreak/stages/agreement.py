@@ -11,7 +11,7 @@ import torch
 from daybreak.core.errors import DataError, DaybreakError
 from daybreak.models import decoding
 from daybreak.models.decoder import Decoder
-from daybreak.models.exports import Opened, Source, traced, wrapped
+from daybreak.models.exports import Opened, Source, traced
 from daybreak.stages.evaluate import Loaded, decoder_for, heldout_stream
 
 PROMPTS, PROMPT_TOKENS, CONTINUED_TOKENS = 10, 32, 64
@@ -61,7 +61,7 @@ def compared(source: Source, opened: Opened, loaded: Loaded, texts: list[str], p
     agreement = Agreement()
     cut = [opened.encode(text) for text in texts]
     for text, tokens in zip(texts, cut, strict=True):
-        ours = wrapped(source.family, loaded.tokenizer.encode(text), source.end_of_text)
+        ours = source.wrapped(loaded.tokenizer.encode(text))
         # Spelled out in a text, the token that ends one is text here, and some programs take it for itself.
         if tokens is not None and tokens != ours and source.token not in text:
             raise _different(opened, f"the tokens of {text[:60]!r}: {tokens[:12]} there, {ours[:12]} here")
@@ -82,7 +82,7 @@ def compared(source: Source, opened: Opened, loaded: Loaded, texts: list[str], p
 def _row(source: Source, loaded: Loaded, text: str) -> list[int]:
     """A text as it is put in, as much as fits."""
     tokens = loaded.tokenizer.encode(text)[: source.shape.context_length - 2]
-    return wrapped(source.family, tokens, source.end_of_text)
+    return source.wrapped(tokens)
 
 
 def _logits(source: Source, opened: Opened, rows: list[list[int]], agreement: Agreement, precision: str) -> None:

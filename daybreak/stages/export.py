@@ -12,6 +12,7 @@ from daybreak.core.errors import ResourceError, UsageError, nearest
 from daybreak.core.run import Run
 from daybreak.engine import faults
 from daybreak.models.exports import Source, format_of
+from daybreak.models.families import spelled
 from daybreak.stages import report
 from daybreak.stages.agreement import compared, texts_of
 from daybreak.stages.evaluate import Loaded, load
@@ -76,9 +77,7 @@ def source_of(loaded: Loaded) -> Source:
             attempt="a run of another family; daybreak alone reads counts",
         )
     folder, tokenizer, specials = loaded.run.model_folder, loaded.tokenizer, loaded.plan.tokenizer.specials
-    known = [tokenizer.vocabulary - 1]
-    if specials is not None:
-        known += [specials.pad, *specials.sentinels, *(() if specials.mask is None else (specials.mask,))]
+    known = {tokenizer.vocabulary - 1, *spelled(specials).values()}
     return Source(
         folder=folder,
         module=module,
@@ -86,6 +85,7 @@ def source_of(loaded: Loaded) -> Source:
         known=1 + max(known),
         end_of_text=tokenizer.end_of_text,
         token=tokenizer.end_of_text_token,
+        specials=specials,
     )
 
 

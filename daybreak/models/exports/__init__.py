@@ -13,7 +13,10 @@ import numpy as np
 from torch import nn
 
 from daybreak.core.errors import ResourceError, UsageError, nearest
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Specials
 from daybreak.models.decoder import State
+from daybreak.models.tokenizer_files import AROUND
 
 # The extra of pyproject.toml that each one needs; torch-export needs torch alone.
 EXTRAS = {"hf": "hf", "gguf": "gguf", "onnx": "onnx", "executorch": "executorch", "torch-export": ""}
@@ -33,6 +36,7 @@ class Source:
     known: int  # tokens that the tokenizer and the family have; rows of the table from here on stand for nothing
     end_of_text: int
     token: str  # how the end of a text is spelled
+    specials: Specials | None = None
 
     @property
     def shape(self) -> Any:
@@ -40,16 +44,18 @@ class Source:
 
     @property
     def family(self) -> str:
-        return str(self.shape.family)
+        """Whose inputs and outputs it has."""
+        kind = getattr(self.shape, "kind", "")  # of a class that transformers runs
+        return {"decoder": "gpt", "encoder": "bert"}.get(kind) or str(self.shape.family)
 
+    def own(self) -> bool:
+        """Whether it is a GPT of our own module, with its caches of keys and values."""
+        return isinstance(self.shape, GptShape)
 
-def wrapped(family: str, tokens: Sequence[Any], end: Any) -> list[Any]:
-    """A text as it is put in: what ended the text before it stands before it, and its own end after it where a family
-    reads that.
-    """
-    if family == "t5":
-        return [*tokens, end]
-    return [end, *tokens, end] if family == "bert" else [end, *tokens]
+    def wrapped(self, tokens: Sequence[int]) -> list[int]:
+        """A text as it is put in, the ends of texts around it as in training."""
+        parts = {"end": [self.end_of_text], "A": list(tokens)}
+        return [token for name in AROUND[self.family] for token in parts[name]]
 
 
 class Opened(Protocol):
@@ -65,7 +71,7 @@ class Opened(Protocol):
     def state(self) -> contextlib.AbstractContextManager[State]: ...
 
     def encode(self, text: str) -> list[int] | None:
-        """Tokens of a text as the program cuts it, `wrapped`; None where it cuts none."""
+        """Tokens of a text as the program cuts it, `Source.wrapped`; None where it cuts none."""
         ...
 
     def close(self) -> None: ...

@@ -35,8 +35,9 @@ TENSORS = {
 
 
 def refuses(source: Source) -> str:
-    if source.family != "gpt":
-        return f"models of the family {source.family} are not written as GGUF here"
+    if not source.own():
+        what = getattr(source.shape, "architecture", source.shape.family)
+        return f"only GPT of daybreak's own is written as GGUF here, and this is {what}"
     if not source.shape.native():
         left = ", ".join(f"{name}={value}" for name, value in source.shape.leaves_class().items())
         return f"llama.cpp has no architecture that computes it: {left}"

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from daybreak.models.exports import Opened, Source, traced, wrapped
+from daybreak.models.exports import Opened, Source, traced
+from daybreak.models.tokenizer_files import completed, config_of
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 LIBRARIES = ("transformers",)
@@ -23,8 +24,6 @@ CHAT_TEMPLATE = (
 
 
 def refuses(source: Source) -> str:
-    if source.family not in ("gpt", "bert", "t5"):
-        return f"transformers has no class of the family {source.family}"
     if not source.shape.native():
         left = ", ".join(f"{name}={value}" for name, value in source.shape.leaves_class().items())
         return f"transformers has no class that computes it: {left}"
@@ -45,10 +44,12 @@ def write(source: Source, folder: Path, precision: str) -> None:
         save_file(rounded, str(folder / "model.safetensors"), metadata={"format": "pt"})
     config_files(source, folder, precision)
     tokenizer_files(source, folder)
+    if source.family == "bert":
+        sentence_files(source, folder)
 
 
 def opened(folder: Path, source: Source, precision: str) -> Opened:
-    from daybreak.models.huggingface import Stock
+    from daybreak.models.exports.stock import Stock
 
     return Stock(folder, source.family, traced.SIGNATURES[source.family].names)
 
@@ -56,47 +57,53 @@ def opened(folder: Path, source: Source, precision: str) -> Opened:
 def config_files(source: Source, folder: Path, precision: str = "float32") -> None:
     """config.json and generation_config.json, with the sampling that daybreak has unless told otherwise."""
     config = _read(source.folder / "config.json")
-    _write(folder / "config.json", {"pad_token_id": source.end_of_text, **config, "torch_dtype": precision})
+    kind = "dtype" if "dtype" in config else "torch_dtype"  # as later and as earlier versions have it
+    _write(folder / "config.json", {**config, kind: precision})
     if source.family == "bert":  # it writes nothing
         return
-    end = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), source.end_of_text)
-    generation: dict[str, Any] = {**end, **_read(source.folder / "generation_config.json"), "max_new_tokens": 200}
+    generation: dict[str, Any] = {"max_new_tokens": 200}
     if source.family == "gpt":
         generation |= {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
     unused = list(range(source.known, source.shape.vocabulary))
     if unused:
         generation["suppress_tokens"] = unused
-    _write(folder / "generation_config.json", generation)
+    _write(folder / "generation_config.json", generation | _read(source.folder / "generation_config.json"))
 
 
 def tokenizer_files(source: Source, folder: Path) -> None:
-    """tokenizer.json that opens a text as in training, tokenizer_config.json and chat_template.jinja.
+    """tokenizer.json that opens a text as in training, tokenizer_config.json and, for GPT, chat_template.jinja.
 
-    A tokenizer that is daybreak's own is copied as it is, and the others are left out.
+    A tokenizer that is daybreak's own is copied as it is, and the others are left out. What stands in `model/` already,
+    because the model began as another's, stays.
     """
     if "daybreak" in source.tokenizer:
         shutil.copyfile(source.folder / "tokenizer.json", folder / "tokenizer.json")
         return
-    data = {**source.tokenizer, "post_processor": opening(source.family, source.token, source.end_of_text)}
-    text = json.dumps(data, ensure_ascii=False)
-    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
-    config = _read(source.folder / "tokenizer_config.json")
-    if source.family == "gpt":
-        config["padding_side"] = "left"
-        (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    special: dict[str, Any] = {"token": source.token, "specials": source.specials}
+    data = completed(source.tokenizer, source.family, end_of_text=source.end_of_text, **special)
+    (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+    told = config_of(source.family, longest=source.shape.context_length, **special)
+    config = told | _read(source.folder / "tokenizer_config.json")
     _write(folder / "tokenizer_config.json", config)
+    template = source.folder / "chat_template.jinja"
+    if template.exists():
+        shutil.copyfile(template, folder / "chat_template.jinja")
+    elif source.family == "gpt" and "chat_template" not in config:
+        (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
 
 
-def opening(family: str, token: str, end_of_text: int) -> dict[str, Any]:
-    """A post-processor of tokenizer.json, which puts a text, or two, as they stood in training."""
-    special = {"SpecialToken": {"id": token, "type_id": 0}}
-    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
-    return {
-        "type": "TemplateProcessing",
-        "single": wrapped(family, [first], special),
-        "pair": wrapped(family, [first, special, second], special),
-        "special_tokens": {token: {"id": token, "ids": [end_of_text], "tokens": [token]}},
-    }
+def sentence_files(source: Source, folder: Path) -> None:
+    """For sentence-transformers: a text is the mean of the final states of its tokens."""
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    parts = [
+        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for index, (path, kind) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(parts, indent=2) + "\n", encoding="utf-8")
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": source.shape.context_length})
+    (folder / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": source.shape.width, "pooling_mode_mean_tokens": True}
+    _write(folder / "1_Pooling" / "config.json", {**pooling, "pooling_mode_cls_token": False})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from daybreak.models.decoder import State
-from daybreak.models.exports import Source, program, quiet, traced
+from daybreak.models.exports import Source, Whole, program, quiet, traced
 from daybreak.models.exports.hf import config_files, tokenizer_files
 
 PRECISIONS = ("float32",)
@@ -27,7 +27,7 @@ def write(source: Source, folder: Path, precision: str) -> None:
     file = folder / FILE
     file.parent.mkdir()
     outputs: list[str] | None
-    if source.family == "gpt":
+    if source.own():
         module, examples, sizes, names, outputs = traced.continuing(source)
     else:
         module, examples, sizes = traced.scoring(source)
@@ -76,7 +76,7 @@ class Session:
 
     @contextlib.contextmanager
     def state(self) -> Iterator[State]:
-        yield _Text(self)
+        yield _Text(self) if len(self._inputs) > 1 else Whole(self)
 
     def encode(self, text: str) -> list[int] | None:
         return None

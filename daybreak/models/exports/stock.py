@@ -1,4 +1,4 @@
-"""Hugging Face's transformers: the one file that imports it."""
+"""Stock: a folder as transformers opens it, with the classes and tokenizers of its own."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ class Stock:
         yield _Text(self.model)
 
     def encode(self, text: str) -> list[int] | None:
-        return list(self.tokenizer(text)["input_ids"])
+        return list(self.tokenizer(text, verbose=False)["input_ids"])
 
     def close(self) -> None:
         pass
