@@ -423,12 +423,12 @@ def test_onnx_goes_on_from_keys_and_values_of_any_length(made, learnt) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("vocabulary", [257, 1024, 4096])
-def test_llama_cpp_writes_the_same_text(data_folder, tmp_path, unhurried, small_text, language, vocabulary) -> None:
+def test_llama_cpp_writes_the_same_text(request, tmp_path, unhurried, small_text, language, vocabulary) -> None:
     pytest.importorskip("gguf")
     llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: pip install '.[llama]'")
     text = small_text
     if language == "zh":
-        text = data_folder / "lm_zh_techdocs"
+        text = request.getfixturevalue("data_folder") / "lm_zh_techdocs"
     settings = {"vocabulary": vocabulary, "layers": 2, "width": 128, "context_length": 128}
     run = unhurried(
         str(text), budget="30s", out=str(tmp_path / "run"), settings=settings, exclude=["ngram_mix"]
