@@ -401,6 +401,31 @@ def generate(
 
 
 @app.command()
+def export(
+    path: RunFolder,
+    to: Annotated[str, typer.Option("--to", help="hf, gguf, onnx, executorch or torch-export.")],
+    out: Annotated[str, typer.Option(help="The folder to make; else exports/ in the run.")] = "",
+    precision: Annotated[
+        str, typer.Option(help="Of the weights: float32, bfloat16, float16 or q8_0, as far as the format has it.")
+    ] = "float32",
+    prompts: Annotated[
+        list[str] | None, typer.Option("--prompt", help="A text to compare on; else held-out text. Again for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's model for other programs, opened there and compared."""
+    from daybreak.stages.export import export as exported
+    from daybreak.stages.export import lines
+    from daybreak.stages.run import guarded
+
+    def told(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    found = guarded(lambda: exported(path, to, out=out, precision=precision, prompts=prompts or (), told=told))
+    print(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(lines(found)))
+
+
+@app.command()
 def doctor(device: Device = "", as_json: Json = False) -> None:
     """What this machine can do, measured."""
     from daybreak.stages.doctor import examined, lines

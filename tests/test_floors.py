@@ -31,7 +31,7 @@ FLOORS = {
 }
 TOP = 5  # cli.py, __init__.py, __main__.py
 ONLY_IN = {
-    "transformers": ("models/huggingface.py",),
+    "transformers": ("models/huggingface.py", "models/exports/stock.py"),
     "lm_eval": ("stages/harness.py",),
     "torchao": ("techniques/",),
 }

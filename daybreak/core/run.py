@@ -42,6 +42,7 @@ class Run:
         self.checkpoints_folder = self.path / "checkpoints"
         self.model_folder = self.path / "model"
         self.mixture_folder = self.path / "mixture"
+        self.exports_folder = self.path / "exports"
         self.scores_file = self.path / "heldout.npz"
         self.task_scores_file = self.path / "scores.json"
         self.report_file = self.path / "report.html"

@@ -32,6 +32,8 @@ POINTS = {
     "checkpoint.renamed": "after it",
     "checkpoint.prune": "before older ones are taken away",
     "model.write": "before model/ is written",
+    "export.write": "before an export is written",
+    "export.rename": "after it was compared, before the rename that makes it count",
     "step.forward": "in the forward pass",
     "step.backward": "in the backward pass",
     "step.optimizer": "in the optimizer's step",

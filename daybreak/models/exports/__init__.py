@@ -1,0 +1,136 @@
+"""Exports: a trained model in the formats of other programs, one file each, and what all of them agree on."""
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import nn
+
+from daybreak.core.errors import ResourceError, UsageError, nearest
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import Specials
+from daybreak.models.decoder import State
+from daybreak.models.tokenizer_files import AROUND
+
+# The extra of pyproject.toml that each one needs; torch-export needs torch alone.
+EXTRAS = {"hf": "hf", "gguf": "gguf", "onnx": "onnx", "executorch": "executorch", "torch-export": ""}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is exported: a `model/` folder, read.
+
+    module: on the CPU, in float32, ready to score; called with `input_ids` [B, T] it gives logits [B, T, rows], where
+    `exports.traced.SIGNATURES` says nothing else of its family.
+    """
+
+    folder: Path
+    module: nn.Module
+    tokenizer: dict[str, Any]  # tokenizer.json
+    known: int  # tokens that the tokenizer and the family have; rows of the table from here on stand for nothing
+    end_of_text: int
+    token: str  # how the end of a text is spelled
+    specials: Specials | None = None
+
+    @property
+    def shape(self) -> Any:
+        return self.module.shape
+
+    @property
+    def family(self) -> str:
+        """Whose inputs and outputs it has."""
+        kind = getattr(self.shape, "kind", "")  # of a class that transformers runs
+        return {"decoder": "gpt", "encoder": "bert"}.get(kind) or str(self.shape.family)
+
+    def own(self) -> bool:
+        """Whether it is a GPT of our own module, with its caches of keys and values."""
+        return isinstance(self.shape, GptShape)
+
+    def wrapped(self, tokens: Sequence[int]) -> list[int]:
+        """A text as it is put in, the ends of texts around it as in training."""
+        parts = {"end": [self.end_of_text], "A": list(tokens)}
+        return [token for name in AROUND[self.family] for token in parts[name]]
+
+
+class Opened(Protocol):
+    """A model as another program has opened it. For GPT it is a Decoder, too."""
+
+    program: str  # with its version
+    context: int
+
+    def logits(self, *inputs: np.ndarray) -> np.ndarray:
+        """[B, T, V], float32, from token ids [B, T]; V is at least `Source.known`."""
+        ...
+
+    def state(self) -> contextlib.AbstractContextManager[State]: ...
+
+    def encode(self, text: str) -> list[int] | None:
+        """Tokens of a text as the program cuts it, `Source.wrapped`; None where it cuts none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Format(Protocol):
+    """What a file of this folder offers."""
+
+    PRECISIONS: tuple[str, ...]  # of the weights
+    LIBRARIES: tuple[str, ...]  # that are imported
+
+    def refuses(self, source: Source) -> str:
+        """Why the format cannot hold the model, in words; empty where it can."""
+        ...
+
+    def write(self, source: Source, folder: Path, precision: str) -> None:
+        """Fills an empty folder. Raises OSError where the disk does not take it."""
+        ...
+
+    def opened(self, folder: Path, source: Source, precision: str) -> Opened: ...
+
+
+def format_of(name: str) -> Format:
+    """Raises UsageError: no such format. ResourceError: a library that it needs is not installed."""
+    if name not in EXTRAS:
+        raise UsageError("an unknown format", received=f"--to {name}", attempt=nearest(name, EXTRAS))
+    module: Any = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    absent = [library for library in module.LIBRARIES if importlib.util.find_spec(library) is None]
+    if absent:
+        raise ResourceError(
+            f"--to {name} needs what is not installed",
+            received=", ".join(absent),
+            attempt=f"pip install '.[{EXTRAS[name]}]' in the checkout",
+        )
+    return module  # type: ignore[no-any-return]
+
+
+def program(library: str) -> str:
+    """A library with its version."""
+    return f"{library} {importlib.metadata.version(library)}"
+
+
+class Whole:
+    """A text at hand for a program that keeps nothing between two tokens: every step goes through all of it again."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened, self._tokens, self.length = opened, list[int](), 0
+
+    def begin(self, tokens: Sequence[int]) -> Any:
+        self._tokens = list(tokens)
+        return self._last()
+
+    def step(self, token: int) -> Any:
+        self._tokens.append(token)
+        return self._last()
+
+    def _last(self) -> Any:
+        import torch
+
+        self.length = len(self._tokens)
+        logits_V = self._opened.logits(np.array([self._tokens]))[0, -1]
+        return torch.from_numpy(logits_V.copy())

@@ -1,0 +1,107 @@
+"""Traced: a module's graph, recorded once for every length and number of texts; ONNX, ExecuTorch and torch take it."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+EXAMPLE_ROWS, EXAMPLE_LENGTH, EXAMPLE_PAST = 2, 3, 5  # none of them 1, which would be taken for a constant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What a family's module is called with: int64 tensors, each [B, T] with a length of its own unless shared."""
+
+    names: tuple[str, ...]
+    lengths: tuple[str, ...]  # of each input: equal names are equal lengths
+    of: Callable[[Tensor], tuple[Tensor, ...]]  # all inputs, from tokens [B, T]
+
+
+SIGNATURES = {
+    "gpt": Signature(names=("input_ids",), lengths=("sequence",), of=lambda tokens: (tokens,)),
+    "lstm": Signature(names=("input_ids",), lengths=("sequence",), of=lambda tokens: (tokens,)),
+    "bert": Signature(
+        names=("input_ids", "attention_mask"),
+        lengths=("sequence", "sequence"),
+        of=lambda tokens: (tokens, torch.ones_like(tokens)),
+    ),
+    "t5": Signature(
+        names=("input_ids", "decoder_input_ids"),
+        lengths=("sequence", "decoder_sequence"),
+        of=lambda tokens: (tokens, tokens[:, : max(1, tokens.shape[1] // 2)]),
+    ),
+}
+
+
+class Scoring(nn.Module):
+    """Logits [B, T, known] of the tokens that stand for something."""
+
+    def __init__(self, module: nn.Module, known: int) -> None:
+        super().__init__()
+        self.module, self.known = module, known
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.module(*inputs)[..., : self.known]
+
+
+class _Past:
+    """As gpt.LayerCache, in tensors that grow: what was written over could not be recorded."""
+
+    def __init__(self, k_BHSK: Tensor, v_BHSK: Tensor) -> None:
+        self.k_BHSK, self.v_BHSK, self.length = k_BHSK, v_BHSK, k_BHSK.shape[2]
+
+    def extend(self, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+        self.k_BHSK = torch.cat((self.k_BHSK, k_BHTK), 2)
+        self.v_BHSK = torch.cat((self.v_BHSK, v_BHTK), 2)
+        return self.k_BHSK, self.v_BHSK
+
+
+class Continuing(nn.Module):
+    """As Scoring, for GPT, with keys and values [B, H, S, K] of what came before; S may be 0."""
+
+    def __init__(self, module: nn.Module, known: int) -> None:
+        super().__init__()
+        self.module, self.known = module, known
+
+    def forward(self, input_ids: Tensor, past: list[Tensor]) -> tuple[Tensor, ...]:
+        caches = [_Past(k, v) for k, v in zip(past[::2], past[1::2], strict=True)]
+        logits = self.module(input_ids, caches)[..., : self.known]
+        return (logits, *(part for cache in caches for part in (cache.k_BHSK, cache.v_BHSK)))
+
+
+def apart(module: nn.Module) -> nn.Module:
+    """Another module on the same weights: what recording leaves in a module is no tensor that could be used again."""
+    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, shared).eval()
+
+
+def scoring(source: Any, *, longest: int | None = None, rows: int | None = None) -> tuple[nn.Module, Any, Any]:
+    """A module to record, its example inputs, and which of their sizes may change.
+
+    longest: the most tokens of a text, for programs that reserve memory for it. rows: a fixed number of texts.
+    """
+    signature = SIGNATURES[source.family]
+    examples = signature.of(torch.zeros(rows or EXAMPLE_ROWS, 2 * EXAMPLE_LENGTH, dtype=torch.long))
+    batch = torch.export.Dim("batch", min=1)
+    dims = {name: torch.export.Dim(name, min=1, max=longest) for name in dict.fromkeys(signature.lengths)}
+    sizes = tuple({1: dims[name]} if rows else {0: batch, 1: dims[name]} for name in signature.lengths)
+    return Scoring(apart(source.module), source.known), examples, (sizes,)
+
+
+def continuing(source: Any) -> tuple[nn.Module, Any, Any, list[str], list[str]]:
+    """As `scoring`, for GPT with its past; then the names of inputs and outputs, as Optimum and transformers.js have
+    them.
+    """
+    shape, layers = source.shape, source.shape.layers
+    size = (EXAMPLE_ROWS, shape.key_value_heads, EXAMPLE_PAST, shape.head_dim)
+    past = [torch.zeros(size) for _ in range(2 * layers)]
+    batch, sequence, before = (torch.export.Dim(name) for name in ("batch", "sequence", "past"))
+    sizes = ({0: batch, 1: sequence}, [{0: batch, 2: before} for _ in past])
+    tokens = torch.zeros(EXAMPLE_ROWS, EXAMPLE_LENGTH, dtype=torch.long)
+    parts = [f"{index}.{part}" for index in range(layers) for part in ("key", "value")]
+    names = ["input_ids", *(f"past_key_values.{part}" for part in parts)]
+    outputs = ["logits", *(f"present.{part}" for part in parts)]
+    return Continuing(apart(source.module), source.known), (tokens, past), sizes, names, outputs
