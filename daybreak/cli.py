@@ -38,6 +38,10 @@ TokenizerKind = Annotated[
         "--tokenizer", help="auto, bytes, characters, bpe, wordpiece, unigram, words, or a tokenizer.json to take."
     ),
 ]
+From = Annotated[str, typer.Option("--from", help="Go on from this checkpoint: a run, or a Hugging Face folder.")]
+Grow = Annotated[
+    int, typer.Option("--grow-vocabulary", min=0, help="With --from: add up to so many tokens for new text.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use; NAME:SETTING=VALUE.")]
 Cluster = Annotated[str, typer.Option(help="Prepare on a Ray cluster: local, auto, ray://HOST:10001.")]
@@ -67,6 +71,8 @@ def _asked(
     until: str,
     heldout: str,
     family: str,
+    parent: str,
+    grow: int,
     settings: list[str] | None,
     include: list[str] | None,
     exclude: list[str] | None,
@@ -111,6 +117,8 @@ def _asked(
         until=moment,
         heldout=heldout,
         family=family,
+        parent=parent,
+        grow=grow,
         settings=pairs,
         **with_settings(include or ()),
         exclude=tuple(exclude or ()),
@@ -146,6 +154,8 @@ def run(
     out: Out = "",
     heldout: Heldout = "",
     family: Family = "gpt",
+    parent: From = "",
+    grow: Grow = 0,
     settings: Set = None,
     include: With = None,
     exclude: Without = None,
@@ -170,6 +180,8 @@ def run(
         until,
         heldout,
         family,
+        parent,
+        grow,
         settings,
         include,
         exclude,
@@ -193,6 +205,8 @@ def plan(
     out: Annotated[str, typer.Option(help="Write the plan to this file, or to plan.json in this run folder.")] = "",
     heldout: Heldout = "",
     family: Family = "gpt",
+    parent: From = "",
+    grow: Grow = 0,
     settings: Set = None,
     include: With = None,
     exclude: Without = None,
@@ -216,6 +230,8 @@ def plan(
         until,
         heldout,
         family,
+        parent,
+        grow,
         settings,
         include,
         exclude,

@@ -36,6 +36,7 @@ class Run:
         self.tokenizer_file = self.path / "tokenizer.json"
         self.corpus_folder = self.path / "corpus"
         self.corpus_file = self.corpus_folder / "corpus.json"
+        self.parent_folder = self.path / "parent"
         self.merges_file = self.corpus_folder / "merges.json"
         self.documents_folder = self.corpus_folder / "documents"
         self.standard_input_file = self.corpus_folder / "standard-input.txt"

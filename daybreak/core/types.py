@@ -33,6 +33,8 @@ class Request(Value):
     cluster: str = ""  # Ray's address, where its machines prepare the text
     weights: dict[str, float] = field(default_factory=dict)  # --weight: of each source in training; none: by its size
     tokenizer: str = "auto"  # a kind, or the path of a tokenizer.json
+    parent: str = ""  # the folder of a checkpoint to go on from
+    grow: int = 0  # tokens that its vocabulary grows by, at most
 
     def shown(self) -> "Request":
         """As it may be written down: an address without the password or the signature in it."""
@@ -127,6 +129,27 @@ class Account(Value):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Specials(Value):
+    """Tokens that a family's objective needs beyond those of the text."""
+
+    pad: int
+    mask: int | None = None  # stands where a token is to be predicted
+    sentinels: tuple[int, ...] = ()  # the first stands for the first span that is taken out, and so on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin(Value):
+    """A checkpoint that a run goes on from, as the run takes it."""
+
+    path: str
+    digest: str  # of its config and its weights
+    shape: Shape  # with the rows that its table has after growing
+    specials: Specials | None
+    tokens: int  # ids in use
+    grown: int = 0  # tokens that were added
+
+
+@dataclass(frozen=True, kw_only=True)
 class Corpus(Value):
     """Facts of a scan of the text."""
 
@@ -163,6 +186,7 @@ class Corpus(Value):
     groups: dict[str, int] = field(default_factory=dict)  # training bytes of each source, where they are mixed
     tokenizer: str = "bpe"  # the kind that bytes_per_token is of; "file": one that was given
     end_of_text: int | None = None  # its token; None: the last one
+    origin: Origin | None = None  # whose tokenizer it is
     bytes_per_token_tried: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind, then by vocabulary
 
 
@@ -190,15 +214,6 @@ class Probe(Value):
     compile_cold_seconds: float  # 0: not known yet
     compile_warm_seconds: float
     used_seconds: float  # of the budget when the probe was finished
-
-
-@dataclass(frozen=True, kw_only=True)
-class Specials(Value):
-    """Tokens that a family's objective needs beyond those of the text."""
-
-    pad: int
-    mask: int | None = None  # stands where a token is to be predicted
-    sentinels: tuple[int, ...] = ()  # the first stands for the first span that is taken out, and so on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +303,7 @@ class Plan(Value):
     predicted: Prediction
     reasons: dict[str, str]
     parent: str = ""
+    origin: Origin | None = None  # what training begins with, where that is a checkpoint
     request: Request | None = None  # so that the same command continues
     mixture: tuple[float, ...] = ()  # weights of the sources, in their order; none: one text
 

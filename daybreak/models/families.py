@@ -16,6 +16,13 @@ OBJECTIVES = {
 SENTINELS = 100  # as T5 has (arXiv:1910.10683)
 
 
+def objective_name(family: str, shape: Shape | None = None) -> str:
+    """Of a family; of other tools' classes, of the shape."""
+    if isinstance(shape, ForeignShape):
+        return "masked_tokens" if shape.kind == "encoder" else "next_token"
+    return OBJECTIVES[family]
+
+
 def specials_of(family: str, vocabulary: int) -> Specials | None:
     """The tokens behind a tokenizer's own that a family's models have beside them; None: it needs none."""
     if family == "bert":

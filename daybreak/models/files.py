@@ -1,5 +1,6 @@
 """`model/`: the folder that daybreak and transformers both open, written by hand and read back from it alone."""
 
+import functools
 import importlib
 import json
 import os
@@ -17,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from daybreak.core.errors import DataError, ResourceError
-from daybreak.core.shapes import BertShape, GptShape, Network, T5Shape
+from daybreak.core.shapes import BertShape, ForeignShape, GptShape, Network, T5Shape
 from daybreak.core.types import Specials
-from daybreak.models import tokenizer_files
+from daybreak.models import foreign_files, tokenizer_files
 from daybreak.models.families import module_of
-from daybreak.models.layouts import own, qwen3
+from daybreak.models.layouts import CLASSES, own, qwen3
 from daybreak.models.ngram import KneserNey
 
 LAYOUTS = ("qwen3", "modernbert", "t5")  # a module of daybreak.models.layouts each
@@ -44,22 +45,28 @@ def save(
     end_of_text: int,
     token: str,
     specials: Specials | None = None,
+    kept: Path | None = None,
 ) -> None:
     """Writes `folder` anew, aside and then renamed, so that there is a whole model at every moment.
 
     A shape that leaves the stock class is written as a class of our own, which daybreak alone reads.
 
-    weights: by transformers' names, float32. token: how the end of a text is spelled. Raises ResourceError: the disk
-    is full or not writable.
+    weights: by transformers' names, float32. token: how the end of a text is spelled. kept: small files of the
+    checkpoint that training began with, which stay as they were. Raises ResourceError: the disk is full or not
+    writable.
     """
+    if isinstance(shape, ForeignShape):
+        assert kept is not None
+        _renamed(folder, functools.partial(foreign_files.fill, shape=shape, weights=weights, kept=kept))
+        return
     if isinstance(shape, GptShape) and shape.native():
         shape, weights = _written_out(shape, weights)
-    kept = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    held = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     if shape.tied:
-        kept.pop(HEADS[shape.family], None)
+        held.pop(HEADS[shape.family], None)
 
     def fill(aside: Path) -> None:
-        save_file(kept, str(aside / "model.safetensors"), metadata={"format": "pt"})
+        save_file(held, str(aside / "model.safetensors"), metadata={"format": "pt"})
         _write(aside / "config.json", config_of(shape, end_of_text, specials))
         shutil.copymode(aside / "config.json", aside / "model.safetensors")  # which safetensors keeps to its owner
         if shape.family != "bert":
@@ -68,8 +75,18 @@ def save(
         tokenizer_files.copied(tokenizer_file, aside, shape.family, **special)
         told = tokenizer_files.config_of(shape.family, token=token, specials=specials, longest=shape.context_length)
         _write(aside / "tokenizer_config.json", told)
+        if kept is not None:
+            foreign_files.keep(kept, aside)
+            _write(aside / "config.json", _as_long(config_of(shape, end_of_text, specials), kept))
 
     _renamed(folder, fill)
+
+
+def _as_long(config: dict[str, Any], kept: Path) -> dict[str, Any]:
+    """Training in short windows takes nothing from how long a text the checkpoint can read."""
+    name = "max_position_embeddings"
+    longest = json.loads((kept / "config.json").read_text(encoding="utf-8")).get(name, 0)
+    return {**config, name: max(config[name], longest)} if name in config else config
 
 
 def _generation(shape: Network, end_of_text: int, specials: Specials | None) -> dict[str, Any]:
@@ -127,6 +144,20 @@ def shape_of(config: dict[str, Any]) -> Network:
     return cast(Network, layout.shape_of(config))
 
 
+def _is_foreign(config: dict[str, Any]) -> bool:
+    """Whether no module here computes the class, and transformers' own does."""
+    kind = str(config.get("model_type"))
+    if kind.startswith(own.PREFIX) or kind not in CLASSES:
+        return False
+    if kind not in LAYOUTS:
+        return True
+    try:
+        shape_of(config)
+    except DataError:
+        return True
+    return False
+
+
 def _check(shape: Network, weights: dict[str, Tensor]) -> None:
     """Raises ValueError: a shape that these weights cannot be of, or weights that are no numbers."""
     if shape.layers > len(weights):
@@ -139,7 +170,12 @@ def _check(shape: Network, weights: dict[str, Tensor]) -> None:
 def read(folder: Path, device: torch.device) -> Any:
     """The module in `folder`, in float32, ready to score. Raises DataError where the folder is not whole."""
     try:
-        shape = shape_of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if _is_foreign(config):
+            from daybreak.models import huggingface
+
+            return huggingface.read(folder, device).eval().requires_grad_(False)
+        shape = shape_of(config)
         weights = load_file(str(folder / "model.safetensors"), device=str(device))
         _check(shape, weights)
         with torch.device("meta"):

@@ -81,6 +81,9 @@ class Foreign(nn.Module):
             plain = functools.partial(type(block).forward, block)
             block.forward = plain if call is None else _calling(call, plain, block)
 
+    def initialize(self, seed: int) -> None:
+        """Nothing: the class has first values of its own, and what is trained was trained before."""
+
     def blocks(self) -> list[nn.Module]:
         return list(self._blocks)
 

@@ -14,22 +14,9 @@ from daybreak.core.run import read_json
 from daybreak.core.shapes import BertShape, ForeignShape, Network, T5Shape
 from daybreak.core.types import Specials
 from daybreak.models import parent_weights, tensor_files
-from daybreak.models.layouts import nanogpt, own
+from daybreak.models.layouts import CLASSES, nanogpt, own
 from daybreak.models.specials import TOKENIZER, marks_of
 
-# What a folder may name in `architectures`, by its model_type.
-CLASSES = {
-    "qwen2": ("Qwen2ForCausalLM",),
-    "qwen3": ("Qwen3ForCausalLM",),
-    "llama": ("LlamaForCausalLM",),
-    "gpt2": ("GPT2LMHeadModel",),
-    "nanochat": ("NanoChatForCausalLM",),
-    "bert": ("BertForMaskedLM", "BertForPreTraining"),
-    "modernbert": ("ModernBertForMaskedLM",),
-    "t5": ("T5ForConditionalGeneration", "T5WithLMHeadModel"),
-    "daybreak-gpt": ("DaybreakGpt",),
-    "daybreak-lstm": ("DaybreakLstm",),
-}
 SUPPORTED = ", ".join(names[0] for kind, names in CLASSES.items() if not kind.startswith(own.PREFIX))
 AUTO = {"bert": "AutoModelForMaskedLM", "modernbert": "AutoModelForMaskedLM", "t5": "AutoModelForSeq2SeqLM"}
 CONVERT = (

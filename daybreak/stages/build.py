@@ -17,6 +17,7 @@ from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory
 from daybreak.models.families import module_of
+from daybreak.stages import heirs
 from daybreak.stages.aims import objective_of
 from daybreak.techniques import Context
 
@@ -62,8 +63,11 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
         )
     if device.type == "cpu":
         keep_freed_memory()
-    module = module_of(plan.shape)
-    module.initialize(plan.seed)
+    if plan.origin is not None and run is not None and not any(run.checkpoints_folder.glob("step-*")):
+        module = heirs.module_of(plan, run)
+    else:
+        module = module_of(plan.shape)
+        module.initialize(plan.seed)
     module = folded("module", module.to(device).train())
     loss = folded("loss", objective_of(plan))
     dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from daybreak.core.errors import UsageError
 from daybreak.core.shapes import SHAPES, GptShape, Network, NgramShape
-from daybreak.core.types import Corpus, Machine, Probe, Timing, TokenizerChoice
+from daybreak.core.types import Corpus, Machine, Origin, Probe, Timing, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.models.families import specials_of
@@ -61,11 +61,15 @@ def candidates(
     only_measured: those in which this probe has timed a shape, if any. Raises UsageError where no rung goes together
     with what was set.
     """
-    shape_settings = {name: value for name, value in settings.items() if name in SHAPES[family].__dataclass_fields__}
+    fields = SHAPES[family].__dataclass_fields__ if family in SHAPES else {}
+    shape_settings = {name: value for name, value in settings.items() if name in fields}
     wanted = shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
     most = max(measured.values())
     worthwhile = [size for size, bytes_per_token in measured.items() if bytes_per_token >= LEAST_OF_LONGEST * most]
+    if corpus.origin is not None:
+        yield _inherited(corpus, corpus.origin, machine, speed, settings, available, **how)
+        return
     seen, wrong, possible = set(), None, False
     for vocabulary in worthwhile if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
@@ -95,6 +99,25 @@ def candidates(
         raise wrong
 
 
+def _inherited(
+    corpus: Corpus,
+    origin: Origin,
+    machine: Machine,
+    speed: "Speed",
+    settings: dict[str, Any],
+    available: float,
+    **how: Any,
+) -> Candidate:
+    """The shape of the checkpoint, in windows for as many tokens as it will see, or as were set."""
+    assert not isinstance(origin.shape, NgramShape)
+    tokens = settings.get("tokens") or _expected_tokens(machine, available, origin.shape.layers, origin.shape.width)
+    length = min(origin.shape.context_length, int(settings.get("context_length") or _context(tokens)))
+    choice = choice_of(corpus, max(int(vocabulary) for vocabulary in corpus.bytes_per_token))
+    choice = choice.replace(specials=origin.specials)
+    shape = origin.shape.replace(context_length=length)
+    return _rated(corpus, machine, speed, shape, choice, settings, available, **how)
+
+
 def _rated(
     corpus: Corpus,
     machine: Machine,
@@ -112,7 +135,7 @@ def _rated(
         modes = tuple(mode for mode in modes if mode != "kernels")
     elif "kernels" in modes:  # as fast as what is compiled, without the wait
         modes = ("kernels",)
-    timed = [mode for mode in modes if (shape, mode) in speed.timed] if only_measured else []
+    timed = [mode for mode in modes if (shape.key(), mode) in speed.timed] if only_measured else []
     rates = {mode: speed.tokens_per_second(shape, mode) for mode in MODES}
     trained = {mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes}
     mode = max(trained, key=lambda mode: trained[mode])
@@ -204,14 +227,14 @@ class Speed:
     def __init__(self, machine: Machine, probe: Probe, *, dtype: str) -> None:
         self.machine, self.probe, self.dtype = machine, probe, dtype
         # What was measured in this run is the truth of today; what was measured before says how machine and law differ.
-        self.known = {(t.shape, t.mode): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
-        self.timed = {(t.shape, t.mode): t for t in probe.timings if t.dtype == dtype}
+        self.known = {(t.shape.key(), t.mode): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
+        self.timed = {(t.shape.key(), t.mode): t for t in probe.timings if t.dtype == dtype}
         # Newest first: how fast the machine is moves from hour to hour, and by more than the law errs.
         pools = (list(self.timed.values()), list(self.known.values()))
         self._measured = [{mode: self._against_law(pool, mode) for mode in MODES} for pool in pools]
 
     def tokens_per_second(self, shape: Network, mode: str) -> float:
-        timing = self.timed.get((shape, mode))
+        timing = self.timed.get((shape.key(), mode))
         if timing is not None:
             return timing.micro_batch * shape.context_length / timing.step_seconds
         return shape.context_length * self._factor(shape, mode) / self._estimate(shape, mode)
@@ -223,9 +246,9 @@ class Speed:
         if mode == "kernels":
             used = any(known == "kernels" for _, known in self.known)
             return 0.0 if used else KERNELS_SECONDS
-        if (shape, mode) in self.timed:
+        if (shape.key(), mode) in self.timed:
             return 0.5
-        if (shape, mode) in self.known:
+        if (shape.key(), mode) in self.known:
             return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
         return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
 

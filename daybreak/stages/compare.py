@@ -50,6 +50,7 @@ def compare(
             told(f"scoring {run}")
         scored.append(scores.on_text(run.path, tuple(on)) if on else scores.of_heldout(run.path))
     labels = labels_of(runs)
+    _check_alike(labels, scored)
     cells = scores.common_cells(scored)
     if not cells:
         raise _different_texts(labels, scored, on)
@@ -61,6 +62,7 @@ def compare(
     ]
     return {
         "schema": 1,
+        "headline": scored[0].headline,
         "runs": described,
         "text": {
             "on": list(on),
@@ -226,6 +228,17 @@ def _reached(whole: Scores, common: Scores) -> dict[str, Any]:
             "mixed": None if common.mixed is None else common.bits_per_byte(common.mixed),
         },
     }
+
+
+def _check_alike(labels: Sequence[str], scored: Sequence[Scores]) -> None:
+    """Raises DataError: figures of different kinds."""
+    if len({one.headline for one in scored}) > 1:
+        told = (f"{label}: {one.headline}" for label, one in zip(labels, scored, strict=True))
+        raise DataError(
+            "the runs are judged by different figures, which do not compare",
+            received=", ".join(told),
+            attempt="runs of one family; or all of them on the same questions, with --task FILE",
+        )
 
 
 def _different_texts(labels: Sequence[str], scored: Sequence[Scores], on: Sequence[str]) -> DataError:

@@ -26,6 +26,7 @@ class Answers:
     sizes: np.ndarray  # int64 [n]; none behind special tokens
     hits: np.ndarray | None = None  # bool [n]: whether the likeliest token was the right one
     every: bool = False  # whether targets without bytes count, too
+    of_a_row: int = 1  # targets
 
     def __len__(self) -> int:
         return len(self.nats)
@@ -103,7 +104,7 @@ class Hidden:
         module.eval()
         begun = time.perf_counter()
         nats, hits, sizes = [], [], []
-        rows = list(self._rows(stream, module.shape.context_length))
+        rows = list(self.rows(stream, module.shape.context_length))
         for done, batch in enumerate(rows, 1):
             targets = self.objective.scored(module, torch.from_numpy(batch).to(module.lm_head.weight.device))
             nats.append(targets[0].float().cpu().numpy())
@@ -116,11 +117,15 @@ class Hidden:
         if not nats:
             return Answers(nats=np.zeros(0, np.float32), sizes=np.zeros(0, np.int64), hits=np.zeros(0, bool))
         return Answers(
-            nats=np.concatenate(nats), sizes=np.concatenate(sizes), hits=np.concatenate(hits), every=self.every
+            nats=np.concatenate(nats),
+            sizes=np.concatenate(sizes),
+            hits=np.concatenate(hits),
+            every=self.every,
+            of_a_row=len(nats[0]) // len(rows[0]),
         )
 
     @staticmethod
-    def _rows(stream: np.ndarray, context: int) -> Iterator[np.ndarray]:
+    def rows(stream: np.ndarray, context: int) -> Iterator[np.ndarray]:
         """Windows [rows, context + 1] that do not overlap but for their last token; a rest is left out."""
         context = min(context, max(1, len(stream) - 1))
         starts = np.arange(0, len(stream) - context, context)

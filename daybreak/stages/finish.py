@@ -20,7 +20,7 @@ from daybreak.stages import writing
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built
 from daybreak.stages.exams import Answers, exam_of, figure, told
-from daybreak.stages.scores import keep_scores
+from daybreak.stages.scores import keep_hidden, keep_scores
 
 QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
 QUICK_LEAST_BYTES = 20_000
@@ -153,6 +153,8 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     if bench.plan.headline.of_text:
         stream = beginning[: len(answers)]
         keep_scores(bench, stream, answers.nats, _mixed(bench, built, module, stream, answers.nats, result))
+    else:
+        keep_hidden(bench, beginning, answers, module.shape.context_length)
     bench.ledger.enter("leaving")
     return result
 
@@ -206,6 +208,7 @@ def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
         end_of_text=bench.tokenizer.end_of_text,
         token=bench.tokenizer.end_of_text_token,
         specials=bench.plan.tokenizer.specials,
+        kept=bench.run.parent_folder if bench.plan.origin else None,
     )
 
 

@@ -24,13 +24,18 @@ from daybreak.core.types import (
 from daybreak.data import mixing
 from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
-from daybreak.models.families import FAMILIES, OBJECTIVES
+from daybreak.models.families import FAMILIES, objective_name
 from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes
 from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
-OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw"}  # of the lowest loss in a time (own runs)
+TABLE_RATES = {"bert": 0.005}  # of embedding and head, beside Muon (own runs)
+SINGLE_RATES = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2, "adamw_rms": 2e-2}  # one for all weights
+INHERITED = 0.3  # of the rates, where a run goes on from a checkpoint of this house
+FOREIGN_RATE = 2e-4  # of AdamW, for checkpoints of other tools
+# Of the lowest loss in a time (own runs).
+OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw", "foreign": "adamw"}
 CLEANED_BYTES_PER_SECOND = 1e8  # of the cleaned text, as it is read for encoding
 EVALUATION_SHARE = 0.02  # of the budget for the last figure; the figures on the way take half of that
 SAMPLING_SHARE = 0.005
@@ -47,7 +52,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
         corpus, machine, probe = _nominal(corpus, machine)
     if request.family == "ngram":
         return _planned_ngram(corpus, request, _parsed(request))
-    if request.family not in FAMILIES:
+    if request.family not in FAMILIES and corpus.origin is None:
         raise UsageError("an unknown family", received=request.family, attempt=nearest(request.family, FAMILIES))
     settings = _parsed(request)
     _check_native(request, settings)
@@ -78,8 +83,8 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
             received=f"{request.settings} on {units.size(machine.memory_bytes)} of memory",
             attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
         )
-    timed = {(t.shape, t.mode) for t in probe.timings}
-    measured = [candidate for candidate in found if (candidate.shape, candidate.mode) in timed]
+    timed = {(t.shape.key(), t.mode) for t in probe.timings}
+    measured = [candidate for candidate in found if (candidate.shape.key(), candidate.mode) in timed]
     # What has been timed and can take its steps is preferred to what is only expected to.
     pools = (measured if only_measured else [], found)
     feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
@@ -197,11 +202,12 @@ def _draft(
     tokens = settings.get("tokens") or int(best.tokens)
     epochs = tokens * corpus.bytes_per_token[str(best.tokenizer.vocabulary)] / corpus.bytes
     optimizer = optimizer_of(
-        settings.get("optimizer") or OPTIMIZERS[request.family],
+        settings.get("optimizer") or OPTIMIZERS[shape.family],
         batch_tokens=best.batch_tokens,
         weight_decay=0.1 if epochs < 2 else 0.2,
         width=shape.width,
         family=request.family,
+        inherited=corpus.origin is not None,
     )
     optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
     schedule = ScheduleChoice(
@@ -210,14 +216,14 @@ def _draft(
     schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
     optimizers.check(optimizer)
     schedules.check(schedule)
-    headline = OF_OBJECTIVE[OBJECTIVES[request.family]]
+    headline = OF_OBJECTIVE[objective_name(request.family, best.shape)]
     figure = scaling.figure_of(request.family, best.bits_per_byte, best.bytes_per_token)
     band = 0.10 if headline.of_text else 0.15
     scored = scaling.looking_seconds(EVALUATION_SHARE, request.seconds) * 2.5 * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     reasons = _reasons(corpus, machine, request, best, found, epochs, optimizer)
     return Plan(
-        objective=OBJECTIVES[request.family],
+        objective=objective_name(request.family, shape),
         corpus=corpus.digest,
         tokenizer=best.tokenizer,
         shape=shape,
@@ -249,6 +255,8 @@ def _draft(
             corpus_documents=corpus.documents,
         ),
         reasons=reasons | _mixing(corpus, request, best, tokens),
+        parent=corpus.origin.digest if corpus.origin else "",
+        origin=corpus.origin,
         request=request.shown(),
         mixture=tuple(request.weights[name] for name in request.sources) if request.weights else (),
     )
@@ -268,21 +276,29 @@ def _mixing(corpus: Corpus, request: Request, best: Candidate, tokens: int) -> d
 
 
 def optimizer_of(
-    name: str, *, batch_tokens: int, weight_decay: float, width: int, family: str = "gpt"
+    name: str, *, batch_tokens: int, weight_decay: float, width: int, family: str = "gpt", inherited: bool = False
 ) -> OptimizerChoice:
-    """An optimizer with the rates that are taken where nothing else is said. width: of the model."""
-    muon = OptimizerChoice(
+    """An optimizer with the rates that are taken where nothing else is said.
+
+    width: of the model. inherited: what is trained was trained before, so that large steps would undo it.
+    """
+    factor = scaling.rate_factor(batch_tokens)
+    small = 0.03 if family in ("gpt", "lstm") else 0.02
+    choice = OptimizerChoice(
         name=name,
-        learning_rate=0.03 if batch_tokens <= 16384 else 0.02 * scaling.rate_factor(batch_tokens),
-        table_learning_rate=0.004 * scaling.rate_factor(batch_tokens),
+        learning_rate=small if batch_tokens <= 16384 else 0.02 * factor,
+        table_learning_rate=TABLE_RATES.get(family, 0.004) * factor,
         weight_decay=weight_decay,
         momentum=0.95,
         orthogonalize_steps=5 if optimizers.overhead(width, batch_tokens, 5) < FREE_OVERHEAD else 3,
     )
-    if name == "muon":
-        return muon
-    rate = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2}.get(name, 3e-3)
-    return muon.replace(learning_rate=rate, table_learning_rate=rate)
+    if name not in ("muon", "muon_rms"):
+        rate = FOREIGN_RATE if family == "foreign" else SINGLE_RATES.get(name, 3e-3)
+        choice = choice.replace(learning_rate=rate, table_learning_rate=rate)
+    if inherited and family != "foreign":
+        matrices, tables = INHERITED * choice.learning_rate, INHERITED * choice.table_learning_rate
+        choice = choice.replace(learning_rate=matrices, table_learning_rate=tables)
+    return choice
 
 
 def warmup_of(optimizer: str) -> float:
@@ -346,7 +362,7 @@ def _reasons(
     others = sorted({c.shape.layers * 10000 + c.shape.width: c.bits_per_byte for c in found}.items())
     near = min(others, key=lambda item: abs(item[1] - best.bits_per_byte) if item[1] > best.bits_per_byte else 9.0)
     counts = corpus.ngram_bits_per_byte
-    headline = OF_OBJECTIVE[OBJECTIVES[request.family]]
+    headline = OF_OBJECTIVE[objective_name(request.family, best.shape)]
     figure = scaling.figure_of(request.family, best.bits_per_byte, best.bytes_per_token)
     reasons = {
         "family": f"a network is expected to reach {figure:.2f} bits per byte, counting {counts:.2f}"

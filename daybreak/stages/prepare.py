@@ -22,7 +22,7 @@ from daybreak.data.cleaning import Cleaning
 from daybreak.data.tokenizing.byte_level import cores
 from daybreak.engine import faults
 from daybreak.models.baseline import ngram_figure
-from daybreak.stages import vocabulary
+from daybreak.stages import heirs, vocabulary
 
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
@@ -89,7 +89,12 @@ def scan(run: Run, request: Request) -> Corpus:
     with ThreadPoolExecutor(1) as beside:
         xz = beside.submit(scanning.xz_bits_per_byte, facts.sample, packed)
         figure = beside.submit(ngram_figure, facts.sample, unseen, unit=unit, most_bytes=counted)
-        found = vocabulary.learnt(request, facts.sample, unseen, largest=largest, chinese=unit == "character")
+        origin = None
+        if request.parent:
+            origin, tokenizer = heirs.origin_of(request, run, facts.sample)
+            found = vocabulary.inherited(request, tokenizer, unseen)
+        else:
+            found = vocabulary.learnt(request, facts.sample, unseen, largest=largest, chinese=unit == "character")
         fitted = min(counted, sum(len(text.encode()) for text in facts.sample))
         _, part_bits, part = ngram_figure(facts.sample, unseen, unit=unit, most_bytes=fitted // PART)
         order, bits, fitted = figure.result()
@@ -127,6 +132,7 @@ def scan(run: Run, request: Request) -> Corpus:
         sizes=_sizes(whole.sizes[whole.kept]),
         tokenizer=found.kind,
         end_of_text=found.end_of_text,
+        origin=origin,
         bytes_per_token_tried=found.tried,
         groups=_group_bytes(whole, facts.threshold, grouped, request.shown().sources) if request.weights else {},
     )

@@ -57,6 +57,7 @@ def run(
     """
     stopwatch = stopwatch or Stopwatch()
     _check(request)
+    request = _adopted(request)
     mirrors = _checked(mirrors)
     folder = folder_of(request, out)
     if folder.finished():
@@ -195,6 +196,7 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
     from daybreak.stages.progress import Silence
 
     _check(request)
+    request = _adopted(request)
     with contextlib.ExitStack() as stack:
         if out and not out.endswith(".json"):
             folder = folder_of(request, out)
@@ -351,6 +353,14 @@ def _check(request: Request) -> None:
             received=f"--for {request.seconds:g}s",
             attempt=f"--for {LEAST_SECONDS:.0f}s --family ngram, or --for 20s and more for a network",
         )
+
+
+def _adopted(request: Request) -> Request:
+    if not (request.parent or request.grow):
+        return request
+    from daybreak.stages import heirs
+
+    return heirs.adopted(request)
 
 
 def _again(folder: Run) -> Finished:

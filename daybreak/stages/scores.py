@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from daybreak.core.errors import DataError, ResourceError
+from daybreak.core.headlines import BITS_PER_BYTE, Headline
 from daybreak.core.run import Run
 from daybreak.data.tokenizers import Tokenizer
+from daybreak.stages.exams import Answers, Hidden, exam_of, stream_windows
 
 if TYPE_CHECKING:
     from daybreak.stages.bench import Workbench
@@ -37,6 +39,28 @@ class Scores:
     nats: np.ndarray  # float64 [C], of model/ alone
     mixed: np.ndarray | None  # float64 [C], of the mixture where the run has one
     whole: bool  # all of the text, not only a beginning that the time sufficed for
+    headline: str = BITS_PER_BYTE.name  # what sizes and nats are of, where tokens are hidden; see `of_hidden`
+
+    @classmethod
+    def of_hidden(cls, stream: np.ndarray, answers: Answers, headline: Headline, context: int, *, whole: bool) -> Self:
+        """A cell is a window, its size the targets in it, and its nats ln 2 times what is counted against the model.
+
+        These are the targets that it missed, or its nats of all. So `bits_per_byte` is the share of what is missed, or
+        the nats of a target. stream: tokens [n]. Windows of other tokens or another width are another text.
+        """
+        windows = np.concatenate(list(Hidden.rows(stream, context)) or [np.zeros((0, 2), np.int64)])
+        windows = windows[: len(answers) // max(1, answers.of_a_row)]
+        against = answers.nats if not headline.higher else ~answers.hits  # type: ignore[operator]
+        table = against[: len(windows) * answers.of_a_row].reshape(len(windows), -1).astype(np.float64)
+        return cls(
+            documents=np.arange(len(windows)),
+            sizes=np.full(len(windows), answers.of_a_row),
+            digests=np.array([_digest(row.tobytes()) for row in windows], np.uint64),
+            nats=table.sum(1) * np.log(2),
+            mixed=None,
+            whole=whole,
+            headline=headline.name,
+        )
 
     @classmethod
     def of(
@@ -108,6 +132,7 @@ class Scores:
             "nats": self.nats,
             "whole": np.array(self.whole),
             "cell_bytes": np.array(CELL_BYTES),
+            "headline": np.array(self.headline),
         }
         if self.mixed is not None:
             columns["mixed"] = self.mixed
@@ -134,6 +159,7 @@ class Scores:
                 nats=columns["nats"],
                 mixed=columns.get("mixed"),
                 whole=bool(columns["whole"]),
+                headline=str(columns.get("headline", BITS_PER_BYTE.name)),
             )
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ResourceError(
@@ -175,6 +201,17 @@ def keep_scores(bench: "Workbench", stream: np.ndarray, nats: np.ndarray, mixed:
             bench.warn(f"the held-out scores could not be written: {error}")
 
 
+def keep_hidden(bench: "Workbench", stream: np.ndarray, answers: Answers, context: int) -> None:
+    """As `keep_scores`, of a model that is judged by what is hidden from it."""
+    try:
+        bench.run.scores_file.unlink(missing_ok=True)
+        whole = len(stream) == len(bench.heldout)
+        Scores.of_hidden(stream, answers, bench.plan.headline, context, whole=whole).save(bench.run.scores_file)
+    except Exception as error:  # whatever it is, the model is there
+        with contextlib.suppress(OSError):
+            bench.warn(f"the held-out scores could not be written: {error}")
+
+
 def of_heldout(path: str | Path) -> Scores:
     """Of the run's own held-out text: those that its end wrote, or, where there are none, scored now and kept.
 
@@ -203,8 +240,11 @@ def on_text(path: str | Path, on: tuple[str, ...]) -> Scores:
 def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scores:
     """fitted_on_it: the mixture's weights come from this very text, so each half is scored with the other's."""
     from daybreak.models.predictors import Mixture, nats_of
-    from daybreak.stages.exams import stream_windows
+    from daybreak.stages.gaps import Filler
 
+    if isinstance(loaded.alone, Filler):
+        answers = exam_of(loaded.plan, loaded.tokenizer).put(loaded.alone.module, stream)
+        return Scores.of_hidden(stream, answers, loaded.plan.headline, loaded.context_length, whole=True)
     windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)
     mixed = None

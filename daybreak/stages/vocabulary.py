@@ -16,6 +16,7 @@ CHARACTERS_PAY_FROM = 1.01  # times the bytes a token of byte-level BPE at the s
 # A large vocabulary needs text to be learnt from and time to be trained.
 FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))
 BYTES_FOR_A_TOKEN = 500
+HIDING = ("bert", "t5", "foreign")  # families that are not judged by bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +48,9 @@ def check(request: Request) -> None:
         )
     if not request.seconds:
         return
-    if asked in NOT_LOSSLESS:
+    if asked in NOT_LOSSLESS and request.family not in HIDING:
         raise _not_exact(asked, NOT_LOSSLESS[asked])
-    if asked == "words" and request.family == "gpt" and request.native:
+    if asked == "words" and request.family != "ngram" and request.native:
         raise UsageError(
             "transformers cannot cut text into these words",
             received="--tokenizer words",
@@ -66,13 +67,17 @@ def learnt(request: Request, sample: Sequence[str], unseen: Sequence[str], *, la
     if asked in ("auto", "bpe"):
         return _byte_level(sample, unseen, largest=largest, chinese=chinese, others=asked == "auto")
     if asked not in KINDS:
-        tokenizer = tokenizers.loaded(Path(asked), lossless=True)
-        if request.seconds and not tokenizer.lossless:
-            raise _not_exact(asked, tokenizer.loss)
-        return _measured(tokenizer, "file", unseen)
+        return inherited(request, tokenizers.loaded(Path(asked), lossless=True), unseen)
     if asked not in LEARNT_AT_EVERY_SIZE:
         largest = int(request.settings.get("vocabulary", largest))
     return _measured(Tokenizer.learn(sample, largest, kind=asked), asked, unseen)
+
+
+def inherited(request: Request, tokenizer: Tokenizer, unseen: Sequence[str]) -> Learnt:
+    """One that was learnt elsewhere. Raises UsageError: bits per byte cannot be told with it, and are asked for."""
+    if request.seconds and not tokenizer.lossless and request.family not in HIDING:
+        raise _not_exact(request.parent or request.tokenizer, tokenizer.loss)
+    return _measured(tokenizer, "file", unseen)
 
 
 def largest_vocabulary(text_bytes: int, seconds: float) -> int:

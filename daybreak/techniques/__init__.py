@@ -73,7 +73,7 @@ ORDER = (
 )
 # Those on the seam `documents`, by name: a command that only prepares text has no use for what the others import.
 ON_DOCUMENTS = ORDER[ORDER.index("html_text") : ORDER.index("decontamination") + 1]
-NETWORKS = ("gpt", "bert", "t5", "lstm")
+NETWORKS = ("gpt", "bert", "t5", "lstm", "foreign")
 NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
 

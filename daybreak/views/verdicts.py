@@ -21,7 +21,7 @@ def words(language: str) -> Words:
 def sentence(verdict: dict[str, Any], facts: dict[str, Any], said: Words) -> str:
     """One verdict with its interval; where it cannot be told and the interval does not show why, the reason."""
     difference, low, high = (verdict[name] for name in ("difference", "low", "high"))
-    named = {"run": verdict["run"], "than": verdict["than"]}
+    named = {"run": verdict["run"], "than": verdict["than"], "unit": said[f"unit {facts['headline']}"]}
     if verdict["verdict"] == "better":
         return said["better"].format(amount=f"{-difference:.4f}", low=f"{-high:.4f}", high=f"{-low:.4f}", **named)
     if verdict["verdict"] == "worse":

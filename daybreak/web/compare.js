@@ -78,7 +78,7 @@
       series: drawn,
       height: 420,
       xTitle: say(`${view.over} axis`),
-      yTitle: say("bits axis"),
+      yTitle: say(`unit ${facts.headline}`),
       logX: view.log,
       yRange: range(drawn),
     });

@@ -1,0 +1,110 @@
+"""Heirs: runs that go on from a checkpoint of another run, or of another tool, with its tokenizer and its weights."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from daybreak.core.errors import DataError, UsageError
+from daybreak.core.run import Run, read_json, write_json
+from daybreak.core.shapes import SHAPES, ForeignShape, NgramShape
+from daybreak.core.types import Origin, Plan, Request
+from daybreak.data import tokenizers
+from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizing import growth as tokens_growth
+from daybreak.models import families, files, foreign_files, growth
+from daybreak.models.parents import Parent, read_parent
+
+GROWN = "grown.json"  # in the run's parent folder
+OF_A_WINDOW = "context_length"  # the one size that an heir may choose for itself
+
+
+def adopted(request: Request) -> Request:
+    """With the family that the checkpoint is of. Reads its config alone. Raises UsageError and DataError."""
+    if not request.parent:
+        if request.grow:
+            raise UsageError(
+                "there is no vocabulary to grow",
+                received=f"--grow-vocabulary {request.grow} without --from",
+                attempt="--from with the folder of a run, or of a checkpoint",
+            )
+        return request
+    if request.tokenizer != "auto":
+        raise UsageError(
+            "a checkpoint comes with its tokenizer",
+            received=f"--from {request.parent} and --tokenizer {request.tokenizer}",
+            attempt="without --tokenizer; --grow-vocabulary 2000 adds tokens for a new language",
+        )
+    parent = read_parent(Path(request.parent))
+    fields = {name for kind in SHAPES.values() for name in kind.__dataclass_fields__} - {OF_A_WINDOW}
+    if changed := sorted(fields & set(request.settings)):
+        raise UsageError(
+            "the shape is that of the checkpoint",
+            received=", ".join(f"--set {name}={request.settings[name]}" for name in changed),
+            attempt=f"without it; what can be set is {OF_A_WINDOW}, and how it is trained",
+        )
+    native = request.native and parent.shape.native()
+    return request.replace(family=parent.shape.family, native=native)
+
+
+def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin, Tokenizer]:
+    """What a run begins with, and its tokenizer, grown where that was asked for; both are kept in its folder.
+
+    sample: of the text, for new tokens. Raises UsageError, DataError and ResourceError.
+    """
+    parent = read_parent(Path(request.parent))
+    data, pieces = None, []
+    shape, tokens = parent.shape, parent.tokens
+    if request.grow:
+        told = json.loads(parent.tokenizer_file.read_text(encoding="utf-8"))
+        grown = tokens_growth.grown(told, sample, request.grow, first=parent.tokens)
+        data, pieces, tokens = grown.data, grown.pieces, grown.first + len(grown.pieces)
+        weights = growth.grow(parent.weights, pieces, first=grown.first)
+        shape = growth.grown_shape(shape, weights)
+        write_json(run.parent_folder / GROWN, {"first": grown.first, "pieces": [list(piece) for piece in pieces]})
+    foreign_files.keep(parent.folder, run.parent_folder, tokenizer=data)
+    write_json(run.parent_folder / "config.json", parent.config)
+    tokenizer = tokenizers.loaded(run.parent_folder / "tokenizer.json", end_of_text=parent.end_of_text, lossless=True)
+    origin = Origin(
+        path=request.parent,
+        digest=parent.digest,
+        shape=shape,
+        specials=parent.specials,
+        tokens=tokens,
+        grown=len(pieces),
+    )
+    return origin, tokenizer
+
+
+def module_of(plan: Plan, run: Run) -> Any:
+    """The module with the weights that the run begins with. Raises DataError, as `weights_of`."""
+    weights = weights_of(plan, run)
+    assert not isinstance(plan.shape, NgramShape)
+    if isinstance(plan.shape, ForeignShape):
+        from daybreak.models.huggingface import foreign
+
+        return foreign(plan.shape, weights)
+    module = families.module_of(plan.shape)
+    lacking = module.load_state_dict(weights, strict=False).missing_keys
+    shared = {files.HEADS[plan.shape.family]} if plan.shape.tied else set()  # a head that is the table itself
+    assert set(lacking) <= shared, lacking
+    return module
+
+
+def weights_of(plan: Plan, run: Run) -> dict[str, Tensor]:
+    """What a plan begins with. Raises DataError: the checkpoint is not the one that was planned with."""
+    assert plan.origin is not None
+    parent: Parent = read_parent(Path(plan.origin.path))
+    if parent.digest != plan.origin.digest:
+        raise DataError(
+            "the checkpoint has changed since the plan was made",
+            received=f"{plan.origin.path}: digest {parent.digest}, planned {plan.origin.digest}",
+            attempt="the checkpoint as it was, or another --out",
+        )
+    weights = parent.weights
+    if plan.origin.grown:
+        told: Any = read_json(run.parent_folder / GROWN, "another --out")
+        weights = growth.grow(weights, told["pieces"], first=told["first"], seed=plan.seed)
+    return weights
