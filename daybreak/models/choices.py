@@ -77,7 +77,8 @@ class Causal:
 
     def __init__(self, network: Network, *, batch: int = BATCH) -> None:
         self.module: Any = network.module
-        self.end_of_text, self.device, self.batch = network.end_of_text, network.device, batch
+        self.end_of_text, self.known_tokens = network.end_of_text, network.known_tokens
+        self.device, self.batch = network.device, batch
 
     def log_likelihoods(self, pairs: Sequence[Pair], *, greedy: bool = False) -> list[Likelihood]:
         context_length = self.module.shape.context_length
@@ -107,7 +108,7 @@ class Causal:
             targets += tokens[len(tokens) - count :]
         hidden_ND = self.module.hidden(torch.from_numpy(inputs_BT).to(self.device)).flatten(0, 1)
         logits = self._logits(hidden_ND[torch.tensor(where, device=self.device)])
-        nats, hits = judged(logits, targets, self.end_of_text + 1)
+        nats, hits = judged(logits, targets, self.known_tokens)
         return summed(nats, hits, [window.targets for window in batch])
 
     def _logits(self, hidden_ND: Tensor) -> Iterator[Tensor]:

@@ -88,6 +88,7 @@ def bert(
         "mlp_width": mlp_width(width, "geglu"),
         "context_length": context_length,
         "rope_base": 10000.0 if context_length <= 512 else 160000.0,
+        "window": 128 if context_length > 128 else 256,  # which is all of a short row, and needs no mask
     }
     return BertShape(vocabulary=padded(vocabulary), **{**ours, **changes})
 

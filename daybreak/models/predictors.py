@@ -37,16 +37,25 @@ class Predictor(Protocol):
 
 
 class Network:
-    """A GPT on its device.
+    """A decoder on its device.
 
+    known_tokens: ids from here on have no bytes and are never chosen; by default all that follow the end of a text.
     prepare: makes the decoder when the first text is asked for, of weights that change no more; without it, the module
     itself decodes.
     """
 
     needs = "model/"
 
-    def __init__(self, module: Gpt, *, end_of_text: int, prepare: Callable[[Gpt], Decoder] = decoder_of) -> None:
+    def __init__(
+        self,
+        module: Gpt,
+        *,
+        end_of_text: int,
+        known_tokens: int | None = None,
+        prepare: Callable[[Gpt], Decoder] = decoder_of,
+    ) -> None:
         self.module, self.end_of_text = module, end_of_text
+        self.known_tokens = end_of_text + 1 if known_tokens is None else known_tokens
         self.device = module.lm_head.weight.device
         self._prepare = prepare
         self._decoder: Decoder | None = None
@@ -73,7 +82,7 @@ class Network:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
-            known_tokens=self.end_of_text + 1,
+            known_tokens=self.known_tokens,
             mixing=mixing,
         )
 

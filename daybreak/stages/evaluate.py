@@ -69,7 +69,8 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
         filler = Filler(module, tokenizer, plan)
         length = module.shape.context_length
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=filler, predictor=filler, context_length=length)
-    network = Network(module, end_of_text=tokenizer.end_of_text, prepare=decoder_for)
+    known = tokenizer.vocabulary
+    network = Network(module, end_of_text=tokenizer.end_of_text, known_tokens=known, prepare=decoder_for)
     predictor: Any = network
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
     if any(run.mixture_folder.glob("*.json")):

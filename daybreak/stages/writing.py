@@ -18,7 +18,7 @@ def sample(plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int])
     """How a text begins (`tokens`), and what the model writes; of a text with gaps, what it fills them with."""
     sampling = Sampling(max_tokens=SAMPLE_TOKENS, seed=plan.seed)
     if plan.objective == "next_token":
-        network = Network(module, end_of_text=tokenizer.end_of_text)
+        network = Network(module, end_of_text=tokenizer.end_of_text, known_tokens=tokenizer.vocabulary)
         prompt = list(tokens)[:PROMPT_TOKENS]
         return tokenizer.decode(prompt), continued(network, tokenizer, prompt, sampling)
     tokens = list(tokens)[:LONGEST_PROMPT]
