@@ -1,0 +1,182 @@
+"""Families: a run of each by a count of tokens, its figures, its records, its model/ and what it writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import daybreak
+from daybreak.core import records
+from daybreak.core.errors import DataError, UsageError
+from daybreak.core.headlines import BITS_PER_BYTE, HEADLINES, MASKED_ACCURACY, SPAN_LOSS
+from daybreak.core.records import Measurement, Sample, Step, Validation
+from daybreak.models.families import FAMILIES, OBJECTIVES, specials_of, spelled
+from daybreak.models.predictors import Sampling, Score
+from daybreak.stages.compare import compare
+from daybreak.stages.evaluate import evaluate, load
+from daybreak.stages.exams import Answers, Hidden, figure
+from daybreak.stages.gaps import Filler
+
+SETTINGS = {
+    "bert": {"layers": 2, "width": 64},
+    "t5": {"layers": 1, "width": 64},
+    "lstm": {"layers": 1, "width": 64},
+}
+TOKENS = 24_000
+
+
+@pytest.fixture(scope="module")
+def run_of(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Each family's run, made once."""
+    made: dict[tuple[str, int], Any] = {}
+
+    def run(family: str, seed: int = 0) -> Any:
+        if (family, seed) not in made:
+            out = tmp_path_factory.mktemp(family) / "run"
+            settings = {**SETTINGS[family], "vocabulary": 512, "context_length": 64, "batch_tokens": 2048}
+            made[family, seed] = daybreak.run(
+                str(small_text),
+                budget="10m",
+                out=str(out),
+                family=family,
+                reproducible=True,
+                seed=seed,
+                settings={**settings, "tokens": TOKENS, "evaluation_bytes": 6_000},
+                exclude=["compiled"],
+            )
+        return made[family, seed]
+
+    return run
+
+
+@pytest.mark.parametrize("family", SETTINGS)
+def test_the_headline_stands_where_bits_per_byte_stands_for_a_gpt(run_of: Any, family: str) -> None:
+    finished = run_of(family)
+    plan = finished.run.plan()
+    headline = HEADLINES[{"bert": "masked_accuracy", "t5": "span_loss", "lstm": "bits_per_byte"}[family]]
+    assert plan.headline is headline and plan.objective == OBJECTIVES[family]
+    found = list(records.read(finished.run.log_file))
+    [told] = [r for r in found if isinstance(r, Measurement) and r.name == headline.name]
+    assert told.value == finished.figures[headline.name] and told.unit == headline.unit
+    assert plan.predicted.figure_low < plan.predicted.figure < plan.predicted.figure_high
+    assert any(isinstance(r, Validation) for r in found) and any(isinstance(r, Sample) for r in found)
+    steps = [r for r in found if isinstance(r, Step)]
+    assert steps[-1].tokens >= TOKENS and steps[-1].nats < steps[0].nats - 0.1
+    report = json.loads(finished.run.report_data_file.read_text())
+    assert report["headline"]["name"] == headline.name
+    assert report["result"]["model"]["value"] == told.value
+
+
+@pytest.mark.parametrize("family", SETTINGS)
+def test_a_model_scores_the_same_when_it_is_read_again(run_of: Any, family: str) -> None:
+    finished = run_of(family)
+    headline = finished.run.plan().headline
+    loaded = load(finished.run.path)
+    again = evaluate(finished.run.path, ())
+    # Of all the held-out text, in the place of a part.
+    assert again[headline.name] == pytest.approx(finished.figures[headline.name], rel=0.1, abs=0.03)
+    assert loaded.plan.shape == finished.run.plan().shape
+
+
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_gaps_are_filled(run_of: Any, family: str) -> None:
+    loaded = load(run_of(family).run.path)
+    assert isinstance(loaded.alone, Filler)
+    filled = loaded.predictor.filled("The <mask> of the [MASK].", Sampling(max_tokens=20, temperature=0.0))
+    assert filled.text.startswith("The ") and len(filled.gaps) == 2
+    if family == "bert":
+        shares = [share for _, share in filled.gaps[0]]
+        assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1
+    with pytest.raises(UsageError, match="no gap"):
+        loaded.predictor.filled("The end of the line.", Sampling())
+
+
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_runs_that_hide_tokens_are_compared_by_their_figure(run_of: Any, family: str) -> None:
+    one, other = run_of(family), run_of(family, 1)
+    headline = one.run.plan().headline
+    facts = compare([str(one.run), str(other.run)], resamples=200)
+    assert facts["headline"] == headline.name
+    for run, finished in zip(facts["runs"], (one, other), strict=True):
+        value = finished.figures[headline.name]
+        assert run["compared"]["alone"] == pytest.approx(1 - value if headline.higher else value, rel=1e-6)
+    [verdict] = facts["verdicts"]
+    assert verdict["low"] <= verdict["difference"] <= verdict["high"]
+
+
+def test_runs_of_different_figures_are_not_compared(run_of: Any) -> None:
+    with pytest.raises(DataError, match="different figures"):
+        compare([str(run_of("bert").run), str(run_of("t5").run)])
+
+
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_transformers_opens_what_a_run_has_written(run_of: Any, family: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    finished = run_of(family)
+    folder, plan = finished.run.model_folder, finished.run.plan()
+    kind = {"bert": transformers.AutoModelForMaskedLM, "t5": transformers.AutoModelForSeq2SeqLM}[family]
+    theirs = kind.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    ours = load(finished.run.path).alone.module
+    ids = tokenizer("The end of the line.", return_tensors="pt")["input_ids"]
+    end = plan.tokenizer.end()
+    assert ids[0, -1] == end and (family == "t5" or ids[0, 0] == end)
+    assert tokenizer.pad_token_id == plan.tokenizer.specials.pad
+    with torch.no_grad():
+        if family == "bert":
+            assert tokenizer.mask_token_id == plan.tokenizer.specials.mask
+            torch.testing.assert_close(ours(ids), theirs(ids).logits, atol=1e-4, rtol=0)
+        else:
+            assert tokenizer.convert_tokens_to_ids("<extra_id_0>") == plan.tokenizer.specials.sentinels[0]
+            start = torch.tensor([[plan.tokenizer.specials.pad, *ids[0, :3].tolist()]])
+            logits = theirs(input_ids=ids, decoder_input_ids=start).logits
+            torch.testing.assert_close(ours(ids, start), logits, atol=1e-4, rtol=0)
+
+
+def test_what_a_pipeline_of_transformers_needs_is_there(run_of: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    guesses = transformers.pipeline("fill-mask", model=str(run_of("bert").run.model_folder))("The <|mask|> of it.")
+    assert len(guesses) == 5 and all(0 <= guess["score"] <= 1 for guess in guesses)
+
+
+# Figures, by hand
+
+
+def test_headlines_by_hand() -> None:
+    score = Score(nats=20.0, bytes=8, tokens=10, hits=3)
+    assert figure(MASKED_ACCURACY, score) == pytest.approx(0.3)
+    assert figure(SPAN_LOSS, score) == pytest.approx(2.0)
+    assert figure(BITS_PER_BYTE, score) == pytest.approx(20 / 8 / np.log(2))
+    assert MASKED_ACCURACY.told(0.3123) == "31.2% of masked tokens guessed"
+    assert SPAN_LOSS.told(2.0) == "2.000 nats a token of the spans"
+
+
+def test_targets_without_bytes_count_where_all_do() -> None:
+    nats, sizes, hits = np.array([1.0, 2.0, 4.0]), np.array([3, 0, 1]), np.array([True, True, False])
+    some = Answers(nats=nats, sizes=sizes, hits=hits).score()
+    assert (some.nats, some.bytes, some.tokens, some.hits) == (5.0, 4, 2, 1)
+    every = Answers(nats=nats, sizes=sizes, hits=hits, every=True).score()
+    assert (every.nats, every.bytes, every.tokens, every.hits) == (7.0, 4, 3, 2)
+    assert len(Answers(nats=nats, sizes=sizes, hits=hits).first(2)) == 2
+
+
+def test_windows_of_an_exam_do_not_overlap_but_for_their_last_token() -> None:
+    rows = np.concatenate(list(Hidden.rows(np.arange(35), 8)))
+    assert rows.shape == (4, 9) and (rows[:, 0] == [0, 8, 16, 24]).all() and (np.diff(rows) == 1).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_special_tokens_stand_behind_the_tokenizers_own(family: str) -> None:
+    ids = spelled(specials_of(family, 512))
+    assert sorted(ids.values()) == list(range(512, 512 + len(ids)))
+    assert ("<|mask|>" in ids) == (family == "bert") and ("<extra_id_99>" in ids) == (family == "t5")
+
+
+def test_an_unknown_family_is_named(small_text: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'bert'"):
+        daybreak.run(str(small_text), budget="60s", out=str(tmp_path / "run"), family="brt")
