@@ -212,6 +212,12 @@ class T5(nn.Module):
         self._told: dict[bool, tuple[tuple[object, ...], Tensor]] = {}
 
     def initialize(self, seed: int) -> None:
+        """As Gpt: zero output projections, so that every layer starts as the identity, and a small head.
+
+        Queries begin K^-0.5 times as large, as T5's own do (arXiv:1910.10683): the scores have no such factor. With
+        T5's own sizes throughout, or with small output projections, Muon's loss after as many steps is higher (own
+        runs). AdamWRms, whose steps are shares of a weight, needs weights that are not zero and is slower from these.
+        """
         generator = torch.Generator().manual_seed(seed)
         shape = self.shape
         with torch.no_grad():
