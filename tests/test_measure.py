@@ -21,6 +21,7 @@ from daybreak.core.errors import BudgetTooShort, DaybreakError, UsageError
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
+from daybreak.engine import optimizers
 from daybreak.engine.machine import compiler
 from daybreak.stages import cases, cells, measure, measuring, report, start
 from daybreak.stages.run import prepare_only
@@ -266,7 +267,7 @@ def test_an_optimizer_is_judged_at_its_best_rates(a_run: Callable[..., Run], mad
     made_up.bits = bits
     found = measure.measure(str(a_run()), stopwatch=made_up.stopwatch, optimizers=True)
     rows = {row["name"]: row for row in found["rows"]}
-    assert list(rows) == [f"optimizer={name}" for name in ("muon", "adamw", "adam", "sgd", "adagrad")]
+    assert list(rows) == [f"optimizer={name}" for name in optimizers.NAMES]
     assert rows["optimizer=sgd"]["rate_factor"] == pytest.approx(9.0)
     assert rows["optimizer=sgd"]["learning_rate"] == pytest.approx(0.9)
     assert rows["optimizer=adam"]["rate_factor"] == 1.0 and rows["optimizer=adam"]["verdict"] == "gain"

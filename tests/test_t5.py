@@ -411,6 +411,27 @@ def test_a_seed_gives_its_weights_and_without_a_place_none_are_drawn() -> None:
         assert all(weight.is_meta for weight in T5(shape()).parameters())
 
 
+@torch.no_grad()
+def test_heads_begin_by_attending_to_neighbours_and_to_the_same_token() -> None:
+    module = T5(shape(heads=4, head_dim=64, width=64))
+    module.initialize(0)
+    encoder, decoder = (
+        module._bias(module.encoder, 0, 12, both_ways=True),
+        module._bias(module.decoder, 0, 12, both_ways=False),
+    )
+    for head, ahead in enumerate((-1, 1, -2, 2)):
+        assert (encoder[0, head, 6].argmax() - 6, decoder[0, head, 6].argmax() - 6) == (ahead, -1 - head)
+    rows = torch.randperm(100, generator=torch.Generator().manual_seed(0))[None, :20]
+    attention, x_BTD = module.decoder.block[0].layer[1].EncDecAttention, module.shared(rows)
+    x_BTD = module.decoder.block[0].layer[1].layer_norm(x_BTD)
+    scores = attention._projected(x_BTD, attention.q)[0] @ attention.keys_and_values(x_BTD)[0].mT
+    assert torch.equal(scores.argmax(-1)[0], torch.arange(20).expand(4, 20))
+    assert torch.equal(module.encode(rows), module.encoder.final_layer_norm(module.shared(rows)))  # the identity
+    deep = T5(shape(heads=9, head_dim=4, buckets=8, longest_distance=20))
+    deep.initialize(0)
+    assert ((deep.encoder.bias() > 0).sum(), (deep.decoder.bias() > 0).sum()) == (2, 3)  # with a bucket of their own
+
+
 # Learning
 
 
