@@ -313,7 +313,9 @@ class Bert(nn.Module):
         if self.seen is not None and self.training:
             unseen = ~self.seen(tokens_BT)
             hidden = unseen if hidden is None else hidden | unseen
-        limited = T > self.shape.window // 2 + 1 and not all(map(self.shape.is_global, range(self.shape.layers)))
+        # A recorded graph is for every length, and the bias is right for all of them.
+        long = torch.compiler.is_exporting() or T > self.shape.window // 2 + 1
+        limited = long and not all(map(self.shape.is_global, range(self.shape.layers)))
         if hidden is None:
             return Places(local_cos, local_sin, near if limited else None), Places(cos, sin, None)
         # A position that nothing is left for attends to itself: no number at all would spoil those of the others.

@@ -17,8 +17,7 @@ LIBRARIES = ("executorch",)
 FILE = "model.pte"
 
 
-def refuses(source: Source) -> str:
-    return "" if source.family in traced.SIGNATURES else f"it is no network but {source.family}"
+refuses = traced.refuses
 
 
 def write(source: Source, folder: Path, precision: str) -> None:

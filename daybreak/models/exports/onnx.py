@@ -19,8 +19,7 @@ FILE = "onnx/model.onnx"
 MOST_IN_ONE_FILE = 1_500_000_000  # bytes; from 2 GiB on, the format keeps weights in a file beside
 
 
-def refuses(source: Source) -> str:
-    return "" if source.family in traced.SIGNATURES else f"it is no network but {source.family}"
+refuses = traced.refuses
 
 
 def write(source: Source, folder: Path, precision: str) -> None:

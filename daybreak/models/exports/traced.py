@@ -22,7 +22,6 @@ class Signature:
 
 SIGNATURES = {
     "gpt": Signature(names=("input_ids",), lengths=("sequence",), of=lambda tokens: (tokens,)),
-    "lstm": Signature(names=("input_ids",), lengths=("sequence",), of=lambda tokens: (tokens,)),
     "bert": Signature(
         names=("input_ids", "attention_mask"),
         lengths=("sequence", "sequence"),
@@ -31,7 +30,7 @@ SIGNATURES = {
     "t5": Signature(
         names=("input_ids", "decoder_input_ids"),
         lengths=("sequence", "decoder_sequence"),
-        of=lambda tokens: (tokens, tokens[:, : max(1, tokens.shape[1] // 2)]),
+        of=lambda tokens: (tokens, tokens[:, : max(1, tokens.shape[1] // 2)].contiguous()),
     ),
 }
 
@@ -72,10 +71,27 @@ class Continuing(nn.Module):
         return (logits, *(part for cache in caches for part in (cache.k_BHSK, cache.v_BHSK)))
 
 
+class _Nothing(dict[str, Any]):
+    """Keeps nothing: what a module has kept of another length would be compared with this one, and recorded."""
+
+    def get(self, name: str, instead: Any = None) -> Any:
+        return instead
+
+
+def refuses(source: Any) -> str:
+    """Why no graph can be recorded, in words; empty where one can."""
+    if source.family == "lstm":
+        return "a recurrence is recorded for one length of text only"
+    return "" if source.family in SIGNATURES else f"nothing is known of the inputs of the family {source.family}"
+
+
 def apart(module: nn.Module) -> nn.Module:
     """Another module on the same weights: what recording leaves in a module is no tensor that could be used again."""
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return copy.deepcopy(module, shared).eval()
+    copied: Any = copy.deepcopy(module, shared)
+    if hasattr(copied, "_told"):
+        copied._told = _Nothing()
+    return copied.eval()  # type: ignore[no-any-return]
 
 
 def scoring(source: Any, *, longest: int | None = None, rows: int | None = None) -> tuple[nn.Module, Any, Any]:
