@@ -12,6 +12,8 @@ from typing import Any
 import hubs
 import pytest
 import torch
+import torch._dynamo
+from torch._dynamo.testing import CompileCounter
 from torch.utils.checkpoint import checkpoint
 
 from daybreak.core.errors import DataError, ResourceError
@@ -228,6 +230,23 @@ def test_layers_can_be_called_around(name: str, published: Any) -> None:
     with torch.no_grad():
         module.eval()(tokens(1, 4))
     assert len(called) == 2
+
+
+def test_compiled_layers_serve_training_only(published: Any) -> None:
+    parent = parents.read_parent(published["llama"][0])
+    module = huggingface.foreign(parent.shape, parent.weights)
+    counted = CompileCounter()
+    for block in module.blocks():
+        block.compile(backend=counted, dynamic=False)
+    whole = module.train()(tokens(2, 16))
+    assert counted.frame_count == 1  # one graph serves all layers
+    with torch.inference_mode():
+        caches = module.eval().new_caches(2, 16)
+        parts = torch.cat([module(part, caches) for part in tokens(2, 16).split((3, 1, 12), 1)], 1)
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
+    module.train()(tokens(2, 16))
+    assert counted.frame_count == 1
+    torch._dynamo.reset()
 
 
 def test_a_shape_alone_gives_what_the_class_begins_with(published: Any) -> None:

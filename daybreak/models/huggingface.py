@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from daybreak.core.errors import DataError, ResourceError
 from daybreak.core.shapes import ForeignShape
+from daybreak.models.gpt import LONGEST_EXPLICIT
 from daybreak.models.objectives import capped
 
 # What the classes leave out at random while they train; here that is a technique's to say.
@@ -43,7 +44,8 @@ class Foreign(nn.Module):
     """A class of transformers as a family's module: see models/gpt.py's Gpt for what the public part means.
 
     Parameters have the class' names. They are kept in float32 and multiplied in `compute_dtype` under torch.autocast,
-    which leaves norms, sums and what runs through the layers in float32. The class' own dropout is off.
+    which leaves norms, sums and what runs through the layers in float32: as fast as weights that are cast beforehand,
+    within the measurement, and with smaller errors. The class' own dropout is off.
     """
 
     inside: Any
@@ -64,6 +66,7 @@ class Foreign(nn.Module):
         self.seen: Callable[[Tensor], Tensor] | None = None
         self.kept: Callable[[Tensor], Any] | None = None
         self._around: Callable[..., Tensor] | None = None
+        self._attention = ""
 
     def train(self, mode: bool = True) -> "Foreign":
         self.inside.train(mode)
@@ -97,19 +100,31 @@ class Foreign(nn.Module):
         hidden = {id(weight) for weight in self.matrices()}
         return [weight for weight in self.parameters() if id(weight) not in hidden]
 
-    def _narrow(self) -> contextlib.AbstractContextManager[Any]:
-        narrow = self.compute_dtype != torch.float32
-        return (
-            torch.autocast(self.device.type, self.compute_dtype, enabled=True) if narrow else contextlib.nullcontext()
-        )
-
     @property
     def device(self) -> torch.device:
         return self.inside.get_input_embeddings().weight.device  # type: ignore[no-any-return]
 
+    def _narrow(self) -> contextlib.AbstractContextManager[Any]:
+        if self.compute_dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.compute_dtype)
+
+    def _attend(self, length: int) -> None:
+        """On a CPU plain products are a quarter faster than the fused kernel in bfloat16, and not in float32."""
+        narrow = self.compute_dtype != torch.float32 and self.device.type == "cpu"
+        attention = "eager" if narrow and self.training and length <= LONGEST_EXPLICIT else "sdpa"
+        if attention != self._attention:
+            self.inside.set_attn_implementation(attention)
+            self._attention = attention
+
     def _states(self, tokens_BT: Tensor, **named: Any) -> Tensor:
-        """What the class gives back before its head [B, T, D], in `compute_dtype`."""
-        with self._narrow():
+        """What the class gives back before its head [B, T, D], in `compute_dtype`.
+
+        Compiled layers serve training only: other rows have any length.
+        """
+        self._attend(tokens_BT.shape[1])
+        plain = contextlib.nullcontext() if self.training else torch.compiler.set_stance("force_eager")
+        with self._narrow(), plain:
             states = self.inside.base_model(input_ids=tokens_BT, **named).last_hidden_state
         return states.to(self.compute_dtype)  # type: ignore[no-any-return]
 

@@ -76,8 +76,7 @@ def _of_module(shape: Network, most_layers: int) -> tuple[Network, Layout]:
     tensors: Tensors = {}
     shared: dict[str, str] = {}
     first: dict[int, str] = {}
-    named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
-    for name, tensor in named:
+    for name, tensor in module.state_dict(keep_vars=True).items():
         if id(tensor) in first:
             shared[name] = first[id(tensor)]
         else:
@@ -91,6 +90,8 @@ def _tensors(
 ) -> dict[str, Tensor]:
     """By the names of the layout, in its order. arguments: nanoGPT's."""
     named = {_name(stored, layout): entry for stored, entry in found.items()}
+    if len(named) < len(found):
+        raise ValueError("two tensors have names that mean the same one")
     named = {
         name: entry
         for name, entry in named.items()
