@@ -291,11 +291,11 @@ def _flags(layout: Layout, spelling: dict[int, str], rows: int) -> tuple[np.ndar
     unknown = model.get("unk_id") if layout.kind == "unigram" else layout.ids.get(model.get("unk_token") or "")
     if unknown is not None:
         alone[unknown] = True
-    for token, text in spelling.items():
-        if not layout.byte_level and (text.startswith(SPACE) or text[:1].isspace()):
-            begins[token] = True
-        # Bytes that are joined have no spelling that a decoder knows.
-        if not layout.byte_level and text.startswith("<0x") and text.endswith(">"):
+    for token, text in () if layout.byte_level else spelling.items():
+        begins[token] = text.startswith(SPACE) or text[:1].isspace()
+        # Signs end words where no rule cuts at them. Bytes that are joined have no spelling that a decoder knows.
+        inner = text.lstrip(SPACE)
+        if (inner and not any(map(str.isalnum, inner))) or (inner.startswith("<0x") and inner.endswith(">")):
             alone[token] = True
     return alone, begins
 
