@@ -30,6 +30,7 @@ from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
+SMALL_BATCH_RATES = {"gpt": 0.03, "lstm": 0.03, "bert": 0.01}  # of Muon (own runs)
 TABLE_RATES = {"bert": 0.005}  # of embedding and head, beside Muon (own runs)
 SINGLE_RATES = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2, "adamw_rms": 2e-2}  # one for all weights
 INHERITED = 0.3  # of the rates, where a run goes on from a checkpoint of this house
@@ -283,10 +284,9 @@ def optimizer_of(
     width: of the model. inherited: what is trained was trained before, so that large steps would undo it.
     """
     factor = scaling.rate_factor(batch_tokens)
-    small = 0.03 if family in ("gpt", "lstm") else 0.02
     choice = OptimizerChoice(
         name=name,
-        learning_rate=small if batch_tokens <= 16384 else 0.02 * factor,
+        learning_rate=SMALL_BATCH_RATES.get(family, 0.02) if batch_tokens <= 16384 else 0.02 * factor,
         table_learning_rate=TABLE_RATES.get(family, 0.004) * factor,
         weight_decay=weight_decay,
         momentum=0.95,
