@@ -168,6 +168,8 @@ def test_what_cannot_be_continued_is_refused_in_words(changes: dict[str, Any], t
     words = {"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 1}, "unk_token": "[UNK]"}
     with pytest.raises(UsageError, match="whole words"):
         grown({"model": words, "added_tokens": []}, [MIXED], 10)
+    with pytest.raises(UsageError, match="whole words"):
+        grown(Tokenizer.learn([hubs.ENGLISH], 300, kind="words").to_json(), [MIXED], 10)
 
 
 # The tables

@@ -16,7 +16,7 @@ import torch._dynamo
 from torch._dynamo.testing import CompileCounter
 from torch.utils.checkpoint import checkpoint
 
-from daybreak.core.errors import DataError, ResourceError
+from daybreak.core.errors import DataError, ResourceError, UsageError
 from daybreak.core.shapes import ForeignShape
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import loaded
@@ -327,6 +327,9 @@ def test_a_config_that_the_class_does_not_take_is_an_error_in_words(published: A
         huggingface.foreign(shape, parent.weights)
     with pytest.raises(ResourceError, match="does not have the class"):
         huggingface.foreign(parent.shape.replace(architecture="NoSuchModel"), parent.weights)
+    positions = parents.read_parent(published["gpt2"][0]).shape
+    with pytest.raises(UsageError, match="fewer positions"):
+        huggingface.foreign(positions.replace(context_length=hubs.CONTEXT + 1))
     lacking = partial(huggingface.foreign, parent.shape)
     with pytest.raises(DataError, match="as they are"):
         lacking({name: weight for name, weight in parent.weights.items() if "layers.1.mlp" not in name})

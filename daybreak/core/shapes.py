@@ -361,6 +361,8 @@ class ForeignShape(NetworkShape):
 
     family: ClassVar[str] = "foreign"
     CHOICES: ClassVar = {"kind": ("decoder", "encoder")}
+    # Classes with a table of positions, and its size in their config; in the others, windows may be longer.
+    POSITIONS: ClassVar = {"GPT2LMHeadModel": "n_positions", "BertForMaskedLM": "max_position_embeddings"}
     architecture: str  # of transformers, such as "LlamaForCausalLM"
     kind: str
     vocabulary: int  # rows of the table
@@ -380,6 +382,13 @@ class ForeignShape(NetworkShape):
         _refuse(_below_one(self))
         if self.kind not in (known := self.CHOICES["kind"]):
             raise UsageError("an unknown kind", received=f"kind={self.kind}", attempt=nearest(self.kind, known))
+        most = self.config.get(self.POSITIONS.get(self.architecture, ""))
+        if isinstance(most, int) and self.context_length > most:
+            raise UsageError(
+                "the checkpoint has learnt fewer positions",
+                received=f"context_length={self.context_length}, and {most} positions",
+                attempt=f"context_length={most} or less",
+            )
 
     def matmul_parameters(self) -> int:
         return self.matmul_weights

@@ -190,8 +190,10 @@ def foreign(shape: ForeignShape, weights: Mapping[str, Tensor] | None = None, *,
 
     weights: by the class' names, float32, which the module takes over without a copy; without them, those that the
     class begins with, by the seed. Raises ResourceError: transformers is not installed, or too old for the class.
-    Raises DataError: the class does not take the config, or weights are missing.
+    Raises DataError: the class does not take the config, or weights are missing. Raises UsageError: a shape that cannot
+    be.
     """
+    shape.check()
     library = _library()
     kind = getattr(library, shape.architecture, None)
     if kind is None:

@@ -41,9 +41,11 @@ def grown(data: dict[str, Any], texts: Iterable[str], more: int, *, first: int |
 
     Raises UsageError: no room asked for, or a tokenizer whose way of spelling cannot be continued.
     """
-    layout = Layout(data)
     if more < 1:
         raise UsageError("a vocabulary grows by at least one token", received=f"{more}", attempt="512 or more")
+    if "daybreak" in data:
+        raise _refused("a tokenizer of whole words")
+    layout = Layout(data)
     first = max(layout.vocabulary, first or 0)
     sample = [utf8(text[start : start + CUT]).decode() for text in texts for start in range(0, len(text), CUT)]
     if layout.kind == "bpe":
