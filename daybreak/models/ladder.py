@@ -107,7 +107,7 @@ def t5(
         "heads": max(1, width // 64),
         "head_dim": 64,
         "mlp_width": mlp_width(width, "geglu"),
-        "context_length": context_length,
+        "context_length": min(context_length, 1024),  # more would have more spans than there are sentinels
     }
     return T5Shape(vocabulary=padded(vocabulary), **{**ours, **changes})
 

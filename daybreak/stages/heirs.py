@@ -18,11 +18,12 @@ from daybreak.models import families, files, foreign_files, growth
 from daybreak.models.parents import Parent, read_parent
 
 GROWN = "grown.json"  # in the run's parent folder
+_LAST: dict[str, tuple[tuple[Any, ...], Parent]] = {}  # by its path
 OF_A_WINDOW = "context_length"  # the one size that an heir may choose for itself
 
 
 def adopted(request: Request) -> Request:
-    """With the family that the checkpoint is of. Reads its config alone. Raises UsageError and DataError."""
+    """With the family that the checkpoint is of. Raises UsageError and DataError."""
     if not request.parent:
         if request.grow:
             raise UsageError(
@@ -37,7 +38,7 @@ def adopted(request: Request) -> Request:
             received=f"--from {request.parent} and --tokenizer {request.tokenizer}",
             attempt="without --tokenizer; --grow-vocabulary 2000 adds tokens for a new language",
         )
-    parent = read_parent(Path(request.parent))
+    parent = _read(request.parent)
     fields = {name for kind in SHAPES.values() for name in kind.__dataclass_fields__} - {OF_A_WINDOW}
     if changed := sorted(fields & set(request.settings)):
         raise UsageError(
@@ -49,13 +50,24 @@ def adopted(request: Request) -> Request:
     return request.replace(family=parent.shape.family, native=native)
 
 
+def _read(path: str) -> Parent:
+    """The checkpoint, read once for a command as long as its files stay as they are."""
+    files_there = sorted(Path(path).rglob("*")) if Path(path).is_dir() else []
+    stats = [(file.name, file.stat()) for file in files_there if file.suffix in (".json", ".safetensors")]
+    stamp = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    if path not in _LAST or _LAST[path][0] != stamp:
+        _LAST.clear()
+        _LAST[path] = stamp, read_parent(Path(path))
+    return _LAST[path][1]
+
+
 def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin, Tokenizer]:
     """What a run begins with, and its tokenizer, grown where that was asked for; both are kept in its folder.
 
     sample: of the text, for new tokens. Raises UsageError, DataError and ResourceError.
     """
-    parent = read_parent(Path(request.parent))
-    data, pieces = None, []
+    parent = _read(request.parent)
+    data, pieces, told_pieces = None, [], {}
     shape, tokens = parent.shape, parent.tokens
     if request.grow:
         told = json.loads(parent.tokenizer_file.read_text(encoding="utf-8"))
@@ -63,9 +75,11 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
         data, pieces, tokens = grown.data, grown.pieces, grown.first + len(grown.pieces)
         weights = growth.grow(parent.weights, pieces, first=grown.first)
         shape = growth.grown_shape(shape, weights)
-        write_json(run.parent_folder / GROWN, {"first": grown.first, "pieces": [list(piece) for piece in pieces]})
+        told_pieces = {"first": grown.first, "pieces": [list(piece) for piece in pieces]}
     foreign_files.keep(parent.folder, run.parent_folder, tokenizer=data)
     write_json(run.parent_folder / "config.json", parent.config)
+    if pieces:
+        write_json(run.parent_folder / GROWN, told_pieces)
     tokenizer = tokenizers.loaded(run.parent_folder / "tokenizer.json", end_of_text=parent.end_of_text, lossless=True)
     origin = Origin(
         path=request.parent,
@@ -96,7 +110,7 @@ def module_of(plan: Plan, run: Run) -> Any:
 def weights_of(plan: Plan, run: Run) -> dict[str, Tensor]:
     """What a plan begins with. Raises DataError: the checkpoint is not the one that was planned with."""
     assert plan.origin is not None
-    parent: Parent = read_parent(Path(plan.origin.path))
+    parent = _read(plan.origin.path)
     if parent.digest != plan.origin.digest:
         raise DataError(
             "the checkpoint has changed since the plan was made",

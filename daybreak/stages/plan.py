@@ -30,10 +30,10 @@ from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
-SMALL_BATCH_RATES = {"gpt": 0.03, "lstm": 0.03, "bert": 0.01}  # of Muon (own runs)
-TABLE_RATES = {"bert": 0.005}  # of embedding and head, beside Muon (own runs)
+SMALL_BATCH_RATES = {"gpt": 0.03, "lstm": 0.03, "bert": 0.01, "t5": 0.015}  # of Muon (own runs)
+TABLE_RATES = {"bert": 0.005, "t5": 0.02}  # of embedding and head, beside Muon (own runs)
 SINGLE_RATES = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2, "adamw_rms": 2e-2}  # one for all weights
-INHERITED = 0.3  # of the rates, where a run goes on from a checkpoint of this house
+INHERITED = 0.7  # of the rates, where a run goes on from a checkpoint of this house
 FOREIGN_RATE = 2e-4  # of AdamW, for checkpoints of other tools
 # Of the lowest loss in a time (own runs).
 OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw", "foreign": "adamw"}
