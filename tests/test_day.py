@@ -92,8 +92,8 @@ def test_model_opens_in_transformers_and_continues_the_same(finished):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     ours = daybreak.load(str(finished.run.path), without=("ngram_mix",))
     end = ours._loaded.tokenizer.end_of_text
-    tokens = [end, *tokenizer("The quick")["input_ids"]]
-    assert tokens[1:] == ours._loaded.tokenizer.encode("The quick")
+    tokens = tokenizer("The quick")["input_ids"]
+    assert tokens[0] == end and tokens[1:] == ours._loaded.tokenizer.encode("The quick")
     with torch.no_grad():
         mine = ours._loaded.alone.module(torch.tensor([tokens]))
         assert torch.allclose(theirs(torch.tensor([tokens])).logits, mine, atol=1e-4)

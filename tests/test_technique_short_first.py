@@ -46,7 +46,8 @@ def training(network, plan, machine, optimizer_choice, schedule_choice) -> Any:
         module.hidden = lambda tokens: (lengths.append(tuple(tokens.shape)), hidden(tokens))[1]
         stopwatch = Stopwatch(start=0.0, now=lambda: 0.0)
         clock: Any = ReplayClock(stopwatch, logged) if logged else TokensClock(stopwatch, tokens=8 * 4 * T)
-        parts = (module, loss, optimizer, Schedule(schedule_choice(), batch_rows=4), SimpleNamespace(take=rows), clock)
+        source = SimpleNamespace(take=rows, context_length=T)
+        parts = (module, loss, optimizer, Schedule(schedule_choice(), batch_rows=4), source, clock)
         run = SimpleNamespace(
             module=module, optimizer=optimizer, clock=clock, follower=followers[0], lengths=lengths, position=Position()
         )
