@@ -42,7 +42,7 @@ def training(network, plan, machine, optimizer_choice, schedule_choice) -> Any:
         position = position or Position()
         clock.resume(position.tokens)
         schedule = Schedule(schedule_choice(), batch_rows=4)
-        source = SimpleNamespace(take=rows, context_length=8)
+        source = SimpleNamespace(take=rows, context_length=T)
         running = steps(module, loss, optimizer, schedule, source, clock, position=position, micro_batch=2)
         parts = {"module": module, "loss": loss, "optimizer": optimizer, "steps": running, "position": position}
         return SimpleNamespace(**parts, scale=context.kept.get("fp16"))

@@ -22,6 +22,7 @@ from daybreak.core.run import write_json
 from daybreak.core.types import Machine
 
 STALE_SECONDS = 30 * 86400
+LONGEST_PRODUCT = 1.0  # seconds that a measured product may take, by what a small one tells
 MATMUL = {"cpu": 2048, "cuda": 4096, "mps": 2048}
 
 
@@ -178,14 +179,19 @@ def timed(work: Callable[[], object], device: torch.device, *, times: int = 3) -
 
 
 def _matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations per second; of a small product alone where a large one would take longer than it tells."""
     size = MATMUL.get(device.type, 1024)
     try:
-        a, b = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
-        first = timed(lambda: a @ b, device, times=1)
-        # A dtype that is emulated is not worth measuring well, and could take minutes.
-        seconds = first if first > 0.5 else timed(lambda: a @ b, device)
+        # Some processors have no instructions for a dtype, and a large product of it takes minutes.
+        rate = _rate_at(size // 8, device, dtype)
+        return rate if 2 * size**3 > LONGEST_PRODUCT * rate else _rate_at(size, device, dtype)
     except RuntimeError:
         return 0.0
+
+
+def _rate_at(size: int, device: torch.device, dtype: torch.dtype) -> float:
+    a, b = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
+    seconds = timed(lambda: a @ b, device)
     return 2 * size**3 / seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
