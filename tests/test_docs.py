@@ -7,6 +7,7 @@ import datetime
 import importlib.util
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -196,6 +197,9 @@ def place(tmp_path_factory) -> Path:
     words = [topics.topics[name] for name in sorted(topics.topics)]
     (folder / "novel.txt").write_text("\n\n".join(words[:-8]))
     (folder / "test.txt").write_text("\n\n".join(words[-8:])[:60_000])
+    chance, characters = random.Random(0), [chr(code) for code in range(0x4E00, 0x4E00 + 600)]
+    poems = ("".join(chance.choices(characters, k=chance.randint(5, 20))) for _ in range(4000))
+    (folder / "诗词.txt").write_text("。\n".join(poems), encoding="utf-8")
     rows = [json.dumps({"title": str(i), "text": text[:2000]}) for i, text in enumerate(words)]
     (folder / "articles.jsonl").write_text("\n".join(rows))
     asked = [
