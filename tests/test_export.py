@@ -450,6 +450,15 @@ def test_onnx_goes_on_from_keys_and_values_of_any_length(made, learnt) -> None:
 
 
 @pytest.mark.long
+def test_llama_cpp_cuts_characters_as_we_do(made) -> None:
+    pytest.importorskip("gguf")
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: pip install '.[llama]'")
+    found = export(made(Tokenizer.learn(TEXTS[:2] * 3, 300, kind="characters")), "gguf", prompts=TEXTS)
+    assert found["program"].startswith("llama.cpp")
+    assert found["tokenizer_compared"]
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("vocabulary", [257, 1024, 4096])
 def test_llama_cpp_writes_the_same_text(made, request, small_text, language, vocabulary) -> None:
