@@ -7,17 +7,19 @@ import itertools
 import json
 import lzma
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hubs
 import numpy as np
 import pytest
 import torch
 
 from daybreak.core.errors import DataError, ResourceError, UsageError
 from daybreak.core.shapes import BertShape, LstmShape, Network, NgramShape, T5Shape
-from daybreak.core.types import TokenizerChoice
+from daybreak.core.types import Specials, TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER
 from daybreak.models import files
@@ -426,6 +428,33 @@ def test_a_recorded_graph_of_another_family_computes_the_same(made, learnt, to, 
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("name", ["qwen2", "llama", "gpt2", "bert", "qwen3"])
+@pytest.mark.parametrize("to", ["hf", "torch-export"])
+def test_what_began_as_the_model_of_others_goes_out_again(made, plan, tmp_path, name, to) -> None:
+    pytest.importorskip("transformers")
+    hubs.publish(tmp_path / "published", name)
+    run = made()
+    shutil.rmtree(run / "model")
+    (tmp_path / "published").rename(run / "model")
+    module, tokenizer = files.read(run / "model", torch.device("cpu")), Tokenizer.load(run / "model" / "tokenizer.json")
+    mask = None
+    if name == "bert":
+        mask = next(i for i, piece in tokenizer.layout.special.items() if piece == "[MASK]")
+    choice = TokenizerChoice(
+        kind="file",
+        vocabulary=tokenizer.vocabulary,
+        end_of_text=tokenizer.end_of_text,
+        specials=None if mask is None else Specials(pad=0, mask=mask),
+    )
+    objective = "next_token" if mask is None else "masked_tokens"
+    value = plan(shape=module.shape, tokenizer=choice, objective=objective)
+    (run / "plan.json").write_text(json.dumps(value.to_json()))
+    found = export(run, to, prompts=["The quick brown fox", "and the text was"])
+    assert found["largest_logit_difference"] <= 1e-4
+    assert found.get("continued_alike", 2) == 2
+
+
+@pytest.mark.long
 def test_onnx_goes_on_from_keys_and_values_of_any_length(made, learnt) -> None:
     for library in LIBRARIES["onnx"]:
         pytest.importorskip(library)
@@ -447,6 +476,15 @@ def test_onnx_goes_on_from_keys_and_values_of_any_length(made, learnt) -> None:
         with torch.inference_mode():
             whole = module(torch.from_numpy(tokens))[..., : learnt.vocabulary].numpy()
         np.testing.assert_allclose(np.concatenate(parts, 1), whole, atol=1e-4)
+
+
+@pytest.mark.long
+def test_llama_cpp_cuts_characters_as_we_do(made) -> None:
+    pytest.importorskip("gguf")
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: pip install '.[llama]'")
+    found = export(made(Tokenizer.learn(TEXTS[:2] * 3, 300, kind="characters")), "gguf", prompts=TEXTS)
+    assert found["program"].startswith("llama.cpp")
+    assert found["tokenizer_compared"]
 
 
 @pytest.mark.long

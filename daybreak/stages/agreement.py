@@ -33,17 +33,18 @@ SPARE_PROMPTS = (
 )
 
 
-def texts_of(loaded: Loaded, prompts: Sequence[str]) -> list[str]:
-    """Those that are given, or pieces of the held-out text from its whole length."""
+def texts_of(loaded: Loaded, prompts: Sequence[str]) -> tuple[list[str], str]:
+    """Those that are given, or pieces of the held-out text from its whole length; and which they are, in words."""
     if prompts:
-        return list(prompts)
+        return list(prompts), "given"
     try:
         stream = heldout_stream(loaded.run, loaded.plan)
     except (DaybreakError, OSError):
-        return list(SPARE_PROMPTS)
+        return list(SPARE_PROMPTS), "daybreak's own: the held-out text is not there"
     size = min(PROMPT_TOKENS, max(1, loaded.context_length // 4))
     places = np.linspace(0, max(0, len(stream) - size), PROMPTS).astype(int)
-    return [loaded.tokenizer.decode(stream[place : place + size].tolist()) for place in places]
+    texts = [loaded.tokenizer.decode(stream[place : place + size].tolist()) for place in places]
+    return texts, "held-out text"
 
 
 @dataclass

@@ -59,7 +59,8 @@ def export(
         form.write(source, aside, precision)
         told("opening it and comparing ...")
         with contextlib.closing(form.opened(aside, source, precision)) as opened:
-            found = compared(source, opened, loaded, texts_of(loaded, prompts), precision)
+            texts, which = texts_of(loaded, prompts)
+            found = compared(source, opened, loaded, texts, precision) | {"texts": which}
         found |= {"run": str(loaded.run), "to": to, "precision": precision, "folder": str(folder)}
         found["left_behind"] = "mixture/" if any(loaded.run.mixture_folder.glob("*.json")) else ""
         _write_card(loaded.run, aside, found)
@@ -153,6 +154,7 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"for {found['continued_tokens']} tokens",
             f"{found['tokens_per_second']:,.0f} tokens/s; daybreak itself {found['tokens_per_second_here']:,.0f}",
         ]
+    result.append(f"prompts: {found['texts']}")
     if found["left_behind"]:
         result.append(
             f"model/ alone: {found['left_behind']}, which is mixed in by daybreak, has no place in the format"

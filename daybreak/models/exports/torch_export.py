@@ -1,6 +1,7 @@
 """torch-export: `model.pt2`, graph and weights, which torch opens without daybreak."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def write(source: Source, folder: Path, precision: str) -> None:
     module, examples, sizes = traced.scoring(source)
     with quiet.warned_off():
         recorded = torch.export.export(module, examples, dynamic_shapes=sizes, strict=False)
-        torch.export.save(recorded, folder / FILE)
+        whole = io.BytesIO()  # on a full disk, torch's own writer ends the process
+        torch.export.save(recorded, whole)
+    (folder / FILE).write_bytes(whole.getbuffer())
     tokenizer_files(source, folder)
 
 

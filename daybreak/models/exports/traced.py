@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from daybreak.core.shapes import ForeignShape
+
 EXAMPLE_ROWS, EXAMPLE_LENGTH, EXAMPLE_PAST = 2, 3, 5  # none of them 1, which would be taken for a constant
 
 
@@ -102,7 +104,10 @@ def scoring(source: Any, *, longest: int | None = None, rows: int | None = None)
     signature = SIGNATURES[source.family]
     examples = signature.of(torch.zeros(rows or EXAMPLE_ROWS, 2 * EXAMPLE_LENGTH, dtype=torch.long))
     batch = torch.export.Dim("batch", min=1)
-    dims = {name: torch.export.Dim(name, min=1, max=longest) for name in dict.fromkeys(signature.lengths)}
+    shortest = 1
+    if isinstance(source.shape, ForeignShape) and source.family == "bert":  # with a table of positions, and two ends
+        shortest, longest = 2, source.shape.context_length
+    dims = {name: torch.export.Dim(name, min=shortest, max=longest) for name in dict.fromkeys(signature.lengths)}
     sizes = tuple({1: dims[name]} if rows else {0: batch, 1: dims[name]} for name in signature.lengths)
     return Scoring(apart(source.module), source.known), examples, (sizes,)
 

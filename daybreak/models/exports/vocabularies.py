@@ -59,7 +59,7 @@ def refuses(data: dict[str, Any]) -> str:
         return f"its tokenizer has {_SPACE}, which is a space to llama.cpp" if _SPACE in model["vocab"] else ""
     if model.get("type") != "BPE" or model.get("byte_fallback"):
         return f"its tokenizer is {model.get('type')}, and llama.cpp gets byte-level BPE, bytes and characters here"
-    if data.get("normalizer"):
+    if (data.get("normalizer") or {"type": "NFC"})["type"] != "NFC":  # Qwen's, which llama.cpp leaves out, too
         return "its tokenizer normalizes a text first, which llama.cpp does not"
     if not _pre(data):
         return "its tokenizer cuts words by a regular expression that llama.cpp has no name for"
