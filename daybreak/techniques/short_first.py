@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan
 from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Reached, Technique
@@ -30,7 +30,7 @@ class ShortFirst(Technique):
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
         shape = plan.shape
-        assert isinstance(shape, GptShape)
+        assert not isinstance(shape, NgramShape)
         if shape.context_length % 2:
             return f"the context of {shape.context_length} tokens has no half"
         predicted = plan.predicted
