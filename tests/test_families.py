@@ -70,6 +70,7 @@ def test_the_headline_stands_where_bits_per_byte_stands_for_a_gpt(run_of: Any, f
     report = json.loads(finished.run.report_data_file.read_text())
     assert report["headline"]["name"] == headline.name
     assert report["result"]["model"]["value"] == told.value
+    assert (report["result"]["kneser_ney"] is not None) == headline.of_text
 
 
 @pytest.mark.parametrize("family", SETTINGS)
