@@ -8,7 +8,8 @@ import json
 import lzma
 import re
 import shutil
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -336,7 +337,16 @@ def test_what_stands_in_the_place_is_left_alone(made, monkeypatch) -> None:
     assert (run / "exports" / "gguf" / "model.gguf").stat().st_mtime_ns == before
 
 
-@pytest.mark.promise("an export that fails or is broken off leaves nothing behind")
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell's background jobs are started without the handler of Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.promise("an export that fails or is broken off leaves nothing behind", 1)
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("point", ["export.write", "export.rename"])
 @pytest.mark.parametrize("kind", ["ENOSPC", "int"])
 def test_a_full_disk_or_ctrl_c_leaves_nothing(made, monkeypatch, asked, point, kind) -> None:
