@@ -221,7 +221,7 @@ class Bert(nn.Module):
             self._look_around(generator)
 
     def _look_around(self, generator: torch.Generator) -> None:
-        """Two heads in three of each layer begin by attending to a neighbour at a distance of their own.
+        """About two heads in three of each layer begin by attending to a neighbour at a distance of their own.
 
         Where a token is hidden, its own place tells nothing. An encoder therefore learns no more than how frequent
         tokens are until its heads have found the neighbours, which takes hundreds of steps of a short run. Here all
@@ -236,14 +236,14 @@ class Bert(nn.Module):
         table += COMMON * table.std() * common_D
         # What the norm leaves of the direction, times the direction itself, is one.
         reading_D = common_D / (shape.width * COMMON / math.sqrt(1 + COMMON**2))
-        count, pairs = 2 * (shape.heads // 3), shape.head_dim // 2
+        count, pairs = max(1, shape.heads - max(1, shape.heads // 3)), shape.head_dim // 2
         sharp = max(1, 3 * pairs // 8)  # pairs that turn fast enough to tell neighbours apart
         size = math.sqrt(NEIGHBOUR_SCORE * math.sqrt(shape.head_dim) / sharp)
         for index, layer in enumerate(cast(list[Layer], list(self.model.layers))):
             base = shape.rope_base if shape.is_global(index) else shape.local_rope_base
             angles = base ** (-torch.arange(sharp) / pairs)
             parts = layer.attn.Wqkv.weight.view(3, shape.heads, shape.head_dim, shape.width)
-            first = 2 * (index % 2)
+            first = min(2, count) * (index % 2)
             for head, distance in enumerate(DISTANCES[first : first + count]):
                 query, key = torch.zeros(2, shape.head_dim)
                 query[:sharp] = size
