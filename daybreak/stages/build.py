@@ -17,7 +17,6 @@ from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory
 from daybreak.models.families import module_of
-from daybreak.stages import heirs
 from daybreak.stages.aims import objective_of
 from daybreak.techniques import Context
 
@@ -64,6 +63,8 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
     if device.type == "cpu":
         keep_freed_memory()
     if plan.origin is not None and run is not None and not any(run.checkpoints_folder.glob("step-*")):
+        from daybreak.stages import heirs
+
         module = heirs.module_of(plan, run)
     else:
         module = module_of(plan.shape)

@@ -95,6 +95,7 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
 def module_of(plan: Plan, run: Run) -> Any:
     """The module with the weights that the run begins with. Raises DataError, as `weights_of`."""
     weights = weights_of(plan, run)
+    _LAST.clear()  # while it is trained, a model is not held twice
     assert not isinstance(plan.shape, NgramShape)
     if isinstance(plan.shape, ForeignShape):
         from daybreak.models.huggingface import foreign

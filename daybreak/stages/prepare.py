@@ -22,7 +22,7 @@ from daybreak.data.cleaning import Cleaning
 from daybreak.data.tokenizing.byte_level import cores
 from daybreak.engine import faults
 from daybreak.models.baseline import ngram_figure
-from daybreak.stages import heirs, vocabulary
+from daybreak.stages import vocabulary
 
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
@@ -91,6 +91,8 @@ def scan(run: Run, request: Request) -> Corpus:
         figure = beside.submit(ngram_figure, facts.sample, unseen, unit=unit, most_bytes=counted)
         origin = None
         if request.parent:
+            from daybreak.stages import heirs  # it needs torch, whose import goes by beside the reading of text
+
             origin, tokenizer = heirs.origin_of(request, run, facts.sample)
             found = vocabulary.inherited(request, tokenizer, unseen)
         else:
