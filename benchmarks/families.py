@@ -25,20 +25,22 @@ from daybreak.core.run import Run
 from daybreak.core.shapes import BertShape, T5Shape
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import Tokenizer
+from daybreak.models.layouts import modernbert
 from daybreak.stages.aims import objective_of
 from daybreak.stages.exams import exam_of, figure
 
-RATES = {"bert": (5e-4, 1e-3), "t5": (1e-3, 3e-3, 1e-2)}  # of which the best is taken
+# The Trainer's learning rates and rows a step, of which the best is taken: its own 8 rows, and 32. A class can follow.
+CELLS = {"bert": ("5e-4@8", "2e-3@8", "2e-3@32", "1e-3@8@modernbert"), "t5": ("3e-3@8", "1e-3@32")}
 TRYING = 40  # steps that tell how many fit
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("family", choices=RATES)
+    parser.add_argument("family", choices=CELLS)
     parser.add_argument("text", nargs="+")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--out", type=Path, default=Path("runs/families"))
-    parser.add_argument("--rates", type=float, nargs="*", help="of the Trainer, in place of the usual ones")
+    parser.add_argument("--cells", nargs="*", help="RATE@ROWS[@CLASS] of the Trainer, in place of the usual ones")
     asked = parser.parse_args()
     folder = asked.out / f"{asked.family}-{asked.seconds:g}s"
     if not Run(folder).finished():
@@ -46,7 +48,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "daybreak", "run", *words], check=True, stdout=subprocess.DEVNULL)
     ours = examined(folder)
     print(json.dumps({"daybreak": ours}), flush=True)
-    theirs = [trained(folder, asked.family, asked.seconds, rate) for rate in asked.rates or RATES[asked.family]]
+    theirs = [trained(folder, asked.family, asked.seconds, cell) for cell in asked.cells or CELLS[asked.family]]
     higher = Run(folder).plan().headline.higher
     best = (max if higher else min)(theirs, key=lambda found: found["figure"])
     print(json.dumps({"daybreak": ours, "trainer": best, "ratio": ours["figure"] / best["figure"], "all": theirs}))
@@ -93,8 +95,8 @@ class Rows(torch.utils.data.Dataset):
 class AsOurs:
     """A model of transformers with as much of the face of ours as an exam looks at."""
 
-    def __init__(self, model: Any, length: int) -> None:
-        self.model = model
+    def __init__(self, model: Any, length: int, family: str) -> None:
+        self.model, self.family = model, family
         self.shape = type("Shape", (), {"context_length": length})
         self.lm_head = model.get_output_embeddings()
 
@@ -111,12 +113,15 @@ class AsOurs:
         return logits_BTV.gather(1, where_BP[..., None].expand(-1, -1, logits_BTV.shape[-1]))
 
 
-def model_of(shape: Any, plan: Any) -> Any:
-    """Of the class that most people train: BERT, and T5 v1.1, with as many layers, and as wide."""
+def model_of(shape: Any, plan: Any, of_class: str) -> Any:
+    """Of the class that most people train: BERT, and T5 v1.1, with as many layers, and as wide; or daybreak's own."""
     import transformers
 
     torch.manual_seed(0)
     specials, end = plan.tokenizer.specials, plan.tokenizer.end()
+    if of_class == "modernbert":
+        config = transformers.ModernBertConfig.from_dict(modernbert.config_of(shape, specials, end))
+        return transformers.ModernBertForMaskedLM(config)
     if isinstance(shape, BertShape):
         return transformers.BertForMaskedLM(
             transformers.BertConfig(
@@ -154,10 +159,12 @@ def model_of(shape: Any, plan: Any) -> Any:
     return model
 
 
-def trained(folder: Path, family: str, seconds: float, rate: float) -> dict[str, Any]:
+def trained(folder: Path, family: str, seconds: float, cell: str) -> dict[str, Any]:
     """The figure of a Trainer's model after so many seconds of training, its schedule ending there."""
     import transformers
 
+    words = cell.split("@")
+    rate, rows_a_step, of_class = float(words[0]), int(words[1]), words[2] if len(words) > 2 else family
     plan, tokenizer, train, held = parts(folder)
     length, objective = plan.shape.context_length, objective_of(plan)
     specials = plan.tokenizer.specials
@@ -173,12 +180,12 @@ def trained(folder: Path, family: str, seconds: float, rate: float) -> dict[str,
 
     def spans(batch: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         read, decoder_inputs, targets = objective.examples(torch.stack([one["row"] for one in batch]))
-        return {"input_ids": read, "decoder_input_ids": decoder_inputs, "labels": targets}
+        return {"input_ids": read, "decoder_input_ids": decoder_inputs, "labels": targets.contiguous()}
 
     def trainer(model: Any, steps: int) -> Any:
         arguments = transformers.TrainingArguments(
             output_dir=tempfile.mkdtemp(),
-            per_device_train_batch_size=32,
+            per_device_train_batch_size=rows_a_step,
             learning_rate=rate,
             lr_scheduler_type="linear",
             warmup_steps=max(1, steps // 16),
@@ -196,20 +203,22 @@ def trained(folder: Path, family: str, seconds: float, rate: float) -> dict[str,
         collate = spans if family == "t5" else masked
         return transformers.Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate)
 
-    trainer(model_of(plan.shape, plan), 5).train()
+    trainer(model_of(plan.shape, plan, of_class), 5).train()
     begun = time.perf_counter()
-    trainer(model_of(plan.shape, plan), TRYING).train()
+    trainer(model_of(plan.shape, plan, of_class), TRYING).train()
     steps = max(TRYING, int(seconds / ((time.perf_counter() - begun) / TRYING)))
-    model = model_of(plan.shape, plan)
+    model = model_of(plan.shape, plan, of_class)
     begun = time.perf_counter()
     trainer(model, steps).train()
     taken = time.perf_counter() - begun
-    answers = exam_of(plan, tokenizer).put(AsOurs(model, length), held)
+    answers = exam_of(plan, tokenizer).put(AsOurs(model, length, family), held)
     score = answers.score()
     found = {
         "figure": figure(plan.headline, score),
         "nats": score.nats / score.tokens,
         "rate": rate,
+        "rows": rows_a_step,
+        "class": type(model).__name__,
         "steps": steps,
         "seconds": taken,
         "parameters": sum(weight.numel() for weight in model.parameters()),
