@@ -263,6 +263,59 @@ def test_the_card_says_what_was_recorded_and_what_was_not(made, monkeypatch) -> 
     assert "ollama create" in card
 
 
+def carried_out(run: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the Python of the card leaves behind, of each snippet whose libraries are there."""
+    folder = run / "exports" / to
+    monkeypatch.chdir(folder)
+    blocks = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    left = []
+    for block in blocks:
+        if "sentence_transformers" in block and importlib.util.find_spec("sentence_transformers") is None:
+            continue
+        left.append({})
+        exec(block.replace("PATH/OF/THIS/FOLDER", "."), left[-1])
+    return left
+
+
+@pytest.mark.parametrize(("family", "model"), [("gpt", "write"), ("bert", "fill"), ("t5", "model")])
+def test_the_card_says_how_transformers_opens_it(made, learnt, monkeypatch, capsys, family, model) -> None:
+    pytest.importorskip("transformers")
+    run = made(learnt, shape=SHAPES.get(family))
+    export(run, "hf", prompts=TEXTS)
+    assert model in carried_out(run, "hf", monkeypatch)[0]
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("family", ["gpt", "bert", "t5"])
+def test_the_card_says_how_torch_opens_it(made, learnt, monkeypatch, family) -> None:
+    run = made(learnt, shape=SHAPES.get(family))
+    export(run, "torch-export", prompts=TEXTS)
+    [left] = carried_out(run, "torch-export", monkeypatch)
+    assert left["logits"].shape[:2] == (1, 1 if family == "t5" else 3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", ["gpt", "bert", "t5"])
+@pytest.mark.parametrize("to", ["onnx", "executorch"])
+def test_the_card_says_how_a_graph_is_opened(made, learnt, monkeypatch, to, family) -> None:
+    for library in LIBRARIES[to]:
+        pytest.importorskip(library)
+    run = made(learnt, shape=SHAPES.get(family))
+    export(run, to, prompts=TEXTS)
+    [left] = carried_out(run, to, monkeypatch)
+    assert np.asarray(left["logits"]).ndim == 3
+
+
+def test_the_card_names_what_the_model_began_as(made, plan) -> None:
+    run = made()
+    value = json.loads((run / "plan.json").read_text())
+    origin = {"path": "/home/me/secret/novel", "digest": "0", "shape": value["shape"], "specials": None, "tokens": 257}
+    (run / "plan.json").write_text(json.dumps({**value, "origin": origin}))
+    export(run, "torch-export")
+    card = (run / "exports" / "torch-export" / "README.md").read_text()
+    assert "trained on from `novel` by daybreak" in card and "secret" not in card
+
+
 def test_the_pattern_that_words_are_cut_by_is_the_one_that_llama_cpp_knows() -> None:
     assert vocabularies.PATTERNS[PRE_TOKENIZER] == "qwen2"
 

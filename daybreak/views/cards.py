@@ -3,47 +3,19 @@
 from typing import Any
 
 from daybreak.core import units
+from daybreak.views.snippets import snippet
 
 LEAST_SHARE = 0.01  # of the text, for a language to be named
 MOST_NAMED = 8
 SCRIPTS = {"cjk": "zh", "latin": "en"}  # where no language was identified
 
-USES = {
-    "hf": """```python
-from transformers import pipeline
-
-write = pipeline("text-generation", model="PATH/OF/THIS/FOLDER")
-print(write("Once upon a time")[0]["generated_text"])
-```""",
-    "gguf": """```bash
-llama-cli -m model.gguf -no-cnv -p "Once upon a time" -n 100
-ollama create {name} -f Modelfile && ollama run {name} "Once upon a time"
-```""",
-    "onnx": """```python
-import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
-
-session = onnxruntime.InferenceSession("onnx/model.onnx")
-ids = np.array([Tokenizer.from_file("tokenizer.json").encode("Once upon a time").ids])
-# Keys and values of what came before: none yet. The outputs after the logits are those of the next call.
-past = {{i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), np.float32) for i in session.get_inputs()[1:]}}
-logits, *present = session.run(None, {{"input_ids": ids, **past}})
-```""",
-    "executorch": """```python
-import torch
-from executorch.runtime import Runtime
-
-program = Runtime.get().load_program("model.pte")
-logits = program.load_method("forward").execute([torch.tensor([[0, 1, 2]])])[0]
-```""",
-    "torch-export": """```python
-import torch
-
-model = torch.export.load("model.pt2").module()
-logits = model(torch.tensor([[0, 1, 2]]))
-```""",
+KINDS = {"gpt": "A decoder", "bert": "An encoder", "t5": "An encoder and decoder"}
+DOES = {
+    "gpt": "it continues texts and was not taught to follow instructions",
+    "bert": "it tells which tokens stand behind masks, and its states stand for texts; it was taught no task",
+    "t5": "it fills gaps in texts and was taught no task",
 }
+TASKS = {"bert": "fill-mask", "t5": "text2text-generation"}
 
 
 def card(facts: dict[str, Any], found: dict[str, Any]) -> str:
@@ -51,8 +23,8 @@ def card(facts: dict[str, Any], found: dict[str, Any]) -> str:
     parts = [
         _front(facts, found),
         f"# {facts['name']}",
-        _what(facts),
-        "## Use\n\n" + USES[found["to"]].format(name=_plain(facts["name"])),
+        _what(facts, found["family"]),
+        "## Use\n\n" + _use(facts, found),
         _opening(found),
         _text(facts),
         _plan(facts),
@@ -75,8 +47,8 @@ def languages(corpus: dict[str, Any] | None) -> list[str]:
 
 def _front(facts: dict[str, Any], found: dict[str, Any]) -> str:
     """The fields that Hugging Face's hub reads. The licence is the publisher's to choose."""
-    family = ((facts.get("plan") or {}).get("shape") or {}).get("family", "gpt")
-    task = {"bert": "fill-mask", "t5": "text2text-generation"}.get(family, "text-generation")
+    family = found["family"]
+    task = TASKS.get(family, "text-generation")
     library = {"hf": "transformers", "gguf": "llama.cpp", "onnx": "onnxruntime"}.get(found["to"], found["to"])
     rows = ["---", "license: unknown"]
     spoken = languages(facts.get("corpus"))
@@ -101,12 +73,16 @@ def _front(facts: dict[str, Any], found: dict[str, Any]) -> str:
     return "\n".join([*rows, "---"])
 
 
-def _what(facts: dict[str, Any]) -> str:
+def _use(facts: dict[str, Any], found: dict[str, Any]) -> str:
+    tokenizer = (facts.get("plan") or {}).get("tokenizer") or {}
+    pad = (tokenizer.get("specials") or {}).get("pad", 0)
+    return snippet(found["to"], found["family"], name=_plain(facts["name"]), cached=found["cached"], pad=pad)
+
+
+def _what(facts: dict[str, Any], family: str) -> str:
     plan = facts.get("plan") or {}
     shape = plan.get("shape") or {}
-    kind = {"gpt": "A decoder", "bert": "An encoder", "t5": "An encoder and decoder"}.get(
-        str(shape.get("family")), "A model"
-    )
+    kind = KINDS.get(family, "A model")
     count = facts.get("parameters")
     size = f" of {units.count(count)} weights" if count else ""
     layers = f", {shape['layers']} layers of {shape['width']}" if "layers" in shape else ""
@@ -114,14 +90,17 @@ def _what(facts: dict[str, Any]) -> str:
     budget, machine = facts.get("budget") or {}, facts.get("machine") or {}
     used = f"in {units.duration(budget['used'])}" if budget.get("used") else "in a time that was not recorded"
     where = f" on {machine['name']} ({machine['kind']}, {machine['cores']} cores)" if machine.get("name") else ""
-    return (
-        f"{kind}{size}{layers}{context}, trained from the start by daybreak {used}{where}. It is a base model: it "
-        "continues texts and was not taught to follow instructions."
-    )
+    begun = "from the start"
+    if origin := plan.get("origin"):
+        begun = f"on from {_code(_name(origin['path']))}"
+    does = DOES.get(family, "it was taught no task")
+    return f"{kind}{size}{layers}{context}, trained {begun} by daybreak {used}{where}. It is a base model: {does}."
 
 
 def _opening(found: dict[str, Any]) -> str:
     """What the tokenizer does, so that prompts look as texts did in training."""
+    if found["to"] == "hf" and found["family"] != "gpt":
+        return "The tokenizer puts the tokens around a text that stood there in training."
     if found["to"] == "hf":
         return (
             "The tokenizer puts the token that ends a text before every text, as in training. The chat template writes "
@@ -129,6 +108,8 @@ def _opening(found: dict[str, Any]) -> str:
         )
     if found["to"] == "gguf":
         return "llama.cpp puts the token that ends a text before every prompt, as in training."
+    if found["family"] != "gpt":
+        return "`tokenizer.json` puts the tokens around a text that stood there in training."
     return "Every text begins with the token that ends one, as in training; `tokenizer.json` puts it there."
 
 
@@ -137,7 +118,7 @@ def _text(facts: dict[str, Any]) -> str:
     if not corpus:
         return "## Text\n\nWhat it was trained on was not recorded."
     # Names of files alone: where they lay on the machine is nobody's business.
-    named = [_code(source.rstrip("/").rsplit("/", 1)[-1]) for source in corpus.get("sources", ())]
+    named = [_code(_name(source)) for source in corpus.get("sources", ())]
     rows = [
         ("sources", ", ".join(named) or "the text that daybreak has built in"),
         ("documents", f"{corpus['documents']:,}"),
@@ -147,10 +128,11 @@ def _text(facts: dict[str, Any]) -> str:
         ("cleaning", ", ".join(step["name"] for step in corpus.get("cleaning", ())) or "none"),
         ("held out", f"{corpus['heldout_documents']:,} documents, {corpus['heldout_bytes']:,} bytes"),
     ]
-    return (
-        "## Text\n\n" + _table(rows) + "\n\nWho publishes the model has to know what the text allows; `license` above "
-        "is to be filled in."
-    )
+    allows = "what the text allows"
+    if (facts.get("plan") or {}).get("origin"):
+        allows += ", and the model that it began as"
+    publishing = f"Who publishes the model has to know {allows}; `license` above is to be filled in."
+    return f"## Text\n\n{_table(rows)}\n\n{publishing}"
 
 
 def _plan(facts: dict[str, Any]) -> str:
@@ -223,6 +205,10 @@ def _limits(facts: dict[str, Any]) -> str:
         f"false, and may repeat passages of the text word for word.{context} Nothing was done to keep it from harmful "
         "text. It was scored on text of the same kind alone."
     )
+
+
+def _name(path: str) -> str:
+    return path.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
