@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from daybreak.core import records
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.headlines import BITS_PER_BYTE, HEADLINES, MASKED_ACCURACY, SPAN_LOSS
 from daybreak.core.records import Measurement, Sample, Step, Validation
+from daybreak.core.run import Run
 from daybreak.models.families import FAMILIES, OBJECTIVES, specials_of, spelled
 from daybreak.models.predictors import Sampling, Score
+from daybreak.stages import measure
+from daybreak.stages.cases import of_optimizers
 from daybreak.stages.compare import compare
 from daybreak.stages.evaluate import evaluate, load
 from daybreak.stages.exams import Answers, Hidden, figure
@@ -108,6 +112,31 @@ def test_runs_that_hide_tokens_are_compared_by_their_figure(run_of: Any, family:
         assert run["compared"]["alone"] == pytest.approx(1 - value if headline.higher else value, rel=1e-6)
     [verdict] = facts["verdicts"]
     assert verdict["low"] <= verdict["difference"] <= verdict["high"]
+
+
+@pytest.mark.parametrize("family", SETTINGS)
+def test_what_a_technique_gains_is_measured_in_the_loss_of_the_family(run_of: Any, family: str, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(run_of(family).run.path, tmp_path / "run"))
+    found = measure.measure(str(run), include=("ema",), share=0.5, most_seeds=2)
+    [row] = found["rows"]
+    assert row["seeds"] == 2 and row["step_time"]["ratio"] > 0 and len(found["plan_losses"]) == 2
+    assert found["method"]["unit"] == ("bits/byte" if family == "lstm" else "nats/token")
+    # Of the same kind as the loss that the run itself has logged after as many steps.
+    logged = [r.loss(run.plan().headline) for r in records.read(run.log_file) if isinstance(r, Validation)]
+    assert min(logged) - 0.5 < found["plan_losses"][0] < max(logged) + 0.5
+    with pytest.raises(UsageError, match=f"models of the family {family} have one kind of norm"):
+        measure.measure(str(run), norms=True)
+    with pytest.raises(UsageError, match="it is made for gpt"):
+        measure.measure(str(run), include=("fp8",))
+
+
+@pytest.mark.parametrize("family", SETTINGS)
+def test_optimizers_begin_at_the_rates_of_the_family(run_of: Any, family: str) -> None:
+    plan = run_of(family).run.plan()
+    by_name = {case.name: case.one.optimizer for case in of_optimizers(plan)}
+    assert by_name[f"optimizer={plan.optimizer.name}"] == plan.optimizer
+    rate = {"bert": 0.01, "t5": 0.015, "lstm": 0.03}[family]
+    assert by_name["optimizer=muon"].learning_rate == rate and by_name["optimizer=adamw_rms"].learning_rate == 0.02
 
 
 def test_runs_of_different_figures_are_not_compared(run_of: Any) -> None:

@@ -122,7 +122,7 @@ def test_what_does_nothing_has_no_evidence_and_what_harms_is_a_loss(a_run: Calla
     assert frozen["equal_time"]["low"] > 0.1
     assert found["complete"] and not found["missing"]
     assert found["plan"]["techniques"] == ["idle"], "what only decodes is no part of a training"
-    assert len(found["plan_bits_per_byte"]) == 2 and found["slope"]["bits_per_byte"] > 0
+    assert len(found["plan_losses"]) == 2 and found["slope"]["loss"] > 0
     # What tells most comes first.
     assert [line.split(",")[0] for line in told[:3]] == ["step time", "step time", "learning"]
     assert told.index("learning, with frozen, seed 0") < told.index("learning, plan, seed 1")
@@ -142,7 +142,7 @@ def test_only_what_is_missing_is_measured_again(a_run: Callable[..., Run], stead
     (run.measure_cells_folder / ".torn").write_text("{")
     again = measure.measure(str(run), told=third.append)
     assert third == ["learning, without idle, seed 1"] and again["rows"] == found["rows"]
-    assert json.loads(cell.read_text())["bits_per_byte"] == kept["bits_per_byte"]
+    assert json.loads(cell.read_text())["loss"] == kept["loss"]
     write_json(run.plan_file, run.plan().replace(micro_batch=8).to_json())
     measure.measure(str(run), told=fourth.append)
     assert len(fourth) == 7, "a changed plan finds no cell of the old one"
@@ -200,7 +200,7 @@ def test_weights_are_chosen_on_the_other_half_of_the_text(a_run: Callable[..., R
     run = a_run("ema")
     cell = cells.learned(a_place(run), run.plan(), 32 * 256)
     assert set(cell["weights"]) == {"current", "ema"}
-    assert min(cell["weights"].values()) - 1e-9 <= cell["bits_per_byte"] <= max(cell["weights"].values()) + 1e-9
+    assert min(cell["weights"].values()) - 1e-9 <= cell["loss"] <= max(cell["weights"].values()) + 1e-9
     assert cell["steps"] == 32 and 3_000 < cell["scored_bytes"] < 6_000
 
 
@@ -224,7 +224,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, steady: None) -> SimpleNamespace:
         clock.now += 10.0
         clock.made.append((plan, tokens))
         bits = clock.bits(plan, tokens) + 0.001 * (plan.seed % 7)
-        return {"bits_per_byte": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": tokens / 20_000}
+        return {"loss": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": tokens / 20_000}
 
     monkeypatch.setattr(cells, "learned", learned)
     clock.stopwatch = Stopwatch(start=0.0, now=lambda: clock.now)
@@ -283,7 +283,7 @@ def test_a_training_that_diverges_is_a_loss(
 ) -> None:
     def learned(place: Any, plan: Plan, tokens: int) -> dict[str, Any]:
         bits = None if plan.technique("frozen") else 2.0 - 0.1 * math.log(tokens)
-        return {"bits_per_byte": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": 1.0}
+        return {"loss": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": 1.0}
 
     monkeypatch.setattr(cells, "learned", learned)
     found = measure.measure(str(a_run()), include=("frozen",), stopwatch=made_up.stopwatch)
@@ -493,7 +493,7 @@ def test_every_kind_learns_beside_a_plan_by_the_kernels(a_run: Callable[..., Run
     write_json(run.plan_file, run.plan().replace(predicted=predicted).to_json())
     place, plan = a_place(run), run.plan()
     found = [case for field in ("norm", "positions") for case in cases.of_shapes(plan, place.machine, field)]
-    bits = [cells.learned(place, side, 8 * 256)["bits_per_byte"] for side in (plan, *(case.one for case in found))]
+    bits = [cells.learned(place, side, 8 * 256)["loss"] for side in (plan, *(case.one for case in found))]
     assert len(bits) == 7 and all(4.0 < one < 9.0 for one in bits) and len(set(bits)) == 7
     seven = measuring.Measuring(place, plan, found, share=0.25, most_seeds=2, pace=1e-4, told=print)
     keys = [seven._start_keys(case) for case in found]

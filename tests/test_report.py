@@ -420,7 +420,7 @@ def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written
     for key in ("step_time", "equal_steps", "equal_time", "time_saved", "start", "cold_start", "memory"):
         bare[key] = None
     method = {"steps": 400, "share": 0.25, "most_seeds": 8}
-    write_json(run.measure_file, {"schema": 1, "rows": [row, bare], "method": method, "missing": ["one"]})
+    write_json(run.measure_file, {"schema": 2, "rows": [row, bare], "method": method, "missing": ["one"]})
     page_file, _ = report.write(run, language="zh")
     opened = Opened(browser, page_file, viewport={"width": 390, "height": 844}, has_touch=True)
     told = opened.page.inner_text("#gains")

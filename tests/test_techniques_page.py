@@ -99,13 +99,13 @@ def measured_run(tmp_path: Path, plan) -> Run:
     nothing = judged(time_cell={}, one={}, other={}, slope=None, starts=None, run_tokens=0)
     same = {"kind": "technique", "claim": "bits_per_byte", "in_plan": True, "note": "", "modes": None}
     found = {
-        "schema": 1,
+        "schema": 2,
         "run": "run",
         "measured_at": 1.7e9,
         "machine": {"kind": "cpu", "name": "a processor", "cores": 2, "versions": {"torch": "2.9"}},
         "plan": {"shape": "gpt-L1", "optimizer": "muon", "techniques": ["ema"], "run_tokens": 10**6, "batch_tokens": 1},
-        "method": {"share": 0.25, "steps": 100},
-        "slope": {"bits_per_byte": 0.1, "low": 0.09, "high": 0.11},
+        "method": {"share": 0.25, "steps": 100, "unit": "bits/byte"},
+        "slope": {"loss": 0.1, "low": 0.09, "high": 0.11},
         "rows": [{**same, "name": "ema", **gain}, {**same, "name": "bf16", **nothing}],
         "missing": ["learning, without bf16, seed 0"],
         "complete": False,

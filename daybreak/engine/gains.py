@@ -1,4 +1,4 @@
-"""Gains: step time and learning, measured apart, combined into one gain in bits per byte and one in seconds."""
+"""Gains: step time and learning, measured apart, combined into one gain in loss and one in seconds."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ GAIN, LOSS, NO_EVIDENCE, UNKNOWN = "gain", "loss", "no evidence", "not measured"
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """What something changes at equal seconds, in bits per byte, and at equal loss, in a share of the seconds."""
+    """What something changes at equal seconds, in loss, and at equal loss, in a share of the seconds."""
 
     equal_time: Estimate  # below zero is better
     log_seconds: Estimate | None  # for the same loss, with over without; None where more training does not help
@@ -42,7 +42,7 @@ class Gain:
 
 
 def slope_of(whole: Sequence[float], half: Sequence[float]) -> Estimate | None:
-    """Bits per byte that are gained when the seconds grow e-fold, from runs of the whole and of half the steps.
+    """Loss that is gained when the seconds grow e-fold, from runs of the whole and of half the steps.
 
     Both are annealed to their end. The curve of one run on the way is no exchange rate: its learning rate is still
     high in the middle, so it would promise too much for the second half.
@@ -62,7 +62,7 @@ def log_time(ratio: Estimate, seconds: float, start: float, other_start: float) 
 
 
 def gain(loss: Estimate, slope: Estimate, time: Estimate) -> Gain:
-    """loss: bits per byte at equal steps, with minus without; time: as `log_time`; slope: as `slope_of`.
+    """loss: at equal steps, with minus without; time: as `log_time`; slope: as `slope_of`.
 
     What takes longer gets fewer steps in the same seconds, and pays for them by the slope.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from daybreak import techniques
 from daybreak.core.errors import UsageError
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.stages.modes import in_mode, mode_of, suited, without_mode
@@ -105,7 +105,7 @@ def _added(plan: Plan, machine: Machine, name: str) -> Case:
             f"the technique {name} is on already", received=f"--with {name}", attempt=f"--techniques {name}"
         )
     technique = kind()
-    one, reason = plan, technique.unusable(machine)
+    one, reason = plan, techniques.unfit(name, plan) or technique.unusable(machine)
     if reason is None and name in ("compiled", "kernels"):
         one = in_mode(plan, machine, name)
         if one.technique(name) is None:
@@ -137,15 +137,17 @@ def _reshaped(plan: Plan, name: str) -> tuple[Plan, str | None]:
 
 def of_optimizers(plan: Plan) -> list[Case]:
     """Every optimizer in place of the plan's, at the rates that it usually takes: they are searched for afterwards."""
-    assert isinstance(plan.shape, GptShape)
-    width = plan.shape.width
+    shape = plan.shape
+    assert not isinstance(shape, NgramShape)
 
     def with_one(name: str) -> Plan:
         choice = optimizer_of(
             name,
             batch_tokens=plan.batch_tokens,
             weight_decay=plan.optimizer.weight_decay,
-            width=width,
+            width=shape.width,
+            family=shape.family,
+            inherited=plan.origin is not None,
         )
         return plan.replace(optimizer=choice, schedule=plan.schedule.replace(warmup=warmup_of(name)))
 
@@ -160,7 +162,12 @@ def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
 
     Not every shape can run as the plan's does: what is lost by that is part of what the value costs.
     """
-    assert isinstance(plan.shape, GptShape)
+    if not isinstance(plan.shape, GptShape):
+        raise UsageError(
+            f"models of the family {plan.shape.family} have one kind of {field}",
+            received=f"--{'norms' if field == 'norm' else field}",
+            attempt="a run of the family gpt",
+        )
     shapes = {value: plan.shape.replace(**{field: value}) for value in GptShape.CHOICES[field]}
     return [
         _other(f"{field}={value}", field, suited(plan.replace(shape=shape), machine), plan)

@@ -4,7 +4,7 @@ import itertools
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,19 +14,18 @@ from daybreak import techniques
 from daybreak.core.clock import Stopwatch, TokensClock
 from daybreak.core.errors import Interrupted, Saved, UsageError
 from daybreak.core.run import Run
-from daybreak.core.shapes import GptShape
 from daybreak.core.types import Machine, Plan
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import loop
 from daybreak.engine.machine import synchronize
-from daybreak.models.predictors import Network, nats_of, summed
 from daybreak.stages.build import Built, batches_of, build
-from daybreak.stages.exams import stream_windows
+from daybreak.stages.exams import Answers, exam_of, loss
 from daybreak.stages.finish import QUICK_SHARE, current, load_into, spread
 from daybreak.stages.signals import Signals
 from daybreak.stages.train import MARKS, stepped
 
+SCHEMA = 2  # of a cell
 ROUNDS = 4
 LEAST_ROUNDS = 2
 PLACES = 10  # of the run, at most, at which blocks of steps are timed
@@ -148,7 +147,6 @@ class _Side:
     """A plan, built, that takes a few steps at any moment of its run."""
 
     def __init__(self, place: Place, plan: Plan) -> None:
-        assert isinstance(plan.shape, GptShape)
         self.place, self.plan = place, plan
         self.built = _built(place, plan)
         batches = batches_of(place.run, place.train, plan)
@@ -194,11 +192,11 @@ class _Side:
 def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
     """Trains for so many tokens, the schedule ending there, and scores the held-out part.
 
-    "bits_per_byte" is None where the training diverged. Raises OutOfTime.
+    "loss" is bits per byte, or nats of a target where those are not the headline; None where the training diverged.
+    Raises OutOfTime.
     """
     _forget_graphs()
     plan = plan.replace(tokens=tokens, budget=plan.budget.replace(clock="tokens"))
-    assert isinstance(plan.shape, GptShape)
     begun = place.stopwatch.used()
     built = _built(place, plan)
     batches = batches_of(place.run, place.train, plan)
@@ -212,15 +210,15 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
         if marked and marks < int(step.progress * MARKS) < MARKS:  # as a run does on the way
             marks = int(step.progress * MARKS)
             for follower in marked:
-                follower.validated(built.module, step.progress, _quick(place, built))
+                follower.validated(built.module, step.progress, _quick(place, plan, built))
             built.module.train()
     if clock.cut or not position.step:
         raise OutOfTime
     trained = place.stopwatch.used()
-    bits, weights, size = _bits_per_byte(place, built)
+    reached, weights, size = _loss(place, plan, built)
     place.costs["scoring"] = place.stopwatch.used() - trained
     return {
-        "bits_per_byte": bits if math.isfinite(bits) else None,
+        "loss": reached if math.isfinite(reached) else None,
         "weights": weights,
         "scored_bytes": size,
         "seed": plan.seed,
@@ -232,39 +230,35 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
     }
 
 
-def _quick(place: Place, built: Built) -> float:
-    """Bits per byte of the current weights on the part of the held-out text that a run scores on the way."""
-    context = built.module.shape.context_length
-    stream = spread(place.heldout, max(1, place.scored_tokens // QUICK_SHARE), context)
-    network = Network(built.module, end_of_text=place.tokenizer.end_of_text)
-    nats = nats_of(network, stream_windows(stream, place.tokenizer.end_of_text, context), stream)
-    return summed(nats, stream, place.tokenizer.token_bytes).bits_per_byte
+def _quick(place: Place, plan: Plan, built: Built) -> float:
+    """Loss of the current weights on the part of the held-out text that a run scores on the way."""
+    stream = spread(place.heldout, max(1, place.scored_tokens // QUICK_SHARE), built.module.shape.context_length)
+    return loss(plan.headline, exam_of(plan, place.tokenizer).put(built.module, stream).score())
 
 
-def _bits_per_byte(place: Place, built: Built) -> tuple[float, dict[str, float], int]:
+def _loss(place: Place, plan: Plan, built: Built) -> tuple[float, dict[str, float], int]:
     """Of the weights that a run would choose, then of each candidate; and the bytes scored.
 
     Each half of the text is scored with the candidate that is best on the other half: no text chooses its own.
     """
     candidates, _ = techniques.fold(built.techniques, "weights", {"current": current(built)}, built.context)
-    context = built.module.shape.context_length
-    stream = spread(place.heldout, place.scored_tokens, context)
-    network = Network(built.module, end_of_text=place.tokenizer.end_of_text)
-    nats: dict[str, np.ndarray] = {}
+    stream = spread(place.heldout, place.scored_tokens, built.module.shape.context_length)
+    exam = exam_of(plan, place.tokenizer)
+    answers: dict[str, Answers] = {}
     for name, weights in candidates.items():  # the current ones come first, and are then overwritten
         if name != "current":
             load_into(built, weights)
-        nats[name] = nats_of(network, stream_windows(stream, place.tokenizer.end_of_text, context), stream)
-    sizes = place.tokenizer.token_bytes
-    middle = len(stream) // 2
+        answers[name] = exam.put(built.module, stream)
+    middle = len(answers["current"]) // 2
     halves = slice(0, middle), slice(middle, None)
     chosen = []
     for half, other in (halves, halves[::-1]):
-        best = min(nats, key=lambda name: summed(nats[name][other], stream[other], sizes).nats)
-        chosen.append(nats[best][half])
-    score = summed(np.concatenate(chosen), stream, sizes)
+        best = min(answers, key=lambda name: answers[name].part(other).score().nats)
+        chosen.append(answers[best].nats[half])
+    whole = replace(answers["current"], nats=np.concatenate(chosen), hits=None).score()
+    losses = {name: loss(plan.headline, answer.score()) for name, answer in answers.items()}
     return (
-        score.bits_per_byte,
-        {name: bits for name in nats if math.isfinite(bits := summed(nats[name], stream, sizes).bits_per_byte)},
-        score.bytes,
+        loss(plan.headline, whole),
+        {name: reached for name, reached in losses.items() if math.isfinite(reached)},
+        whole.bytes,
     )

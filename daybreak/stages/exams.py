@@ -32,8 +32,11 @@ class Answers:
         return len(self.nats)
 
     def first(self, count: int) -> Self:
-        hits = None if self.hits is None else self.hits[:count]
-        return replace(self, nats=self.nats[:count], sizes=self.sizes[:count], hits=hits)
+        return self.part(slice(count))
+
+    def part(self, of: slice) -> Self:
+        hits = None if self.hits is None else self.hits[of]
+        return replace(self, nats=self.nats[of], sizes=self.sizes[of], hits=hits)
 
     def score(self) -> Score:
         counted = np.ones(len(self), bool) if self.every else self.sizes > 0
@@ -52,6 +55,13 @@ def figure(headline: Headline, score: Score) -> float:
     if headline is SPAN_LOSS:
         return score.nats / score.tokens if score.tokens else float("nan")
     return score.bits_per_byte
+
+
+def loss(headline: Headline, score: Score) -> float:
+    """What is to become small: the headline itself, or nats of a target where it is no loss."""
+    if headline.higher:
+        return score.nats / score.tokens if score.tokens else float("nan")
+    return figure(headline, score)
 
 
 def told(headline: Headline, score: Score) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from daybreak.engine import gains
 from daybreak.engine.gains import Gain
 from daybreak.engine.intervals import Estimate, log_ratio, of_values
 
-Losses = dict[int, float | None]  # bits per byte by seed; None where the training diverged
+Losses = dict[int, float | None]  # in the unit of the headline's loss, by seed; None where the training diverged
 
 
 def judged(

@@ -8,8 +8,9 @@ from typing import Any
 from daybreak.core import records, units
 from daybreak.core.clock import Stopwatch
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError
+from daybreak.core.headlines import BITS_PER_BYTE, SPAN_LOSS
 from daybreak.core.run import Run, write_json
-from daybreak.core.shapes import GptShape
+from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
 from daybreak.engine import intervals
 from daybreak.stages.cases import Case, of_optimizers, of_shapes, of_techniques, trained_part
@@ -18,6 +19,7 @@ from daybreak.stages.judged import value
 from daybreak.stages.measuring import MOST_SEEDS, Measuring
 from daybreak.stages.signals import Signals
 
+SCHEMA = 2  # of measure.json
 SHARE = 0.25  # of the run's steps, in a learning cell
 LEAST_SCORED_BYTES = 50_000
 LEAVING_SECONDS = 1.0  # the report, and the end of the process
@@ -110,11 +112,11 @@ def _check(share: float, most_seeds: int) -> None:
 def _plan_of(run: Run) -> tuple[Plan, float]:
     """What of the plan trains, with the tokens that the run really took; and its seconds a token, 0 if it has none."""
     plan = run.plan()
-    if not isinstance(plan.shape, GptShape):
+    if isinstance(plan.shape, NgramShape):
         raise UsageError(
             "a model that only counts has no techniques to measure",
             received=f"{run}, of the family {plan.shape.family}",
-            attempt="a run of the family gpt",
+            attempt="a run of another family",
         )
     if run.worked_on():
         raise UsageError(
@@ -165,7 +167,7 @@ def _found(measuring: Measuring) -> dict[str, Any]:
     whole = measuring.losses("plan", plan)
     tokens = measuring.tokens()
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "run": place.run.path.resolve().name,
         "measured_at": round(time.time(), 1),
         "machine": {name: getattr(place.machine, name) for name in ("kind", "name", "cores", "versions")},
@@ -178,14 +180,15 @@ def _found(measuring: Measuring) -> dict[str, Any]:
         },
         "method": {
             "confidence": intervals.CONFIDENCE,
+            "unit": BITS_PER_BYTE.unit if plan.headline.of_text else SPAN_LOSS.unit,
             "share": tokens / plan.tokens,  # more than was asked, where the run is so short that a cell needs it
             "tokens": tokens,
             "steps": tokens // plan.batch_tokens,
             "most_seeds": measuring.most_seeds,
             "scored_bytes": next((c["scored_bytes"] for c in measuring.cells.values() if "scored_bytes" in c), None),
         },
-        "plan_bits_per_byte": [bits for _, bits in sorted(whole.items())],
-        "slope": value(measuring.slope(), "bits_per_byte"),
+        "plan_losses": [loss for _, loss in sorted(whole.items())],
+        "slope": value(measuring.slope(), "loss"),
         "rows": rows,
         "missing": list(dict.fromkeys(measuring.missing)),
         "complete": not measuring.missing and all(row["decided"] or _spent(row, measuring) for row in rows),

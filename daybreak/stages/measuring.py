@@ -124,7 +124,7 @@ class Measuring:
             cell = self._learn(label, with_rates(case.one, factor), SEARCH_SEED, share=SEARCH_SHARE)
             if not cell:
                 break
-            tried[factor] = math.inf if cell["bits_per_byte"] is None else cell["bits_per_byte"]
+            tried[factor] = math.inf if cell["loss"] is None else cell["loss"]
             if not wanted:
                 best = min(tried, key=lambda one: tried[one])
                 beyond = {max(tried): 3 * best, min(tried): best / 3}
@@ -156,7 +156,7 @@ class Measuring:
             return {}
         self.told(label)
         try:
-            cell = {"schema": 1, "cell": label, **make()}
+            cell = {"schema": cells.SCHEMA, "cell": label, **make()}
         except (OutOfTime, TimeoutError):
             self.missing.append(label)
             self.least = min(self.least, 2 * expected)
@@ -181,7 +181,7 @@ class Measuring:
         if key not in self.cells:
             with contextlib.suppress(OSError, ValueError):
                 cell = json.loads(self.place.run.measure_cell_file(key).read_text(encoding="utf-8"))
-                if isinstance(cell, dict) and cell.get("schema") == 1:
+                if isinstance(cell, dict) and cell.get("schema") == cells.SCHEMA:
                     self.cells[key] = cell
         return self.cells.get(key, {})
 
@@ -217,10 +217,10 @@ class Measuring:
     # What they tell
 
     def losses(self, label: str, plan: Plan, share: float = 1.0) -> dict[int, float | None]:
-        """Bits per byte by seed, of the learning cells that are there; None where the training diverged."""
+        """Losses by seed, of the learning cells that are there; None where the training diverged."""
         seeds = range(max(self.most_seeds, MOST_SEEDS))
         found = {seed: self.known(self._learning_key(label, plan, seed, share)) for seed in seeds}
-        return {seed: cell["bits_per_byte"] for seed, cell in found.items() if cell}
+        return {seed: cell["loss"] for seed, cell in found.items() if cell}
 
     def slope(self) -> intervals.Estimate | None:
         """See gains.slope_of."""

@@ -17,9 +17,8 @@ def mode_of(plan: Plan) -> str:
 
 def suited(plan: Plan, machine: Machine) -> Plan:
     """The plan as it is, or without the kernels where they have no place for its shape or its techniques."""
-    assert isinstance(plan.shape, GptShape)
     inside = any(techniques.class_of(choice.name).inside_layers for choice in plan.techniques)
-    if mode_of(plan) == "kernels" and (inside or not fits(plan.shape)):
+    if mode_of(plan) == "kernels" and (inside or not (isinstance(plan.shape, GptShape) and fits(plan.shape))):
         return without_mode(plan, machine)
     return plan
 
@@ -42,6 +41,8 @@ def in_mode(plan: Plan, machine: Machine, mode: str) -> Plan:
 
     def taken(name: str) -> bool:
         kind = techniques.class_of(name)
+        if techniques.unfit(name, plan) is not None:
+            return False
         if name in ("compiled", "kernels"):
             return name == mode and kind().refuses(there, machine) is None and not (name == "kernels" and inside)
         if plan.technique(name) is not None:

@@ -322,10 +322,8 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Co
         choice = techniques.chosen(name, request)
         if hasattr(kind, "documents"):
             reason = None if name in cleaned else "the text gives it nothing to do"
-        elif plan.shape.family not in kind.families:
-            reason = f"it is made for {' and '.join(kind.families)}"
         else:
-            reason = techniques.make(choice).refuses(plan, machine)
+            reason = techniques.unfit(name, plan) or techniques.make(choice).refuses(plan, machine)
         if reason is None:
             chosen.append(choice)
         elif name in request.include:

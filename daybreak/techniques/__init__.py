@@ -145,6 +145,12 @@ def names() -> tuple[str, ...]:
     return (*ORDER, *sorted(set(_third_parties()) - set(ORDER)))
 
 
+def unfit(name: str, plan: Plan) -> str | None:
+    """Why the plan's family has no place for a technique, or None. Raises UsageError: an unknown name."""
+    families = class_of(name).families
+    return None if plan.shape.family in families else f"it is made for {' and '.join(families)}"
+
+
 def class_of(name: str) -> type[Technique]:
     """The technique's class. Raises UsageError: no such technique."""
     if name in ORDER:

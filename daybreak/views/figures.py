@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak.core import units
 from daybreak.core.headlines import BITS_PER_BYTE, HEADLINES
-from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.shapes import NgramShape
 
 if TYPE_CHECKING:
     from daybreak.views.facts import Facts
@@ -130,7 +130,7 @@ def techniques(facts: "Facts") -> list[dict[str, Any]]:
 def measured(facts: "Facts") -> dict[str, Any] | None:
     """What `daybreak measure` has found, as in `measure.json`; None where there is none, or of another version."""
     found = facts.measured
-    whole = found.get("schema") == 1 and isinstance(found.get("rows"), list) and isinstance(found.get("method"), dict)
+    whole = found.get("schema") == 2 and isinstance(found.get("rows"), list) and isinstance(found.get("method"), dict)
     return found if whole else None
 
 
@@ -146,7 +146,7 @@ def commands(facts: "Facts") -> dict[str, str]:
         found["replay"] = f"daybreak train --replay {folder} --out {shlex.quote(f'{facts.run}-replay')}"
     if facts.plan is not None and (facts.run.model_folder / "config.json").exists():
         found["evaluate"] = f"daybreak evaluate {folder}"
-        if isinstance(facts.plan.shape, GptShape):
+        if not isinstance(facts.plan.shape, NgramShape):
             found["measure"] = f"daybreak measure {folder}"
         found["generate"] = f'daybreak generate {folder} "..."'
     return found

@@ -101,5 +101,5 @@ def method(found: dict[str, Any]) -> str:
         "Below zero is better in loss and step time, above zero in time saved."
     )
     if slope:
-        text += f" Here {slope['bits_per_byte'] * 0.6931:.4f} bits per byte come of twice the time."
+        text += f" Here {slope['loss'] * 0.6931:.4f} {how['unit']} come of twice the time."
     return text

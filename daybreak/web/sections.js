@@ -105,7 +105,7 @@ function fillGains(body, facts) {
     make("ul", { class: "bars intervals", "aria-label": say("gains.chart") }, rows),
     table(say("section.gains"), headings, cells, { numeric: [1, 2, 3, 4, 5] }),
     ...gainRemarks(found).map((line) => make("p", {}, line)),
-    make("p", { class: "quiet" }, say("gains.method", { steps: whole(found.method.steps), share: percent(found.method.share), seeds: whole(found.method.most_seeds) })),
+    make("p", { class: "quiet" }, say("gains.method", { unit: lossUnit(facts), steps: whole(found.method.steps), share: percent(found.method.share), seeds: whole(found.method.most_seeds) })),
     ...(found.missing.length ? [make("p", { class: "quiet" }, say("gains.missing", { n: whole(found.missing.length) }))] : []),
   );
 }
