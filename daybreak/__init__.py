@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from daybreak.core.types import Plan
     from daybreak.stages.evaluate import Loaded
+    from daybreak.stages.gaps import Filled
     from daybreak.stages.run import Finished
 
 __all__ = ["Model", "load", "plan", "run"]
@@ -19,13 +20,16 @@ __version__ = "0.1.0"
 
 
 class Model:
-    """A run's model, loaded: generates and evaluates."""
+    """A run's model, loaded: continues texts or fills their gaps, is scored, and goes out to other programs."""
 
     def __init__(self, loaded: "Loaded") -> None:
         self._loaded = loaded
 
     def generate(self, prompt: str = "", *, n: int = 1, stop: Sequence[str] = (), **sampling: Any) -> str | list[str]:
-        """The continuation of the prompt, or a list of n. sampling: max_tokens, temperature, top_p, top_k, seed."""
+        """The continuation of the prompt, or a list of n. sampling: max_tokens, temperature, top_p, top_k, seed.
+
+        Raises UsageError: an encoder or an encoder-decoder, which fills gaps (`fill`).
+        """
         from daybreak.models.predictors import Sampling
         from daybreak.stages.generate import continuations
 
@@ -39,11 +43,35 @@ class Model:
 
         return pieces(self._loaded, prompt, Sampling(**sampling), stop=tuple(stop))
 
-    def evaluate(self, *on: str) -> dict[str, Any]:
-        """bits_per_byte, perplexity, bytes and tokens over all of the given files, or over the held-out text."""
+    def fill(self, text: str, *, candidates: int = 5, **sampling: Any) -> "Filled":
+        """A text whose every <mask> is filled, by an encoder or an encoder-decoder, and what was likeliest there.
+
+        candidates: how many of these an encoder tells. sampling: as for `generate`, of an encoder-decoder. Raises
+        UsageError: another family, or no gap in the text.
+        """
+        from daybreak.models.predictors import Sampling
+        from daybreak.stages.gaps import filler_of
+
+        return filler_of(self._loaded).filled(text, Sampling(**sampling), count=candidates)
+
+    def evaluate(self, *on: str, tasks: Sequence[str] = (), limit: int = 0) -> dict[str, Any]:
+        """The run's headline, perplexity, bytes and tokens over all of the given files, or over the held-out text.
+
+        tasks: files of zero-shot questions, to be scored in the place of text; limit: at most so many of each file.
+        """
+        if tasks:
+            from daybreak.stages.questions import evaluate as answer
+
+            return answer(str(self._loaded.run.path), tasks, limit=limit)
         from daybreak.stages.evaluate import evaluate
 
         return evaluate(self._loaded.run.path, on)
+
+    def export(self, to: str, *, out: str = "", precision: str = "float32") -> dict[str, Any]:
+        """Writes it for other programs, opened there and compared; "folder" says where. to: as `daybreak export`."""
+        from daybreak.stages.export import export
+
+        return export(self._loaded.run.path, to, out=out, precision=precision)
 
 
 def run(
@@ -52,7 +80,8 @@ def run(
     """Trains on the sources (none: the built-in text) for a budget such as "8h".
 
     mirrors: "tensorboard", "wandb", "trackio", to look on in processes of their own.
-    asked: heldout, family, settings (a dict), include, exclude, reproducible, seed, device, native.
+    asked: heldout, family, parent (a checkpoint to go on from), grow, settings (a dict), include, exclude,
+    reproducible, seed, device, native.
     The budget counts from this call, not from the start of the process. Raises DaybreakError.
     """
     from daybreak.core.clock import Stopwatch, boot_seconds

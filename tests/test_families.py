@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,36 @@ def test_runs_that_hide_tokens_are_compared_by_their_figure(run_of: Any, family:
         assert run["compared"]["alone"] == pytest.approx(1 - value if headline.higher else value, rel=1e-6)
     [verdict] = facts["verdicts"]
     assert verdict["low"] <= verdict["difference"] <= verdict["high"]
+
+
+@pytest.mark.parametrize("family", SETTINGS)
+def test_from_python_a_model_fills_gaps_or_continues_texts(run_of: Any, family: str) -> None:
+    model = daybreak.load(str(run_of(family).run.path))
+    if family == "lstm":
+        assert isinstance(model.generate("It was", max_tokens=5), str)
+        with pytest.raises(UsageError, match="continues texts and fills no gaps"):
+            model.fill("The <mask>.")
+        return
+    filled = model.fill("The <mask> of it.", candidates=3, max_tokens=8, temperature=0.0)
+    assert filled.text.startswith("The") and len(filled.gaps) == 1
+    assert len(filled.gaps[0]) == (3 if family == "bert" else 1)
+    for ask in (model.generate, lambda text: list(model.stream(text))):
+        with pytest.raises(UsageError, match="fills gaps and continues no text"):
+            ask("The <mask>.")
+
+
+def test_from_python_a_model_answers_tasks_and_goes_out(run_of: Any, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(run_of("bert").run.path, tmp_path / "run"))
+    (tmp_path / "pairs.jsonl").write_text('{"good": "It is.", "bad": "It are."}\n' * 3)
+    model = daybreak.load(str(run.path))
+    [told] = model.evaluate(tasks=[str(tmp_path / "pairs.jsonl")], limit=2)["tasks"]
+    assert told["items"] == 2
+    assert Path(model.export("torch-export", out=str(tmp_path / "out"))["folder"]).is_dir()
+    # Report and card have the scores, too.
+    [kept] = json.loads(run.report_data_file.read_text())["tasks"]
+    assert kept["scores"] == told["scores"] and str(tmp_path) not in json.dumps(kept)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert re.search(r"\| pairs, zero-shot, accuracy \| [\d.]+ .*\| 2 questions; chance is 0.5000 \|", card)
 
 
 @pytest.mark.parametrize("family", SETTINGS)

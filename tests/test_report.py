@@ -421,8 +421,13 @@ def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written
         bare[key] = None
     method = {"steps": 400, "share": 0.25, "most_seeds": 8}
     write_json(run.measure_file, {"schema": 2, "rows": [row, bare], "method": method, "missing": ["one"]})
+    scores = {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.9}, "f1": {"value": "none", "low": None, "high": None}}
+    task = {"name": NAME, "kind": "pairs", "items": 40, "chance": 0.5, "scores": scores}
+    write_json(run.task_scores_file, {"schema": 1, "tasks": {NAME: task}})
     page_file, _ = report.write(run, language="zh")
     opened = Opened(browser, page_file, viewport={"width": 390, "height": 844}, has_touch=True)
+    asked = opened.page.inner_text("#tasks")
+    assert NAME in asked and "准确率" in asked and "0.75" in asked and "none" in asked and "40" in asked
     told = opened.page.inner_text("#gains")
     assert NAME in told and "有收益" in told and "20.0%" in told and "400" in told and "融合内核" in told
     left, right = opened.page.evaluate(
@@ -432,4 +437,5 @@ def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written
     assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
     assert opened.wrong == []
     write_json(run.measure_file, {"schema": 9})
-    assert report.read(run)["measured"] is None
+    write_json(run.task_scores_file, {"schema": 9})
+    assert report.read(run)["measured"] is None and report.read(run)["tasks"] == []

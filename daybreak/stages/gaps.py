@@ -104,6 +104,17 @@ class Filler:
         return Filled(text=text, gaps=tuple(((span, None),) for span in said))
 
 
+def filler_of(loaded: Any) -> Filler:
+    """Of an evaluate.Loaded. Raises UsageError: a model that continues texts."""
+    if isinstance(loaded.predictor, Filler):
+        return loaded.predictor
+    raise UsageError(
+        "this model continues texts and fills no gaps",
+        received=f"{loaded.run}, of the family {loaded.plan.shape.family}",
+        attempt="`generate`, or a run of the family bert or t5",
+    )
+
+
 def lines(filled: Filled, count: int) -> list[str]:
     """The text, then what else was likely in each gap, up to `count` of them."""
     told = [filled.text]

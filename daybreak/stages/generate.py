@@ -3,13 +3,24 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from daybreak.core.errors import UsageError
 from daybreak.data.tokenizers import StreamDecoder
 from daybreak.models.predictors import Sampling
 from daybreak.stages.evaluate import Loaded
+from daybreak.stages.gaps import WRITTEN, Filler
 
 
 def pieces(loaded: Loaded, prompt: str, sampling: Sampling, *, stop: tuple[str, ...] = ()) -> Iterator[str]:
-    """The continuation in pieces. What could still become a stop string is held back until it is decided."""
+    """The continuation in pieces. What could still become a stop string is held back until it is decided.
+
+    Raises UsageError: a model that only fills gaps.
+    """
+    if isinstance(loaded.predictor, Filler):
+        raise UsageError(
+            "this model fills gaps and continues no text",
+            received=f"{loaded.run}, of the family {loaded.plan.shape.family}",
+            attempt=f"`fill` with a text that has {WRITTEN} in it",
+        )
     decoder = StreamDecoder(loaded.tokenizer)
     held = ""
     for token in loaded.predictor.continuation(loaded.tokenizer.encode(prompt), sampling):

@@ -18,6 +18,7 @@ from daybreak.engine import bootstrap
 from daybreak.models.choices import BATCH, Causal, Counted, Likelihood, Pair, Scorer
 from daybreak.models.cloze import Infilled, Masked
 from daybreak.models.predictors import Counts, Network
+from daybreak.stages import report
 from daybreak.stages.evaluate import Loaded, load
 
 SCHEMA = 1
@@ -265,6 +266,8 @@ def keep(run: Run, facts: dict[str, Any]) -> None:
         tasks[task["name"]] = {"scored_at": moment, "method": facts["method"], **task}
     with contextlib.suppress(OSError):
         write_json(run.task_scores_file, {"schema": SCHEMA, "tasks": tasks})
+        if run.report_file.exists():
+            report.at_the_end(run)
 
 
 def difference(one: Answers, other: Answers, score: str) -> bootstrap.Interval:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from daybreak.core import units
+from daybreak.views import answers
 from daybreak.views.snippets import snippet
 
 LEAST_SHARE = 0.01  # of the text, for a language to be named
@@ -180,6 +181,10 @@ def _figures(facts: dict[str, Any], found: dict[str, Any]) -> str:
     for name, label in (("kneser_ney", "Kneser-Ney n-grams, bits_per_byte"), ("xz", "xz, bits_per_byte")):
         if result.get(name):
             rows.append((label, f"{result[name]['value']:.4f}", result[name].get("note") or "for comparison"))
+    for task in facts.get("tasks") or ():
+        for name, score in (task.get("scores") or {}).items():
+            label = f"{task['name']}, zero-shot, {answers.NAMES.get(name, name)}"
+            rows.append((label, answers.interval(score), f"{task['items']:,} questions{_chance(task, name)}"))
     table = "| figure | value | on |\n| --- | --- | --- |\n"
     table += "\n".join(f"| {_cell(name)} | {value} | {_cell(on)} |" for name, value, on in rows)
     measured_here = table if rows else "None were recorded."
@@ -194,6 +199,10 @@ def _figures(facts: dict[str, Any], found: dict[str, Any]) -> str:
             f"{found['continued_alike']} of {found['prompts']} prompts"
         )
     return f"## Scores\n\n{measured_here}\n\n{compared}."
+
+
+def _chance(task: dict[str, Any], score: str) -> str:
+    return f"; chance is {task['chance']:.4f}" if task.get("chance") and score.startswith("accuracy") else ""
 
 
 def _limits(facts: dict[str, Any]) -> str:

@@ -49,6 +49,7 @@ class Facts:
         self.corpus: Any = None
         self.amendments: list[dict[str, Any]] = []
         self.measured: dict[str, Any] = {}
+        self.answered: dict[str, Any] = {}
         self.unreadable: dict[str, str] = {}
         self._beat: dict[str, Any] = {}
         self._forget()
@@ -91,6 +92,8 @@ class Facts:
             self.amendments, changed = _lines(run.amendments_file), True
         if self._newer(run.measure_file):
             self.measured, changed = _object(run.measure_file), True
+        if self._newer(run.task_scores_file):
+            self.answered, changed = _object(run.task_scores_file), True
         if self._newer(run.heartbeat_file):
             self._beat, changed = _object(run.heartbeat_file), True
         return changed
@@ -252,6 +255,7 @@ class Facts:
             "samples": [{**vars(s), **_at(curves["smooth"], s.used_seconds)} for s in _thinned(self.samples, 100)],
             "techniques": figures.techniques(self),
             "measured": figures.measured(self),
+            "tasks": figures.tasks(self),
             "reasons": plan.reasons if plan else {},
             "events": [vars(e) for e in self.events[-MOST_EVENTS:]],
             "events_in_all": len(self.events),

@@ -134,6 +134,15 @@ def measured(facts: "Facts") -> dict[str, Any] | None:
     return found if whole else None
 
 
+def tasks(facts: "Facts") -> list[dict[str, Any]]:
+    """Scores on zero-shot tasks, as `daybreak evaluate --task` has kept them; without files of this machine."""
+    kept = facts.answered.get("tasks")
+    if facts.answered.get("schema") != 1 or not isinstance(kept, dict):
+        return []
+    names = ("name", "kind", "items", "items_in_file", "chance", "cut", "scores", "scored_at")
+    return [{name: task.get(name) for name in names} for task in kept.values() if isinstance(task, dict)]
+
+
 def commands(facts: "Facts") -> dict[str, str]:
     """Shell commands that repeat the run, train its plan, replay its log, score it and use it."""
     folder = shlex.quote(str(facts.run))

@@ -9,6 +9,7 @@ const SECTIONS = [
   ["rates", (f) => [f.curves.rates, f.curves.gradient], fillRates],
   ["decisions", (f) => [f.techniques, f.reasons], fillDecisions],
   ["gains", (f) => f.measured, fillGains],
+  ["tasks", (f) => f.tasks, fillTasks],
   ["samples", (f) => f.samples, fillSamples],
   ["data", (f) => [f.corpus, f.plan?.tokenizer], fillData],
   ["machine", (f) => [f.machine, f.versions], fillMachine],

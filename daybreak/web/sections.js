@@ -140,6 +140,18 @@ function gainRemarks(found) {
 
 // Samples, data, machine, events, commands
 
+// Zero-shot tasks
+
+function fillTasks(body, facts) {
+  if (!facts.tasks?.length) return body.replaceChildren(nothing("tasks.none"));
+  const told = (value) => (typeof value === "number" ? number(value, 4) : String(value));
+  const rows = facts.tasks.flatMap((task) => Object.entries(task.scores || {}).map(([score, of]) => [
+    task.name, named("score", score), within(of, "value", told), known(task.chance) && score.startsWith("accuracy") ? told(task.chance) : "–", whole(task.items),
+  ]));
+  const headings = ["tasks.task", "tasks.score", "tasks.value", "tasks.chance", "tasks.questions"].map((key) => say(key));
+  body.replaceChildren(make("p", { class: "quiet" }, say("tasks.told")), table(say("section.tasks"), headings, rows, { numeric: [2, 3, 4] }));
+}
+
 function fillSamples(body, facts) {
   if (!facts.samples.length) return body.replaceChildren(nothing("sample.none"));
   const list = facts.samples.map((s) => make("li", {},
