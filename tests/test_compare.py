@@ -447,6 +447,11 @@ def test_the_page_shows_it_all(browser: Any, finished: Callable[..., Run], tmp_p
     assert HOSTILE in page.locator(".verdict").inner_text()
     assert "batch_tokens" in page.locator("table").nth(1).inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    inside = """[...document.querySelectorAll('.verdicts > li')].map((card) => {
+        const [outer, inner] = [card, card.querySelector('.interval')].map((e) => e.getBoundingClientRect());
+        return inner.height > 0 && outer.top <= inner.top && inner.bottom <= outer.bottom;
+    })"""
+    assert set(page.evaluate(inside)) == {True}, "every interval is drawn on the card of its verdict"
     page.locator("#curves").scroll_into_view_if_needed()
     page.wait_for_selector("#curves .xtitle")
     assert page.locator("#curves .xtitle").text_content() == "seconds of the budget"

@@ -217,14 +217,15 @@ def _draft(
     schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
     optimizers.check(optimizer)
     schedules.check(schedule)
-    headline = OF_OBJECTIVE[objective_name(request.family, best.shape)]
-    figure = scaling.figure_of(request.family, best.bits_per_byte, best.bytes_per_token)
+    objective = objective_name(request.family, best.shape)
+    headline = OF_OBJECTIVE[objective]
+    figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, tokens)
     band = 0.10 if headline.of_text else 0.15
     scored = scaling.looking_seconds(EVALUATION_SHARE, request.seconds) * 2.5 * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     reasons = _reasons(corpus, machine, request, best, found, epochs, optimizer)
     return Plan(
-        objective=objective_name(request.family, shape),
+        objective=objective,
         corpus=corpus.digest,
         tokenizer=best.tokenizer,
         shape=shape,
@@ -360,8 +361,9 @@ def _reasons(
     others = sorted({c.shape.layers * 10000 + c.shape.width: c.bits_per_byte for c in found}.items())
     near = min(others, key=lambda item: abs(item[1] - best.bits_per_byte) if item[1] > best.bits_per_byte else 9.0)
     counts = corpus.ngram_bits_per_byte
-    headline = OF_OBJECTIVE[objective_name(request.family, best.shape)]
-    figure = scaling.figure_of(request.family, best.bits_per_byte, best.bytes_per_token)
+    objective = objective_name(request.family, shape)
+    headline = OF_OBJECTIVE[objective]
+    figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, best.tokens)
     reasons = {
         "family": f"a network is expected to reach {figure:.2f} bits per byte, counting {counts:.2f}"
         + ("; --family ngram may be the better model in this time" if counts < figure else "")
