@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 HOW = {"eager": "eager", "compiled": "compiled", "kernels": "by the kernels"}
+UNITS = {"bits/byte": "bits per byte", "nats/token": "nats a target"}
 STYLES = {"gain": "green", "loss": "red", "no evidence": "yellow", "not measured": "dim"}
 
 
@@ -101,5 +102,5 @@ def method(found: dict[str, Any]) -> str:
         "Below zero is better in loss and step time, above zero in time saved."
     )
     if slope:
-        text += f" Here {slope['loss'] * 0.6931:.4f} {how['unit']} come of twice the time."
+        text += f" Here {slope['loss'] * 0.6931:.4f} {UNITS[how['unit']]} come of twice the time."
     return text
