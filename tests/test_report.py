@@ -397,6 +397,17 @@ def test_a_phone_scrolls_no_page_sideways(browser: Any, written: Callable[..., R
         assert opened.wrong == []
 
 
+@pytest.mark.parametrize(("higher", "told"), [(True, "better than its band"), (False, "worse than its band")])
+def test_more_is_better_where_the_headline_says_so(
+    browser: Any, written: Callable[..., Run], tmp_path: Path, higher: bool, told: str
+) -> None:
+    facts = report.read(written("run", *END))
+    assert facts["comparison"][0]["higher"] is False
+    facts["comparison"][0] |= {"low": 0.4, "high": 0.6, "fact": 0.9, "higher": higher}
+    (tmp_path / "page.html").write_text(report.page(facts), encoding="utf-8")
+    assert told in Opened(browser, tmp_path / "page.html").page.inner_text("#comparison")
+
+
 def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written: Callable[..., Run]) -> None:
     run = written("run", *END)
     interval = {"low": -0.02, "high": 0.4}

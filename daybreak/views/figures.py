@@ -80,7 +80,7 @@ def comparison(facts: "Facts") -> list[dict[str, Any]]:
     figures = {(m.name, m.needs): m.value for m in facts.measurements.values()}
     rows = [
         _row(headline.name, headline.unit, predicted.figure, figures.get((headline.name, "model/")))
-        | {"low": predicted.figure_low, "high": predicted.figure_high}
+        | {"low": predicted.figure_low, "high": predicted.figure_high, "higher": headline.higher}
     ]
     if not isinstance(plan.shape, NgramShape):
         rate = totals["rows"] * plan.shape.context_length / max(1e-9, totals["seconds"]) if totals else None

@@ -215,7 +215,8 @@ const planned = (row) => [measured(row.plan, row.unit), known(row.low) ? make("s
 
 function verdictOf(row) {
   if (!known(row.low) || !known(row.fact)) return "";
-  return say(row.fact < row.low ? "plan.better" : row.fact > row.high ? "plan.worse" : "plan.inside");
+  if (row.fact >= row.low && row.fact <= row.high) return say("plan.inside");
+  return say((row.fact > row.high) === row.higher ? "plan.better" : "plan.worse");
 }
 
 // From here on the page lives

@@ -68,7 +68,7 @@ function fillRates(body, facts) {
 function fillDecisions(body, facts) {
   if (!facts.plan) return body.replaceChildren(nothing("plan.none"));
   const on = facts.techniques.filter((t) => t.on).map((t) => [
-    make("code", {}, t.name), t.claim ? named("claim", t.claim) : "–",
+    make("code", {}, t.name), t.claim ? named("claim", t.claim === "bits_per_byte" ? facts.headline.name : t.claim) : "–",
     t.touched.map((touch) => say("technique.touched", { seam: named("seam", touch.seam), places: whole(touch.places) })).join(say("list.join")) || say("technique.untouched"),
   ]);
   const refused = facts.techniques.filter((t) => !t.on).map((t) => [make("code", {}, t.name), make("span", ENGLISH, t.reason)]);
