@@ -50,6 +50,7 @@ def test_a_run_goes_on_from_another_with_its_tokenizer_and_its_weights(
     assert plan.origin.path == str(parent.path) and plan.parent == plan.origin.digest
     assert plan.shape == before.shape and plan.identity() != before.identity()
     assert plan.optimizer.learning_rate < before.optimizer.learning_rate
+    assert plan.origin.seen > 0 and plan.predicted.figure < before.predicted.figure
     mine, theirs = (load(run.path).tokenizer for run in (finished.run, parent))
     assert mine.encode("the end of it") == theirs.encode("the end of it")
     told = [json.loads(run.report_data_file.read_text()) for run in (parent, finished.run)]

@@ -147,6 +147,7 @@ class Origin(Value):
     specials: Specials | None
     tokens: int  # ids in use
     grown: int = 0  # tokens that were added
+    seen: float = 0.0  # bytes of text that it has learnt from, in fresh ones; 0 where nobody has noted them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -142,11 +142,12 @@ def _rated(
     rate, tokens = rates[mode], float(settings.get("tokens") or max(1.0, trained[mode]))
     batch = settings.get("batch_tokens") or scaling.batch_tokens(tokens, STEP_TOKENS_FLOOR.get(machine.kind, 4096))
     head = shape.vocabulary * shape.width
+    inherited = scaling.INHERITED_SHARE * corpus.origin.seen if corpus.origin else 0.0
     expected = scaling.expected_bits_per_byte(
         shape.matmul_parameters() - head,
         head,
-        tokens * corpus.bytes_per_token[str(tokenizer.vocabulary)],
-        corpus.bytes,
+        tokens * corpus.bytes_per_token[str(tokenizer.vocabulary)] + inherited,
+        corpus.bytes + inherited,
         ngram_bits=corpus.ngram_bits_per_byte,
         ngram_bytes=corpus.ngram_bytes,
         ngram_fall=corpus.ngram_fall,

@@ -7,13 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from daybreak.core.errors import DataError, UsageError
+from daybreak.core import records
+from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.shapes import SHAPES, ForeignShape, NgramShape
 from daybreak.core.types import Origin, Plan, Request
 from daybreak.data import tokenizers
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.data.tokenizing import growth as tokens_growth
+from daybreak.engine import scaling
 from daybreak.models import families, files, foreign_files, growth
 from daybreak.models.parents import Parent, read_parent
 
@@ -88,8 +90,23 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
         specials=parent.specials,
         tokens=tokens,
         grown=len(pieces),
+        seen=_seen(parent.folder),
     )
     return origin, tokenizer
+
+
+def _seen(folder: Path) -> float:
+    """Of the run that a model/ is of."""
+    run = Run(folder.parent)
+    try:
+        plan = run.plan()
+    except DaybreakError:
+        return 0.0
+    steps = records.standing_steps(run.log_file)
+    size = plan.predicted.bytes_per_token
+    text = plan.predicted.corpus_tokens * size
+    seen = text * scaling.effective_epochs(steps[-1].tokens * size / text) if steps and text else 0.0
+    return seen + (scaling.INHERITED_SHARE * plan.origin.seen if plan.origin else 0.0)
 
 
 def module_of(plan: Plan, run: Run) -> Any:
