@@ -15,7 +15,7 @@ def effective_epochs(epochs: float) -> float:
     return 1 + half_life * (1 - math.exp(-(epochs - 1) / half_life))
 
 
-INHERITED_SHARE = 0.2  # of what a checkpoint has learnt from other text: as if it were text of the kind at hand (own runs)
+INHERITED_SHARE = 0.2  # of the text that a checkpoint has learnt from: as if it were of the kind at hand (own runs)
 HEAD_COUNTS = 0.1  # of a layer's weight: a larger vocabulary helps less than as many weights in the layers (own runs)
 USEFUL_WEIGHTS = 2.5  # a byte of text; on 1 MB, 3.5 million learnt no more than 2.6 million did (own runs)
 
