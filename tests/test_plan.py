@@ -87,6 +87,18 @@ def test_more_time_never_makes_a_worse_or_a_smaller_model(corpus, machine):
         assert longer.batch_tokens >= shorter.batch_tokens
 
 
+@pytest.mark.parametrize("family", ["bert", "t5", "lstm"])
+def test_more_time_is_expected_to_give_a_better_figure_of_the_family_too(corpus, machine, family):
+    text = corpus(bytes=10**9)
+    plans = [planned(text, machine(), unprobed(), asked(s, family=family)) for s in (600.0, 6000.0, 60000.0)]
+    for shorter, longer in itertools.pairwise(plans):
+        better, worse = longer.predicted.figure, shorter.predicted.figure
+        assert (better > worse) == longer.headline.higher
+        assert longer.predicted.figure_low < better < longer.predicted.figure_high
+    if family == "bert":
+        assert 0 < plans[0].predicted.figure < plans[-1].predicted.figure < 1
+
+
 def test_every_decision_has_a_reason_and_settings_are_named(corpus, machine):
     plan = planned(corpus(), machine(), unprobed(), asked(settings={"layers": "3", "learning_rate": "0.01"}))
     assert plan.shape.layers == 3
