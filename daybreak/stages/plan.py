@@ -25,7 +25,7 @@ from daybreak.data import mixing
 from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
 from daybreak.models.families import FAMILIES, objective_name
-from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes
+from daybreak.stages.candidates import STEPS_MERGED, Candidate, Speed, best_of, candidates, memory_bytes
 from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
@@ -284,10 +284,10 @@ def optimizer_of(
 
     width: of the model. inherited: what is trained was trained before, so that large steps would undo it.
     """
-    factor = scaling.rate_factor(batch_tokens)
+    factor, small = scaling.rate_factor(batch_tokens), SMALL_BATCH_RATES.get(family, 0.02)
     choice = OptimizerChoice(
         name=name,
-        learning_rate=SMALL_BATCH_RATES.get(family, 0.02) if batch_tokens <= 16384 else 0.02 * factor,
+        learning_rate=small if batch_tokens <= 16384 else min(small, 0.02) * factor,
         table_learning_rate=TABLE_RATES.get(family, 0.004) * factor,
         weight_decay=weight_decay,
         momentum=0.95,
@@ -377,7 +377,8 @@ def _reasons(
         f"{corpus.bytes_per_token[str(best.tokenizer.vocabulary)]:.2f} bytes; the head takes "
         f"{shape.vocabulary * shape.width / shape.matmul_parameters():.0%} of the products",
         "context_length": f"{shape.context_length} tokens: longer pays when more tokens are seen",
-        "batch_tokens": f"{best.batch_tokens}: tokens / 1700, a power of two, at least what fills the machine",
+        "batch_tokens": f"{best.batch_tokens}: tokens / 1700, a power of two, at least what fills the machine"
+        + ("; twice that, since few of a step's tokens are targets" if shape.family in STEPS_MERGED else ""),
         "micro_batch": f"{best.micro_batch} rows fill the products' rows without leaving the caches",
         "optimizer": f"{optimizer.name}: the lowest loss a second of those known for hidden matrices"
         if optimizer.name == "muon"
