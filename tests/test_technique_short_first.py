@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from daybreak.core.clock import ReplayClock, Stopwatch, TokensClock
+from daybreak.core.shapes import BertShape
 from daybreak.engine import optimizers
 from daybreak.engine.loop import Position, steps
 from daybreak.engine.schedules import Schedule
@@ -106,3 +107,13 @@ def test_it_refuses_where_compiling_takes_more_than_attention(plan, machine, sha
     assert ShortFirst().refuses(plan(predicted=eager.replace(mode="eager")), machine()) is None
     first = eager.replace(mode="kernels", compile_seconds=30.0, phase_seconds={"training": 500.0, "compile": 2.0})
     assert ShortFirst().refuses(plan(predicted=first), machine()) is None
+
+
+def test_what_an_encoder_saves_is_what_its_attention_costs(plan, machine) -> None:
+    """Most of its tokens never reach the head, which is no reason to think that attention costs less than nothing."""
+    encoder = BertShape(vocabulary=4160, layers=2, width=192, heads=3, mlp_width=512, context_length=256)
+    eager = plan().predicted.replace(mode="eager", phase_seconds={"training": 500.0, "compile": 0.0})
+    assert ShortFirst().refuses(plan(shape=encoder, objective="masked_tokens", predicted=eager), machine()) is None
+    slow = eager.replace(mode="compiled", compile_seconds=400.0)
+    told = ShortFirst().refuses(plan(shape=encoder, objective="masked_tokens", predicted=slow), machine())
+    assert told is not None and 1 < float(told.split("saves ")[1].split("%")[0]) < 50

@@ -34,13 +34,14 @@ class ShortFirst(Technique):
         if shape.context_length % 2:
             return f"the context of {shape.context_length} tokens has no half"
         predicted = plan.predicted
-        share = 1 - 6 * shape.matmul_parameters() / shape.flops_per_token()
-        saved = self.until * share / 2 * predicted.phase_seconds["training"]
+        half = shape.replace(context_length=shape.context_length // 2)
+        share = 1 - half.flops_per_token() / shape.flops_per_token()
+        saved = self.until * share * predicted.phase_seconds["training"]
         price = predicted.compile_seconds if predicted.mode == "compiled" else 0.0
         if saved <= price:
             return (
-                f"attention is {share:.0%} of a step, so half the context saves {saved:.0f} s, and compiling for a "
-                f"second length takes {price:.0f}"
+                f"half the context saves {share:.0%} of a step, {saved:.0f} s in all, and compiling for a second "
+                f"length takes {price:.0f}"
             )
         return None
 
