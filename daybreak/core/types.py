@@ -148,6 +148,7 @@ class Origin(Value):
     tokens: int  # ids in use
     grown: int = 0  # tokens that were added
     seen: float = 0.0  # bytes of text that it has learnt from, in fresh ones; 0 where nobody has noted them
+    bytes_per_token: float = 0.0  # of that text
 
 
 @dataclass(frozen=True, kw_only=True)

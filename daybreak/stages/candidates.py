@@ -23,6 +23,7 @@ TIE_ABOVE_PASSES = 2.0  # over the text: then fewer weights learn more of it tha
 ALIKE = 8.0  # times the operations of a token, either way: what was timed there tells how fast a shape will be
 MODES = ("eager", "compiled", "kernels")
 STEP_TOKENS_FLOOR = {"cpu": 2048, "cuda": 16384}
+NEIGHBOURING = 0.75  # of the bytes a token that a checkpoint's tokenizer had on its text; with fewer it is another's
 STEPS_MERGED = {"t5": 2}  # where few of a step's tokens are targets: 4.6% less span loss in 300 s (own runs)
 MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
@@ -144,11 +145,13 @@ def _rated(
     floor = STEP_TOKENS_FLOOR.get(machine.kind, 4096)
     batch = settings.get("batch_tokens") or STEPS_MERGED.get(shape.family, 1) * scaling.batch_tokens(tokens, floor)
     head = shape.vocabulary * shape.width
-    inherited = scaling.INHERITED_SHARE * corpus.origin.seen if corpus.origin else 0.0
+    size, origin = corpus.bytes_per_token[str(tokenizer.vocabulary)], corpus.origin
+    alike = origin is not None and not origin.grown and size > NEIGHBOURING * origin.bytes_per_token
+    inherited = scaling.INHERITED_SHARE * origin.seen if origin is not None and alike else 0.0
     expected = scaling.expected_bits_per_byte(
         shape.matmul_parameters() - head,
         head,
-        tokens * corpus.bytes_per_token[str(tokenizer.vocabulary)] + inherited,
+        tokens * size + inherited,
         corpus.bytes + inherited,
         ngram_bits=corpus.ngram_bits_per_byte,
         ngram_bytes=corpus.ngram_bytes,
@@ -167,7 +170,7 @@ def _rated(
         tokens_per_second=rate,
         tokens=tokens,
         bits_per_byte=expected,
-        bytes_per_token=corpus.bytes_per_token[str(tokenizer.vocabulary)],
+        bytes_per_token=size,
     )
 
 

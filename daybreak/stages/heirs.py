@@ -83,6 +83,7 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
     if pieces:
         write_json(run.parent_folder / GROWN, told_pieces)
     tokenizer = tokenizers.loaded(run.parent_folder / "tokenizer.json", end_of_text=parent.end_of_text, lossless=True)
+    seen, bytes_per_token = _seen(parent.folder)
     origin = Origin(
         path=request.parent,
         digest=parent.digest,
@@ -90,23 +91,24 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
         specials=parent.specials,
         tokens=tokens,
         grown=len(pieces),
-        seen=_seen(parent.folder),
+        seen=seen,
+        bytes_per_token=bytes_per_token,
     )
     return origin, tokenizer
 
 
-def _seen(folder: Path) -> float:
-    """Of the run that a model/ is of."""
+def _seen(folder: Path) -> tuple[float, float]:
+    """Bytes that the run has learnt from that a model/ is of, and its bytes a token; 0 where it is of no run."""
     run = Run(folder.parent)
     try:
         plan = run.plan()
     except DaybreakError:
-        return 0.0
+        return 0.0, 0.0
     steps = records.standing_steps(run.log_file)
     size = plan.predicted.bytes_per_token
     text = plan.predicted.corpus_tokens * size
     seen = text * scaling.effective_epochs(steps[-1].tokens * size / text) if steps and text else 0.0
-    return seen + (scaling.INHERITED_SHARE * plan.origin.seen if plan.origin else 0.0)
+    return seen + (scaling.INHERITED_SHARE * plan.origin.seen if plan.origin else 0.0), size
 
 
 def module_of(plan: Plan, run: Run) -> Any:
