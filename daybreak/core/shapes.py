@@ -13,11 +13,16 @@ GATE_INPUTS = 12  # first dimensions of a state that decide how much of a value 
 class NetworkShape(Value):
     """What the shapes of networks share: whether a class that transformers has computes what they do."""
 
+    family: ClassVar[str]
     layers: int
     width: int
     vocabulary: int
     context_length: int
     tied: bool
+
+    def rated_as(self) -> str:
+        """By which it has its learning rates: the family, or a kind within it."""
+        return self.family
 
     def leaves_class(self) -> dict[str, Any]:
         """What the stock class has no place for, by name."""
@@ -321,6 +326,9 @@ class LstmShape(NetworkShape):
     context_length: int  # tokens through which gradients flow back
     tied: bool = True
     cell: str = "lstm"  # or "rnn", the plain one with tanh (Elman 1990, doi:10.1207/s15516709cog1402_1)
+
+    def rated_as(self) -> str:
+        return self.cell
 
     def leaves_class(self) -> dict[str, Any]:
         return {"cell": self.cell}

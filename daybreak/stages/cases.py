@@ -146,7 +146,7 @@ def of_optimizers(plan: Plan) -> list[Case]:
             batch_tokens=plan.batch_tokens,
             weight_decay=plan.optimizer.weight_decay,
             width=shape.width,
-            family=shape.family,
+            family=shape.rated_as(),
             inherited=plan.origin is not None,
         )
         return plan.replace(optimizer=choice, schedule=plan.schedule.replace(warmup=warmup_of(name)))
