@@ -167,6 +167,7 @@ def test_optimizers_begin_at_the_rates_of_the_family(run_of: Any, family: str) -
     by_name = {case.name: case.one.optimizer for case in of_optimizers(plan)}
     assert by_name[f"optimizer={plan.optimizer.name}"] == plan.optimizer
     rate = {"bert": 0.01, "t5": 0.015, "lstm": 0.03}[family]
+    assert by_name["optimizer=adamw"].learning_rate == (0.02 if family == "lstm" else 3e-3)
     assert by_name["optimizer=muon"].learning_rate == rate and by_name["optimizer=adamw_rms"].learning_rate == 0.02
 
 
