@@ -93,7 +93,7 @@ def _what(facts: dict[str, Any], family: str) -> str:
     where = f" on {machine['name']} ({machine['kind']}, {machine['cores']} cores)" if machine.get("name") else ""
     begun = "from the start"
     if origin := plan.get("origin"):
-        begun = f"on from {_code(_name(origin['path']))}"
+        begun = f"on from {_code(_name(origin['path'].rstrip('/').removesuffix('/model')))}"
     does = DOES.get(family, "it was taught no task")
     return f"{kind}{size}{layers}{context}, trained {begun} by daybreak {used}{where}. It is a base model: {does}."
 
