@@ -137,7 +137,7 @@ def _points(run: Run) -> Iterator[Point]:
 
 
 def _row(name: str, run: Run, curve: Curve) -> dict[str, Any]:
-    plan = run.plan()
+    plan, steps = run.plan(), records.standing_steps(run.log_file)
     return {
         "model": name,
         "run": str(run),
@@ -145,6 +145,6 @@ def _row(name: str, run: Run, curve: Curve) -> dict[str, Any]:
         "seconds": curve.points[-1][0],
         "shape": plan.shape.key(),
         "parameters": plan.shape.parameters() or None,
-        "tokens_per_second": plan.predicted.tokens_per_second if plan.shape.parameters() else None,
+        "tokens_per_second": steps[-1].tokens / sum(step.seconds for step in steps) if steps else None,
         "points": [list(point) for point in curve.points],
     }
