@@ -9,7 +9,7 @@ from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.stages.modes import in_mode, mode_of, suited, without_mode
-from daybreak.stages.plan import optimizer_of, warmup_of
+from daybreak.stages.plan import inherited_share, optimizer_of, warmup_of
 
 TRAINING_SEAMS = ("module", "loss", "optimizer", "schedule", "step", "weights")
 
@@ -147,7 +147,7 @@ def of_optimizers(plan: Plan) -> list[Case]:
             weight_decay=plan.optimizer.weight_decay,
             width=shape.width,
             family=shape.rated_as(),
-            inherited=plan.origin is not None,
+            inherited=inherited_share(plan.origin, plan.tokens),
         )
         return plan.replace(optimizer=choice, schedule=plan.schedule.replace(warmup=warmup_of(name)))
 
