@@ -6,9 +6,9 @@ import pytest
 
 from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import Corpus, Plan, Probe, Request, Timing
+from daybreak.core.types import Corpus, Origin, Plan, Probe, Request, Timing
 from daybreak.stages.candidates import memory_bytes
-from daybreak.stages.plan import planned
+from daybreak.stages.plan import inherited_share, planned
 from daybreak.stages.show import plan_lines
 
 
@@ -275,3 +275,12 @@ def test_what_is_set_and_asked_for_at_once_must_agree(corpus, machine):
     assert plan.shape.logit_cap == 30.0
     with pytest.raises(UsageError, match="says otherwise"):
         planned(corpus(), machine(), unprobed(), asked(settings={"logit_cap": "0"}, **words))
+
+
+def test_a_checkpoint_is_gone_on_from_as_the_last_part_of_one_longer_run(shape):
+    read = Origin(path="a", digest="0", shape=shape(), specials=None, tokens=257, seen=36e6, bytes_per_token=3.6)
+    assert inherited_share(None, 1e6, 3.6) == 1
+    assert inherited_share(read, 1e7, 3.6) == pytest.approx(0.5)
+    assert inherited_share(read, 1e3, 3.6) == inherited_share(read.replace(seen=0.0, bytes_per_token=0.0), 1e9, 3.6)
+    # Of another language, by its tokens or by those that were added, little is kept in any case.
+    assert inherited_share(read, 1e3, 1.0) == inherited_share(read.replace(grown=9), 1e3, 3.6) > 0.5

@@ -12,6 +12,15 @@ class Headline:
     percent: bool = False
     of_text: bool = False  # whether baselines that read bytes are told in the same unit
 
+    @property
+    def loss_unit(self) -> str:
+        """Of what is to become small."""
+        return "nats/token" if self.higher else self.unit
+
+    def loss(self, figure: float, nats: float) -> float:
+        """What is to become small: the headline itself, or nats of a target where it is no loss."""
+        return nats if self.higher else figure
+
     def told(self, value: float, digits: int = 3) -> str:
         number = f"{value:.{max(0, digits - 2)}%}" if self.percent else f"{value:.{digits}f}"
         return f"{number} {self.words}"

@@ -42,8 +42,7 @@ class Validation:
     weights: str = "current"  # or the technique whose weights were scored
 
     def loss(self, headline: Headline) -> float:
-        """What is to become small: the headline itself, or nats of a target where it is no loss."""
-        return math.log(max(1.0, self.perplexity)) if headline.higher else self.figure
+        return headline.loss(self.figure, math.log(max(1.0, self.perplexity)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -146,8 +146,7 @@ def _rated(
     batch = settings.get("batch_tokens") or STEPS_MERGED.get(shape.family, 1) * scaling.batch_tokens(tokens, floor)
     head = shape.vocabulary * shape.width
     size, origin = corpus.bytes_per_token[str(tokenizer.vocabulary)], corpus.origin
-    alike = origin is not None and not origin.grown and size > NEIGHBOURING * origin.bytes_per_token
-    inherited = scaling.INHERITED_SHARE * origin.seen if origin is not None and alike else 0.0
+    inherited = scaling.INHERITED_SHARE * origin.seen if origin is not None and neighbouring(origin, size) else 0.0
     expected = scaling.expected_bits_per_byte(
         shape.matmul_parameters() - head,
         head,
@@ -172,6 +171,11 @@ def _rated(
         bits_per_byte=expected,
         bytes_per_token=size,
     )
+
+
+def neighbouring(origin: Origin, bytes_per_token: float) -> bool:
+    """Whether a text is of the kind that a checkpoint has learnt from, by how its tokens fit; those were not grown."""
+    return not origin.grown and bytes_per_token > NEIGHBOURING * origin.bytes_per_token
 
 
 def tokenizer_of(corpus: Corpus, vocabulary: int, family: str) -> TokenizerChoice:

@@ -147,7 +147,7 @@ def of_optimizers(plan: Plan) -> list[Case]:
             weight_decay=plan.optimizer.weight_decay,
             width=shape.width,
             family=shape.rated_as(),
-            inherited=inherited_share(plan.origin, plan.tokens),
+            inherited=inherited_share(plan.origin, plan.tokens, plan.predicted.bytes_per_token),
         )
         return plan.replace(optimizer=choice, schedule=plan.schedule.replace(warmup=warmup_of(name)))
 

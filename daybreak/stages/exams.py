@@ -58,10 +58,8 @@ def figure(headline: Headline, score: Score) -> float:
 
 
 def loss(headline: Headline, score: Score) -> float:
-    """What is to become small: the headline itself, or nats of a target where it is no loss."""
-    if headline.higher:
-        return score.nats / score.tokens if score.tokens else float("nan")
-    return figure(headline, score)
+    """Of a score; see Headline.loss."""
+    return headline.loss(figure(headline, score), score.nats / score.tokens if score.tokens else float("nan"))
 
 
 def told(headline: Headline, score: Score) -> dict[str, Any]:

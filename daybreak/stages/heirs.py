@@ -107,8 +107,10 @@ def _seen(folder: Path) -> tuple[float, float]:
     steps = records.standing_steps(run.log_file)
     size = plan.predicted.bytes_per_token
     text = plan.predicted.corpus_tokens * size
-    seen = text * scaling.effective_epochs(steps[-1].tokens * size / text) if steps and text else 0.0
-    return seen + (scaling.INHERITED_SHARE * plan.origin.seen if plan.origin else 0.0), size
+    if not (steps and text):
+        return 0.0, 0.0
+    before = plan.origin.seen if plan.origin else 0.0  # what the run itself began with
+    return before + text * scaling.effective_epochs(steps[-1].tokens * size / text), size
 
 
 def module_of(plan: Plan, run: Run) -> Any:

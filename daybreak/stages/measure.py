@@ -8,7 +8,6 @@ from typing import Any
 from daybreak.core import records, units
 from daybreak.core.clock import Stopwatch
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError
-from daybreak.core.headlines import BITS_PER_BYTE, SPAN_LOSS
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
@@ -180,7 +179,7 @@ def _found(measuring: Measuring) -> dict[str, Any]:
         },
         "method": {
             "confidence": intervals.CONFIDENCE,
-            "unit": BITS_PER_BYTE.unit if plan.headline.of_text else SPAN_LOSS.unit,
+            "unit": plan.headline.loss_unit,
             "share": tokens / plan.tokens,  # more than was asked, where the run is so short that a cell needs it
             "tokens": tokens,
             "steps": tokens // plan.batch_tokens,

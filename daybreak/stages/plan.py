@@ -26,7 +26,7 @@ from daybreak.data import mixing
 from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
 from daybreak.models.families import FAMILIES, objective_name
-from daybreak.stages.candidates import STEPS_MERGED, Candidate, Speed, best_of, candidates, memory_bytes
+from daybreak.stages.candidates import STEPS_MERGED, Candidate, Speed, best_of, candidates, memory_bytes, neighbouring
 from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
@@ -36,7 +36,7 @@ TABLE_RATES = {"bert": 0.005, "t5": 0.02}  # of embedding and head, beside Muon 
 SINGLE_RATES = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2, "adamw_rms": 2e-2}  # one for all weights
 LSTM_RATE = 2e-2  # of Adam and AdamW: 13% fewer bits in 60 s than with 3e-3, which suits a plain RNN (own runs)
 INHERITED_LEAST = 0.05  # of the rates; also where nobody has noted how long a checkpoint was trained
-GROWN_SHARE = 0.7  # of the rates, where the text is in another language
+DISTANT_SHARE = 0.7  # of the rates, where the text is of another kind
 FOREIGN_RATE = 2e-4  # of AdamW, for checkpoints of other tools
 # Of the lowest loss in a time (own runs).
 OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw", "foreign": "adamw"}
@@ -211,7 +211,7 @@ def _draft(
         weight_decay=0.1 if epochs < 2 else 0.2,
         width=shape.width,
         family=shape.rated_as(),
-        inherited=inherited_share(corpus.origin, tokens),
+        inherited=inherited_share(corpus.origin, tokens, best.bytes_per_token),
     )
     optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
     schedule = ScheduleChoice(
@@ -306,16 +306,17 @@ def optimizer_of(
     return choice
 
 
-def inherited_share(origin: Origin | None, tokens: float) -> float:
+def inherited_share(origin: Origin | None, tokens: float, bytes_per_token: float) -> float:
     """Of the usual rates, where what is trained was trained before: large steps would undo it.
 
     As if the run were the last part of one that had trained the checkpoint too, its rates falling in a line. In runs of
-    60 s, 0.07 of the rates gave 6% fewer bits than 0.7 from a checkpoint of 20 minutes.
+    60 s, 0.07 of the rates gave 6% fewer bits than 0.7 from a checkpoint of 20 minutes. A text of another kind leaves
+    little of what was learnt to be kept.
     """
     if origin is None:
         return 1.0
-    if origin.grown:
-        return GROWN_SHARE
+    if not neighbouring(origin, bytes_per_token):
+        return DISTANT_SHARE
     if not origin.seen:
         return INHERITED_LEAST
     return max(INHERITED_LEAST, tokens / (tokens + origin.seen / origin.bytes_per_token))
