@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 # Threads that wait for each other spin by default. Where anything else runs on the machine, they then spin away the
 # very time that they wait for: beside one busy neighbour on two cores, products took 3 to 5 times as long with it;
-# alone, as long as without. It is read once, when torch is imported.
+# alone, as long as without. Both are read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Otherwise the number of threads may follow the load of the machine, and sums would come in another order.
+os.environ["OMP_DYNAMIC"] = "FALSE"
 
 if TYPE_CHECKING:
     from daybreak.core.types import Plan

@@ -54,6 +54,12 @@ def test_reproducible_runs_are_equal_to_the_last_bit(small_text, tmp_path):
     assert digests[0] == digests[1]
 
 
+def test_the_number_of_threads_does_not_follow_the_load_of_the_machine():
+    words = [sys.executable, "-c", "import os, daybreak; print(os.environ['OMP_DYNAMIC'])"]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "OMP_DYNAMIC": "TRUE"})
+    assert done.stdout.split() == ["FALSE"], done.stderr
+
+
 GROUPED = {"heads": 2, "key_value_heads": 1, "layers": 2, "layer_repeats": 2}
 OWN = {"norm": "batch", "positions": "alibi"}
 

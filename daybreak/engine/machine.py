@@ -10,6 +10,7 @@ import platform
 import shutil
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +25,18 @@ from daybreak.core.types import Machine
 STALE_SECONDS = 30 * 86400
 LONGEST_PRODUCT = 1.0  # seconds that a measured product may take, by what a small one tells
 MATMUL = {"cpu": 2048, "cuda": 4096, "mps": 2048}
+# The elementwise functions that torch has from MKL's vector library.
+VECTOR_FUNCTIONS = (
+    *("acos", "asin", "atan", "cos", "erf", "erfc", "erfinv", "exp", "log", "log10", "log2"),
+    *("sin", "sqrt", "tan", "tanh", "trunc"),
+)
+_vector_functions_settled = threading.Event()
+_settling = threading.Lock()
 
 
 def pick_device(name: str = "") -> torch.device:
     """The named device, or the fastest kind that is here. Raises UsageError."""
+    settle_vector_functions()
     if name:
         try:
             device = torch.device(name)
@@ -74,6 +83,23 @@ def measured(device: torch.device, *, anew: bool = False) -> Machine:
     except OSError:
         pass  # a home that cannot be written costs a second in every run, nothing else
     return machine
+
+
+def settle_vector_functions() -> None:
+    """Calls each of MKL's vector functions once, on one number, before any thread does.
+
+    MKL chooses the kernel of a function at its first call, without a lock. Where two threads make that call at the same
+    time, one of them can get a kernel of 12 bits for its whole share (https://github.com/pytorch/pytorch/issues/188792):
+    rotary tables, weights and scores that are right in one process and a little wrong in another. Whatever computes
+    with a model calls this first. A second call costs nothing.
+    """
+    if _vector_functions_settled.is_set():
+        return
+    with _settling:
+        for dtype in (torch.float32, torch.float64):
+            for name in VECTOR_FUNCTIONS:
+                getattr(torch, name)(torch.full((1,), 0.5, dtype=dtype))
+        _vector_functions_settled.set()
 
 
 @functools.cache

@@ -8,6 +8,7 @@ V vocabulary, E width of keys and values.
 """
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from daybreak.models.positions import rotated
 
 MIXING = (1.0, 0.1)  # what a layer with skips begins with: of the state, and of the embedding
 VALUE_SHARE = 3.0  # the most of a value embedding that a head takes; half of it at the beginning
+_making_tables = threading.Lock()  # threads that train rows of their own share the tables of positions
 LONGEST_EXPLICIT = 256  # positions up to which scores fit the processor's cache; see Attention.forward
 
 
@@ -318,6 +320,11 @@ class Gpt(nn.Module):
         """Logits [B, T, V] in float32."""
         return capped(self.lm_head(self.hidden(tokens_BT, caches)).float(), self.shape.logit_cap)
 
+    def make_tables(self, length: int) -> None:
+        """Makes the tables of positions for rows of `length` tokens, which `hidden` otherwise makes at its first call."""
+        if self.shape.positions == "rotary":
+            self._rotation(0, length, self.lm_head.weight.device)
+
     def new_caches(self, rows: int, length: int) -> list[LayerCache]:
         size = (rows, self.shape.key_value_heads, length, self.shape.head_dim)
         device = self.lm_head.weight.device
@@ -361,14 +368,22 @@ class Gpt(nn.Module):
     ) -> tuple[Tensor, ...]:
         """What `make` tells of the positions, in the compute dtype; the last that began at 0 is kept."""
         key = (stop, device, self.compute_dtype)
+        if start != 0:
+            return self._made(make, start, stop, device)
         kept = self._told.get(make.__name__)
-        if start == 0 and kept is not None and kept[0] == key:
+        if kept is not None and kept[0] == key:
             return kept[1]
+        with _making_tables:
+            kept = self._told.get(make.__name__)
+            if kept is None or kept[0] != key:  # otherwise another thread has just made them
+                kept = self._told[make.__name__] = (key, self._made(make, start, stop, device))
+        return kept[1]
+
+    def _made(
+        self, make: Callable[..., tuple[Tensor, ...]], start: int, stop: int, device: torch.device
+    ) -> tuple[Tensor, ...]:
         with torch.inference_mode(False):  # what a sample was drawn with may be trained with next
-            made = tuple(tensor.to(self.compute_dtype) for tensor in make(self.shape, start, stop, device))
-        if start == 0:
-            self._told[make.__name__] = (key, made)
-        return made
+            return tuple(tensor.to(self.compute_dtype) for tensor in make(self.shape, start, stop, device))
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from daybreak.data import shards
 from daybreak.data.batches import Batches
 from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
-from daybreak.engine.machine import keep_freed_memory
+from daybreak.engine.machine import keep_freed_memory, settle_vector_functions
 from daybreak.models.families import module_of
 from daybreak.stages.aims import objective_of
 from daybreak.techniques import Context
@@ -41,6 +41,7 @@ class Built:
 def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None = None) -> Built:
     """Weights are those of the seed, the same on every machine. Raises UsageError: a technique that is not there."""
     assert not isinstance(plan.shape, NgramShape)
+    settle_vector_functions()
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques]
     context = Context(plan=plan, machine=machine, run=run)
     touched: list[Touched] = []

@@ -16,6 +16,7 @@ from daybreak.data import tokenizers
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.data.tokenizing import growth as tokens_growth
 from daybreak.engine import scaling
+from daybreak.engine.machine import settle_vector_functions
 from daybreak.models import families, files, foreign_files, growth
 from daybreak.models.parents import Parent, read_parent
 
@@ -68,6 +69,7 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
 
     sample: of the text, for new tokens. Raises UsageError, DataError and ResourceError.
     """
+    settle_vector_functions()
     parent = _read(request.parent)
     data, pieces, told_pieces = None, [], {}
     shape, tokens = parent.shape, parent.tokens

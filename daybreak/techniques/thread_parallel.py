@@ -57,6 +57,11 @@ class ThreadParallel(Technique):
         most = max(2, min(threads, rows, self.most))
         return max(range(2, most + 1), key=lambda count: (count * (threads // count), count))
 
+    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+        assert isinstance(run.plan.shape, GptShape)
+        module.make_tables(run.plan.shape.context_length)  # once, before there are threads: all read the same ones
+        return module, 1
+
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
         count = self.count(torch.get_num_threads(), run.plan.micro_batch)
         run.kept["thread_parallel"] = threads = Threads(count)
