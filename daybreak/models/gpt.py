@@ -321,7 +321,7 @@ class Gpt(nn.Module):
         return capped(self.lm_head(self.hidden(tokens_BT, caches)).float(), self.shape.logit_cap)
 
     def make_tables(self, length: int) -> None:
-        """Makes the tables of positions for rows of `length` tokens, which `hidden` otherwise makes at its first call."""
+        """Makes the tables of positions for rows of `length` tokens; `hidden` otherwise does at its first call."""
         if self.shape.positions == "rotary":
             self._rotation(0, length, self.lm_head.weight.device)
 
