@@ -1,8 +1,21 @@
 """daybreak: text, any machine and a deadline in; by the deadline a usable language model out."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from daybreak.core import keywords, units
+from daybreak.core.errors import (
+    BudgetTooShort,
+    DataError,
+    DaybreakError,
+    Interrupted,
+    ResourceError,
+    Saved,
+    UnknownKeyword,
+    UsageError,
+)
+from daybreak.core.request import OPTIONS, listed, request_of
 
 # Threads that wait for each other spin by default. Where anything else runs on the machine, they then spin away the
 # very time that they wait for: beside one busy neighbour on two cores, products took 3 to 5 times as long with it;
@@ -17,8 +30,25 @@ if TYPE_CHECKING:
     from daybreak.stages.gaps import Filled
     from daybreak.stages.run import Finished
 
-__all__ = ["Model", "load", "plan", "run"]
+__all__ = [
+    "BudgetTooShort",
+    "DataError",
+    "DaybreakError",
+    "Interrupted",
+    "Model",
+    "ResourceError",
+    "Saved",
+    "UnknownKeyword",
+    "UsageError",
+    "load",
+    "plan",
+    "run",
+]
 __version__ = "0.1.0"
+
+
+_KEYWORDS = frozenset(option.name for option in OPTIONS.values())
+_FORMERLY = {option.formerly: option.name for option in OPTIONS.values() if option.formerly}
 
 
 class Model:
@@ -27,36 +57,79 @@ class Model:
     def __init__(self, loaded: "Loaded") -> None:
         self._loaded = loaded
 
-    def generate(self, prompt: str = "", *, n: int = 1, stop: Sequence[str] = (), **sampling: Any) -> str | list[str]:
-        """The continuation of the prompt, or a list of n. sampling: max_tokens, temperature, top_p, top_k, seed.
+    def __repr__(self) -> str:
+        plan = self._loaded.plan
+        size = f"{units.count(plan.shape.parameters())} parameters, " if plan.shape.family != "ngram" else ""
+        return f"<daybreak.Model of {self._loaded.run}: {plan.shape.family}, {size}{plan.tokenizer.vocabulary} tokens>"
+
+    @keywords.checked()
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        n: int = 1,
+        stop: str | Sequence[str] = (),
+        max_tokens: int = 200,
+        temperature: float = 0.8,
+        top_p: float = 0.95,
+        top_k: int = 0,
+        seed: int = 0,
+    ) -> str | list[str]:
+        """The continuation of the prompt, or a list of n. The options are those of `daybreak generate`.
 
         Raises UsageError: an encoder or an encoder-decoder, which fills gaps (`fill`).
         """
         from daybreak.models.predictors import Sampling
         from daybreak.stages.generate import continuations
 
-        texts = continuations(self._loaded, prompt, Sampling(**sampling), n=n, stop=tuple(stop))
+        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
+        texts = continuations(self._loaded, prompt, sampling, n=n, stop=listed(stop))
         return texts[0] if n == 1 else texts
 
-    def stream(self, prompt: str = "", *, stop: Sequence[str] = (), **sampling: Any) -> Iterator[str]:
+    @keywords.checked()
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        stop: str | Sequence[str] = (),
+        max_tokens: int = 200,
+        temperature: float = 0.8,
+        top_p: float = 0.95,
+        top_k: int = 0,
+        seed: int = 0,
+    ) -> Iterator[str]:
         """The continuation piece by piece, never a broken character."""
         from daybreak.models.predictors import Sampling
         from daybreak.stages.generate import pieces
 
-        return pieces(self._loaded, prompt, Sampling(**sampling), stop=tuple(stop))
+        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
+        return pieces(self._loaded, prompt, sampling, stop=listed(stop))
 
-    def fill(self, text: str, *, candidates: int = 5, **sampling: Any) -> "Filled":
+    @keywords.checked()
+    def fill(
+        self,
+        text: str,
+        *,
+        candidates: int = 5,
+        max_tokens: int = 200,
+        temperature: float = 0.8,
+        top_p: float = 0.95,
+        top_k: int = 0,
+        seed: int = 0,
+    ) -> "Filled":
         """A text whose every <mask> is filled, by an encoder or an encoder-decoder, and what was likeliest there.
 
-        candidates: how many of these an encoder tells. sampling: as for `generate`, of an encoder-decoder. Raises
-        UsageError: another family, or no gap in the text.
+        candidates: how many of these an encoder tells; the other options are of an encoder-decoder, as for `generate`.
+        Raises UsageError: another family, or no gap in the text.
         """
         from daybreak.models.predictors import Sampling
         from daybreak.stages.gaps import filler_of
 
-        return filler_of(self._loaded).filled(text, Sampling(**sampling), count=candidates)
+        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
+        return filler_of(self._loaded).filled(text, sampling, count=candidates)
 
-    def evaluate(self, *on: str, tasks: Sequence[str] = (), limit: int = 0) -> dict[str, Any]:
+    @keywords.checked()
+    def evaluate(self, *on: str | os.PathLike[str], tasks: str | Sequence[str] = (), limit: int = 0) -> dict[str, Any]:
         """The run's headline, perplexity, bytes and tokens over all of the given files, or over the held-out text.
 
         tasks: files of zero-shot questions, to be scored in the place of text; limit: at most so many of each file.
@@ -64,58 +137,94 @@ class Model:
         if tasks:
             from daybreak.stages.questions import evaluate as answer
 
-            return answer(str(self._loaded.run.path), tasks, limit=limit)
+            return answer(str(self._loaded.run.path), listed(tasks), limit=limit)
         from daybreak.stages.evaluate import evaluate
 
-        return evaluate(self._loaded.run.path, on)
+        return evaluate(self._loaded.run.path, listed(on))
 
-    def export(self, to: str, *, out: str = "", precision: str = "float32") -> dict[str, Any]:
+    @keywords.checked()
+    def export(self, to: str, *, out: str | os.PathLike[str] = "", precision: str = "float32") -> dict[str, Any]:
         """Writes it for other programs, opened there and compared; "folder" says where. to: as `daybreak export`."""
         from daybreak.stages.export import export
 
-        return export(self._loaded.run.path, to, out=out, precision=precision)
+        return export(self._loaded.run.path, to, out=os.fspath(out), precision=precision)
 
 
+@keywords.checked({**_FORMERLY, "mirrors": "mirror"})
 def run(
-    *sources: str, budget: str, out: str = "", quiet: bool = True, mirrors: Sequence[str] = (), **asked: Any
+    *sources: str | os.PathLike[str],
+    for_: str = "",
+    until: str = "",
+    out: str | os.PathLike[str] = "",
+    heldout: str | os.PathLike[str] = "",
+    family: str = "gpt",
+    tokenizer: str | os.PathLike[str] = "auto",
+    from_: str | os.PathLike[str] = "",
+    grow_vocabulary: int = 0,
+    set: Mapping[str, object] | Sequence[str] = (),
+    with_: str | Sequence[str] = (),
+    without: str | Sequence[str] = (),
+    weight: Mapping[str, float] | Sequence[str] = (),
+    native: bool = True,
+    reproducible: bool = False,
+    seed: int = 0,
+    device: str = "",
+    cluster: str = "",
+    mirror: str | Sequence[str] = (),
+    quiet: bool = True,
 ) -> "Finished":
-    """Trains on the sources (none: the built-in text) for a budget such as "8h".
+    """Trains on the sources (none: the built-in text) for a time such as for_="8h", and blocks until it is over.
 
-    mirrors: "tensorboard", "wandb", "trackio", to look on in processes of their own.
-    asked: heldout, family, parent (a checkpoint to go on from), grow, settings (a dict), include, exclude,
-    reproducible, seed, device, native.
-    The budget counts from this call, not from the start of the process. Raises DaybreakError.
+    The keywords are the options of `daybreak run`, with an underscore behind words that Python has taken; `set` and
+    `weight` take a dictionary. quiet: nothing is shown while it runs. The time counts from this call, not from the
+    start of the process. Raises DaybreakError.
     """
     from daybreak.core.clock import Stopwatch, boot_seconds
     from daybreak.stages.progress import Progress, Silence
     from daybreak.stages.run import run as carry_out
 
     display, stopwatch = Silence() if quiet else Progress(), Stopwatch(start=boot_seconds())
-    return carry_out(_request(sources, budget, asked), display, out=out, stopwatch=stopwatch, mirrors=tuple(mirrors))
+    asked = {name: value for name, value in locals().items() if name in _KEYWORDS}
+    return carry_out(request_of(asked), display, out=os.fspath(out), stopwatch=stopwatch, mirrors=listed(mirror))
 
 
-def plan(*sources: str, budget: str, **asked: Any) -> "Plan":
+@keywords.checked(_FORMERLY)
+def plan(
+    *sources: str | os.PathLike[str],
+    for_: str = "",
+    until: str = "",
+    heldout: str | os.PathLike[str] = "",
+    family: str = "gpt",
+    tokenizer: str | os.PathLike[str] = "auto",
+    from_: str | os.PathLike[str] = "",
+    grow_vocabulary: int = 0,
+    set: Mapping[str, object] | Sequence[str] = (),
+    with_: str | Sequence[str] = (),
+    without: str | Sequence[str] = (),
+    weight: Mapping[str, float] | Sequence[str] = (),
+    native: bool = True,
+    reproducible: bool = False,
+    seed: int = 0,
+    device: str = "",
+    cluster: str = "",
+) -> "Plan":
     """What `run` would do, without doing it."""
     from daybreak.core.clock import Stopwatch, boot_seconds
     from daybreak.stages.run import plan_only
 
-    return plan_only(_request(sources, budget, asked), Stopwatch(start=boot_seconds()))
+    stopwatch = Stopwatch(start=boot_seconds())
+    asked = {name: value for name, value in locals().items() if name in _KEYWORDS}
+    return plan_only(request_of(asked), stopwatch)
 
 
-def load(path: str, *, device: str = "", without: Sequence[str] = (), precision: str = "float32") -> Model:
-    """The model of a run folder. without=("ngram_mix",) uses model/ alone.
+@keywords.checked()
+def load(
+    path: str | os.PathLike[str], *, device: str = "", without: str | Sequence[str] = (), precision: str = "float32"
+) -> Model:
+    """The model of a run folder. without=["ngram_mix"] uses model/ alone.
 
     precision="bfloat16" halves the weights that are read for a token, and rounds them: faster, not quite the same text.
     """
     from daybreak.stages.evaluate import load as load_run
 
-    return Model(load_run(path, device=device, without=tuple(without), precision=precision))
-
-
-def _request(sources: Sequence[str], budget: str, asked: dict[str, Any]) -> Any:
-    from daybreak.core.types import Request, with_settings
-    from daybreak.core.units import seconds_of
-
-    asked = {**asked, "settings": {name: str(value) for name, value in asked.get("settings", {}).items()}}
-    asked |= {**with_settings(asked.get("include", ())), "exclude": tuple(asked.get("exclude", ()))}
-    return Request(sources=tuple(sources), seconds=seconds_of(budget), **asked)
+    return Model(load_run(os.fspath(path), device=device, without=listed(without), precision=precision))

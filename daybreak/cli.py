@@ -1,19 +1,19 @@
 """The command line: one subcommand a verb; parse, call, print."""
 
 import contextlib
+import functools
+import inspect
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from daybreak.core.errors import DaybreakError, Interrupted, UsageError
-
-if TYPE_CHECKING:
-    from daybreak.core.types import Request
+from daybreak.core.request import FIELDS, OPTIONS, USUAL_BUDGET, Request, request_of, usual_of
 
 app = typer.Typer(
     name="daybreak",
@@ -24,35 +24,78 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Sources = Annotated[
-    list[str] | None, typer.Argument(help="Files, folders, globs, or - for standard input; none: the built-in text.")
-]
-For = Annotated[str, typer.Option("--for", help="How long the whole command may take: 90s, 20m, 8h, 1h30m.")]
-Until = Annotated[str, typer.Option(help="When it must be over: 07:00, or a date and time.")]
-Out = Annotated[str, typer.Option(help="The run's folder; else runs/ and a name made from text and time.")]
-Heldout = Annotated[str, typer.Option(help="A file to score on, in place of a part of the text.")]
-Family = Annotated[str, typer.Option(help="gpt, bert, t5, lstm or ngram.")]
-TokenizerKind = Annotated[
-    str,
-    typer.Option(
-        "--tokenizer", help="auto, bytes, characters, bpe, wordpiece, unigram, words, or a tokenizer.json to take."
-    ),
-]
-From = Annotated[str, typer.Option("--from", help="Go on from this checkpoint: a run, or a Hugging Face folder.")]
-Grow = Annotated[
-    int, typer.Option("--grow-vocabulary", min=0, help="With --from: add up to so many tokens for new text.")
-]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A decision of yours, such as layers=8. Again for more.")]
-With = Annotated[list[str] | None, typer.Option("--with", help="A technique to use; NAME:SETTING=VALUE.")]
-Cluster = Annotated[str, typer.Option(help="Prepare on a Ray cluster: local, auto, ray://HOST:10001.")]
-Weight = Annotated[list[str] | None, typer.Option("--weight", help="SOURCE=NUMBER: its part in training.")]
-Without = Annotated[list[str] | None, typer.Option("--without", help="A technique to leave out.")]
-Native = Annotated[
-    bool, typer.Option("--native/--no-native", help="Whether transformers must be able to open the model.")
-]
-Reproducible = Annotated[bool, typer.Option("--reproducible", help="The same command, the same model to the last bit.")]
-Seed = Annotated[int, typer.Option(help="Of everything that is random.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; else the fastest that is here.")]
+
+def _annotated(name: str) -> tuple[Any, Any]:
+    """The type and the option of a request's field, as the parser takes them."""
+    option, kind = OPTIONS[name], FIELDS[name].type
+    if not option.flag:
+        return list[str] | None, typer.Argument(metavar=f"[{option.metavar}]...", help=option.help)
+    told: dict[str, Any] = {"help": option.help, "rich_help_panel": option.group or None}
+    if kind is bool:
+        flag = f"{option.flag}/{option.off}" if option.off else option.flag
+        return bool, typer.Option(flag, **told)
+    told |= {"metavar": option.metavar, "show_default": bool(usual_of(name))}
+    if kind in (int, str):
+        told |= {"min": option.least, "max": option.most} if kind is int else {}
+        return kind, typer.Option(option.flag, **told)
+    return str if kind is float else list[str] | None, typer.Option(option.flag, **told)
+
+
+def asks(*names: str, **helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of a request's fields (none named: all), and their values as its `asked`.
+
+    helps: a sentence of its own for a field, where the option means something narrower there.
+    """
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        own = dict(inspect.signature(command).parameters)
+        parameters, keywords = [], set()
+        for parameter in own.values():
+            if parameter.name != "asked":
+                parameters.append(parameter)
+                continue
+            for name in names or OPTIONS:
+                kind, option = _annotated(name)
+                option.help = helps.get(name, option.help)
+                keywords.add(OPTIONS[name].name)
+                usual = usual_of(name) if FIELDS[name].type in (str, int, bool) else None
+                parameters.append(
+                    inspect.Parameter(
+                        OPTIONS[name].name,
+                        inspect.Parameter.KEYWORD_ONLY,
+                        default="" if name == "seconds" else usual,
+                        annotation=Annotated[kind, option],
+                    )
+                )
+
+        @functools.wraps(command)
+        def parsed(**given: Any) -> None:
+            asked = {keyword: given.pop(keyword) for keyword in keywords}
+            command(**given, asked=asked)
+
+        parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        )
+        return parsed
+
+    return with_options
+
+
+def _request(asked: Mapping[str, Any]) -> Request:
+    """Raises UsageError."""
+    from daybreak.core.clock import boot_seconds, process_start
+
+    if not (asked["for_"] or asked["until"]):
+        print(f"no --for: {USUAL_BUDGET}; Ctrl-C keeps what is there", file=sys.stderr, flush=True)
+    return request_of(asked, used=boot_seconds() - process_start())
+
+
+Out = Annotated[str, typer.Option(metavar="FOLDER", help="The run's folder; else runs/ and a name of text and time.")]
+Sources = Annotated[list[str] | None, _annotated("sources")[1]]
+Heldout = Annotated[str, _annotated("heldout")[1]]
+Without = Annotated[list[str] | None, _annotated("exclude")[1]]
+Seed = Annotated[int, _annotated("seed")[1]]
+Device = Annotated[str, _annotated("device")[1]]
 Mirror = Annotated[
     list[str] | None, typer.Option("--mirror", help="Show the run in tensorboard, wandb or trackio. Again for more.")
 ]
@@ -65,184 +108,34 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, such as runs/NAME.")]
 
 
-def _asked(
-    sources: list[str] | None,
-    duration: str,
-    until: str,
-    heldout: str,
-    family: str,
-    parent: str,
-    grow: int,
-    settings: list[str] | None,
-    include: list[str] | None,
-    exclude: list[str] | None,
-    reproducible: bool,
-    seed: int,
-    device: str,
-    native: bool,
-    tokenizer: str,
-    weights: list[str] | None,
-    cluster: str,
-) -> "Request":
-    """Raises UsageError."""
-    import datetime
-
-    from daybreak.core import units
-    from daybreak.core.clock import boot_seconds, process_start
-    from daybreak.core.types import Request, with_settings
-
-    if bool(duration) == bool(until):
-        raise UsageError(
-            "the budget is missing" if not duration else "there are two budgets",
-            received="neither --for nor --until" if not duration else f"--for {duration} and --until {until}",
-            attempt="one of the two, such as --for 20m or --until 07:00",
-        )
-    moment = ""
-    if until:
-        now = datetime.datetime.now()
-        end = units.moment_of(until, now)
-        moment = end.isoformat()
-        seconds = end.timestamp() - now.timestamp() + boot_seconds() - process_start()
-    else:
-        seconds = units.seconds_of(duration)
-    pairs = {}
-    for pair in settings or []:
-        name, equals, value = pair.partition("=")
-        if not (name and equals and value):
-            raise UsageError("a setting has a name and a value", received=f"--set {pair}", attempt="--set layers=8")
-        pairs[name] = value
-    return Request(
-        sources=tuple(sources or ()),
-        seconds=seconds,
-        until=moment,
-        heldout=heldout,
-        family=family,
-        parent=parent,
-        grow=grow,
-        settings=pairs,
-        **with_settings(include or ()),
-        exclude=tuple(exclude or ()),
-        reproducible=reproducible,
-        seed=seed,
-        device=device,
-        native=native,
-        tokenizer=tokenizer,
-        weights=_weights(weights or ()),
-        cluster=cluster,
-    )
-
-
-def _weights(pairs: Iterable[str]) -> dict[str, float]:
-    """Raises UsageError: no number."""
-    weights = {}
-    for pair in pairs:
-        name, _, value = pair.rpartition("=")
-        try:
-            weights[name] = float(value)
-        except ValueError:
-            raise UsageError(
-                "a weight is of a source, and a number", received=f"--weight {pair}", attempt="--weight SOURCE=0.7"
-            ) from None
-    return weights
-
-
 @app.command()
-def run(
-    sources: Sources = None,
-    duration: For = "",
-    until: Until = "",
-    out: Out = "",
-    heldout: Heldout = "",
-    family: Family = "gpt",
-    parent: From = "",
-    grow: Grow = 0,
-    settings: Set = None,
-    include: With = None,
-    exclude: Without = None,
-    reproducible: Reproducible = False,
-    seed: Seed = 0,
-    device: Device = "",
-    native: Native = True,
-    tokenizer: TokenizerKind = "auto",
-    weights: Weight = None,
-    cluster: Cluster = "",
-    mirrors: Mirror = None,
-    as_json: Json = False,
-) -> None:
+@asks()
+def run(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: Json = False) -> None:
     """Train the best model that fits the time: scan, probe, plan, encode, train, evaluate."""
+    request = _request(asked)
     from daybreak.stages.progress import Progress
     from daybreak.stages.run import guarded
     from daybreak.stages.run import run as carry_out
 
-    request = _asked(
-        sources,
-        duration,
-        until,
-        heldout,
-        family,
-        parent,
-        grow,
-        settings,
-        include,
-        exclude,
-        reproducible,
-        seed,
-        device,
-        native,
-        tokenizer,
-        weights,
-        cluster,
-    )
     finished = guarded(lambda: carry_out(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
 
 
 @app.command()
+@asks()
 def plan(
-    sources: Sources = None,
-    duration: For = "",
-    until: Until = "",
-    out: Annotated[str, typer.Option(help="Write the plan to this file, or to plan.json in this run folder.")] = "",
-    heldout: Heldout = "",
-    family: Family = "gpt",
-    parent: From = "",
-    grow: Grow = 0,
-    settings: Set = None,
-    include: With = None,
-    exclude: Without = None,
-    reproducible: Reproducible = False,
-    seed: Seed = 0,
-    device: Device = "",
-    native: Native = True,
-    tokenizer: TokenizerKind = "auto",
-    weights: Weight = None,
-    cluster: Cluster = "",
+    asked: dict[str, Any],
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="Write the plan to this file, or to plan.json in this run folder.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Show what `run` would do, and why, before the time is spent."""
+    request = _request(asked)
     from daybreak.core.clock import Stopwatch
     from daybreak.stages.run import guarded, plan_only
     from daybreak.stages.show import plan_lines
 
-    request = _asked(
-        sources,
-        duration,
-        until,
-        heldout,
-        family,
-        parent,
-        grow,
-        settings,
-        include,
-        exclude,
-        reproducible,
-        seed,
-        device,
-        native,
-        tokenizer,
-        weights,
-        cluster,
-    )
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
     if as_json:
         print(json.dumps(made.to_json(), ensure_ascii=False, indent=1))
@@ -253,31 +146,19 @@ def plan(
 
 
 @app.command()
+@asks("sources", "heldout", "include", "exclude", "tokenizer", "cluster")
 def prepare(
-    sources: Sources = None,
-    out: Annotated[str, typer.Option(help="The folder to prepare.")] = "",
-    heldout: Heldout = "",
-    vocabulary: Annotated[int, typer.Option(help="Tokens of the tokenizer, one of the ladder.")] = 4096,
-    include: With = None,
-    exclude: Without = None,
-    cluster: Cluster = "",
-    tokenizer: TokenizerKind = "auto",
+    asked: dict[str, Any],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to prepare.")] = "",
+    vocabulary: Annotated[
+        int, typer.Option(metavar="TOKENS", help="Tokens of the tokenizer, one of the ladder.")
+    ] = 4096,
     as_json: Json = False,
 ) -> None:
     """Read and clean text, learn a tokenizer, and write tokens."""
-    from daybreak.core.types import Request, with_settings
+    request = request_of(asked).replace(seconds=0.0, settings={"vocabulary": str(vocabulary)})
     from daybreak.stages.run import guarded, prepare_only
 
-    request = Request(
-        sources=tuple(sources or ()),
-        seconds=0.0,
-        heldout=heldout,
-        exclude=tuple(exclude or ()),
-        cluster=cluster,
-        tokenizer=tokenizer,
-        settings={"vocabulary": str(vocabulary)},
-        **with_settings(include or ()),
-    )
     facts = guarded(lambda: prepare_only(request, out=out))
     _print(facts, as_json)
 

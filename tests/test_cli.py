@@ -33,7 +33,13 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-BAD_BUDGETS = [["--for", "0"], ["--for", "tomorrow"], ["--for", "2s"], ["--until", "25:99"], []]
+BAD_BUDGETS = [
+    ["--for", "0"],
+    ["--for", "tomorrow"],
+    ["--for", "2s"],
+    ["--until", "25:99"],
+    ["--for", "20s", "--until", "07:00"],
+]
 
 
 @pytest.mark.parametrize("budget", BAD_BUDGETS, ids=str)

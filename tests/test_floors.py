@@ -183,6 +183,8 @@ def test_the_python_face_lists_all_that_is_public_in_order() -> None:
         for target in node.targets
         if isinstance(target, ast.Name) and not target.id.startswith("_")
     }
+    errors = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "daybreak.core.errors"]
+    public |= {alias.name for node in errors for alias in node.names}
     assert daybreak.__all__ == sorted(public)
     assert all(hasattr(daybreak, name) for name in daybreak.__all__)
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from daybreak.core.errors import DataError, UsageError
+from daybreak.core.request import Request, with_settings
 from daybreak.core.run import Run
-from daybreak.core.types import Request, with_settings
 from daybreak.data import shards
 from daybreak.stages import prepare
 from daybreak.stages.run import prepare_only

@@ -2,7 +2,8 @@
 
 DaybreakError            4
 ├── UsageError           2   the command or a setting is wrong
-│   └── BudgetTooShort   2   this machine needs longer
+│   ├── BudgetTooShort   2   this machine needs longer
+│   └── UnknownKeyword   2   a function of Python's face has no such keyword; a TypeError too
 ├── DataError            3   the text is missing, empty or unreadable
 ├── ResourceError        4   memory, disk or a damaged file
 ├── Saved               75   a terminated run that continues with the same command
@@ -31,6 +32,10 @@ class UsageError(DaybreakError):
 
 
 class BudgetTooShort(UsageError):
+    pass
+
+
+class UnknownKeyword(UsageError, TypeError):
     pass
 
 

@@ -1,83 +1,14 @@
-"""The values of a run: Request, Machine, Corpus, Probe and Plan. Frozen; JSON both ways; an identity."""
+"""The values of a run beside its request: Machine, Corpus, Probe and Plan. Frozen; JSON both ways; an identity."""
 
 import collections
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from daybreak.core import units
-from daybreak.core.errors import UsageError
 from daybreak.core.headlines import OF_OBJECTIVE, Headline
+from daybreak.core.request import Request as Request  # a plan keeps it
 from daybreak.core.shapes import GptShape, Shape
 from daybreak.core.values import Value, digest, plain
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request(Value):
-    """What was asked. Two commands with the same request continue each other."""
-
-    sources: tuple[str, ...]
-    seconds: float
-    until: str = ""  # ISO; the seconds are counted to it
-    heldout: str = ""
-    family: str = "gpt"
-    settings: dict[str, str] = field(default_factory=dict)  # --set
-    include: tuple[str, ...] = ()  # --with
-    exclude: tuple[str, ...] = ()  # --without
-    reproducible: bool = False
-    seed: int = 0
-    device: str = ""
-    native: bool = True  # model/ must be of a class that transformers has
-    technique_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # --with NAME:SETTING=VALUE
-    cluster: str = ""  # Ray's address, where its machines prepare the text
-    weights: dict[str, float] = field(default_factory=dict)  # --weight: of each source in training; none: by its size
-    tokenizer: str = "auto"  # a kind, or the path of a tokenizer.json
-    parent: str = ""  # the folder of a checkpoint to go on from
-    grow: int = 0  # tokens that its vocabulary grows by, at most
-
-    def shown(self) -> "Request":
-        """As it may be written down: an address without the password or the signature in it."""
-        weights = {units.address(name): weight for name, weight in self.weights.items()}
-        return self.replace(sources=tuple(map(units.address, self.sources)), weights=weights)
-
-    def continues(self, other: "Request") -> bool:
-        """Whether the same was asked; a moment of the day is the same moment however far away it was.
-
-        A folder that was only prepared (no seconds) is continued by any run on the same text.
-        """
-        if self.seconds == 0:
-            mine, theirs = ((asked.sources, asked.heldout, asked.tokenizer) for asked in (self, other))
-            return mine == theirs
-        same = dataclasses.replace(self, seconds=other.seconds) if self.until and self.until == other.until else self
-        return same == other
-
-    def prolongs(self, asked: "Request") -> bool:
-        """Whether nothing but more time is asked for. What a reproducible run does follows from its time."""
-        longer = self.seconds > asked.seconds > 0 and not (self.until or self.reproducible)
-        return longer and self == asked.replace(seconds=self.seconds)
-
-
-def with_settings(words: Iterable[str]) -> dict[str, Any]:
-    """`include` and `technique_settings` of a request, of words such as "name" or "name:setting=value,other=value".
-
-    Raises UsageError: a setting without a value.
-    """
-    settings: dict[str, dict[str, str]] = {}
-    include = []
-    for word in words:
-        name, colon, rest = word.partition(":")
-        include.append(name)
-        for pair in rest.split(",") if colon else ():
-            setting, equals, value = pair.partition("=")
-            if not (setting and equals):
-                raise UsageError(
-                    "a setting of a technique has a name and a value",
-                    received=f"--with {word}",
-                    attempt=f"--with {name}:SETTING=VALUE",
-                )
-            settings.setdefault(name, {})[setting] = value
-    return {"include": tuple(include), "technique_settings": settings}
 
 
 @dataclass(frozen=True, kw_only=True)

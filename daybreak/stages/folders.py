@@ -16,19 +16,9 @@ from daybreak.core import records
 from daybreak.core.clock import Ledger, Stopwatch
 from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, Saved, UsageError
 from daybreak.core.records import Event, Log, Phase
+from daybreak.core.request import OPTIONS, Request
 from daybreak.core.run import Run, name_for, runs_in, write_json
-from daybreak.core.types import Request
 from daybreak.stages.signals import Terminated, terminable
-
-_OPTIONS = {
-    "sources": "the text",
-    "seconds": "--for",
-    "settings": "--set",
-    "include": "--with",
-    "technique_settings": "--with",
-    "exclude": "--without",
-    "weights": "--weight",
-}  # of the fields of a request that are asked for by another name
 
 
 def folder_of(request: Request, out: str) -> Run:
@@ -70,7 +60,9 @@ def _difference(asked: Request, request: Request) -> str:
         one = {name: one[name] for name in ("sources", "heldout", "tokenizer")}
     found = []
     for name in one:
-        option, was, now = _OPTIONS.get(name, f"--{name}"), one[name], other[name]
+        if name == "schema" or one[name] == other[name]:
+            continue
+        option, was, now = _option(name), one[name], other[name]
         if name == "seconds":
             was, now = (f"{was:g} s", f"{now:g} s") if not (asked.until or request.until) else ("", "")
         pairs = {option: (was, now)}
@@ -78,6 +70,11 @@ def _difference(asked: Request, request: Request) -> str:
             pairs = {f"{option} {key}": (was.get(key, ""), now.get(key, "")) for key in {**was, **now}}
         found += [f"{what} was {_said(old)}, is {_said(new)}" for what, (old, new) in pairs.items() if old != new]
     return "; ".join(found)
+
+
+def _option(name: str) -> str:
+    """What a field of a request is called on the command line."""
+    return OPTIONS["include" if name == "technique_settings" else name].flag or "the text"
 
 
 def _said(value: Any) -> str:

@@ -148,7 +148,7 @@ def commands(facts: "Facts") -> dict[str, str]:
     folder = shlex.quote(str(facts.run))
     found = {}
     if facts.request is not None:
-        found["run" if facts.request.seconds else "prepare"] = asked(facts.request, str(facts.run))
+        found["run" if facts.request.seconds else "prepare"] = facts.request.command(str(facts.run))
     if facts.plan is not None:
         found["train"] = f"daybreak train {folder}"
     if facts.curves:
@@ -159,41 +159,6 @@ def commands(facts: "Facts") -> dict[str, str]:
             found["measure"] = f"daybreak measure {folder}"
         found["generate"] = f'daybreak generate {folder} "..."'
     return found
-
-
-def asked(request: Any, folder: str) -> str:
-    """The command of a request; a folder that was only prepared is named in it."""
-    words = ["daybreak", "run"] if request.seconds else ["daybreak", "prepare", "--out", folder]
-    if request.until:
-        words += ["--until", request.until]
-    elif request.seconds:
-        words += ["--for", f"{request.seconds:g}s"]
-    for option in ("heldout", "device"):
-        if getattr(request, option):
-            words += [f"--{option}", getattr(request, option)]
-    if request.family != "gpt":
-        words += ["--family", request.family]
-    for name, value in request.settings.items():
-        words += ["--set", f"{name}={value}"] if request.seconds else [f"--{name}", value]
-    for name in request.include:
-        settings = ",".join(f"{k}={v}" for k, v in request.technique_settings.get(name, {}).items())
-        words += ["--with", f"{name}:{settings}" if settings else name]
-    for name in request.exclude:
-        words += ["--without", name]
-    for name, weight in request.weights.items():
-        words += ["--weight", f"{name}={weight:g}"]
-    for option, usual in (("tokenizer", "auto"), ("cluster", "")):
-        if getattr(request, option) != usual:
-            words += [f"--{option}", getattr(request, option)]
-    if request.reproducible:
-        words.append("--reproducible")
-    if not request.native:
-        words.append("--no-native")
-    if request.seed:
-        words += ["--seed", str(request.seed)]
-    if any(source.startswith("-") and source != "-" for source in request.sources):
-        words.append("--")
-    return shlex.join([*words, *request.sources])
 
 
 def sentence(facts: dict[str, Any]) -> str:

@@ -1,0 +1,363 @@
+"""Request: what is asked of a run, with the option, the keyword in Python and the help of each field."""
+
+import dataclasses
+import datetime
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from daybreak.core import units
+from daybreak.core.errors import UsageError
+from daybreak.core.values import Value
+
+USUAL_BUDGET = "10m"  # where neither --for nor --until is given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """How a field is asked for on the command line and from Python."""
+
+    flag: str  # empty: an argument of the command line, not an option
+    help: str
+    metavar: str = ""  # empty: a switch
+    keyword: str = ""  # in Python; empty: the flag's word
+    formerly: str = ""  # an older keyword in Python that goes on working
+    off: str = ""  # the flag that switches it off
+    least: int | None = None
+    most: int | None = None
+    group: str = ""  # its heading in the help
+
+    @property
+    def name(self) -> str:
+        """The keyword in Python."""
+        return self.keyword or self.flag.removeprefix("--").replace("-", "_")
+
+
+def _by(flag: str, help: str, **more: Any) -> dict[str, Option]:
+    """The metadata of a field: its option."""
+    return {"option": Option(flag=flag, help=help, **more)}
+
+
+PLANNING, COMPUTING = "What is trained", "How it is computed"
+LARGEST_SEED = (1 << 63) - 1  # what torch and NumPy both take
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Value):
+    """What was asked. Two commands with the same request continue each other."""
+
+    sources: tuple[str, ...] = field(
+        metadata=_by(
+            "",
+            "Files, folders, globs, web addresses, or - for standard input; none: the built-in text.",
+            keyword="sources",
+            metavar="SOURCE",
+        )
+    )
+    seconds: float = field(
+        metadata=_by(
+            "--for",
+            f"How long the whole command may take: 90s, 20m, 8h, 1h30m. Without it: {USUAL_BUDGET}.",
+            keyword="for_",
+            formerly="budget",
+            metavar="TIME",
+        )
+    )
+    until: str = field(
+        default="",
+        metadata=_by(
+            "--until",
+            "In place of --for, when it must be over: 07:00, or a date and time.",
+            metavar="MOMENT",
+        ),
+    )  # ISO; the seconds are counted to it
+    heldout: str = field(
+        default="",
+        metadata=_by(
+            "--heldout", "A file to score on, in place of a part of the text.", metavar="FILE", group=PLANNING
+        ),
+    )
+    family: str = field(
+        default="gpt", metadata=_by("--family", "gpt, bert, t5, lstm or ngram.", metavar="FAMILY", group=PLANNING)
+    )
+    tokenizer: str = field(
+        default="auto",
+        metadata=_by(
+            "--tokenizer",
+            "auto, bytes, characters, bpe, wordpiece, unigram, words, or a tokenizer.json to take.",
+            metavar="KIND",
+            group=PLANNING,
+        ),
+    )
+    parent: str = field(
+        default="",
+        metadata=_by(
+            "--from",
+            "Go on from this checkpoint: a run, or a Hugging Face folder.",
+            keyword="from_",
+            formerly="parent",
+            metavar="FOLDER",
+            group=PLANNING,
+        ),
+    )
+    grow: int = field(
+        default=0,
+        metadata=_by(
+            "--grow-vocabulary",
+            "With --from: add up to so many tokens for new text.",
+            formerly="grow",
+            metavar="TOKENS",
+            least=0,
+            group=PLANNING,
+        ),
+    )
+    settings: dict[str, str] = field(
+        default_factory=dict,
+        metadata=_by(
+            "--set",
+            "A decision of the plan that you make, such as layers=8. Again for more. They are listed in docs/plan.md.",
+            formerly="settings",
+            metavar="NAME=VALUE",
+            group=PLANNING,
+        ),
+    )
+    include: tuple[str, ...] = field(
+        default=(),
+        metadata=_by(
+            "--with",
+            "A technique to use, as NAME or NAME:SETTING=VALUE. Again for more. They are listed in docs/techniques.md.",
+            keyword="with_",
+            formerly="include",
+            metavar="NAME",
+            group=PLANNING,
+        ),
+    )
+    exclude: tuple[str, ...] = field(
+        default=(),
+        metadata=_by(
+            "--without",
+            "A technique to leave out. Again for more.",
+            formerly="exclude",
+            metavar="NAME",
+            group=PLANNING,
+        ),
+    )
+    technique_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # of --with NAME:SETTING=VALUE
+    weights: dict[str, float] = field(
+        default_factory=dict,
+        metadata=_by(
+            "--weight",
+            "The part of training that is read from a source, one for every source; without it: by size.",
+            formerly="weights",
+            metavar="SOURCE=NUMBER",
+            group=PLANNING,
+        ),
+    )
+    native: bool = field(
+        default=True,
+        metadata=_by(
+            "--native",
+            "Whether transformers must be able to open the model.",
+            off="--no-native",
+            group=PLANNING,
+        ),
+    )
+    reproducible: bool = field(
+        default=False,
+        metadata=_by("--reproducible", "The same command, the same model to the last bit.", group=COMPUTING),
+    )
+    seed: int = field(
+        default=0, metadata=_by("--seed", "Random seed.", metavar="NUMBER", least=0, most=LARGEST_SEED, group=COMPUTING)
+    )
+    device: str = field(
+        default="",
+        metadata=_by(
+            "--device",
+            "cpu, cuda, cuda:1, mps; else the fastest that is here.",
+            metavar="DEVICE",
+            group=COMPUTING,
+        ),
+    )
+    cluster: str = field(
+        default="",
+        metadata=_by(
+            "--cluster",
+            "Prepare the text on a Ray cluster: local, auto, ray://HOST:10001.",
+            metavar="ADDRESS",
+            group=COMPUTING,
+        ),
+    )
+
+    def shown(self) -> "Request":
+        """As it may be written down: an address without the password or the signature in it."""
+        weights = {units.address(name): weight for name, weight in self.weights.items()}
+        return self.replace(sources=tuple(map(units.address, self.sources)), weights=weights)
+
+    def continues(self, other: "Request") -> bool:
+        """Whether the same was asked; a moment of the day is the same moment however far away it was.
+
+        A folder that was only prepared (no seconds) is continued by any run on the same text.
+        """
+        if self.seconds == 0:
+            mine, theirs = ((asked.sources, asked.heldout, asked.tokenizer) for asked in (self, other))
+            return mine == theirs
+        same = dataclasses.replace(self, seconds=other.seconds) if self.until and self.until == other.until else self
+        return same == other
+
+    def prolongs(self, asked: "Request") -> bool:
+        """Whether nothing but more time is asked for. What a reproducible run does follows from its time."""
+        longer = self.seconds > asked.seconds > 0 and not (self.until or self.reproducible)
+        return longer and self == asked.replace(seconds=self.seconds)
+
+    def words(self) -> list[str]:
+        """The words behind `daybreak run` that ask for this, options first; what is as usual is left out.
+
+        A folder that was only prepared has no budget, and its settings are options of `daybreak prepare`.
+        """
+        words: list[str] = []
+        for name, option in OPTIONS.items():
+            value = getattr(self, name)
+            if not option.flag or value == usual_of(name) or (name == "family" and self.parent):
+                continue  # a checkpoint says its family
+            if name == "seconds":
+                words += [option.flag, f"{value!r}".removesuffix(".0") + "s"] if value and not self.until else []
+            elif name == "settings" and not self.seconds:
+                words += [word for setting, told in value.items() for word in (f"--{setting}", told)]
+            elif isinstance(value, bool):
+                words.append(option.flag if value else option.off)
+            elif isinstance(value, dict | tuple):
+                words += [word for told in self._repeated(name) for word in (option.flag, told)]
+            else:
+                words += [option.flag, str(value)]
+        if any(source.startswith("-") and source != "-" for source in self.sources):
+            words.append("--")
+        return [*words, *self.sources]
+
+    def _repeated(self, name: str) -> list[str]:
+        """The values of an option that may be given again and again."""
+        value = getattr(self, name)
+        if name == "include":
+            own = {n: ",".join(f"{k}={v}" for k, v in pairs.items()) for n, pairs in self.technique_settings.items()}
+            return [f"{name}:{own[name]}" if own.get(name) else name for name in value]
+        return [f"{key}={told}" for key, told in value.items()] if isinstance(value, dict) else list(value)
+
+    def command(self, folder: str = "") -> str:
+        """The shell command that asks for this. folder: of text that is only prepared, which is named in it."""
+        verb = ["run"] if self.seconds else ["prepare", "--out", folder]
+        return shlex.join(["daybreak", *verb, *self.words()])
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Request)}
+OPTIONS: dict[str, Option] = {name: f.metadata["option"] for name, f in FIELDS.items() if "option" in f.metadata}
+_SORTS = {str: "a text", int: "a whole number", bool: "True or False"}
+
+
+def usual_of(name: str) -> Any:
+    """What a field is where it is not asked for; MISSING where it has no default."""
+    told = FIELDS[name]
+    return told.default_factory() if told.default_factory is not dataclasses.MISSING else told.default
+
+
+def request_of(asked: Mapping[str, Any], *, used: float = 0.0) -> Request:
+    """The request that a command, or a call from Python, asks for. Raises UsageError.
+
+    asked: by the options' names in Python, values as the command line has them; a mapping may stand for its pairs, and
+    one word for a list of it. used: seconds since the command was started, which a moment of the day includes.
+    """
+    values: dict[str, Any] = {}
+    for name, option in OPTIONS.items():
+        if option.name not in asked or name in ("seconds", "until"):
+            continue
+        given = asked[option.name]
+        if isinstance(usual_of(name), dict | tuple) or name == "sources":
+            given = listed(given)
+        if name == "settings":
+            values[name] = dict(_setting(pair) for pair in given)
+        elif name == "weights":
+            values[name] = dict(_weight(pair) for pair in given)
+        elif name == "include":
+            values |= with_settings(given)
+        else:
+            values[name] = tuple(given) if isinstance(given, tuple) else _checked(option, given, type(usual_of(name)))
+    return Request(**{"sources": (), **_budget(asked.get("for_") or "", asked.get("until") or "", used), **values})
+
+
+def _checked(option: Option, given: Any, kind: Any) -> Any:
+    """A value that is no list: of its type and in its range. Raises UsageError."""
+    if kind is str and isinstance(given, os.PathLike):
+        given = os.fspath(given)
+    if type(given) is not kind:
+        raise UsageError(
+            f"{option.flag} takes {_SORTS[kind]}", received=f"{option.name}={given!r}", attempt=f"{_SORTS[kind]}"
+        )
+    if (option.least is not None and given < option.least) or (option.most is not None and given > option.most):
+        limits = f"{option.least} to {option.most}" if option.most is not None else f"{option.least} or more"
+        raise UsageError(f"{option.flag} is out of range", received=f"{option.flag} {given}", attempt=limits)
+    return given
+
+
+def listed(given: Any) -> tuple[str, ...]:
+    """Words that may be given as one, as a list, or as a mapping of what stands before and behind an equals sign."""
+    if given is None:
+        return ()
+    if isinstance(given, str | os.PathLike):
+        return (os.fspath(given),)
+    if isinstance(given, Mapping):
+        return tuple(f"{name}={value}" for name, value in given.items())
+    return tuple(map(os.fspath, given))
+
+
+def _budget(duration: str, until: str, used: float) -> dict[str, Any]:
+    """`seconds` and `until` of a request. Raises UsageError."""
+    if duration and until:
+        raise UsageError(
+            "there are two budgets",
+            received=f"--for {duration} and --until {until}",
+            attempt="one of the two, such as --for 20m or --until 07:00",
+        )
+    if not until:
+        return {"seconds": units.seconds_of(duration or USUAL_BUDGET)}
+    now = datetime.datetime.now()
+    end = units.moment_of(until, now)
+    return {"seconds": end.timestamp() - now.timestamp() + used, "until": end.isoformat()}
+
+
+def _setting(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not (name and equals and value):
+        raise UsageError("a setting has a name and a value", received=f"--set {pair}", attempt="--set layers=8")
+    return name, value
+
+
+def _weight(pair: str) -> tuple[str, float]:
+    name, _, value = pair.rpartition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise UsageError(
+            "a weight is of a source, and a number", received=f"--weight {pair}", attempt="--weight SOURCE=0.7"
+        ) from None
+
+
+def with_settings(words: Iterable[str]) -> dict[str, Any]:
+    """`include` and `technique_settings` of a request, of words such as "name" or "name:setting=value,other=value".
+
+    Raises UsageError: a setting without a value.
+    """
+    settings: dict[str, dict[str, str]] = {}
+    include = []
+    for word in words:
+        name, colon, rest = word.partition(":")
+        include.append(name)
+        for pair in rest.split(",") if colon else ():
+            setting, equals, value = pair.partition("=")
+            if not (setting and equals):
+                raise UsageError(
+                    "a setting of a technique has a name and a value",
+                    received=f"--with {word}",
+                    attempt=f"--with {name}:SETTING=VALUE",
+                )
+            settings.setdefault(name, {})[setting] = value
+    return {"include": tuple(include), "technique_settings": settings}
