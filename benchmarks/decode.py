@@ -155,7 +155,9 @@ def of_daybreak(folder: Path, device: str, name: str, precision: str) -> Continu
 
     module = files.read(folder, torch.device(device))
     module.compute_dtype = getattr(torch, precision)
-    net = Network(module, end_of_text=module.shape.vocabulary - 1, prepare=decoder_for)
+    net = Network(
+        module, end_of_text=module.shape.vocabulary - 1, known_tokens=module.shape.vocabulary, prepare=decoder_for
+    )
 
     def go(prompt: Sequence[int], count: int, sampled: bool) -> list[int]:
         chosen = SAMPLED if sampled else {"temperature": 0.0}

@@ -225,6 +225,23 @@ def test_noise_is_drawn_as_tokens_are_frequent() -> None:
     assert np.bincount(changed)[3:] / len(changed) == pytest.approx([0.7, 0.2, 0.1], abs=0.03)
 
 
+@pytest.mark.parametrize("name", INPUTS)
+def test_the_end_of_a_text_stays_where_its_token_is_not_the_last(name: str, plan, machine) -> None:
+    """As in checkpoints of Llama, BERT and T5, whose `</s>` or `[SEP]` is one of the first tokens."""
+    tokenizer = plan().tokenizer.replace(vocabulary=7000, end_of_text=2)
+    on = [(name, make(TechniqueChoice(name=name, settings={"rate": 0.9})))]
+    context = Context(plan=plan(tokenizer=tokenizer), machine=machine())
+    loss, _ = fold(on, "loss", NextToken(), context)
+    context.kept["token_noise"] = torch.full((64,), 5)
+    rows = torch.from_numpy(np.random.default_rng(0).integers(100, 7000, (64, 65)))
+    ends = torch.from_numpy(np.random.default_rng(1).random((64, 65)) < 0.2)
+    rows[ends], rows[~ends & (rows % 5 == 0)] = 2, 6999
+    inputs = loss.inputs(rows)
+    before = rows[:, :-1]
+    assert (inputs[before == 2] == 2).all()
+    assert float((inputs[before == 6999] != 6999).float().mean()) > 0.5  # a token as any other
+
+
 def test_without_a_sample_there_is_no_noise(plan, machine) -> None:
     """While a probe times steps, there is no text."""
     context = Context(plan=plan(), machine=machine())

@@ -419,6 +419,16 @@ def test_masks_are_filled_with_the_likeliest_tokens(learnt: Bert) -> None:
     assert sum(c.probability for c in fills(learnt, hidden, MASK, known_tokens=END, count=500)[0]) == pytest.approx(1)
 
 
+def test_tokens_that_stand_for_no_text_are_not_offered(learnt: Bert) -> None:
+    text = TEXT.tolist()
+    hidden = [MASK if place == 3 else token for place, token in enumerate(text)]
+    best, second = fills(learnt, hidden, MASK, known_tokens=END, count=2)[0]
+    found = fills(learnt, hidden, MASK, known_tokens=END, never=[best.token], count=500)[0]
+    assert len(found) == END - 1 and best.token not in [one.token for one in found]
+    assert found[0].token == second.token
+    assert found[0].probability == pytest.approx(second.probability / (1 - best.probability), rel=1e-3)
+
+
 def test_pseudo_likelihood_masks_each_token_in_turn(learnt: Bert) -> None:
     text = TEXT.tolist()
     nats = pseudo_nats(learnt, text, MASK, batch=5)

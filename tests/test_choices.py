@@ -74,7 +74,9 @@ def test_rows_of_a_batch_are_of_one_length_in_steps_and_the_longest_come_first()
 @pytest.fixture
 def causal(network: Callable[..., Gpt]) -> Callable[..., Causal]:
     def made(batch: int = 16, **changes: object) -> Causal:
-        return Causal(Network(network(context_length=64, layers=2, **changes), end_of_text=END), batch=batch)
+        return Causal(
+            Network(network(context_length=64, layers=2, **changes), end_of_text=END, known_tokens=END + 1), batch=batch
+        )
 
     return made
 
@@ -120,7 +122,7 @@ def test_a_long_text_is_the_sum_of_its_windows(causal: Callable[..., Causal]) ->
 
 def test_what_greedy_decoding_writes_is_greedy_and_else_it_is_not(causal: Callable[..., Causal]) -> None:
     scorer = causal()
-    network = Network(scorer.module, end_of_text=END)
+    network = Network(scorer.module, end_of_text=END, known_tokens=END + 1)
     written = list(network.continuation([1, 2, 3], Sampling(max_tokens=6, temperature=0.0)))
     other = [*written[:-1], (written[-1] + 1) % END]
     assert written
@@ -133,7 +135,7 @@ def test_a_recurrent_network_is_scored_alike(cell: str) -> None:
     module = Lstm(LstmShape(vocabulary=64, layers=1, width=32, context_length=64, cell=cell))
     module.initialize(0)
     pairs = drawn(6)
-    found = Causal(Network(module, end_of_text=END)).log_likelihoods(pairs)
+    found = Causal(Network(module, end_of_text=END, known_tokens=END + 1)).log_likelihoods(pairs)
     for pair, one in zip(pairs, found, strict=True):
         row = torch.tensor([[END, *pair.context, *pair.continuation]])
         nats = token_nats(module, row[:, :-1], row[:, 1:])[0, -len(pair.continuation) :]

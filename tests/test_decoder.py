@@ -124,7 +124,11 @@ def test_every_way_says_the_same_text(network, library: ctypes.CDLL) -> None:
     module = network(layers=2).eval()
     for sampling in (Sampling(max_tokens=40, temperature=0.0), Sampling(max_tokens=40, seed=3)):
         texts = [
-            list(Network(module, end_of_text=56, prepare=lambda _, made=made: made).continuation([3, 1], sampling))
+            list(
+                Network(module, end_of_text=56, known_tokens=57, prepare=lambda _, made=made: made).continuation(
+                    [3, 1], sampling
+                )
+            )
             for made in (Plain(module), Fast(module), Fast(module, library))
         ]
         assert texts[0] == texts[1] == texts[2] and texts[0]
@@ -140,7 +144,7 @@ def test_greedy_text_is_that_of_transformers(network, library: ctypes.CDLL, tmp_
     named = {"tokenizer_file": tmp_path / "tokenizer.json", "end_of_text": end, "token": END_OF_TEXT}
     files.save(tmp_path / "model", module.shape, weights, **named)
     read = files.read(tmp_path / "model", torch.device("cpu"))
-    net = Network(read, end_of_text=end, prepare=lambda module: prepared(module, library))
+    net = Network(read, end_of_text=end, known_tokens=end + 1, prepare=lambda module: prepared(module, library))
     prompt = tokenizer.encode("the quick brown fox")
     ours = list(net.continuation(prompt, Sampling(max_tokens=80, temperature=0.0)))
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32).eval()

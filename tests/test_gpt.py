@@ -72,7 +72,9 @@ def test_transformers_opens_the_folder_with_equal_logits_and_equal_text(
 
     prompt = tokenizer.encode("the quick")
     ours = list(
-        Network(module, end_of_text=tokenizer.end_of_text).continuation(prompt, Sampling(max_tokens=30, temperature=0))
+        Network(module, end_of_text=tokenizer.end_of_text, known_tokens=tokenizer.vocabulary).continuation(
+            prompt, Sampling(max_tokens=30, temperature=0)
+        )
     )
     # daybreak opens every text by its end-of-text token, and never takes an id that has no bytes.
     generated = theirs.generate(

@@ -36,7 +36,7 @@ def net() -> Network:
     with torch.no_grad():
         for weight in module.parameters():
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 0.2)
-    return Network(module, end_of_text=END)
+    return Network(module, end_of_text=END, known_tokens=END + 1)
 
 
 def by_definition(text: list[int], order: int) -> tuple[np.ndarray, float]:

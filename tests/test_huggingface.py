@@ -117,7 +117,7 @@ def test_greedy_text_is_that_of_generate(name: str, published: Any) -> None:
     prompt = tokenizer.encode("the quick fox")
     end = hubs.ROWS - 1  # an id above those of the text, so that a `Network` bans none of them
     sampling = Sampling(max_tokens=40, temperature=0)
-    ours = list(Network(module, end_of_text=end).continuation(prompt, sampling))
+    ours = list(Network(module, end_of_text=end, known_tokens=end + 1).continuation(prompt, sampling))
     asked = torch.tensor([[end, *prompt]])
     with contextlib.redirect_stderr(io.StringIO()):
         told = theirs.generate(

@@ -134,7 +134,7 @@ def test_names_that_older_versions_wrote_are_known(copied: Any) -> None:
                 old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
                 weights[old] = weights.pop(name)
         weights["bert.pooler.dense.weight"] = torch.ones(64, 64)
-        weights["bert.embeddings.position_ids"] = torch.ones(1, hubs.CONTEXT)
+        weights["bert.embeddings.position_ids"] = torch.arange(hubs.CONTEXT)[None]
         weights["cls.seq_relationship.bias"] = torch.ones(2)
         weights["cls.predictions.decoder.weight"] = weights["bert.embeddings.word_embeddings.weight"].clone()
         weights["cls.predictions.decoder.bias"] = weights["cls.predictions.bias"].clone()
@@ -147,6 +147,56 @@ def test_names_that_older_versions_wrote_are_known(copied: Any) -> None:
         assert read.keys() == weights.keys() and all(torch.equal(read[name], weights[name]) for name in read)
     rewritten(gpt2, lambda weights: weights["lm_head.weight"].add_(1.0))
     refused(gpt2, "differ that config.json says are one")
+
+
+# What files of transformers 2 to 4.30 hold beside the weights, by class: buffers, in the types that they had.
+CAUSAL = torch.ones(1, 1, hubs.CONTEXT, hubs.CONTEXT).tril()
+PLACES = torch.arange(hubs.CONTEXT)[None]
+FREQUENCIES = torch.rand(16)
+BUFFERS: dict[str, tuple[str, dict[str, torch.Tensor]]] = {
+    "gpt2, bool": ("gpt2", {f"transformer.h.{i}.attn.bias": CAUSAL.bool() for i in range(2)}),
+    "gpt2, uint8": (
+        "gpt2",
+        {f"transformer.h.{i}.attn.bias": CAUSAL.to(torch.uint8) for i in range(2)}
+        | {f"transformer.h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(2)},
+    ),
+    "gpt2, base model": ("gpt2", {"h.0.attn.bias": CAUSAL.to(torch.uint8), "h.0.attn.masked_bias": torch.tensor(-1e4)}),
+    "bert": ("bert", {"bert.embeddings.position_ids": PLACES, "bert.embeddings.token_type_ids": 0 * PLACES}),
+    "bert, base model": ("bert", {"embeddings.position_ids": PLACES, "pooler.dense.bias": torch.ones(64)}),
+    "llama": ("llama", {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": FREQUENCIES for i in range(2)}),
+    "llama, base model": (
+        "llama",
+        {"rotary_emb.inv_freq": FREQUENCIES, "layers.0.self_attn.rotary_emb.inv_freq": PLACES},
+    ),
+    "qwen3": ("qwen3", {"model.rotary_emb.inv_freq": FREQUENCIES, "model.rotary_emb.original_inv_freq": FREQUENCIES}),
+}
+
+
+@pytest.mark.parametrize("what", BUFFERS)
+def test_buffers_beside_the_weights_are_not_read(copied: Any, what: str) -> None:
+    name, buffers = BUFFERS[what]
+    folder = copied(name)
+    expected = parents.read_parent(folder).weights
+    rewritten(folder, lambda weights: weights.update({each: held.clone() for each, held in buffers.items()}))
+    read = parents.read_parent(folder).weights
+    assert read.keys() == expected.keys() and all(torch.equal(read[each], expected[each]) for each in read)
+    narrow = next(each for each in weights_of(folder) if each not in buffers)  # a weight of such a type is refused
+    rewritten(folder, lambda weights: weights.update({narrow: weights[narrow].to(torch.uint8)}))
+    refused(folder, "cannot be trained")
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_with_a_wrapper_before_them_are_known(copied: Any, wrapper: str) -> None:
+    folder = copied("bert")
+    expected = parents.read_parent(folder).weights
+
+    def wrapped(weights: dict[str, torch.Tensor]) -> None:
+        for name in list(weights):
+            weights[wrapper + name] = weights.pop(name)
+
+    rewritten(folder, wrapped)
+    read = parents.read_parent(folder).weights
+    assert read.keys() == expected.keys() and all(torch.equal(read[name], expected[name]) for name in read)
 
 
 def test_configs_of_older_versions_are_known(copied: Any) -> None:

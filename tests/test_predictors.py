@@ -45,7 +45,7 @@ def module(network) -> Gpt:
 
 @pytest.fixture(scope="module")
 def net(module: Gpt) -> Network:
-    return Network(module, end_of_text=END)
+    return Network(module, end_of_text=END, known_tokens=END + 1)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_the_mixture_gives_a_token_while_decoding_the_nats_that_it_scores(
 ) -> None:
     end = 63  # without padded ids, of which decoding knows and scoring does not
     counts = Counts(KneserNey.fit(stream, order=3, vocabulary=64, starts=np.array([0])), end_of_text=end)
-    net = Network(module, end_of_text=end)
+    net = Network(module, end_of_text=end, known_tokens=end + 1)
     seen = captured(monkeypatch)
     mixture = Mixture(net, counts, Weights(edges=(), values=(0.25,)))
     taken = list(mixture.continuation([5, 7], Sampling(max_tokens=5, temperature=1.0, top_p=1.0)))
@@ -289,7 +289,7 @@ def test_padded_ids_are_never_chosen(network) -> None:
     with torch.no_grad():
         # Whatever comes in, one of the padded rows has by far the highest logit.
         module.lm_head.weight[END + 1 :] *= 50.0
-    net = Network(module, end_of_text=END)
+    net = Network(module, end_of_text=END, known_tokens=END + 1)
     for temperature, seed in itertools.product((0.0, 1.0, 3.0), range(3)):
         chosen = texts(net, temperature=temperature, top_p=1.0, seed=seed, max_tokens=40)
         assert all(token < END for token in chosen)
@@ -299,7 +299,9 @@ def test_the_end_of_the_text_ends_it(network) -> None:
     module = network().eval()
     ended = 0
     for seed in range(20):
-        found = texts(Network(module, end_of_text=END), temperature=3.0, top_p=1.0, seed=seed, max_tokens=60)
+        found = texts(
+            Network(module, end_of_text=END, known_tokens=END + 1), temperature=3.0, top_p=1.0, seed=seed, max_tokens=60
+        )
         assert END not in found
         ended += len(found) < 60
     assert ended

@@ -375,7 +375,11 @@ def test_a_class_of_our_own_comes_back_whole(network, tokenizer, tmp_path: Path,
     with torch.no_grad():
         assert torch.equal(read(tokens(2, 20)), module(tokens(2, 20)))
     texts = [
-        list(Network(some, end_of_text=tokenizer.end_of_text).continuation([5, 9], Sampling(max_tokens=40, seed=3)))
+        list(
+            Network(some, end_of_text=tokenizer.end_of_text, known_tokens=tokenizer.vocabulary).continuation(
+                [5, 9], Sampling(max_tokens=40, seed=3)
+            )
+        )
         for some in (module, read)  # 40: beyond the trained context of 32
     ]
     assert texts[0] == texts[1]

@@ -11,6 +11,7 @@ import unicodedata
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import hubs
 import numpy as np
 import pytest
 import tokenizers as library
@@ -271,6 +272,43 @@ def test_llamas_layout_falls_back_to_bytes(tmp_path: Path) -> None:
     assert tokenizer.bytes_of(263) == b" hi" and tokenizer.bytes_of(tokens[2]) == "山".encode()[:1]
     assert tokenizer.decode(tokens) == "hi 山" and tokenizer.end_of_text == 2
     assert not tokenizer.lossless and "Prepend" in tokenizer.loss
+
+
+@pytest.mark.parametrize("name", hubs.TOKENIZERS)
+def test_a_model_without_a_type_is_of_the_type_that_the_library_finds(tmp_path: Path, name: str) -> None:
+    """As in the files of t5-small, xlm-roberta-base and other early ones."""
+    path = tmp_path / "tokenizer.json"
+    hubs.TOKENIZERS[name]().save(str(path))
+    typed = loaded(path)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    kind = data["model"].pop("type")
+    path.write_text(json.dumps(data), encoding="utf-8")
+    untyped, theirs = loaded(path), library.Tokenizer.from_file(str(path))
+    assert isinstance(untyped, LibraryTokenizer) and type(theirs.model).__name__ == kind
+    assert (untyped.kind, untyped.loss, untyped.vocabulary) == (typed.kind, typed.loss, typed.vocabulary)
+    assert [untyped.bytes_of(i) for i in range(untyped.vocabulary)] == [
+        typed.bytes_of(i) for i in range(typed.vocabulary)
+    ]
+    for text in (hubs.ENGLISH, hubs.CHINESE):
+        assert untyped.encode(text) == typed.encode(text) == theirs.encode(text, add_special_tokens=False).ids
+    untyped.save(path)
+    assert json.loads(path.read_text(encoding="utf-8"))["model"]["type"] == kind
+
+
+def test_whole_words_without_a_type_are_told_from_wordpiece(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    words = library.Tokenizer(library.models.WordLevel({"a": 0, "[UNK]": 1, "[SEP]": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = library.pre_tokenizers.Whitespace()
+    words.add_special_tokens(["[UNK]", "[SEP]"])
+    data = json.loads(words.to_str())
+    del data["model"]["type"]
+    path.write_text(json.dumps(data))
+    assert loaded(path).kind == "words"
+    del data["model"]["unk_token"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(ResourceError, match="cannot be read") as caught:
+        loaded(path)
+    assert "names no type" in caught.value.received
 
 
 @pytest.mark.parametrize("damage", ["{}", "[]", "nonsense", '{"model": {"type": "BPE"}}', '{"daybreak": {}}'])

@@ -21,18 +21,28 @@ class Candidate(NamedTuple):
 
 
 def fills(
-    module: Bert, tokens: Sequence[int], mask: int, *, known_tokens: int, count: int = 5, batch: int = BATCH
+    module: Bert,
+    tokens: Sequence[int],
+    mask: int,
+    *,
+    known_tokens: int,
+    never: Sequence[int] = (),
+    count: int = 5,
+    batch: int = BATCH,
 ) -> list[list[Candidate]]:
     """For each mask in the tokens, in order, the likeliest tokens first.
 
-    Each mask is filled for itself, while the others stay masks. known_tokens: ids below it stand for text; the rest
-    of the table is not offered, and probabilities are those among what is.
+    Each mask is filled for itself, while the others stay masks. known_tokens: ids below it are the tokenizer's. never:
+    those of them that stand for no text, such as the end of a text or a pad. Neither they nor the rest of the table are
+    offered, and probabilities are those among what is.
     """
     places = [place for place, token in enumerate(tokens) if token == mask]
     rows = [(list(tokens), place) for place in places]
+    banned = torch.tensor(sorted(set(never)), dtype=torch.int64, device=module.lm_head.weight.device)
     found: list[list[Candidate]] = []
     for logits_BV in _logits(module, rows, batch):
-        shares, ids = torch.softmax(logits_BV[:, :known_tokens], -1).topk(min(count, known_tokens))
+        offered_BV = logits_BV[:, :known_tokens].index_fill(1, banned, -torch.inf)
+        shares, ids = torch.softmax(offered_BV, -1).topk(min(count, known_tokens - len(banned)))
         for row_shares, row_ids in zip(shares.tolist(), ids.tolist(), strict=True):
             found.append([Candidate(*pair) for pair in zip(row_ids, row_shares, strict=True)])
     return found

@@ -13,10 +13,10 @@ from daybreak.core.shapes import GptShape, Network, T5Shape
 from daybreak.models import files, tensor_files
 from daybreak.models.families import module_of
 from daybreak.models.layouts import foreign, nanogpt, own, qwen3
-from daybreak.models.layouts.foreign import Layout, Tensors
+from daybreak.models.layouts.foreign import BUFFERS, Layout, Tensors
 from daybreak.models.tensor_files import Entry
 
-COMPILED = "_orig_mod."  # what torch.compile puts before every name
+WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every name
 _SHOWN = 3  # tensors of each sort that an error names
 
 
@@ -58,6 +58,7 @@ def _t5(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[
     """T5's config alone does not say which weights are shared."""
     from daybreak.models.layouts import t5
 
+    found = {name: entry for name, entry in found.items() if not re.fullmatch(BUFFERS, name)}
     shape, weights = t5.with_weights(config, dict(tensor_files.read(found)))
     _, layout = _of_module(shape, len(found))
     _compare(folder, layout.tensors, {name: tuple(weight.shape) for name, weight in weights.items()})
@@ -95,8 +96,9 @@ def _tensors(
     named = {
         name: entry
         for name, entry in named.items()
-        if name in layout.tensors or name in layout.shared or not re.fullmatch(layout.ignored, name)
+        if name in layout.tensors or name in layout.shared or not re.fullmatch(f"{layout.ignored}|{BUFFERS}", name)
     }
+    tensor_files.check_types(named)
     sizes = {name: entry.size for name, entry in named.items()}
     expected = layout.tensors | {name: layout.tensors[of] for name, of in layout.shared.items() if name in sizes}
     absent: Tensors = {}
@@ -119,7 +121,9 @@ def _tensors(
 
 def _name(stored: str, layout: Layout) -> str:
     """The layout's name for a tensor that a file may hold by an older or a shorter one."""
-    name = stored.removeprefix(COMPILED)
+    name = stored
+    for wrapper in WRAPPERS:
+        name = name.removeprefix(wrapper)
     for old, new in layout.renamed:
         if name.endswith(old):
             name = name.removesuffix(old) + new

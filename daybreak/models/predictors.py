@@ -39,7 +39,7 @@ class Predictor(Protocol):
 class Network:
     """A decoder on its device.
 
-    known_tokens: ids from here on have no bytes and are never chosen; by default all that follow the end of a text.
+    known_tokens: ids from here on belong to no token (the table is padded) and are never chosen.
     prepare: makes the decoder when the first text is asked for, of weights that change no more; without it, the module
     itself decodes.
     """
@@ -51,11 +51,10 @@ class Network:
         module: Gpt,
         *,
         end_of_text: int,
-        known_tokens: int | None = None,
+        known_tokens: int,
         prepare: Callable[[Gpt], Decoder] = decoder_of,
     ) -> None:
-        self.module, self.end_of_text = module, end_of_text
-        self.known_tokens = end_of_text + 1 if known_tokens is None else known_tokens
+        self.module, self.end_of_text, self.known_tokens = module, end_of_text, known_tokens
         self.device = module.lm_head.weight.device
         self._prepare = prepare
         self._decoder: Decoder | None = None

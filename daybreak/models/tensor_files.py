@@ -63,11 +63,23 @@ def entries(folder: Path, *, convert: str) -> dict[str, Entry]:
     return found
 
 
+def check_types(found: dict[str, Entry]) -> None:
+    """Raises DataError: one of these tensors is quantized, or no weight. Buffers that nobody reads need no check."""
+    for entry in found.values():
+        if entry.dtype not in READABLE:
+            raise DataError(
+                "the weights are of a type that cannot be trained",
+                received=f"{entry.name} in {entry.file} is {entry.dtype}",
+                attempt=f"the checkpoint before it was quantized ({', '.join(READABLE)})",
+            )
+
+
 def read(found: dict[str, Entry]) -> Iterator[tuple[str, Tensor]]:
     """Each tensor in float32, on the CPU, file by file, by the names in `found`.
 
-    Raises DataError: a damaged file, or values that are no numbers.
+    Raises DataError: a damaged file, a type of numbers that cannot be trained, or values that are no numbers.
     """
+    check_types(found)
     by_file: dict[Path, list[str]] = {}
     for name, entry in found.items():
         by_file.setdefault(entry.file, []).append(name)
@@ -106,13 +118,6 @@ def _entries_of(file: Path) -> dict[str, Entry]:
                 found[name] = Entry(file=file, name=name, size=tuple(part.get_shape()), dtype=part.get_dtype())
     except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError) as error:
         raise _damaged(file, str(error)) from None
-    for name, entry in found.items():
-        if entry.dtype not in READABLE:
-            raise DataError(
-                "the weights are of a type that cannot be trained",
-                received=f"{name} in {file} is {entry.dtype}",
-                attempt=f"the checkpoint before it was quantized ({', '.join(READABLE)})",
-            )
     return found
 
 

@@ -95,7 +95,9 @@ class NextTokens:
     def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
         end = self.tokenizer.end_of_text
         network: Network | Counts
-        network = module if isinstance(module, Network | Counts) else Network(module, end_of_text=end)
+        network = module
+        if not isinstance(module, Network | Counts):
+            network = Network(module, end_of_text=end, known_tokens=self.tokenizer.vocabulary)
         context = network.module.shape.context_length if isinstance(network, Network) else 1024
         nats = nats_of(network, stream_windows(stream, end, context), stream, seconds=seconds)
         return Answers(nats=nats, sizes=self.tokenizer.token_bytes[stream[: len(nats)]].astype(np.int64))

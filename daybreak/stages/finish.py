@@ -169,7 +169,7 @@ def _mixed(
     bench: Workbench, built: Built, module: Any, stream: np.ndarray, nats: np.ndarray, result: dict[str, Any]
 ) -> np.ndarray | None:
     """Nats [n] with what the decode techniques mix in; None where there is nothing. Told in `result`, too."""
-    network = Network(module, end_of_text=bench.tokenizer.end_of_text)
+    network = Network(module, end_of_text=bench.tokenizer.end_of_text, known_tokens=bench.tokenizer.vocabulary)
     predictor, touched = techniques.fold(built.techniques, "decode", network, built.context_with(scored=(stream, nats)))
     for record in touched:
         bench.record(record)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Plan, Specials
 from daybreak.data.tokenizers import Tokenizer
@@ -61,8 +63,14 @@ class Filler:
         tokens = [self.end_of_text, *pieces[0]]
         for piece in pieces[1:]:
             tokens += [mask, *piece]
-        known = self.plan.tokenizer.vocabulary
-        found = fills(self.module, [*tokens, self.end_of_text], mask, known_tokens=known, count=count)
+        found = fills(
+            self.module,
+            [*tokens, self.end_of_text],
+            mask,
+            known_tokens=self.plan.tokenizer.vocabulary,
+            never=np.flatnonzero(self.tokenizer.token_bytes == 0).tolist(),
+            count=count,
+        )
         text = self.tokenizer.decode(pieces[0])
         for best, piece in zip(found, pieces[1:], strict=True):
             text += self.tokenizer.decode([best[0].token]) + self.tokenizer.decode(piece)

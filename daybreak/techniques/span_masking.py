@@ -41,7 +41,7 @@ class SpanMasking(Technique):
         return None
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        before, seed, end_of_text = loss.inputs, run.plan.seed, run.plan.tokenizer.vocabulary - 1
+        before, seed, end_of_text = loss.inputs, run.plan.seed, run.plan.tokenizer.end()
 
         def inputs(rows: Tensor) -> Tensor:
             drawn = uniform_of(rows, seed, "span_masking")[:, :-1]

@@ -41,7 +41,7 @@ class TokenNoise(Technique):
         return batches, 0
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        before, seed, end_of_text = loss.inputs, run.plan.seed, run.plan.tokenizer.vocabulary - 1
+        before, seed, end_of_text = loss.inputs, run.plan.seed, run.plan.tokenizer.end()
 
         def inputs(rows: Tensor) -> Tensor:
             tokens = before(rows)

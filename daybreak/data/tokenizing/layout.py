@@ -64,8 +64,9 @@ class Layout:
     """What a tokenizer.json says. Raises KeyError, TypeError and so on where it does not hold together."""
 
     def __init__(self, data: dict[str, Any]) -> None:
-        self.data, self.model = data, data["model"]
-        self.kind = KIND_OF[self.model.get("type") or ("WordPiece" if "continuing_subword_prefix" in data else "BPE")]
+        self.model = {**data["model"], "type": data["model"].get("type") or _type_of(data["model"])}
+        self.data = {**data, "model": self.model}
+        self.kind = KIND_OF[self.model["type"]]
         found = self.model["vocab"]
         self.ids = {entry[0]: i for i, entry in enumerate(found)} if isinstance(found, list) else dict(found)
         self.merged = frozenset(self.ids.values()) - {token["id"] for token in data["added_tokens"]}
@@ -153,6 +154,19 @@ class Layout:
             return None
         found = first[0]["pattern"].get("Regex")
         return found if isinstance(found, str) else None
+
+
+def _type_of(model: dict[str, Any]) -> str:
+    """The type of a model that does not name it, as files of the first releases do not; by the library's own rules."""
+    if isinstance(model["vocab"], list):
+        return "Unigram"
+    if "merges" in model:
+        return "BPE"
+    if {"unk_token", "continuing_subword_prefix", "max_input_chars_per_word"} <= model.keys():
+        return "WordPiece"
+    if "unk_token" in model:
+        return "WordLevel"
+    raise ValueError("its model names no type, and has neither merges, nor scores, nor a token for unknown words")
 
 
 def _parts(part: dict[str, Any] | None, inner: str) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,11 @@ from daybreak.core.shapes import ForeignShape, Network
 Tensors = dict[str, tuple[int, ...]]
 
 MOST = 1 << 40  # of any size; a larger one is no size
+# Buffers that a class makes anew whatever a file holds: older versions wrote them beside the weights, as any type.
+BUFFERS = (
+    r"(.*\.)?(rotary_emb\.(inv_freq|original_inv_freq|cos_cached|sin_cached)|position_ids|token_type_ids"
+    r"|attn\.(masked_)?bias)"
+)
 CONTEXT = 1024  # that a plan may make smaller or larger; the released decoders allow many times as much
 
 
@@ -25,7 +30,7 @@ class Layout:
     tensors: Tensors  # each weight by name, those that are shared once
     shared: dict[str, str] = field(default_factory=dict)  # names that may stand beside another's, with the same values
     prefix: str = ""  # of all names; files that were written without the head lack it
-    ignored: str = r"$^"  # a pattern of names: what the class makes anew, and other heads
+    ignored: str = r"$^"  # a pattern of names beside BUFFERS: other heads
     renamed: tuple[tuple[str, str], ...] = ()  # endings that older versions wrote
 
 
@@ -128,7 +133,6 @@ def _decoder(config: dict[str, Any], architecture: str, *, biases: str = "", nor
         tensors=tensors,
         shared={"lm_head.weight": "model.embed_tokens.weight"} if tied else {},
         prefix="model.",
-        ignored=r".*\.rotary_emb\.inv_freq",
     )
 
 
@@ -186,7 +190,6 @@ def _gpt2(config: dict[str, Any]) -> Layout:
         tensors=tensors,
         shared={"lm_head.weight": "transformer.wte.weight"} if tied else {},
         prefix="transformer.",
-        ignored=r".*\.attn\.(masked_)?bias",
     )
 
 
@@ -236,7 +239,7 @@ def _bert(config: dict[str, Any]) -> Layout:
             f"{decoder}.bias": "cls.predictions.bias",
         },
         prefix="bert.",
-        ignored=r"(bert\.)?(pooler\..*|embeddings\.(position_ids|token_type_ids))|cls\.seq_relationship\..*",
+        ignored=r"(bert\.)?pooler\..*|cls\.seq_relationship\..*",
         renamed=((".gamma", ".weight"), (".beta", ".bias")),
     )
 
