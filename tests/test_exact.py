@@ -184,17 +184,24 @@ KILLED = "killed with SIGKILL, within saves and between them: the same command e
 
 
 def check_equal(one: Run, other: Run) -> None:
-    """The same weights to the last bit; where they are not, the error says from where on."""
+    """The same weights to the last bit, after the same scores on the way; where not, the error says from where on."""
     digests = [json.loads(run.report_data_file.read_text())["result"]["weights_digest"] for run in (one, other)]
     if digests[0] == digests[1]:
+        assert scored_at(one) == scored_at(other)
         return
     files = [name for name in ("plan.json", "tokenizer.json") if same_file(one.path / name, other.path / name)]
-    pairs = zip(*(records.standing_steps(run.log_file) for run in (one, other)), strict=False)
+    taken = [records.standing_steps(run.log_file) for run in (one, other)]
     facts = ("progress", "micro_batch", "accumulation", "skipped", "nats", "gradient_norm", "cursor")
-    for steps in pairs:
-        if any(getattr(steps[0], name) != getattr(steps[1], name) for name in facts):
-            raise AssertionError(f"same {files}; first other step: {steps}")
-    raise AssertionError(f"same {files} and steps; weights {digests}")
+    for steps in itertools.zip_longest(*taken):
+        if any(getattr(steps[0], name, None) != getattr(steps[1], name, None) for name in facts):
+            raise AssertionError(f"same {files}; {list(map(len, taken))} steps, first other step: {steps}")
+    raise AssertionError(f"same {files} and steps; weights {digests}; scores {scored_at(one)}, {scored_at(other)}")
+
+
+def scored_at(run: Run) -> dict[int, float]:
+    """The figures on the way, by step: where something looks at them, none is left out."""
+    found = (r for r in records.read(run.log_file) if isinstance(r, records.Validation) and r.progress < 1)
+    return {r.step: r.figure for r in found}
 
 
 def same_file(one: Path, other: Path) -> bool:
@@ -225,20 +232,25 @@ def killed_until_it_ends(words: list[str], asked: list[str]) -> int:
 
 def steadily(small_text, out, tokens: int = 60000) -> list[str]:
     words = command("run", str(small_text), "--for", "2m", "--reproducible", "--out", str(out), "--json")
-    return [*words, *TINY, "--without", "ngram_mix", "--set", f"tokens={tokens}"]
+    words += [*TINY, "--with", "early_stopping:least_passes=0.1", "--without", "ngram_mix", "--set", f"tokens={tokens}"]
+    return words
 
 
 @pytest.mark.promise(KILLED)
 def test_killed_again_and_again_it_ends_equal_to_the_last_bit(small_text, tmp_path, record_property):
-    """Between two steps, in the copy, and at several points of a save."""
+    """Between two steps, in the copy, and at several points of a save.
+
+    One score on the way takes more than its share of the time: early stopping looks at the others all the same.
+    """
     killed, unbroken = Run(tmp_path / "killed"), Run(tmp_path / "unbroken")
     killed_until_it_ends(steadily(small_text, unbroken.path), [])
     slowly = "step.end:slow=0.1@*"  # so that it saves a few times
-    asked = [f"{slowly},checkpoint.rename:kill@2", f"{slowly},step.backward:kill@5"]
+    asked = [f"{slowly},checkpoint.rename:kill@2", f"{slowly},validate:slow=2@1,step.backward:kill@12"]
     kills = killed_until_it_ends(steadily(small_text, killed.path), asked)
     assert kills == len(asked)
     record_property("tried", kills)
     check_equal(killed, unbroken)
+    assert len(scored_at(killed)) == 9
     steps = records.standing_steps(killed.log_file)
     assert [s.step for s in steps] == list(range(1, len(steps) + 1))
 

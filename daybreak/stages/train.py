@@ -180,13 +180,15 @@ def _mark(training: Training, progress: float) -> bool:
     if bench.replayed:
         scored = bench.validations.get(position.step)
         scored = scored and dataclasses.replace(scored, used_seconds=bench.stopwatch.used())
-    elif bench.affords("validation", scaling.looking_seconds(VALIDATION_SHARE, budget) * progress):
+    elif _must_validate(bench, built) or bench.affords(
+        "validation", scaling.looking_seconds(VALIDATION_SHARE, budget) * progress
+    ):
         scored = None
         with bench.ledger.within("validation"), bench.cost("validation"):
             try:
                 scored = validate(bench, built, position, progress)
             except (RuntimeError, MemoryError) as error:
-                if not memory.ended(error):
+                if not memory.ended(error) or _must_validate(bench, built):
                     raise
                 memory.let_go()
                 bench.warn("the memory was too small to score the model here")
@@ -200,6 +202,11 @@ def _mark(training: Training, progress: float) -> bool:
             bench.record(sample(bench, built, progress))
     built.module.train()
     return written
+
+
+def _must_validate(bench: Workbench, built: Built) -> bool:
+    """Whether scores on the way change the weights of a run that must repeat: then none is left out."""
+    return not bench.timed() and any(hasattr(follower, "validated") for follower in built.followers)
 
 
 def _follow_mark(built: Built, scored: Validation, headline: Headline) -> None:
