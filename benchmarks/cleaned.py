@@ -25,7 +25,16 @@ def ran(dirty: Path, out: Path, seconds: int, seed: int, *, cleaned: bool) -> di
     result = out / f"{name}.json"
     if result.exists():
         return json.loads(result.read_text())
-    words = [sys.executable, "-m", "daybreak", "run", str(dirty / "dirty"), "--heldout", str(dirty / "heldout.jsonl")]
+    words = [
+        sys.executable,
+        "-P",
+        "-m",
+        "daybreak",
+        "run",
+        str(dirty / "dirty"),
+        "--heldout",
+        str(dirty / "heldout.jsonl"),
+    ]
     words += ["--for", f"{seconds}s", "--seed", str(seed), "--out", str(out / name), "--json"]
     for step in () if cleaned else ON_DOCUMENTS:
         words += ["--without", step]

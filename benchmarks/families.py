@@ -45,7 +45,7 @@ def main() -> None:
     folder = asked.out / f"{asked.family}-{asked.seconds:g}s"
     if not Run(folder).finished():
         words = ["--family", asked.family, "--for", f"{asked.seconds:g}s", "--out", str(folder), "--", *asked.text]
-        subprocess.run([sys.executable, "-m", "daybreak", "run", *words], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-P", "-m", "daybreak", "run", *words], check=True, stdout=subprocess.DEVNULL)
     ours = examined(folder)
     print(json.dumps({"daybreak": ours}), flush=True)
     theirs = [trained(folder, asked.family, asked.seconds, cell) for cell in asked.cells or CELLS[asked.family]]

@@ -41,7 +41,7 @@ def ran(name: str, seconds: int, data: Path, out: Path, more: list[str]) -> dict
     folder = out / f"{name}-{seconds}s"
     result = out / f"{name}-{seconds}s.json"
     if not result.exists():
-        words = [sys.executable, "-m", "daybreak", "run", *sources(name, data, out), "--for", f"{seconds}s"]
+        words = [sys.executable, "-P", "-m", "daybreak", "run", *sources(name, data, out), "--for", f"{seconds}s"]
         begun = time.monotonic()
         done = subprocess.run([*words, "--out", str(folder), "--json", *more], stdout=subprocess.PIPE, text=True)
         wall = time.monotonic() - begun

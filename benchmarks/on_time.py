@@ -35,7 +35,7 @@ class Load:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def _start(self) -> None:
-        self._processes = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(self._count)]
+        self._processes = [subprocess.Popen([sys.executable, "-P", "-c", BURN]) for _ in range(self._count)]
 
     def __enter__(self) -> None:
         self._timer.start()
@@ -57,6 +57,7 @@ def ran(out: Path, seconds: int, number: int, sources: list[str]) -> dict[str, A
         return json.loads(result.read_text())
     words = [
         sys.executable,
+        "-P",
         "-m",
         "daybreak",
         "run",

@@ -54,7 +54,7 @@ def onlookers(run: Path) -> list[subprocess.Popen]:
     environment = {**os.environ, "WANDB_MODE": "offline"}
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "daybreak", *w],
+            [sys.executable, "-P", "-m", "daybreak", *w],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -108,7 +108,7 @@ def main() -> None:
         words = ["run", str(asked.text), "--for", f"{asked.seconds}s", "--out", str(out)]
         words += ["--without", "batch_ramp", "--without", "compiled", "--without", "ngram_mix"]
         training = subprocess.Popen(
-            [sys.executable, "-m", "daybreak", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-P", "-m", "daybreak", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         begun = time.monotonic()
         while not standing_steps(Run(out).log_file) and training.poll() is None:

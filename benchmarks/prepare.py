@@ -231,8 +231,8 @@ def cell(tool: str, given: argparse.Namespace, files: list[str], size: int) -> d
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     if tool == "daybreak":
-        words = ["-m", "daybreak", "prepare", *files, "--out", str(work / "run"), "--vocabulary", str(given.vocabulary)]
-        command = [sys.executable, *words, "--json"]
+        words = ["prepare", *files, "--out", str(work / "run"), "--vocabulary", str(given.vocabulary)]
+        command = [sys.executable, "-P", "-m", "daybreak", *words, "--json"]
     else:
         rest = [tool, str(work), str(given.processes), str(given.vocabulary), *files]
         command = [str(given.peers_python), str(HERE / "peers" / "preparing.py"), *rest]

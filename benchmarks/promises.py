@@ -51,7 +51,7 @@ def counted(report: Path) -> dict[str, Promise]:
 def tested(*, short: bool, only: str) -> dict[str, Promise]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "promises.xml"
-        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+        words = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
         words += ["-o", "junit_family=xunit1"]
         words += ["-m", "promise and not long" if short else "promise", *(["-k", only] if only else [])]
         subprocess.run(words, check=False, stdout=sys.stderr)

@@ -116,9 +116,9 @@ def of_daybreak(text: Path, work: Path, seconds: int, *, cache: Path) -> dict[st
     run = work / "run"
     words = ["run", str(text / "train.jsonl"), "--heldout", str(text / "heldout.jsonl"), "--for", f"{seconds}s"]
     environment = {**os.environ, "DAYBREAK_CACHE": str(cache)}
-    command = [sys.executable, "-m", "daybreak", *words, "--out", str(run), "--json"]
+    command = [sys.executable, "-P", "-m", "daybreak", *words, "--out", str(run), "--json"]
     wall, _ = timed(command, Path.cwd(), environment, work / "run.txt")
-    scoring = [sys.executable, "-m", "daybreak", "evaluate", str(run), "--json"]
+    scoring = [sys.executable, "-P", "-m", "daybreak", "evaluate", str(run), "--json"]
     figures = json.loads(subprocess.run(scoring, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     plan = json.loads((run / "plan.json").read_text())
     mixed = figures.get("mixture", {})

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from daybreak.core import process
 from daybreak.core.errors import DaybreakError, Interrupted, UsageError
 from daybreak.core.request import FIELDS, OPTIONS, USUAL_BUDGET, Request, request_of, usual_of
 
@@ -557,6 +558,7 @@ def _leave(code: int) -> NoReturn:
 
 def main() -> None:
     """The console command: errors in three parts, no traceback for a user's mistake, and the right exit code."""
+    process.leave_working_folder()
     try:
         returned = app(standalone_mode=False)  # the parser turns a Ctrl-C into the number 130
         code = returned if isinstance(returned, int) else 0

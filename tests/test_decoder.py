@@ -182,7 +182,7 @@ def test_without_a_compiler_that_works_there_is_no_library(tmp_path: Path) -> No
 
 def test_the_library_is_compiled_once(tmp_path: Path, library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(library._name).parent
-    monkeypatch.setattr(native.subprocess, "run", None)
+    monkeypatch.setattr(native.process, "run", None)
     again = decode_step.library(folder, compiler())
     assert again is not None and again._name == library._name
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daybreak.core import errors
+from daybreak.core import errors, process
 from daybreak.core.errors import ResourceError, UsageError
 
 Item = TypeVar("Item")
@@ -68,6 +68,16 @@ class _Doing:
         return told
 
 
+def _job_config(ray: Any) -> Any:
+    """Of a job that has a folder of its own: for others Ray puts the driver's on its workers' module search path."""
+
+    class JobConfig(ray.job_config.JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    return JobConfig()
+
+
 @contextlib.contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
     """A connection that was there before stays."""
@@ -75,9 +85,13 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
         return
     # Workers of a local Ray import daybreak from where this process has it.
-    paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = process.environment()
+    paths = [str(Path(__file__).parents[2]), *filter(None, [environment.get("PYTHONPATH")])]
+    variables = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": environment["PYTHONSAFEPATH"]}
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths.strip(os.pathsep)}}
+    options["runtime_env"] = {"env_vars": variables}
+    if not address.startswith("ray://"):
+        options["job_config"] = _job_config(ray)
     if address == "local":
         options["include_dashboard"] = False
     try:

@@ -12,20 +12,18 @@ done, and whenever the work calls `alive()`; a thread's heartbeat would beat on 
 """
 
 import contextlib
-import json
 import os
 import pickle
 import selectors
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from daybreak.core import process as starting
 from daybreak.core.errors import ResourceError
 from daybreak.data.worker import BLOCK, LENGTH, Raised, Reason, alive, answered, line
 
@@ -41,10 +39,7 @@ WAITING = 2  # results that wait for their turn, beside one a process
 _TICK = 1.0  # seconds between looks at who is stuck
 # A core is shared by no two workers, so that threads of libraries in them would only be in each other's way.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from daybreak.data import worker; worker.serve(int(sys.argv[2]))"
-)
+_SERVE = "from daybreak.data import worker; worker.serve(int(sys.argv[1]))"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +96,12 @@ class _Worker:
         self.silent_seconds = 0.0  # that were waited since it was heard
         self._incoming = bytearray()
         self.channel, theirs = socket.socketpair()
-        environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TOKENIZERS_PARALLELISM": "false"}
         with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
-                stdin=subprocess.PIPE,  # nothing is ever written to it: it closes when this process is gone
-                stdout=subprocess.DEVNULL,  # what work prints is no part of what the command prints
-                env=environment,
+            self.process = starting.start(
+                starting.python(_SERVE, str(theirs.fileno())),
+                more={**dict.fromkeys(_ONE_THREAD, "1"), "TOKENIZERS_PARALLELISM": "false"},
+                stdin=starting.PIPE,  # nothing is ever written to it: it closes when this process is gone
+                stdout=starting.DEVNULL,  # what work prints is no part of what the command prints
                 pass_fds=(theirs.fileno(),),
                 process_group=0,  # Ctrl-C is for the parent, which then ends its workers
             )
@@ -155,10 +149,10 @@ class _Worker:
     def end(self, grace: float = 0.0) -> str:
         """Ends the process, which may end by itself for `grace` seconds; how it did, in a few words."""
         self.channel.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(starting.TimeoutExpired):
             self.process.wait(grace)
         self.process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(starting.TimeoutExpired):
             self.process.wait(5)  # a process that the disk holds cannot be waited for
         if self.process.stdin:
             self.process.stdin.close()

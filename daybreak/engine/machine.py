@@ -163,7 +163,7 @@ def compiler() -> str:
     """The C++ compiler that torch would use, or nothing."""
     for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
         if name and (path := shutil.which(name)):
-            return path
+            return str(Path(path).absolute())
     return ""
 
 

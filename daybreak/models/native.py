@@ -3,13 +3,13 @@
 import ctypes
 import hashlib
 import platform
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
+from daybreak.core import process
 from daybreak.core.errors import ResourceError
 
 SECONDS = 60  # in which a compiler that works has long finished
@@ -39,6 +39,7 @@ def compiled(source: Path, folder: Path, compiler: str, options: tuple[str, ...]
 
 def _compile(source: Path, compiler: str, options: tuple[str, ...], file: Path) -> None:
     said = ""
+    file = file.resolve()  # the compiler works in a folder of its own, away from what lies about in the user's
     with tempfile.TemporaryDirectory(dir=file.parent) as aside:
         part, made = Path(aside) / "part.o", Path(aside) / file.name
         for tried in TRIED:
@@ -46,9 +47,9 @@ def _compile(source: Path, compiler: str, options: tuple[str, ...], file: Path) 
             linking = [compiler, "-shared", str(part), "-o", str(made), *_threads(tried), "-lm"]
             try:
                 for words in ([*compiling, "-o", str(part)], linking):
-                    subprocess.run(words, check=True, capture_output=True, text=True, timeout=SECONDS)
+                    process.run(words, check=True, capture_output=True, text=True, timeout=SECONDS, cwd=aside)
                 ctypes.CDLL(str(made))
-            except (OSError, subprocess.SubprocessError) as error:
+            except (OSError, process.ProcessError) as error:
                 said = str(getattr(error, "stderr", "") or error).strip()[-300:]
                 continue
             made.replace(file)

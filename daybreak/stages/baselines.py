@@ -1,14 +1,12 @@
 """Baselines: what a Transformer buys at equal seconds, against an LSTM, a plain RNN and counting on the same text."""
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daybreak.core import records
+from daybreak.core import process, records
 from daybreak.core.errors import Interrupted, ResourceError, UsageError, nearest
 from daybreak.core.records import Validation
 from daybreak.core.run import Run
@@ -98,21 +96,21 @@ def baselines(
 
 def _trained(sources: Sequence[str], budget: str, folder: Path, options: Sequence[str]) -> None:
     """A run in a process of its own: its budget counts from its own start. Raises ResourceError and Interrupted."""
-    command = [sys.executable, "-m", "daybreak", "run", "--for", budget, "--out", str(folder), *options, "--", *sources]
+    command = process.daybreak("run", "--for", budget, "--out", str(folder), *options, "--", *sources)
     try:
-        ended = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        code = process.run(command, stdout=process.DEVNULL).returncode
     except KeyboardInterrupt:
-        ended = subprocess.CompletedProcess(command, 130)
-    if ended.returncode in (130, -2):
+        code = 130
+    if code in (130, -2):
         raise Interrupted(
             "the comparison was ended before its end",
             received=f"Ctrl-C while {folder} was trained",
             attempt="the same command again: it goes on from here",
         )
-    if ended.returncode:
+    if code:
         raise ResourceError(
             "a model could not be trained, so there is nothing to compare",
-            received=f"{folder}: exit code {ended.returncode}; the lines above say why",
+            received=f"{folder}: exit code {code}; the lines above say why",
             attempt="a longer --for, or --models without it",
         )
 

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from daybreak.core import process
 from daybreak.core.errors import Interrupted, Saved, UsageError
 from daybreak.core.records import CHUNK_BYTES, Event, new_lines
 from daybreak.core.run import Run, write_json
@@ -28,7 +28,7 @@ LOG_BYTES = 1 << 20  # of a mirror's own log that are kept
 FILE_BYTES = 1 << 30  # the most that a mirror may write into one file
 GRACE_SECONDS = 120.0  # after the run's end in which a mirror that shows no sign of life is left alone
 
-_children: list[subprocess.Popen[bytes]] = []  # held, so that nothing is told about them when they are forgotten
+_children: list[process.Child[bytes]] = []  # held, so that nothing is told about them when they are forgotten
 
 
 def started(run: Run, names: tuple[str, ...], used_seconds: float) -> list[Event]:
@@ -38,8 +38,8 @@ def started(run: Run, names: tuple[str, ...], used_seconds: float) -> list[Event
         try:
             run.mirrors_folder.mkdir(exist_ok=True)
             log_file = run.mirrors_folder / f"{name}.log"
-            process = _process(run, name, log_file)
-            detail = {"name": name, "pid": process.pid, "log": str(log_file)}
+            child = _process(run, name, log_file)
+            detail = {"name": name, "pid": child.pid, "log": str(log_file)}
             events.append(Event(name="mirror", used_seconds=used_seconds, detail=detail))
         except Exception as error:  # whatever it is, the run goes on
             what = f"the mirror {name} could not be started: {error}"
@@ -47,20 +47,19 @@ def started(run: Run, names: tuple[str, ...], used_seconds: float) -> list[Event
     return events
 
 
-def _process(run: Run, name: str, log_file: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-P", "-m", "daybreak", "mirror", str(run.path.resolve()), "--to", name, "--follow"]
+def _process(run: Run, name: str, log_file: Path) -> process.Child[bytes]:
     with log_file.open("ab") as log:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
+        child = process.start(
+            process.daybreak("mirror", str(run.path.resolve()), "--to", name, "--follow"),
+            more={"OPENBLAS_NUM_THREADS": "1"},
+            stdin=process.DEVNULL,
             stdout=log,
-            stderr=subprocess.STDOUT,
+            stderr=process.STDOUT,
             start_new_session=True,  # a Ctrl-C is for the run
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
-    give_way(process.pid)
-    _children.append(process)
-    return process
+    give_way(child.pid)
+    _children.append(child)
+    return child
 
 
 def mirror(path: str, name: str, *, follow: bool = False) -> dict[str, Any]:

@@ -1,19 +1,16 @@
 """Start: what a plan's first steps take in a process of their own: seconds until steps are steady, and memory.
 
-    python -m daybreak.stages.start DEVICE < {"plan": ..., "machine": ...}
-
 Only a new process starts cold, and only there is the most memory that was held that of one plan.
 """
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from typing import Any
 
+from daybreak.core import process
 from daybreak.core.errors import ResourceError
 from daybreak.core.types import Machine, Plan
 
@@ -36,17 +33,16 @@ def apart(plan: Plan, machine: Machine, device: str, *, warm: bool, seconds: flo
 
 
 def _asked(what: dict[str, Any], device: str, kernels: str, seconds: float | None) -> dict[str, Any]:
-    words = [sys.executable, "-P", "-m", "daybreak.stages.start", device]
     try:
-        done = subprocess.run(
-            words,
+        done = process.run(
+            process.python("from daybreak.stages.start import main; main()", device),
+            more={"TORCHINDUCTOR_CACHE_DIR": kernels, "DAYBREAK_CACHE": kernels},
             input=json.dumps(what),
             capture_output=True,
             text=True,
             timeout=seconds,
-            env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": kernels, "DAYBREAK_CACHE": kernels},
         )
-    except subprocess.TimeoutExpired:
+    except process.TimeoutExpired:
         raise TimeoutError from None
     if done.returncode:
         raise ResourceError(
@@ -114,7 +110,8 @@ class _Noise:
         return torch.randint(self._vocabulary, (rows, self.context_length + 1), generator=generator)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The process itself: a device on the command line, a plan and a machine on standard input."""
     asked = json.load(sys.stdin)
     told = first_steps(Plan.from_json(asked["plan"]), Machine.from_json(asked["machine"]), sys.argv[1])
     print(json.dumps(told))

@@ -8,10 +8,9 @@ import os
 import re
 import socket
 import sys
-import threading
-import webbrowser
 from typing import TYPE_CHECKING, Any
 
+from daybreak.core import process
 from daybreak.core.errors import DaybreakError, ResourceError, UsageError
 from daybreak.core.run import Run
 from daybreak.stages.background import give_way
@@ -138,7 +137,7 @@ def watch(path: str, *, port: int | None = None, language: str = "en", show: boo
     reader.start()
     print(f"watching {run} at {address} (Ctrl-C ends it)", flush=True)
     if _has_screen() if show is None else show:
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        process.open_browser(address)
     try:
         server(application(reader, stream, language=language), stream).run(sockets=[listening])
         raise KeyboardInterrupt  # nothing else ends it; where the signal was ignored before, the library tells nothing
