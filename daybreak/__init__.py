@@ -1,6 +1,7 @@
 """daybreak: text, any machine and a deadline in; by the deadline a usable language model out."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,16 +75,27 @@ class Model:
         top_p: float = 0.95,
         top_k: int = 0,
         seed: int = 0,
+        min_tokens: int | None = None,
     ) -> str | list[str]:
         """The continuation of the prompt, or a list of n. The options are those of `daybreak generate`.
 
-        Raises UsageError: an encoder or an encoder-decoder, which fills gaps (`fill`).
+        min_tokens: how many are written before the text may end; None: at temperatures above 0, as many as it takes
+        until there is something to see. Warns where the prompt is longer than the context of
+        the model. Raises UsageError: an encoder or an encoder-decoder, which fills gaps (`fill`).
         """
         from daybreak.models.predictors import Sampling
         from daybreak.stages.generate import continuations
 
-        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
+        sampling = Sampling(
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+            min_tokens=min_tokens,
+        )
         texts = continuations(self._loaded, prompt, sampling, n=n, stop=listed(stop))
+        self._warn_of_cut(prompt)
         return texts[0] if n == 1 else texts
 
     @keywords.checked()
@@ -97,13 +109,29 @@ class Model:
         top_p: float = 0.95,
         top_k: int = 0,
         seed: int = 0,
+        min_tokens: int | None = None,
     ) -> Iterator[str]:
         """The continuation piece by piece, never a broken character."""
         from daybreak.models.predictors import Sampling
         from daybreak.stages.generate import pieces
 
-        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
-        return pieces(self._loaded, prompt, sampling, stop=listed(stop))
+        sampling = Sampling(
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+            min_tokens=min_tokens,
+        )
+        found = pieces(self._loaded, prompt, sampling, stop=listed(stop))
+        self._warn_of_cut(prompt)
+        return found
+
+    def _warn_of_cut(self, prompt: str) -> None:
+        from daybreak.stages.generate import cut_prompt
+
+        if cut := cut_prompt(self._loaded, prompt):
+            warnings.warn(cut, stacklevel=4)
 
     @keywords.checked()
     def fill(

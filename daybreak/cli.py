@@ -256,15 +256,29 @@ def evaluate(
 @app.command()
 def generate(
     path: RunFolder,
-    prompt: Annotated[str, typer.Argument(help="What to continue.")] = "",
+    prompt: Annotated[str, typer.Argument(help="The text to continue, or - for standard input.")] = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="At most this many tokens.")] = 200,
+    min_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Tokens before the text may end; else until there is something to see, and 0 at temperature 0.",
+            show_default=False,
+        ),
+    ] = None,
     n: Annotated[int, typer.Option(min=1, help="How many continuations.")] = 1,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text. Again for more.")] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest.")] = 0.8,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Only the likeliest of this mass.")] = 0.95,
     top_k: Annotated[int, typer.Option(min=0, help="Only this many likeliest; 0: all.")] = 0,
     seed: Seed = 0,
-    without: Without = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            help="Of what the run mixes into the network's predictions, leave this out: ngram_mix, history_mix.",
+        ),
+    ] = None,
     device: Device = "",
     precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster, and rounded.")] = "float32",
     as_json: Json = False,
@@ -273,20 +287,34 @@ def generate(
     from daybreak.models.predictors import Sampling
     from daybreak.stages.evaluate import load
     from daybreak.stages.gaps import CANDIDATES, Filler, filled_json, lines
-    from daybreak.stages.generate import continuations, nth, pieces
+    from daybreak.stages.generate import check_stop, continuations, cut_prompt, nth, pieces, prompt_tokens
     from daybreak.stages.progress import harmless
     from daybreak.stages.run import guarded
+    from daybreak.stages.tokenize import text_of
 
-    loaded = guarded(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
-    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
+    sampling = Sampling(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        min_tokens=min_tokens,
+    )
     words = tuple(stop or ())
+    check_stop(words)
+    prompt = text_of(prompt, "") if prompt == "-" else prompt
+    loaded = guarded(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
     if isinstance(loaded.alone, Filler):
         filled = guarded(lambda: loaded.predictor.filled(prompt, sampling, count=max(n, CANDIDATES)))
         print(json.dumps(filled_json(prompt, filled), ensure_ascii=False) if as_json else "\n".join(lines(filled, n)))
         return
+    if cut := cut_prompt(loaded, prompt):
+        print(cut, file=sys.stderr, flush=True)
     if as_json:
         texts = continuations(loaded, prompt, sampling, n=n, stop=words)
-        print(json.dumps({"prompt": prompt, "texts": texts}, ensure_ascii=False))
+        count, seen = prompt_tokens(loaded, prompt)
+        facts = {"prompt": prompt, "texts": texts, "prompt_tokens": count, "prompt_tokens_seen": seen}
+        print(json.dumps(facts, ensure_ascii=False))
         return
     for index in range(n):
         if n > 1:

@@ -102,10 +102,10 @@ def test_a_mixture_of_a_mixture_is_the_product_of_what_each_leaves(net, stream, 
         "chosen",
         lambda logits, *rest, **named: seen.append(logits.exp().numpy()) or choose(logits, *rest, **named),
     )
-    taken = list(whole.continuation([5, 7], Sampling(max_tokens=3, temperature=1.0, top_p=1.0)))
+    taken = list(whole.continuation([5, 7], Sampling(max_tokens=3, temperature=1.0, top_p=1.0, min_tokens=0)))
     inside = seen[:]
     seen.clear()
-    assert taken == list(whole.continuation([5, 7], Sampling(max_tokens=3, temperature=1.0, top_p=1.0)))
+    assert taken == list(whole.continuation([5, 7], Sampling(max_tokens=3, temperature=1.0, top_p=1.0, min_tokens=0)))
     for index, probabilities in enumerate(inside):
         text = [END, 5, 7, *taken[:index]]
         with torch.no_grad():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daybreak.core.errors import UsageError
 from daybreak.data.batches import windows
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.models import decoding
@@ -145,7 +148,7 @@ def test_the_mixture_is_a_distribution_at_every_token(
     seen = captured(monkeypatch)
     list(
         Mixture(net, counts, Weights(edges=(), values=(weight,))).continuation(
-            [1, 2, 3], Sampling(max_tokens=10, temperature=1.0, top_p=1.0)
+            [1, 2, 3], Sampling(max_tokens=10, temperature=1.0, top_p=1.0, min_tokens=0)
         )
     )
     assert seen
@@ -160,7 +163,7 @@ def test_the_mixture_decodes_with_the_probabilities_of_both(
     seen = captured(monkeypatch)
     taken = list(
         Mixture(net, counts, Weights(edges=(), values=(0.25,))).continuation(
-            [5, 7], Sampling(max_tokens=3, temperature=1.0, top_p=1.0)
+            [5, 7], Sampling(max_tokens=3, temperature=1.0, top_p=1.0, min_tokens=0)
         )
     )
     for index, probabilities in enumerate(seen):
@@ -394,13 +397,98 @@ def test_text_is_given_out_as_soon_as_it_is_decided() -> None:
     assert list(pieces(loaded("a\nb"), "", Sampling(), stop=("\n\n",))) == ["a", "\nb"]
 
 
-def test_half_a_character_at_the_end_becomes_a_replacement() -> None:
+def test_half_a_character_at_the_end_is_left_out() -> None:
     tokenizer = Tokenizer.bytes_only()
     said = SimpleNamespace(
         tokenizer=tokenizer,
         predictor=SimpleNamespace(continuation=lambda prompt, sampling: iter([97, 0xE6, 0x98])),
     )
-    assert "".join(pieces(said, "", Sampling())) == "a\ufffd"
+    assert "".join(pieces(said, "", Sampling())) == "a"
+
+
+def test_an_empty_stop_string_is_an_error() -> None:
+    with pytest.raises(UsageError, match="a stop string is empty"):
+        pieces(loaded("abc"), "", Sampling(), stop=("c", ""))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -0.1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"top_p": 1.5},
+        {"top_p": math.nan},
+        {"top_k": -1},
+        {"max_tokens": -1},
+        {"min_tokens": -1},
+        {"min_tokens": 11, "max_tokens": 10},
+    ],
+)
+def test_numbers_that_cannot_be_are_told(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="cannot be drawn"):
+        Sampling(**wrong)
+
+
+# The end of the text
+
+
+class Lover:
+    """A decoder whose every distribution is almost all end of text; then white space, then half a character."""
+
+    context = 32
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.logits = torch.zeros(tokenizer.vocabulary)
+        self.logits[tokenizer.end_of_text] = 40.0
+        self.logits[ord("\n")] = self.logits[0xE6] = 4.0
+        self.length = 0
+
+    @contextlib.contextmanager
+    def state(self) -> Any:
+        yield self
+
+    def begin(self, tokens: Any) -> torch.Tensor:
+        self.length = len(tokens)
+        return self.logits.clone()
+
+    def step(self, token: int) -> torch.Tensor:
+        self.length += 1
+        return self.logits.clone()
+
+
+@pytest.fixture(scope="module")
+def lovers(network) -> dict[str, Any]:
+    """Predictors that end every text at once where they may: a network, counts, and both mixed."""
+    tokenizer = Tokenizer.bytes_only()
+    end, shows = tokenizer.end_of_text, tokenizer.shows_text
+    module: Any = SimpleNamespace(lm_head=SimpleNamespace(weight=torch.zeros(1)), eval=lambda: None)
+    net = Network(module, end_of_text=end, known_tokens=257, shows_text=shows, prepare=lambda _: Lover(tokenizer))
+    stream = np.array([*[end] * 4000, *b"x\n\n\xe6"], np.uint16)
+    ngram = KneserNey.fit(stream, order=1, vocabulary=257, starts=np.flatnonzero(stream == end))
+    counts = Counts(ngram, end_of_text=end, shows_text=shows)
+    return {"network": net, "counts": counts, "mixture": Mixture(net, counts, Weights(edges=(), values=(0.5,)))}
+
+
+@pytest.mark.parametrize("kind", ["network", "counts", "mixture"])
+def test_a_prompt_is_never_answered_by_nothing(lovers: dict[str, Any], kind: str) -> None:
+    tokenizer, predictor = Tokenizer.bytes_only(), lovers[kind]
+    said: Any = SimpleNamespace(tokenizer=tokenizer, predictor=predictor)
+    empty = 0
+    for seed in range(60):
+        sampling = Sampling(max_tokens=200, temperature=1.0, top_p=1.0, seed=seed)
+        text = "".join(pieces(said, "", sampling))
+        assert text.replace("\ufffd", "").strip()
+        empty += "".join(pieces(said, "", replace(sampling, min_tokens=0))) == ""
+    assert empty > 50  # where that is asked for
+
+
+@pytest.mark.parametrize("kind", ["network", "counts", "mixture"])
+def test_the_likeliest_text_may_end_at_once_unless_more_is_asked_for(lovers: dict[str, Any], kind: str) -> None:
+    greedy = Sampling(max_tokens=50, temperature=0.0)
+    assert list(lovers[kind].continuation([], greedy)) == []
+    assert len(list(lovers[kind].continuation([], replace(greedy, min_tokens=7)))) == 7
+    assert len(list(lovers[kind].continuation([], replace(greedy, temperature=1.0, min_tokens=7)))) >= 7
 
 
 def test_each_of_several_continuations_has_a_seed_of_its_own(net: Network) -> None:

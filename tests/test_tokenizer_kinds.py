@@ -84,7 +84,7 @@ def test_round_trip_of_any_text(kinds: dict[str, Tokenizer], text: str) -> None:
         assert tokenizer.decode(tokens) == utf8(text).decode()
         assert b"".join(piece for _, piece in tokenizer.pieces(text)) == utf8(text)
         decoder = StreamDecoder(tokenizer)
-        assert "".join(map(decoder.push, tokens)) + decoder.finish() == utf8(text).decode()
+        assert "".join(map(decoder.push, tokens)) == utf8(text).decode()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -141,14 +141,29 @@ def test_opens_in_transformers(tokenizer: Tokenizer, documents: list[str], tmp_p
 def test_streaming_never_breaks_a_character(bytes_only: Tokenizer, text: str) -> None:
     decoder = StreamDecoder(bytes_only)
     parts = [decoder.push(token) for token in bytes_only.encode(text)]
-    assert "".join(parts) + decoder.finish() == text
+    assert "".join(parts) == text
     assert all(part in text for part in parts)
 
 
-def test_streaming_ends_with_half_a_character(bytes_only: Tokenizer) -> None:
+def test_streaming_leaves_half_a_character_out(bytes_only: Tokenizer) -> None:
     decoder = StreamDecoder(bytes_only)
     assert [decoder.push(token) for token in (97, 0xE6, 256, 0x98)] == ["a", "", "", ""]
-    assert decoder.finish() == "\ufffd"
+    assert [decoder.push(token) for token in b"\xa5a"] == ["\u6625", "a"]
+
+
+@pytest.mark.parametrize(
+    ("data", "seen"),
+    [
+        (b"", False),
+        (b" \n\t\xc2\xa0\xe3\x80\x80", False),  # white space, that of other scripts, too
+        (b"\xe6\x98", False),  # half a character
+        (b"\xe2\x80\x8b\x00\x1b", False),  # no width, and controls
+        (b"\n a", True),
+        (b"\xe6\x98\xa5", True),
+    ],
+)
+def test_whether_there_is_anything_to_see(bytes_only: Tokenizer, data: bytes, seen: bool) -> None:
+    assert bytes_only.shows_text([*data, bytes_only.end_of_text]) is seen
 
 
 def test_measure(documents: list[str]) -> None:

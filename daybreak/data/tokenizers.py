@@ -155,9 +155,17 @@ class Tokenizer(abc.ABC):
         """The text; bytes that are not UTF-8 become U+FFFD, and special tokens are nothing."""
         return b"".join(map(self.bytes_of, tokens)).decode("utf-8", "replace")
 
+    def shows_text(self, tokens: Iterable[int]) -> bool:
+        """Whether there is anything to see in the text: a whole character that is no white space."""
+        text = b"".join(map(self.bytes_of, tokens)).decode("utf-8", "ignore")
+        return any(character.isprintable() and not character.isspace() for character in text)
+
 
 class StreamDecoder:
-    """Text of tokens as they come; the first bytes of a character wait for its last one."""
+    """Text of tokens as they come; the first bytes of a character wait for its last one.
+
+    Where the tokens end before that, the character is left out: there is no such character to show.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -165,10 +173,6 @@ class StreamDecoder:
 
     def push(self, token: int) -> str:
         return self._decoder.decode(self._tokenizer.bytes_of(token))
-
-    def finish(self) -> str:
-        """What still waits, as U+FFFD: the character will not be completed."""
-        return self._decoder.decode(b"", final=True)
 
 
 def loaded(path: Path, *, end_of_text: str = "", lossless: bool = False) -> Tokenizer:

@@ -70,16 +70,20 @@ def generate(
     top_p: float = 1.0,
     top_k: int = 0,
     known_tokens: int | None = None,
+    may_end: Callable[[Sequence[int]], bool] = lambda written: True,
     mixing: Mixing | None = None,
 ) -> Iterator[int]:
     """Tokens after the prompt, until the end of the text or max_tokens.
 
-    known_tokens: ids from here on have no bytes (the table is padded) and are never chosen. What is longer than the
-    trained context is continued from its last half, so the work per token stays bounded.
+    known_tokens: ids from here on have no bytes (the table is padded) and are never chosen. may_end: whether the text
+    may end behind the tokens written so far; until it may, the end of the text is not chosen, and it is asked no more
+    once it has said so. What is longer than the trained context is continued from its last half, so the work per token
+    stays bounded.
     """
     context = decoder.context
     generator = torch.Generator().manual_seed(seed)
     tokens = [end_of_text, *prompt]
+    ending = False
     with decoder.state() as state:
         for index in range(max_tokens):
             if index == 0:
@@ -92,6 +96,9 @@ def generate(
                 logits_V[known_tokens:] = -torch.inf
             if mixing is not None:
                 logits_V = mixing(torch.softmax(logits_V, -1), tokens).log()
+            ending = ending or may_end(tokens[1 + len(prompt) :])
+            if not ending:
+                logits_V[end_of_text] = -torch.inf
             token = chosen(logits_V, generator, temperature=temperature, top_p=top_p, top_k=top_k)
             if token == end_of_text:
                 return

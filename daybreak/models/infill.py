@@ -1,6 +1,6 @@
 """Infilling: an encoder-decoder reads a text with gaps, writes what belongs in each, and the gaps are filled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -23,24 +23,30 @@ def written(
     top_p: float = 1.0,
     top_k: int = 0,
     known_tokens: int | None = None,
+    may_end: Callable[[Sequence[int]], bool] = lambda written: True,
 ) -> Iterator[int]:
     """What the decoder writes after reading `inputs`, until the end of text or max_tokens; neither is given out.
 
     inputs: with the sentinels in them and `end_of_text` at their end, as the class was trained. known_tokens: ids from
     here on are no tokens of text; but for sentinels, they are never chosen. Temperature 0 takes the likeliest token.
+    may_end: as in decoding.generate.
     """
     device = module.lm_head.weight.device
     generator = torch.Generator().manual_seed(seed)
     encoded_BSD = module.encode(torch.tensor([list(inputs)], device=device))
     caches = module.new_caches(encoded_BSD, max_tokens)
     never_V = _never(module.shape.vocabulary, specials, known_tokens).to(device)
-    token = specials.pad
+    token, tokens, ending = specials.pad, list[int](), False
     for _ in range(max_tokens):
         hidden_BTD = module.decode(torch.tensor([[token]], device=device), None, caches=caches)
         logits_V = module.lm_head(hidden_BTD)[0, -1].float().masked_fill(never_V, -torch.inf)
+        ending = ending or may_end(tokens)
+        if not ending:
+            logits_V[end_of_text] = -torch.inf
         token = chosen(logits_V, generator, temperature=temperature, top_p=top_p, top_k=top_k)
         if token == end_of_text:
             return
+        tokens.append(token)
         yield token
 
 

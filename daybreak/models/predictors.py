@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from daybreak.core.errors import UsageError
 from daybreak.models import decoding
 from daybreak.models.decoder import Decoder
 from daybreak.models.families import decoder_of
@@ -21,13 +22,40 @@ LEAST_IN_A_BUCKET = 500  # tokens that a weight is fitted on
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How tokens are drawn; temperature 0 takes the likeliest."""
+    """How tokens are drawn; temperature 0 takes the likeliest.
+
+    min_tokens: how many tokens are written before the text may end. None: at temperatures above 0, as many as it takes
+    until there is something to see; at temperature 0 none, so that the text is exactly the likeliest one. Raises
+    UsageError: a value that makes no sense.
+    """
 
     max_tokens: int = 200
     temperature: float = 0.8
     top_p: float = 0.95
     top_k: int = 0
     seed: int = 0
+    min_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        asked, least = "", self.min_tokens or 0
+        if not 0 <= self.temperature < float("inf"):
+            asked, attempt = f"temperature {self.temperature:g}", "0 for the likeliest text, or a number such as 0.8"
+        elif not 0 <= self.top_p <= 1:
+            asked, attempt = f"top_p {self.top_p:g}", "a share from 0 to 1, such as 0.95"
+        elif min(self.max_tokens, self.top_k, least) < 0:
+            asked = f"max_tokens {self.max_tokens}, top_k {self.top_k}, min_tokens {least}"
+            attempt = "numbers from 0 up"
+        elif least > self.max_tokens:
+            asked, attempt = f"min_tokens {least}, max_tokens {self.max_tokens}", "as many max_tokens, or more"
+        if asked:
+            raise UsageError("text cannot be drawn in this way", received=asked, attempt=attempt)
+
+
+def may_end(sampling: Sampling, shows_text: Callable[[Sequence[int]], bool]) -> Callable[[Sequence[int]], bool]:
+    """Whether the text may end behind the tokens that were written so far; see Sampling.min_tokens."""
+    if sampling.min_tokens is None and sampling.temperature > 0:
+        return shows_text
+    return lambda written: len(written) >= (sampling.min_tokens or 0)
 
 
 class Predictor(Protocol):
@@ -40,6 +68,7 @@ class Network:
     """A decoder on its device.
 
     known_tokens: ids from here on belong to no token (the table is padded) and are never chosen.
+    shows_text: whether there is anything to see in some tokens (Tokenizer.shows_text); by default in any.
     prepare: makes the decoder when the first text is asked for, of weights that change no more; without it, the module
     itself decodes.
     """
@@ -52,12 +81,20 @@ class Network:
         *,
         end_of_text: int,
         known_tokens: int,
+        shows_text: Callable[[Sequence[int]], bool] = bool,
         prepare: Callable[[Gpt], Decoder] = decoder_of,
     ) -> None:
         self.module, self.end_of_text, self.known_tokens = module, end_of_text, known_tokens
         self.device = module.lm_head.weight.device
-        self._prepare = prepare
+        self._shows_text, self._prepare = shows_text, prepare
         self._decoder: Decoder | None = None
+
+    @property
+    def decoder(self) -> Decoder:
+        if self._decoder is None:
+            self.module.eval()
+            self._decoder = self._prepare(self.module)
+        return self._decoder
 
     def nats(self, windows: Iterable[tuple[np.ndarray, np.ndarray]], stream: np.ndarray) -> Iterator[np.ndarray]:
         """Nats of every target, window batch by window batch. stream: all targets, in order."""
@@ -70,10 +107,8 @@ class Network:
         self, prompt: Sequence[int], sampling: Sampling, mixing: decoding.Mixing | None = None
     ) -> Iterator[int]:
         self.module.eval()
-        if self._decoder is None:
-            self._decoder = self._prepare(self.module)
         return decoding.generate(
-            self._decoder,
+            self.decoder,
             prompt,
             max_tokens=sampling.max_tokens,
             end_of_text=self.end_of_text,
@@ -82,6 +117,7 @@ class Network:
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             known_tokens=self.known_tokens,
+            may_end=may_end(sampling, self._shows_text),
             mixing=mixing,
         )
 
@@ -91,8 +127,11 @@ class Counts:
 
     needs = "model/"
 
-    def __init__(self, ngram: KneserNey, *, end_of_text: int) -> None:
-        self.ngram, self.end_of_text = ngram, end_of_text
+    def __init__(
+        self, ngram: KneserNey, *, end_of_text: int, shows_text: Callable[[Sequence[int]], bool] = bool
+    ) -> None:
+        """shows_text: as for Network."""
+        self.ngram, self.end_of_text, self._shows_text = ngram, end_of_text, shows_text
 
     def nats(self, windows: Iterable[tuple[np.ndarray, np.ndarray]], stream: np.ndarray) -> Iterator[np.ndarray]:
         done = 0
@@ -124,8 +163,12 @@ class Counts:
     def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
         generator = torch.Generator().manual_seed(sampling.seed)
         tokens = [self.end_of_text, *prompt]
+        may_end_now, ending = may_end(sampling, self._shows_text), False
         for _ in range(sampling.max_tokens):
             logits = torch.from_numpy(np.log(self.ngram.distribution(tokens[-self.ngram.order :])))
+            ending = ending or may_end_now(tokens[1 + len(prompt) :])
+            if not ending:
+                logits[self.end_of_text] = -torch.inf
             token = decoding.chosen(
                 logits, generator, temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k
             )

@@ -61,7 +61,8 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
     tokenizer = Tokenizer.load(run.model_folder / "tokenizer.json")
     if isinstance(plan.shape, NgramShape):
-        counts = Counts(files.read_ngram(run.model_folder), end_of_text=tokenizer.end_of_text)
+        ngram = files.read_ngram(run.model_folder)
+        counts = Counts(ngram, end_of_text=tokenizer.end_of_text, shows_text=tokenizer.shows_text)
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
     module = files.read(run.model_folder, chosen)
     module.compute_dtype = getattr(torch, precision)
@@ -70,7 +71,13 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
         length = module.shape.context_length
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=filler, predictor=filler, context_length=length)
     known = tokenizer.vocabulary
-    network = Network(module, end_of_text=tokenizer.end_of_text, known_tokens=known, prepare=decoder_for)
+    network = Network(
+        module,
+        end_of_text=tokenizer.end_of_text,
+        known_tokens=known,
+        shows_text=tokenizer.shows_text,
+        prepare=decoder_for,
+    )
     predictor: Any = network
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
     if any(run.mixture_folder.glob("*.json")):

@@ -81,16 +81,9 @@ def _validation(bench: Workbench, score: Score, position: loop.Position, progres
 
 def sample(bench: Workbench, built: Built, progress: float) -> Sample:
     """What the model writes, at this moment, after how a held-out document begins, or into its gaps."""
-    prompt, text = writing.sample(bench.plan, built.module, bench.tokenizer, _prompt(bench))
+    begins = writing.opening(bench.tokenizer, bench.heldout)
+    prompt, text = writing.sample(bench.plan, built.module, bench.tokenizer, begins)
     return Sample(progress=progress, used_seconds=bench.stopwatch.used(), prompt=prompt, text=text)
-
-
-def _prompt(bench: Workbench) -> list[int]:
-    """How a held-out document begins."""
-    starts = bench.heldout.starts
-    first = int(starts[len(starts) // 2]) + 1 if len(starts) else 0
-    tokens = bench.heldout.slice(first, min(first + writing.LONGEST_PROMPT, len(bench.heldout)))
-    return [int(token) for token in tokens if token != bench.tokenizer.end_of_text]
 
 
 def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> dict[str, Tensor]:

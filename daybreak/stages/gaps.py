@@ -10,7 +10,7 @@ import numpy as np
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Plan, Specials
 from daybreak.data.tokenizers import Tokenizer
-from daybreak.models.predictors import Sampling
+from daybreak.models.predictors import Sampling, may_end
 
 # How a gap may be written, whatever the family's tokenizer calls it.
 GAP = re.compile(r"<\|mask\|>|<mask>|\[MASK\]|<extra_id_\d+>")
@@ -77,6 +77,9 @@ class Filler:
         gaps = tuple(tuple((self.tokenizer.decode([one.token]), one.probability) for one in gap) for gap in found)
         return Filled(text=text, gaps=gaps)
 
+    def _shows_text(self, tokens: Sequence[int]) -> bool:
+        return self.tokenizer.shows_text(token for token in tokens if token < self.plan.tokenizer.vocabulary)
+
     def _spans(self, pieces: Sequence[Sequence[int]], sampling: Sampling) -> Filled:
         from daybreak.models.infill import spans_of, written
 
@@ -102,6 +105,7 @@ class Filler:
                 top_p=sampling.top_p,
                 top_k=sampling.top_k,
                 known_tokens=self.plan.tokenizer.vocabulary,
+                may_end=may_end(sampling, self._shows_text),
             )
         )
         spans = spans_of(tokens, self.specials.sentinels)

@@ -71,6 +71,7 @@ class DaybreakLM(LM):  # type: ignore[misc]
             temperature=float(asked.get("temperature", 1.0)) if sampled else 0.0,
             top_p=float(asked.get("top_p", 1.0)),
             top_k=int(asked.get("top_k", 0)),
+            min_tokens=0,
         )
         stop = (until,) if isinstance(until, str) else tuple(until)
         return "".join(pieces(self.loaded, prompt, sampling, stop=tuple(text for text in stop if text)))
