@@ -12,8 +12,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from daybreak.core import process
-from daybreak.core.errors import DaybreakError, Interrupted, UsageError
+from daybreak.core import process, units
+from daybreak.core.errors import DaybreakError, Interrupted, NotRepeatable, UsageError
 from daybreak.core.request import FIELDS, OPTIONS, USUAL_BUDGET, Request, request_of, usual_of
 
 app = typer.Typer(
@@ -452,6 +452,8 @@ def compare(
     from rich.console import Console
 
     verdicts.show(facts, said, Console())
+    for pair in facts["first_differences"]:
+        print(f"\n{pair['run']}, {pair['than']}: {pair['where'] or 'the same in every step and checksum'}")
     print(f"\npage  {page}")
 
 
@@ -570,10 +572,17 @@ def _print_by_tasks(facts: dict[str, Any], said: dict[str, str], as_json: bool) 
 def _print_finished(finished: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run": str(finished.run), **finished.figures}, ensure_ascii=False))
-        return
-    from daybreak.stages.show import finished_lines
+    else:
+        from daybreak.stages.show import finished_lines
 
-    print("\n".join(finished_lines(finished)))
+        print("\n".join(finished_lines(finished)))
+    if why := finished.figures.get("deviations"):
+        raise NotRepeatable(
+            "the run was not carried out as its plan says, and cannot be repeated exactly",
+            received="; ".join(why),
+            attempt=f"more than --for {units.duration(finished.run.plan().budget.seconds)} where the deadline came too "
+            f"early, and another --out; {finished.run.model_folder} can be used",
+        )
 
 
 def _leave(code: int) -> NoReturn:

@@ -33,6 +33,7 @@ def test_an_error_says_what_is_wrong_what_was_received_and_what_to_try(kind: typ
         (errors.BudgetTooShort, 2),
         (errors.DataError, 3),
         (errors.ResourceError, 4),
+        (errors.NotRepeatable, 5),
         (errors.Saved, 75),
         (errors.Interrupted, 130),
     ],

@@ -17,9 +17,15 @@ import pytest
 import daybreak
 from daybreak import cli
 from daybreak.core import records
+from daybreak.core.clock import Stopwatch, boot_seconds
+from daybreak.core.errors import NotRepeatable
 from daybreak.core.records import Event, Phase, Step
+from daybreak.core.request import Request
 from daybreak.core.run import Run
 from daybreak.engine import faults
+from daybreak.stages import run as stages_run
+from daybreak.stages.progress import Silence
+from daybreak.views import cards
 
 TINY = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32", "--without", "compiled"]
 
@@ -190,12 +196,8 @@ def check_equal(one: Run, other: Run) -> None:
         assert scored_at(one) == scored_at(other)
         return
     files = [name for name in ("plan.json", "tokenizer.json") if same_file(one.path / name, other.path / name)]
-    taken = [records.standing_steps(run.log_file) for run in (one, other)]
-    facts = ("progress", "micro_batch", "accumulation", "skipped", "nats", "gradient_norm", "cursor")
-    for steps in itertools.zip_longest(*taken):
-        if any(getattr(steps[0], name, None) != getattr(steps[1], name, None) for name in facts):
-            raise AssertionError(f"same {files}; {list(map(len, taken))} steps, first other step: {steps}")
-    raise AssertionError(f"same {files} and steps; weights {digests}; scores {scored_at(one)}, {scored_at(other)}")
+    where = records.first_difference(one.log_file, other.log_file) or "no difference in the logs"
+    raise AssertionError(f"same {files}; {where}; weights {digests}; scores {scored_at(one)}, {scored_at(other)}")
 
 
 def scored_at(run: Run) -> dict[int, float]:
@@ -314,6 +316,57 @@ def test_a_run_that_does_not_become_sound_ends_with_a_diagnosis(small_text, tmp_
     )
     assert done.returncode == 4, done.stderr
     assert "does not become sound" in done.stderr and "learning_rate" in done.stderr and "Traceback" not in done.stderr
+
+
+class Late(Silence):
+    """A display that has the deadline come at a step; the clock that it is read from is `now`."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.passed = step, 0.0
+
+    def now(self) -> float:
+        return boot_seconds() + self.passed
+
+    def record(self, record) -> None:
+        if isinstance(record, Step) and record.step == self.step:
+            self.passed = 1e6
+
+
+def test_a_reproducible_run_that_leaves_its_plan_says_so_everywhere_and_not_with_code_0(
+    small_text, tmp_path, asked, capsys
+):
+    """Cut by the deadline at step 9, and a batch in smaller parts from step 4 on."""
+    run = Run(tmp_path / "run")
+    words = steadily(small_text, run.path)[3:]
+    asked("step.forward:memory@4")
+    late = Late(9)
+    request = Request(
+        sources=(str(small_text),),
+        seconds=120.0,
+        reproducible=True,
+        settings={"layers": "1", "width": "64", "context_length": "32", "tokens": "60000"},
+        include=("early_stopping",),
+        technique_settings={"early_stopping": {"least_passes": "0.1"}},
+        exclude=("compiled", "ngram_mix"),
+    )
+    stages_run.run(request, late, out=str(run.path), stopwatch=Stopwatch(start=boot_seconds(), now=late.now))
+    asked("step.end:slow=0")
+    with pytest.raises(NotRepeatable) as error:  # a finished run tells its end again
+        cli.app(words, standalone_mode=False)
+    assert error.value.exit_code == 5 and "step 9" in error.value.received and "memory" in error.value.received
+    told = json.loads(capsys.readouterr().out)
+    assert told["cut"] is True and ["memory" in why for why in told["deviations"]] == [True, False]
+    report = json.loads(run.report_data_file.read_text())
+    assert report["result"]["cut"] is True and report["result"]["deviations"] == told["deviations"]
+    assert "no: the memory was too small" in cards._plan(report)
+    # Its log has all that happened: a replay repeats it, and has nothing to confess.
+    cli.app(["train", str(run.path), "--replay", "--out", str(tmp_path / "again"), "--json"], standalone_mode=False)
+    again = json.loads(capsys.readouterr().out)
+    assert again["weights_digest"] == told["weights_digest"]
+    assert (again["cut"], again["deviations"]) == (False, [])
+    again_log = tmp_path / "again" / run.log_file.name
+    assert records.first_difference(run.log_file, again_log) == ""
+    assert len(records.standing_checksums(again_log)) >= 2
 
 
 def test_sigusr1_saves_and_goes_on_and_a_terminal_that_goes_away_is_not_missed(small_text, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daybreak.core import records
-from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Touched, Validation
+from daybreak.core.records import Checksum, Event, Log, Measurement, Phase, Sample, Step, Touched, Validation
 
 
 def step(number: int, *, nats: float = 1.0) -> Step:
@@ -37,6 +37,7 @@ EVERY = [
     Sample(progress=0.5, used_seconds=2.0, prompt="春", text='"眠"\n\u2028'),
     Measurement(name="bits_per_byte", value=2.0, unit="bits/byte", bytes=10),
     Event(name="resumed", used_seconds=1.0, detail={"step": 3, "why": ["a", None]}),
+    Checksum(step=1, weights="c0ffee"),
 ]
 
 
@@ -125,3 +126,30 @@ def test_steps_repeated_after_a_resume_replace_what_they_repeat(tmp_path: Path) 
     log.close()
     standing = records.standing_steps(path)
     assert [(one.step, one.nats) for one in standing] == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0), (5, 2.0), (6, 3.0)]
+
+
+def log_of(path: Path, *written: records.Record) -> Path:
+    log = Log(path)
+    for record in written:
+        log.append(record)
+    log.close()
+    return path
+
+
+def test_two_logs_say_since_when_their_runs_differ(tmp_path: Path) -> None:
+    def after(number: int, weights: str) -> Checksum:
+        return Checksum(step=number, weights=weights)
+
+    steps = [step(number) for number in range(1, 5)]
+    usual = log_of(tmp_path / "usual", *steps[:2], after(2, "a"), *steps[2:], after(4, "b"))
+    back = [step(3, nats=9.0), after(4, "x"), Event(name="resumed", used_seconds=1.0, detail={"step": 2})]
+    went_back = log_of(tmp_path / "back", *steps[:2], after(2, "a"), *back, *steps[2:], after(4, "b"))
+    weights = log_of(tmp_path / "weights", *steps[:2], after(2, "a"), *steps[2:], after(4, "c"))
+    loss = log_of(tmp_path / "loss", *steps[:2], after(2, "a"), step(3, nats=1.5), steps[3], after(4, "c"))
+    short = log_of(tmp_path / "short", *steps[:3])
+    assert records.first_difference(usual, went_back) == ""
+    assert records.first_difference(usual, weights) == (
+        "step 4: the weights differ after it; they were equal after step 2"
+    )
+    assert records.first_difference(usual, loss) == "step 3: nats 1.0 and 1.5"
+    assert records.first_difference(usual, short) == "step 4: the one took 4 steps and the other 3"

@@ -6,6 +6,7 @@ DaybreakError            4
 │   └── UnknownKeyword   2   a function of Python's face has no such keyword; a TypeError too
 ├── DataError            3   the text is missing, empty or unreadable
 ├── ResourceError        4   memory, disk or a damaged file
+├── NotRepeatable        5   a run with --reproducible left its plan; its model is there and can be used
 ├── Saved               75   a terminated run that continues with the same command
 └── Interrupted        130   Ctrl-C; the run was saved first
 """
@@ -45,6 +46,10 @@ class DataError(DaybreakError):
 
 class ResourceError(DaybreakError):
     exit_code = 4
+
+
+class NotRepeatable(DaybreakError):
+    exit_code = 5
 
 
 class Saved(DaybreakError):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -28,6 +29,14 @@ class Step:
     seconds: float  # this step took
     used_seconds: float  # of the budget, at its end
     cursor: int = -1  # rows drawn before it; not told by older logs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checksum:
+    """The weights after a step of a run that must repeat: where two runs differ, the log tells since when."""
+
+    step: int
+    weights: str  # hexadecimal; equal for weights that are equal to the last bit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,9 +103,9 @@ class Event:
 
 CHUNK_BYTES = 1 << 20  # of a growing log that are read at once
 
-Record = Step | Validation | Phase | Touched | Sample | Measurement | Event
+Record = Step | Checksum | Validation | Phase | Touched | Sample | Measurement | Event
 _KINDS: dict[str, type] = {
-    kind.__name__.lower(): kind for kind in (Step, Validation, Phase, Touched, Sample, Measurement, Event)
+    kind.__name__.lower(): kind for kind in (Step, Checksum, Validation, Phase, Touched, Sample, Measurement, Event)
 }
 
 
@@ -173,3 +182,44 @@ def standing_steps(path: Path) -> list[Step]:
             while standing and standing[-1].step > record.detail.get("step", standing[-1].step):
                 standing.pop()
     return standing
+
+
+def standing_checksums(path: Path) -> dict[int, str]:
+    """Checksums of the weights by step, of the steps that led to the final weights."""
+    standing: dict[int, str] = {}
+    for record in read(path):
+        if isinstance(record, Checksum):
+            standing[record.step] = record.weights
+        elif isinstance(record, Event) and record.name == "resumed" and "step" in record.detail:
+            standing = {step: weights for step, weights in standing.items() if step <= record.detail["step"]}
+    return standing
+
+
+# Of a step, what is the same each time that it is repeated.
+_REPEATED = ("progress", "micro_batch", "accumulation", "skipped", "nats", "gradient_norm", "cursor")
+
+
+def first_difference(one: Path, other: Path) -> str:
+    """Since when two runs of one plan differ, by their logs, in a sentence; empty where the logs show no difference."""
+    logs = [standing_steps(path) for path in (one, other)]
+    found = []
+    for first, second in itertools.zip_longest(*logs):
+        if first is None or second is None:
+            found.append((min(map(len, logs)) + 1, f"the one took {len(logs[0])} steps and the other {len(logs[1])}"))
+            break
+        pairs = {name: (getattr(first, name), getattr(second, name)) for name in _REPEATED}
+        differing = [f"{name} {a} and {b}" for name, (a, b) in pairs.items() if a != b]
+        if differing:
+            found.append((first.step, ", ".join(differing)))
+            break
+    sums, others = standing_checksums(one), standing_checksums(other)
+    common = sorted(sums.keys() & others.keys())
+    parted = next((step for step in common if sums[step] != others[step]), None)
+    if parted is not None:
+        equal = max((step for step in common if step < parted), default=None)
+        since = f"equal after step {equal}" if equal is not None else "not known to be equal after any step before"
+        found.append((parted, f"the weights differ after it; they were {since}"))
+    if not found:
+        return ""
+    step, what = min(found, key=lambda one: one[0])
+    return f"step {step}: {what}"

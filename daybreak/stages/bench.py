@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -46,6 +47,8 @@ class Workbench:
     costs: dict[str, float] = field(default_factory=dict)  # seconds that each thing takes
     taken: dict[str, list[float]] = field(default_factory=dict)  # seconds of each time
     spent: dict[str, float] = field(default_factory=dict)  # seconds that it took in all
+    cut: bool = False  # the deadline came before what the plan says was done
+    deviations: list[str] = field(default_factory=list)  # of this process from the plan, in sentences
     slower: float = 1.0  # times what the machine has shown that it can do: others work on it
 
     def record(self, record: Record) -> None:
@@ -57,7 +60,7 @@ class Workbench:
 
     def timed(self) -> bool:
         """Whether the deadline decides; where it does not, nothing may depend on how fast the machine is."""
-        return self.plan.budget.clock == "seconds" and not self.replayed
+        return self.plan.budget.clock == "seconds" and not (self.plan.reproducible or self.replayed)
 
     @contextmanager
     def cost(self, name: str) -> Iterator[None]:
@@ -76,6 +79,24 @@ class Workbench:
     def warn(self, what: str) -> None:
         logger.warning("%s", what)
         self.record(Event(name="warning", used_seconds=self.stopwatch.used(), detail={"what": what}))
+
+    def deviate(self, what: str) -> None:
+        """Warns that a run does something that its plan does not say. A run that must repeat then does not."""
+        self.warn(what)
+        if not self.timed():
+            self.run.amend("deviation", reason=what)
+
+    def cut_short(self, what: str) -> None:
+        """Warns that the deadline came before what the plan says was done."""
+        self.warn(what)
+        self.cut, self.deviations = True, [what]
+
+    def promised(self) -> dict[str, Any]:
+        """Of a run that must repeat: whether the deadline cut it, and all that keeps it from repeating."""
+        if not (self.plan.reproducible or self.replayed):
+            return {}
+        before = [str(a["reason"]) for a in self.run.amendments() if a["amendment"] == "deviation"]
+        return {"cut": self.cut, "deviations": list(dict.fromkeys((*before, *self.deviations)))}
 
     def margin(self) -> float:
         """Seconds at the end that nothing may be planned into."""

@@ -80,8 +80,19 @@ def compare(
         },
         "verdicts": _verdicts(labels, common, units, resamples, seed),
         "differences": differences(described, plans),
+        "first_differences": _first_differences(labels, runs, plans),
         "seen_in_training": _seen_in_training(labels, runs, asked),
     }
+
+
+def _first_differences(labels: Sequence[str], runs: Sequence[Run], plans: Sequence[Plan]) -> list[dict[str, str]]:
+    """Of runs that should have ended with the same weights: since when they differ; "" where their logs are equal."""
+    return [
+        {"run": labels[later], "than": labels[earlier], "where": records.first_difference(*files)}
+        for earlier, later in itertools.combinations(range(len(runs)), 2)
+        if plans[earlier].reproducible and plans[earlier].to_json() == plans[later].to_json()
+        for files in [(runs[earlier].log_file, runs[later].log_file)]
+    ]
 
 
 # Verdicts

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from daybreak import techniques
@@ -213,6 +214,14 @@ def load_into(built: Built, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, weight in tensors_of(built.module).items():
             weight.copy_(weights[name])
+
+
+def weights_checksum(weights: dict[str, Tensor]) -> str:
+    """As `weights_digest`, many times as fast: for the log, often."""
+    whole = xxhash.xxh3_128()
+    for name in sorted(weights):
+        whole.update(weights[name].detach().cpu().contiguous().numpy().data)
+    return whole.hexdigest()
 
 
 def weights_digest(weights: dict[str, Tensor]) -> str:

@@ -167,7 +167,7 @@ def carried_out(
                 validations=validations or {},
             )
             display.phase("train")
-            figures = train(bench, replay=replay)
+            figures = {**train(bench, replay=replay), **bench.promised()}
     finally:
         display.close()
     xz = Measurement(name="xz", value=corpus.xz_bits_per_byte, unit="bits/byte", needs="", note="of a sample")

@@ -28,6 +28,7 @@ class Training:
     position: loop.Position
     guard: Guard
     saver: checkpoints.Writer
+    micro_batch: int = 0  # rows of one forward pass where the memory was too small for what was planned, as last told
 
 
 def write(training: Training) -> None:

@@ -16,7 +16,7 @@ from daybreak.core import units
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved
 from daybreak.core.headlines import Headline
-from daybreak.core.records import Step, Validation
+from daybreak.core.records import Checksum, Step, Validation
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
 from daybreak.data.batches import Windows
@@ -33,6 +33,7 @@ from daybreak.stages.finish import (
     finish,
     sample,
     validate,
+    weights_checksum,
     write_model,
 )
 from daybreak.stages.saving import Training, go_back, resumed, save, settle, write
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 SAVING_SHARE = 0.015  # of the budget that checkpoints may take
 LOSING_SHARE = 0.02  # of the budget between two checkpoints: a kill costs this, and what was on its way to the disk
+CHECKSUM_SHARE = 0.004  # of the training that checksums of the weights may take
+CHECKSUM_BYTES_PER_SECOND = 4e9  # of weights; half of what was measured on a core that others used as well
 STILL, STILL_SECONDS = 20.0, 2.0  # times what a step takes, and seconds: the machine has stood still
 STALLED = 4.0  # times what it took before
 MOST_SLOWER = 4.0
@@ -68,6 +71,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     clock = _clock(bench, replay, position, facts)
     saver = checkpoints.Writer(bench.run.checkpoints_folder, now=bench.stopwatch.used)
     training = Training(bench=bench, built=built, clock=clock, position=position, guard=guard, saver=saver)
+    training.micro_batch = position.micro_batch
     bench.ledger.enter("training")
     while True:
         try:
@@ -86,7 +90,10 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
             attempt=f"--for {2 * bench.plan.budget.seconds:.0f}s",
         )
     if isinstance(clock, TokensClock) and clock.cut:
-        bench.warn("the deadline came before all tokens were seen: another machine would end elsewhere")
+        bench.cut_short(
+            f"the deadline came at step {position.step}, after {position.tokens:,} of {bench.plan.tokens:,} tokens: a "
+            "faster machine would end elsewhere"
+        )
     return finish(bench, built, choose_weights(bench, built, position))
 
 
@@ -119,8 +126,8 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
     bench, position, guard, saver = training.bench, training.position, training.guard, training.saver
     saved_at = bench.stopwatch.used()
     marks = int(position.progress * MARKS)
-    smaller, writes = position.micro_batch, list[float]()  # each in rows that could have been trained on meanwhile
-    reserved, fastest = 0.0, math.inf
+    writes = list[float]()  # each in rows that could have been trained on meanwhile
+    reserved, fastest, checked = 0.0, math.inf, _checksum_every(bench)
     if position.step == 0:  # there is always a model, and something to go back to
         write(training)
         writes.append(bench.costs["model"] / max(position.row_seconds, 1e-9))
@@ -129,12 +136,14 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
         bench.record(step)
         if step.skipped and guard.reason:
             bench.warn(f"step {step.step} was skipped (rows from {step.cursor} on): {guard.reason}")
-        if position.micro_batch != smaller:
-            smaller = position.micro_batch
+        if position.micro_batch != training.micro_batch:
+            smaller = training.micro_batch = position.micro_batch
             bench.run.amend("micro_batch", rows=smaller, step=step.step)
-            bench.warn(
+            bench.deviate(
                 f"the memory was too small: {smaller} rows at a time from step {step.step} on, in the same batch"
             )
+        if checked and step.step % checked == 0:
+            bench.record(Checksum(step=step.step, weights=weights_checksum(current(training.built))))
         usual = step.micro_batch * step.accumulation * position.row_seconds
         if step.step > loop.RECENT and step.seconds > max(STILL_SECONDS, STILL * usual):
             bench.warn(
@@ -168,6 +177,15 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
             with bench.ledger.within("saving"), bench.cost("checkpoint"):
                 save(training)
             saved_at = bench.stopwatch.used()
+
+
+def _checksum_every(bench: Workbench) -> int:
+    """Steps between two checksums of the weights, the same in every run of the plan; 0: there are none."""
+    if bench.timed():
+        return 0
+    seconds = 4 * bench.plan.shape.parameters() / CHECKSUM_BYTES_PER_SECOND
+    step_seconds = bench.plan.batch_tokens / bench.plan.predicted.tokens_per_second
+    return max(1, math.ceil(seconds / (CHECKSUM_SHARE * step_seconds)))
 
 
 def _mark(training: Training, progress: float) -> bool:

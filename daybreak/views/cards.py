@@ -156,10 +156,19 @@ def _plan(facts: dict[str, Any]) -> str:
         ("steps", f"{training['steps']:,}" if training.get("steps") else "not recorded"),
         ("techniques", ", ".join(choice["name"] for choice in plan["techniques"]) or "none"),
         ("seed", str(plan["seed"])),
+        *_repeatable(facts),
         ("energy", _energy(facts)),
         ("versions", ", ".join(f"{k} {v}" for k, v in versions.items() if k != "system") or "not recorded"),
     ]
     return "## Training\n\n" + _table(rows)
+
+
+def _repeatable(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """A row on whether the run can be repeated to the last bit, where it was asked to be."""
+    deviations = (facts.get("result") or {}).get("deviations")
+    if deviations is None:
+        return []
+    return [("repeatable to the last bit", f"no: {'; '.join(deviations)}" if deviations else "yes")]
 
 
 def _energy(facts: dict[str, Any]) -> str:

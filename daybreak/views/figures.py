@@ -61,7 +61,7 @@ def result(facts: "Facts") -> dict[str, Any]:
         "perplexity": next((m for m in found if m["name"] == "perplexity"), None),
         "scored_share": model["bytes"] / held_out if model and held_out else None,
         "weights": next((e.detail.get("weights") for e in reversed(facts.events) if e.name == "weights chosen"), None),
-        "weights_digest": (facts.finished or {}).get("weights_digest"),
+        **{name: (facts.finished or {}).get(name) for name in ("weights_digest", "cut", "deviations")},
         "measurements": found,
     }
 
