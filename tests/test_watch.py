@@ -154,7 +154,6 @@ def test_the_page_and_the_stream_say_the_same_and_the_stream_goes_on(run: Run) -
         text = page.read().decode()
         assert page.status == 200
         assert f'id="facts">{{"schema": 1, "name": "{run.path.name}"' in text
-        assert served.ask("/plotly.js").getheader("content-type", "").startswith("text/javascript")
         stream = served.ask("/events")
         assert stream.getheader("content-type", "").startswith("text/event-stream")
         first = events(stream, 1)[0]
@@ -166,7 +165,7 @@ def test_the_page_and_the_stream_say_the_same_and_the_stream_goes_on(run: Run) -
 
 def test_every_answer_carries_the_headers_that_shut_out_other_sites(run: Run) -> None:
     with serving(run) as served:
-        for path in ("/", "/plotly.js", "/events", "/nothing", "/docs", "/openapi.json"):
+        for path in ("/", "/events", "/nothing", "/docs", "/openapi.json"):
             answer = served.ask(path)
             assert answer.status == (404 if path in ("/nothing", "/docs", "/openapi.json") else 200)
             assert answer.getheader("x-content-type-options") == "nosniff"
@@ -454,7 +453,7 @@ def test_a_running_run_is_followed_to_its_end(run: Run, opened: Callable[[str], 
             seen.says("running", ".state")
             append(run, *(step(n) for n in range(21, 41)), validation(40, 2.345))
             seen.says("2.345")
-            seen.page.locator("#loss .js-plotly-plot").wait_for(timeout=10_000)
+            seen.page.locator("#loss .chart > svg").wait_for(timeout=10_000)
             append(run, Sample(progress=0.04, used_seconds=14.0, prompt=HOSTILE, text=HOSTILE))
             seen.says(HOSTILE, "#samples")
             append(run, finished(31.0))
@@ -499,19 +498,26 @@ def test_a_restart_of_the_server_is_told_and_survived(run: Run, opened: Callable
 def test_a_reader_is_not_disturbed(run: Run, opened: Callable[[str], Seen]) -> None:
     with serving(run) as served:
         seen = opened(served.address)
-        chart = seen.page.locator("#loss .js-plotly-plot")
-        chart.wait_for(timeout=10_000)
-        seen.page.evaluate(
-            "Plotly.relayout(document.querySelector('#loss .js-plotly-plot'), "
-            "{'xaxis.range[0]': 2, 'xaxis.range[1]': 5})"
-        )
+        seen.page.locator("#loss .chart > svg").wait_for(timeout=10_000)
+        box = seen.page.locator("#loss .plot").bounding_box()
+        assert box is not None
+        whole = seen.page.text_content("#loss .chart > svg")
+        seen.page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 100)
+        seen.page.mouse.down()
+        seen.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 102, steps=3)
+        seen.page.mouse.up()
+        seen.page.locator("#loss .reset").wait_for()
+        assert seen.page.text_content("#loss .chart > svg") != whole
         seen.page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
         append(run, validation(20, 4.567))
         seen.connection("held")
         assert "4.567" not in seen.page.inner_text("#headline")
         seen.page.evaluate("getSelection().removeAllRanges()")
         seen.says("4.567", "#headline")
-        assert seen.page.evaluate("document.querySelector('#loss .js-plotly-plot').layout.xaxis.range") == [2, 5]
+        assert seen.page.locator("#loss .reset").is_visible(), "newer facts leave the zoom as it is"
+        assert seen.page.text_content("#loss .chart > svg") != whole
+        seen.page.locator("#loss .reset").click()
+        assert seen.page.locator("#loss .reset").count() == 0
 
 
 def test_an_empty_folder_in_chinese_waits_for_its_run(tmp_path: Path, opened: Callable[[str], Seen]) -> None:

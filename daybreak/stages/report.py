@@ -25,7 +25,7 @@ def phase_seconds(run: Run) -> dict[str, float]:
 def write(run: Run, *, language: str = "en", out: str | Path = "") -> tuple[Path, Path]:
     """Writes the page and the facts as JSON, into the run's folder or to `out` and beside it; their paths.
 
-    Raises UsageError: an unknown language, or a page that is no .html. ResourceError: no plotly, or nowhere to write.
+    Raises UsageError: an unknown language, or a page that is no .html. ResourceError: nowhere to write.
     """
     facts = read(run)
     page_file, data_file = run.report_file, run.report_data_file
@@ -56,10 +56,7 @@ def read(run: Run) -> dict[str, Any]:
 
 
 def page(facts: dict[str, Any], *, language: str = "en", live: bool = False) -> str:
-    """The page as HTML. live: the charts come from "plotly.js" and new facts from the event stream "events".
-
-    Raises UsageError: an unknown language. ResourceError: plotly is not installed.
-    """
+    """The page as HTML. live: new facts come from the event stream "events". Raises UsageError: an unknown language."""
     data = {"facts": facts, "words": pages.words(language), "settings": {"live": live}}
     return pages.filled(
         title=str(facts.get("name", "")),

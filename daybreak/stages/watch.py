@@ -16,7 +16,7 @@ from daybreak.core.run import Run
 from daybreak.stages.background import give_way
 from daybreak.stages.report import page
 from daybreak.views.live import Reader, Stream
-from daybreak.views.pages import WEB, script_of_charts, words
+from daybreak.views.pages import WEB, words
 
 if TYPE_CHECKING:
     import uvicorn
@@ -84,9 +84,8 @@ def _foreign(asked: Any) -> bool:
 
 
 def application(reader: Reader, stream: Stream, *, language: str) -> "FastAPI":
-    """The pages `/`, `/plotly.js` and `/events`. Raises UsageError, ResourceError: a library is missing."""
+    """The pages `/` and `/events`. Raises UsageError: a library is missing."""
     _needed()
-    script = script_of_charts().encode()
     from fastapi import FastAPI
     from fastapi.responses import Response, StreamingResponse
     from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -100,10 +99,6 @@ def application(reader: Reader, stream: Stream, *, language: str) -> "FastAPI":
         text = page(reader.newest(), language=language, live=True)
         headers = {"content-security-policy": _policy(text)}
         return Response(text.encode("utf-8", "replace"), media_type="text/html", headers=headers)
-
-    @app.get("/plotly.js")
-    def charts() -> Response:
-        return Response(script, media_type="text/javascript", headers={"cache-control": "private, max-age=3600"})
 
     @app.get("/events")
     async def events() -> StreamingResponse:

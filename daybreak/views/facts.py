@@ -219,7 +219,27 @@ class Facts:
             return "leaving"
         if state in ("crashed", "interrupted"):
             return "interrupted"
+        if self.last_phase == "build" and self._planned_seconds("counting") and "counting" not in self.phases:
+            return "counting"
+        if self.last_phase == "counting" and "build" in self.phases:
+            return "training"
         return _NEXT.get(self.last_phase, "training" if self.last_phase else "imports")
+
+    def _planned_seconds(self, phase: str) -> float:
+        """Seconds that the plan gives a phase; 0 where it says nothing of it."""
+        return float(self.plan.predicted.phase_seconds.get(phase, 0.0)) if self.plan is not None else 0.0
+
+    def now(self) -> dict[str, Any] | None:
+        """What a running run does before its first step: the phase, the seconds it has taken and those left.
+
+        `left` is None where the plan, if there is one yet, says nothing of the phase. None in any other state.
+        """
+        if self.state() != "running" or self.curves:
+            return None
+        phase = self.going_on()
+        spent = max(0.0, self.used_seconds() - self.used)
+        planned = self._planned_seconds("compile" if phase == "training" else phase)
+        return {"phase": phase, "seconds": spent, "left": max(0.0, planned - spent) if planned else None}
 
     def json(self) -> dict[str, Any]:
         """Everything that the page shows, as strict JSON: numbers are finite or null."""
@@ -235,6 +255,7 @@ class Facts:
             "name": self.run.path.resolve().name,
             "path": str(self.run),
             "state": self.state(),
+            "now": self.now(),
             "written_at": round(time.time(), 1),
             "request": self.request.to_json() if self.request else None,
             "plan": plan.to_json() if plan else None,

@@ -8,6 +8,7 @@ from daybreak.core.headlines import BITS_PER_BYTE, HEADLINES
 from daybreak.core.shapes import NgramShape
 
 if TYPE_CHECKING:
+    from daybreak.core.types import Account
     from daybreak.views.facts import Facts
 
 UNTIL_THE_PLAN = ("imports", "scan", "probe", "plan")
@@ -108,23 +109,44 @@ def _row(name: str, unit: str, plan: float | None, fact: float | None) -> dict[s
 
 
 def techniques(facts: "Facts") -> list[dict[str, Any]]:
-    """Those that are on, with the number they claim to move and what they touched, then the refused with the reason."""
+    """Those that are on, with the number they claim to move and what they touched, then the refused with the reason.
+
+    A step of cleaning has its `account`, as in corpus.json. `optional`: off because nobody asked for it.
+    """
     if facts.plan is None:
         return []
     claims = facts.told.get("claims", {})
+    accounts = {account.name: account for account in facts.corpus.accounts} if facts.corpus is not None else {}
     on = [
         {
             "name": choice.name,
             "on": True,
             "claim": claims.get(choice.name, ""),
             "settings": choice.settings,
+            "account": _account(accounts.get(choice.name)),
             "touched": [
                 {"seam": seam, "places": n} for (name, seam), n in facts.touched.items() if name == choice.name
             ],
         }
         for choice in facts.plan.techniques
     ]
-    return [*on, *({"name": n, "on": False, "reason": reason} for n, reason in facts.plan.refused.items())]
+    refused = facts.plan.refused.items()
+    return [
+        *on,
+        *(
+            # The planner's reason for what is off by default ends in the option that turns it on.
+            {"name": name, "on": False, "reason": reason, "optional": reason.endswith(f"--with {name}")}
+            for name, reason in refused
+        ),
+    ]
+
+
+def _account(account: "Account | None") -> dict[str, int] | None:
+    """How many documents a step of cleaning changed and removed, and the bytes of the removed."""
+    if account is None:
+        return None
+    names = ("documents", "changed_documents", "removed_documents", "removed_bytes")
+    return {name: getattr(account, name) for name in names}
 
 
 def measured(facts: "Facts") -> dict[str, Any] | None:

@@ -3,13 +3,12 @@
 import base64
 import hashlib
 import html
-import importlib.metadata
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-from daybreak.core.errors import ResourceError, UsageError, nearest
+from daybreak.core.errors import UsageError, nearest
 
 LANGUAGES = ("en", "zh")
 WEB = Path(__file__).resolve().parents[1] / "web"
@@ -22,16 +21,12 @@ def filled(
     """page.html with its parts in it.
 
     script: the file in web/ that fills the page; parts.js, charts.js and `before` come before it. data: what parts.read
-    finds by name. live: the charts come from "plotly.js" and new facts from the event stream "events". Raises
-    UsageError: an unknown language; ResourceError: plotly is not installed.
+    finds by name. live: new facts come from the event stream "events". Raises UsageError: an unknown language.
     """
     scripts = [web("parts.js"), web("charts.js"), *map(web, before), web(script), *([web("live.js")] if live else [])]
-    charts = "" if live else script_of_charts()
-    allowed = ["'self'" if live else f"'sha256-{_digest(charts)}'", *(f"'sha256-{_digest(one)}'" for one in scripts)]
+    allowed = [f"'sha256-{_digest(one)}'" for one in scripts]
     blocks = [f'<script type="application/json" id="{name}">{embedded(value)}</script>' for name, value in data.items()]
     blocks += [f"<script>{one}</script>" for one in scripts]
-    # As text: charts.js starts it when the words of the page are on the screen.
-    blocks += [] if live else [f'<script type="text/plain" id="plotly">{charts}</script>']
     filling = {
         "language": {"en": "en", "zh": "zh-CN"}[language],
         "title": html.escape(title),
@@ -63,17 +58,6 @@ def web(name: str) -> str:
 def embedded(value: Any) -> str:
     """JSON that ends no element, opens no comment and breaks no line of a script, whatever the texts in it say."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_ESCAPES)
-
-
-def script_of_charts() -> str:
-    """Plotly's script, from its wheel; the package is not imported. Raises ResourceError: it is not installed."""
-    try:
-        path = importlib.metadata.distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
-        return Path(str(path)).read_text(encoding="utf-8")
-    except (importlib.metadata.PackageNotFoundError, OSError):
-        raise ResourceError(
-            "the charts of the report need plotly", received="it is not installed", attempt="pip install 'plotly>=6'"
-        ) from None
 
 
 def _digest(script: str) -> str:

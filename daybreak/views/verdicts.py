@@ -144,7 +144,7 @@ def _count(value: float | None) -> str:
 
 
 def page(facts: dict[str, Any], *, language: str = "en") -> str:
-    """One self-contained HTML page. Raises UsageError: an unknown language. ResourceError: plotly is not installed."""
+    """One self-contained HTML page. Raises UsageError: an unknown language."""
     said = words(language)
     shown = {
         **facts,
@@ -167,7 +167,7 @@ def page(facts: dict[str, Any], *, language: str = "en") -> str:
 
 
 def write_page(facts: dict[str, Any], out: str, *, language: str = "en") -> Path:
-    """Raises UsageError: no .html, or an unknown language. ResourceError: no plotly, or nowhere to write."""
+    """Raises UsageError: no .html, or an unknown language. ResourceError: nowhere to write."""
     path = Path(out)
     if path.suffix not in (".html", ".htm"):
         raise UsageError(

@@ -1,36 +1,27 @@
-// Charts: lines with marks, bands and rules, on top of Plotly; they follow the theme and the width of the page.
+// Charts: lines with marks, bands and rules, drawn as SVG; they follow the theme and the width of the page.
 "use strict";
 
 const charts = (() => {
+  const { make, say, known } = parts;
   const drawn = new Map(); // element -> its spec
   const waiting = new Set(); // elements that were not near the screen yet
-  const zooms = new WeakMap(); // element -> the axes that the reader has zoomed: name -> {type, range}
-  let ready = typeof Plotly !== "undefined";
+  const zooms = new WeakMap(); // element -> the part that the reader has zoomed: {x: [from, to], y: [from, to], log}
+  const hidden = new WeakMap(); // element -> names of series that the reader has switched off
   const near = "IntersectionObserver" in window
     ? new IntersectionObserver((entries) => {
-      for (const entry of entries) {
-        if (ready && entry.isIntersecting && waiting.delete(entry.target)) draw(entry.target);
-      }
+      for (const entry of entries) if (entry.isIntersecting && waiting.delete(entry.target)) draw(entry.target);
     }, { rootMargin: "300px" })
     : null;
+  const resized = "ResizeObserver" in window
+    ? new ResizeObserver((entries) => {
+      for (const { target } of entries) if (!waiting.has(target) && target.clientWidth !== Number(target.dataset.width)) draw(target);
+    })
+    : null;
 
-  // Plotly reads a few tags and entities in its texts: names of runs and techniques are not to be read.
-  const plain = (text) => String(text ?? "").replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-
-  // A colour of page.css as Plotly needs it: "accent", "muted", "ink", "line", "series-2" ... or any CSS colour.
-  function colour(name, opacity = 1) {
-    const probe = document.createElement("span");
-    probe.style.color = /^[a-z]+(-[a-z0-9]+)*$/.test(name) ? `var(--${name}, ${name})` : name;
-    document.body.append(probe);
-    const found = getComputedStyle(probe).color;
-    probe.remove();
-    return opacity === 1 ? found : found.replace(/^rgba?\(([^,]+,[^,]+,[^,)]+).*\)$/, `rgba($1, ${opacity})`);
-  }
-
-  // spec: {label, series, xTitle, yTitle, logX, logY, xRange, yRange, height, xFormat, marks, bands, rules, legend}
-  //   series: {name, x, y, color, width, dash, opacity, points (markers and no line), symbol, size, step, hover, axisText}
+  // spec: {label, series, xTitle, yTitle, logX, logY, xRange, yRange, height, xPercent, marks, bands, rules, legend}
+  //   series: {name, x, y, color, width, dash, opacity, points (markers and no line), symbol, size, step, hover, legend}
   //   marks: {x, y, label, text}: buttons on the chart; hovering, focusing or tapping one shows the text, as text
-  //   bands: {from, to, color, label} in y; rules: {x or y, label, color, dash}
+  //   bands: {from, to, color} in y; rules: {x or y, label, color, dash}; colours are names of page.css
   function lines(element, spec) {
     const first = !drawn.has(element);
     drawn.set(element, spec);
@@ -40,182 +31,325 @@ const charts = (() => {
     element.setAttribute("aria-label", spec.label || "");
     if (first) {
       waiting.add(element);
-      if (ready) watch(element);
+      resized?.observe(element);
+      if (near) near.observe(element);
+      else if (waiting.delete(element)) draw(element);
     } else if (!waiting.has(element)) draw(element);
   }
 
-  // Drawn when it comes near the screen.
-  function watch(element) {
-    if (near) near.observe(element);
-    else if (waiting.delete(element)) draw(element);
+  // SVG
+
+  function shape(tag, attributes = {}, ...children) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) if (value !== null && value !== undefined) element.setAttribute(name, String(value));
+    element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+    return element;
   }
 
-  // Plotly is large: words and tables are on the screen before it is read. It lies in the page as a text, or beside it.
-  function start() {
-    const script = document.createElement("script");
-    const text = document.getElementById("plotly");
-    const begin = () => {
-      ready = true;
-      for (const element of [...waiting]) watch(element);
-      document.documentElement.dataset.charts = "ready";
+  const colour = (name) => `var(--${name || "accent"})`;
+  const DASHES = { dash: "7 5", dot: "2 4", dashdot: "7 4 2 4" };
+
+  // Scales
+
+  const LEAST = 1e-9; // the least value on a logarithmic axis
+
+  function scale(range, log, from, to) {
+    const at = (value) => (log ? Math.log10(Math.max(value, LEAST)) : value);
+    const [low, high] = range.map(at);
+    const width = high - low || 1;
+    const pixel = (value) => from + ((at(value) - low) / width) * (to - from);
+    const value = (place) => {
+      const found = low + ((place - from) / (to - from)) * width;
+      return log ? 10 ** found : found;
     };
-    if (text) script.textContent = text.textContent;
-    else {
-      script.src = "plotly.js";
-      script.addEventListener("load", begin);
+    return { pixel, value, range, log };
+  }
+
+  // Every value of an axis, with a little room, where no range is given.
+  function extent(values) {
+    const finite = values.filter(known);
+    if (!finite.length) return [0, 1];
+    const low = finite.reduce((a, b) => Math.min(a, b));
+    const high = finite.reduce((a, b) => Math.max(a, b));
+    const room = 0.05 * (high - low || Math.abs(high) || 1);
+    return [low - room, high + room];
+  }
+
+  // About `most` round numbers within a range.
+  function ticks([low, high], log, most) {
+    if (log && high / Math.max(low, LEAST) > 3) {
+      const found = [];
+      for (let power = Math.floor(Math.log10(Math.max(low, LEAST))); power <= Math.ceil(Math.log10(high)); power++) {
+        for (const digit of [1, 2, 5]) found.push(digit * 10 ** power);
+      }
+      const inside = found.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+      const tens = inside.filter((value) => /^1e|^10*$|^0\.0*1$/.test(String(Number(value.toPrecision(3)))));
+      return inside.length > most && tens.length > 1 ? tens : inside;
     }
-    document.head.append(script);
-    if (text) begin();
-  }
-  if (!ready) document.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(start)));
-
-  function trace(series) {
-    const ink = colour(series.color || "accent", series.opacity ?? 1);
-    const points = Boolean(series.points);
-    return {
-      type: "scatter",
-      mode: points ? "markers" : "lines",
-      name: plain(series.name),
-      x: series.x,
-      y: series.y,
-      showlegend: series.legend !== false,
-      hoverinfo: series.hover === false ? "skip" : undefined,
-      hovertemplate: series.hover === false ? undefined : `%{y:${series.format || ".4g"}}<extra>${plain(series.name)}</extra>`,
-      line: { color: ink, width: series.width || 2, dash: series.dash || "solid", shape: series.step ? "hv" : "linear" },
-      marker: { color: ink, size: series.size || 9, symbol: series.symbol || "circle", line: { color: colour("page"), width: 1.5 } },
-    };
+    const rough = (high - low) / Math.max(1, most);
+    if (!(rough > 0) || !Number.isFinite(rough)) return [low];
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((digit) => digit * power).find((size) => size >= rough);
+    const found = [];
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(i * step || 0); // no -0
+    return found;
   }
 
-  function axis(title, { log, range, format, grid = true }) {
-    const given = range && (log ? range.map((value) => Math.log10(Math.max(value, 1e-9))) : range);
-    return {
-      title: { text: plain(title), standoff: 8, font: { size: 13 } },
-      type: log ? "log" : "linear",
-      ...(given ? { range: given, autorange: false } : { autorange: true }),
-      ...(format ? { tickformat: format } : {}),
-      ...(log ? { dtick: "D2", minor: {}, exponentformat: "none" } : { nticks: 7 }),
-      showgrid: grid,
-      gridcolor: colour("line"),
-      linecolor: colour("line"),
-      zeroline: false,
-      automargin: true,
-      ticks: "",
-      fixedrange: coarse(),
-    };
+  function told(value, all) {
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    const step = all.length > 1 ? (high - low) / (all.length - 1) : Math.abs(value);
+    if (Math.max(Math.abs(low), Math.abs(high)) >= 10000) return parts.count(value);
+    if (value !== 0 && step < 1e-4) return value.toExponential(0);
+    const digits = step >= 1 ? 0 : Math.min(6, Math.ceil(-Math.log10(step) - 1e-9));
+    return value.toLocaleString(parts.language, { maximumFractionDigits: digits });
   }
 
-  // A finger that moves over a chart scrolls the page.
-  const coarse = () => window.matchMedia("(pointer: coarse)").matches;
-
-  function shapes(spec) {
-    const bands = (spec.bands || []).map((band) => ({
-      type: "rect", xref: "paper", x0: 0, x1: 1, y0: band.from, y1: band.to, layer: "below",
-      line: { width: 0 }, fillcolor: colour(band.color || "accent", 0.12),
-    }));
-    const rules = (spec.rules || []).map((rule) => ({
-      type: "line", layer: "below", line: { color: colour(rule.color || "muted"), width: 1.25, dash: rule.dash || "dash" },
-      ...(rule.y === undefined ? { x0: rule.x, x1: rule.x, yref: "paper", y0: 0, y1: 1 } : { xref: "paper", x0: 0, x1: 1, y0: rule.y, y1: rule.y }),
-    }));
-    return [...bands, ...rules];
-  }
-
-  // The names of the rules, moved apart where two lines lie close together.
-  function annotations(spec, height) {
-    const told = (spec.rules || []).filter((rule) => rule.label);
-    const font = (rule) => ({ size: 12, color: colour(rule.color || "muted") });
-    const upright = told.filter((rule) => rule.y === undefined).map((rule) => ({
-      x: spec.logX ? Math.log10(Math.max(rule.x, 1e-9)) : rule.x, yref: "paper", y: 1, yanchor: "top",
-      xanchor: rule.anchor || "left", text: plain(rule.label), showarrow: false, font: font(rule), bgcolor: colour("page", 0.8),
-    }));
-    const scale = (y) => (spec.logY ? Math.log10(Math.max(y, 1e-9)) : y);
-    const [low, high] = (spec.yRange || [0, 1]).map(scale);
-    let below = -Infinity;
-    const level = told.filter((rule) => rule.y !== undefined).sort((a, b) => a.y - b.y).map((rule) => {
-      const pixel = ((scale(rule.y) - low) / (high - low || 1)) * height;
-      const at = Math.max(pixel, below + 17);
-      below = at;
-      return {
-        xref: "paper", x: 0, xanchor: "left", y: scale(rule.y), yanchor: "bottom", yshift: at - pixel,
-        text: plain(rule.label), showarrow: false, font: font(rule), bgcolor: colour("page", 0.8), borderpad: 1,
-      };
-    });
-    return [...upright, ...level];
-  }
+  // Drawing
 
   function draw(element) {
     const spec = drawn.get(element);
+    const width = element.clientWidth;
+    element.dataset.width = width;
+    if (!width) return; // a closed part of the page: it is drawn when it has a width
     const height = spec.height || 360;
-    const ink = colour("ink");
-    const layout = {
-      height,
-      autosize: true,
-      margin: { l: 56, r: 12, t: 12, b: 44 },
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },
-      xaxis: axis(spec.xTitle, { log: spec.logX, range: spec.xRange, format: spec.xFormat, grid: false }),
-      yaxis: axis(spec.yTitle, { log: spec.logY, range: spec.yRange, format: spec.yFormat }),
-      hovermode: "x unified",
-      dragmode: coarse() ? false : "zoom",
-      hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line"), font: { color: ink, size: 13 } },
-      showlegend: spec.legend !== false,
-      legend: { uirevision: "kept", orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 13 }, itemwidth: 30 },
-      shapes: shapes(spec),
-      annotations: annotations(spec, height - 80),
-    };
-    for (const [name, { type, range }] of Object.entries(zooms.get(element) || {})) {
-      if (layout[name].type === type) Object.assign(layout[name], { range: [...range], autorange: false });
-    }
-    const config = { displayModeBar: false, responsive: true, displaylogo: false, doubleClick: "reset+autosize" };
-    const first = !element.classList.contains("js-plotly-plot");
-    Plotly.react(element, spec.series.map(trace), layout, config);
-    if (first) {
-      element.on("plotly_afterplot", () => placeMarks(element));
-      element.on("plotly_relayout", (change) => keepZoom(element, change));
-      element.on("plotly_doubleclick", () => zooms.delete(element));
-    }
-    placeMarks(element);
+    const off = hidden.get(element) || new Set();
+    const visible = spec.series.filter((one) => !off.has(one.name));
+    const entries = spec.legend === false ? [] : spec.series.filter((one) => one.legend !== false);
+    const legend = keys(element, entries, off);
+    const zoomed = zooms.get(element);
+    const kept = zoomed && zoomed.log === logs(spec) ? zoomed : null;
+    const xRange = kept?.x || (spec.xRange ? [...spec.xRange] : extent(visible.flatMap((one) => one.x)));
+    const yRange = kept?.y || (spec.yRange ? [...spec.yRange] : extent(visible.flatMap((one) => one.y)));
+    if (spec.logX) xRange[0] = Math.max(xRange[0], Math.min(...visible.flatMap((one) => one.x).filter((x) => x > 0), xRange[1]) * 0.9, LEAST);
+    const drawing = shape("svg", { width, height, "aria-hidden": "true" });
+    element.querySelectorAll(":scope > svg, :scope > .keys, :scope > .reset, :scope > .readout").forEach((old) => old.remove());
+    element.prepend(...(legend ? [legend] : []), drawing);
+    const over = legend ? legend.offsetHeight : 0;
+    const yTicks = ticks(yRange, spec.logY, Math.max(2, (height - over) / 50));
+    const left = 24 + 7 * Math.max(2, ...yTicks.map((value) => told(value, yTicks).length)) + (spec.yTitle ? 14 : -6);
+    const plot = { left: Math.round(left), right: width - 20, top: 10, bottom: height - over - (spec.xTitle ? 44 : 26) };
+    drawing.setAttribute("height", height - over);
+    const x = scale(xRange, spec.logX, plot.left, plot.right);
+    const y = scale(yRange, spec.logY, plot.bottom, plot.top);
+    const clip = `plot-${[...drawn.keys()].indexOf(element)}`;
+    drawing.append(
+      shape("defs", {}, shape("clipPath", { id: clip }, shape("rect", { x: plot.left, y: plot.top - 6, width: Math.max(1, plot.right - plot.left + 8), height: Math.max(1, plot.bottom - plot.top + 6) }))),
+      ...axes(spec, x, y, plot, yTicks),
+      shape("g", { "clip-path": `url(#${clip})` }, bands(spec, y, plot), rules(spec, x, y, plot), visible.map((one) => trace(one, x, y))),
+      ...labels(spec, x, y, plot),
+    );
+    if (kept) element.append(resetButton(element));
+    follow(element, drawing, { spec, visible, x, y, plot, over });
+    placeMarks(element, spec, x, y, plot, over);
   }
 
+  function axes(spec, x, y, plot, yTicks) {
+    const shownX = spec.xPercent ? (value) => parts.percent(value) : (value, all) => told(value, all);
+    const xTicks = ticks(x.range, spec.logX, Math.max(2, (plot.right - plot.left) / 75));
+    const middle = (plot.top + plot.bottom) / 2;
+    return [
+      ...yTicks.flatMap((value) => [
+        shape("line", { class: "grid-line", x1: plot.left, x2: plot.right, y1: y.pixel(value), y2: y.pixel(value) }),
+        shape("text", { x: plot.left - 8, y: y.pixel(value), dy: "0.35em", "text-anchor": "end" }, told(value, yTicks)),
+      ]),
+      shape("line", { class: "grid-line", x1: plot.left, x2: plot.right, y1: plot.bottom, y2: plot.bottom }),
+      ...xTicks.map((value) => shape("text", { x: x.pixel(value), y: plot.bottom + 17, "text-anchor": "middle" }, shownX(value, xTicks))),
+      spec.xTitle ? shape("text", { x: (plot.left + plot.right) / 2, y: plot.bottom + 38, "text-anchor": "middle" }, spec.xTitle) : "",
+      spec.yTitle ? shape("text", { x: 13, y: middle, "text-anchor": "middle", transform: `rotate(-90 13 ${middle})` }, spec.yTitle) : "",
+    ].filter(Boolean);
+  }
+
+  const bands = (spec, y, plot) => (spec.bands || []).map((band) => shape("rect", {
+    x: plot.left, width: plot.right - plot.left, y: Math.min(y.pixel(band.to), y.pixel(band.from)), height: Math.abs(y.pixel(band.from) - y.pixel(band.to)),
+    style: `fill: ${colour(band.color)}`, opacity: 0.12,
+  }));
+
+  const rules = (spec, x, y, plot) => (spec.rules || []).map((rule) => shape("line", {
+    ...(rule.y === undefined ? { x1: x.pixel(rule.x), x2: x.pixel(rule.x), y1: plot.top, y2: plot.bottom } : { x1: plot.left, x2: plot.right, y1: y.pixel(rule.y), y2: y.pixel(rule.y) }),
+    style: `stroke: ${colour(rule.color || "muted")}`, "stroke-width": 1.25, "stroke-dasharray": DASHES[rule.dash || "dash"],
+  }));
+
+  // The names of the rules, moved apart where two lines lie close together.
+  function labels(spec, x, y, plot) {
+    const style = (rule) => `fill: ${colour(rule.color || "muted")}`;
+    const named = (spec.rules || []).filter((rule) => rule.label);
+    const upright = named.filter((rule) => rule.y === undefined && x.pixel(rule.x) >= plot.left && x.pixel(rule.x) <= plot.right)
+      .map((rule) => shape("text", { class: "rule", x: x.pixel(rule.x) + 4, y: plot.top + 10, style: style(rule) }, rule.label));
+    let above = Infinity;
+    const level = named.filter((rule) => rule.y !== undefined).sort((a, b) => a.y - b.y).map((rule) => {
+      const at = Math.min(y.pixel(rule.y) - 4, above - 16);
+      if (y.pixel(rule.y) > plot.bottom || y.pixel(rule.y) < plot.top) return "";
+      above = at;
+      return shape("text", { class: "rule", x: plot.left + 3, y: at, style: style(rule) }, rule.label);
+    });
+    return [...upright, ...level].filter(Boolean);
+  }
+
+  function trace(series, x, y) {
+    const ink = colour(series.color);
+    if (series.points) return series.x.map((value, i) => (known(series.y[i]) ? point(series, x.pixel(value), y.pixel(series.y[i]), ink) : null));
+    const places = [];
+    let broken = true;
+    series.x.forEach((value, i) => {
+      if (!known(series.y[i]) || !known(value)) {
+        broken = true;
+        return;
+      }
+      const [px, py] = [x.pixel(value).toFixed(1), y.pixel(series.y[i]).toFixed(1)];
+      places.push(broken ? `M${px} ${py}` : series.step ? `H${px}V${py}` : `L${px} ${py}`);
+      broken = false;
+    });
+    return shape("path", {
+      d: places.join(""), fill: "none", style: `stroke: ${ink}`, "stroke-width": series.width || 2, opacity: series.opacity,
+      "stroke-dasharray": DASHES[series.dash], "stroke-linejoin": "round",
+    });
+  }
+
+  function point(series, px, py, ink) {
+    const size = series.size || 9;
+    if ((series.symbol || "circle") === "circle") return shape("circle", { cx: px, cy: py, r: size / 2, style: `fill: ${ink}; stroke: var(--page)`, "stroke-width": 1.5 });
+    const corners = Array.from({ length: 10 }, (_, i) => {
+      const [angle, radius] = [(i * Math.PI) / 5 - Math.PI / 2, i % 2 ? size * 0.27 : size * 0.7];
+      return `${(px + radius * Math.cos(angle)).toFixed(1)},${(py + radius * Math.sin(angle)).toFixed(1)}`;
+    });
+    const open = series.symbol === "star-open";
+    return shape("polygon", { points: corners.join(" "), style: `fill: ${open ? "var(--page)" : ink}; stroke: ${open ? ink : "var(--page)"}`, "stroke-width": 1.5 });
+  }
+
+  // The legend: a button a series, which switches it off and on.
+  function keys(element, entries, off) {
+    if (!entries.length) return null;
+    return make("div", { class: "keys" }, entries.map((series) => {
+      const swatch = shape("svg", { width: 22, height: 14, "aria-hidden": "true" }, series.points ? point({ ...series, size: Math.min(11, series.size || 9) }, 11, 7, colour(series.color)) : trace({ ...series, width: Math.max(1.5, series.width || 2), step: false, x: [1, 21], y: [7, 7] }, { pixel: (v) => v }, { pixel: (v) => v }));
+      const button = make("button", { type: "button", "aria-pressed": String(!off.has(series.name)) }, swatch, series.name);
+      button.addEventListener("click", () => {
+        const now = hidden.get(element) || new Set();
+        if (!now.delete(series.name)) now.add(series.name);
+        hidden.set(element, now);
+        const place = [...button.parentElement.children].indexOf(button);
+        draw(element);
+        element.querySelectorAll(":scope > .keys > button")[place]?.focus();
+      });
+      return button;
+    }));
+  }
+
+  // Reading and zooming
+
+  const coarse = () => window.matchMedia("(pointer: coarse)").matches; // a finger that moves over a chart scrolls the page
+
+  function follow(element, drawing, at) {
+    const { plot } = at;
+    const inside = (event) => {
+      const box = drawing.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    let from = null;
+    let frame = null;
+    const area = shape("rect", { class: "plot", x: plot.left, y: plot.top, width: Math.max(1, plot.right - plot.left), height: Math.max(1, plot.bottom - plot.top), fill: "transparent" });
+    drawing.append(area);
+    area.addEventListener("pointermove", (event) => {
+      const [px, py] = inside(event);
+      if (!from) return read(element, drawing, at, px, py);
+      const [x0, x1, y0, y1] = [Math.min(from[0], px), Math.max(from[0], px), Math.min(from[1], py), Math.max(from[1], py)];
+      frame = frame || drawing.appendChild(shape("rect", { class: "zoom" }));
+      for (const [name, value] of Object.entries({ x: x0, y: y0, width: x1 - x0, height: y1 - y0 })) frame.setAttribute(name, value);
+    });
+    area.addEventListener("pointerleave", () => from || read(element, drawing, at));
+    area.addEventListener("pointerdown", (event) => {
+      if (event.button || coarse()) return;
+      from = inside(event);
+      area.setPointerCapture(event.pointerId);
+      read(element, drawing, at);
+      event.preventDefault();
+    });
+    area.addEventListener("pointerup", (event) => {
+      if (!from) return;
+      const [began, [px, py]] = [from, inside(event)];
+      from = null;
+      frame?.remove();
+      frame = null;
+      const within = (place, low, high) => Math.max(low, Math.min(high, place));
+      const xs = [began[0], px].map((place) => within(place, plot.left, plot.right)).sort((a, b) => a - b);
+      const ys = [began[1], py].map((place) => within(place, plot.top, plot.bottom)).sort((a, b) => b - a);
+      if (xs[1] - xs[0] < 8 && ys[0] - ys[1] < 8) return;
+      const whole = (pair) => Math.abs(pair[1] - pair[0]) < 8; // a narrow frame zooms in one direction
+      zoom(element, whole(xs) ? at.x.range : xs.map(at.x.value), whole(ys) ? at.y.range : ys.map(at.y.value));
+    });
+    area.addEventListener("pointercancel", () => { from = null; frame?.remove(); frame = null; });
+    area.addEventListener("dblclick", () => unzoom(element));
+  }
+
+  const logs = (spec) => `${Boolean(spec.logX)} ${Boolean(spec.logY)}`;
+
   // What the reader zoomed stays so when newer facts come.
-  function keepZoom(element, change) {
-    const kept = zooms.get(element) || {};
-    for (const name of ["xaxis", "yaxis"]) {
-      if (`${name}.range[0]` in change) {
-        kept[name] = { type: element.layout[name].type, range: [change[`${name}.range[0]`], change[`${name}.range[1]`]] };
-      } else if (`${name}.autorange` in change || `${name}.range` in change) delete kept[name];
-    }
-    zooms.set(element, kept);
+  function zoom(element, x, y) {
+    zooms.set(element, { x, y, log: logs(drawn.get(element)) });
+    draw(element);
+  }
+
+  function unzoom(element) {
+    if (zooms.delete(element)) draw(element);
+  }
+
+  const resetButton = (element) => make("button", { type: "button", class: "toggle reset", onclick: () => unzoom(element) }, say("chart.reset"));
+
+  // A line at the pointer, and beside it the value of every series there.
+  function read(element, drawing, at, px, py) {
+    element.querySelector(":scope > .readout")?.remove();
+    drawing.querySelector(".cursor")?.remove();
+    if (px === undefined) return;
+    const { visible, x, y, plot, over, spec } = at;
+    const rows = visible.filter((series) => series.hover !== false && series.x.length).map((series) => {
+      const i = nearest(series.x, x.value(px));
+      const away = Math.abs(x.pixel(series.x[i]) - px);
+      return away <= (series.points ? 14 : 40) && known(series.y[i]) ? { series, x: series.x[i], y: series.y[i], away } : null;
+    }).filter(Boolean);
+    if (!rows.length) return;
+    const closest = rows.reduce((a, b) => (a.away <= b.away ? a : b));
+    const place = x.pixel(closest.x);
+    drawing.insertBefore(shape("line", { class: "cursor", x1: place, x2: place, y1: plot.top, y2: plot.bottom }), drawing.querySelector(".plot"));
+    const head = spec.xPercent ? parts.percent(closest.x, 1) : parts.number(closest.x, 4);
+    const box = make("div", { class: "readout", "aria-hidden": "true" }, make("b", {}, head), rows.map((row) => {
+      const dot = make("i", {});
+      dot.style.background = colour(row.series.color);
+      return make("span", {}, dot, `${row.series.name} `, make("b", {}, parts.number(row.y, 4)));
+    }));
+    element.append(box);
+    const side = place + 12 + box.offsetWidth > element.clientWidth ? place - 12 - box.offsetWidth : place + 12;
+    box.style.left = `${Math.max(0, side)}px`;
+    box.style.top = `${over + Math.max(0, Math.min(py - box.offsetHeight - 10, plot.bottom - box.offsetHeight))}px`;
+  }
+
+  // The index of what lies nearest to a value in a list; points of a series need not be in order.
+  function nearest(list, value) {
+    let best = 0;
+    for (let i = 1; i < list.length; i++) if (Math.abs(list[i] - value) < Math.abs(list[best] - value)) best = i;
+    return best;
   }
 
   // Marks are buttons over the chart: they can be reached by keyboard and by finger.
-  function placeMarks(element) {
-    const spec = drawn.get(element);
-    const { xaxis, yaxis } = element._fullLayout || {};
+  function placeMarks(element, spec, x, y, plot, over) {
     let layer = element.querySelector(":scope > .marks");
     if (!layer) {
-      layer = document.createElement("div");
-      layer.className = "marks";
+      layer = make("div", { class: "marks" });
       element.append(layer);
     }
-    const marks = xaxis && xaxis.d2p ? spec.marks || [] : [];
+    const marks = spec.marks || [];
     while (layer.children.length > marks.length) layer.lastChild.remove();
     marks.forEach((mark, i) => {
       const button = layer.children[i] || layer.appendChild(markButton());
-      const [x, y] = [xaxis.d2p(mark.x), yaxis.d2p(mark.y)];
+      const [px, py] = [x.pixel(mark.x), y.pixel(mark.y)];
       button.shows = mark;
       button.setAttribute("aria-label", mark.label);
-      button.style.left = `${xaxis._offset + x}px`;
-      button.style.top = `${yaxis._offset + y}px`;
-      button.hidden = !(x >= 0 && x <= xaxis._length && y >= 0 && y <= yaxis._length);
+      button.style.left = `${px}px`;
+      button.style.top = `${over + py}px`;
+      button.hidden = !(px >= plot.left && px <= plot.right && py >= plot.top && py <= plot.bottom);
     });
   }
 
   function markButton() {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "mark";
-    button.setAttribute("aria-describedby", "tooltip");
+    const button = make("button", { type: "button", class: "mark", "aria-describedby": "tooltip" });
     for (const event of ["pointerenter", "focus", "click"]) button.addEventListener(event, () => tip(button, button.shows.label, button.shows.text));
     for (const event of ["pointerleave", "blur"]) button.addEventListener(event, untip);
     return button;
@@ -225,10 +359,7 @@ const charts = (() => {
   function tip(anchor, title, text) {
     let box = document.getElementById("tooltip");
     if (!box) {
-      box = document.createElement("div");
-      box.id = "tooltip";
-      box.setAttribute("role", "tooltip");
-      box.append(document.createElement("strong"), document.createElement("span"));
+      box = make("div", { id: "tooltip", role: "tooltip" }, make("strong"), make("span"));
       document.body.append(box);
       document.addEventListener("keydown", (event) => event.key === "Escape" && untip());
     }
@@ -248,25 +379,21 @@ const charts = (() => {
     if (box) box.hidden = true;
   }
 
-  function redraw() {
-    for (const element of drawn.keys()) if (!waiting.has(element)) draw(element);
-  }
-
   // An element that leaves the page, if there is one.
   function drop(element) {
     if (!element) return;
-    if (drawn.delete(element) && !waiting.delete(element)) Plotly.purge(element);
-    if (near) near.unobserve(element);
+    drawn.delete(element);
+    waiting.delete(element);
+    near?.unobserve(element);
+    resized?.unobserve(element);
   }
 
-  document.addEventListener("themechange", redraw);
   window.addEventListener("beforeprint", () => {
-    if (!ready) return;
     for (const element of [...waiting]) {
       waiting.delete(element);
       draw(element);
     }
   });
 
-  return { lines, colour, tip, untip, redraw, drop, plain };
+  return { lines, tip, untip, drop, zoom };
 })();

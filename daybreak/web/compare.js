@@ -85,7 +85,7 @@
   }
 
   function curves() {
-    const chart = make("div", { id: "curves" });
+    const chart = make("div");
     const buttons = ["seconds", "tokens"].map((over) => {
       const button = make("button", { type: "button", class: "toggle", "aria-pressed": String(view.over === over) }, say(`over ${over}`));
       button.addEventListener("click", () => {
@@ -134,9 +134,10 @@
     return make("section", {}, make("h2", {}, say("differences")), content);
   }
 
-  const head = make("header", {}, make("h1", {}, say("title")), parts.themeButton());
   const how = make("details", { class: "quiet" }, make("summary", {}, say("how")), make("p", {}, facts.how));
   const main = document.getElementById("page");
-  document.body.prepend(head);
-  main.append(verdicts(), curves(), figures(), decisions(), how);
+  const sections = [["verdicts", verdicts()], ["curves", curves()], ["table", figures()], ["differences", decisions()]];
+  for (const [id, section] of sections) section.id = id;
+  document.body.prepend(parts.header(sections.map(([id]) => [id, say(id)])));
+  main.append(make("h1", {}, say("title")), ...sections.map(([, section]) => section), how);
 })();

@@ -140,6 +140,12 @@ const parts = (() => {
     return button;
   }
 
+  // The top of every page: contents by section (its id and a short name) and the theme.
+  function header(sections) {
+    const links = sections.map(([id, name]) => make("a", { href: `#${id}` }, name));
+    return make("header", {}, make("span", { class: "brand" }, "daybreak"), make("nav", { "aria-label": say("page.contents") }, links), themeButton());
+  }
+
   // A bar of a list of bars; share of the longest one's length.
   function bar(kind, share) {
     const element = make("span", { class: `bar ${kind}` });
@@ -153,5 +159,5 @@ const parts = (() => {
     return make("div", { class: "compared" }, make("p", { class: "caption" }, label), make("ul", { class: "bars", "aria-label": label }, rows));
   }
 
-  return { read, say, named, make, known, number, fixed, whole, percent, bits, count, size, seconds, measured, table, pairs, bar, bars, toggle, themeButton, isDark, language };
+  return { read, say, named, make, known, number, fixed, whole, percent, bits, count, size, seconds, measured, table, pairs, bar, bars, toggle, header, language };
 })();

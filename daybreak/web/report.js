@@ -1,16 +1,19 @@
 // Report: the facts of a run as a page; show(facts) may be called again with newer facts.
 "use strict";
 
-// Sections in their order: what each reads of the facts (it is filled again when that changes), and how.
+const counts = (f) => (f.plan?.shape?.family || f.request?.family) === "ngram"; // counting has no steps, and no curves
+
+// Sections in their order: what each reads of the facts (it is filled again when that changes), how it is filled, and
+// when it is left out, also of the menu.
 const SECTIONS = [
-  ["loss", (f) => [f.curves.loss, f.validations, f.samples, f.result, f.plan?.predicted, f.budget.seconds, f.training?.begin], fillLoss],
+  ["loss", (f) => [f.curves.loss, f.validations, f.samples, f.result, f.plan?.predicted, f.budget.seconds, f.training?.begin, f.training ? null : f.now], fillLoss, counts],
   ["comparison", (f) => [f.comparison, f.state], fillComparison],
   ["time", (f) => [f.phases, f.budget, f.state], fillTime],
-  ["rates", (f) => [f.curves.rates, f.curves.gradient], fillRates],
-  ["decisions", (f) => [f.techniques, f.reasons], fillDecisions],
-  ["gains", (f) => f.measured, fillGains],
-  ["tasks", (f) => f.tasks, fillTasks],
-  ["samples", (f) => f.samples, fillSamples],
+  ["rates", (f) => [f.curves.rates, f.curves.gradient], fillRates, counts],
+  ["decisions", (f) => [f.techniques, f.reasons, f.state], fillDecisions],
+  ["gains", (f) => f.measured, fillGains, (f) => !f.measured],
+  ["tasks", (f) => f.tasks, fillTasks, (f) => !f.tasks?.length],
+  ["samples", (f) => f.samples, fillSamples, (f) => !f.samples.length && (counts(f) || f.state === "finished")],
   ["data", (f) => [f.corpus, f.plan?.tokenizer], fillData],
   ["machine", (f) => [f.machine, f.versions], fillMachine],
   ["events", (f) => [f.events, f.amendments, f.unreadable], fillEvents],
@@ -24,8 +27,13 @@ function show(facts) {
   newest = facts;
   const page = document.getElementById("page");
   if (!page.firstChild) frame(page);
-  refill("headline", [facts.state, facts.budget, facts.result, facts.validations.at(-1), facts.training, facts.plan?.shape, facts.headline], fillHeadline);
-  for (const [id, slice, fill] of SECTIONS) refill(id, slice(facts) ?? null, fill);
+  refill("headline", [facts.state, facts.budget, facts.result, facts.validations.at(-1), facts.training, facts.plan?.shape, facts.headline, facts.now], fillHeadline);
+  for (const [id, slice, fill, leftOut] of SECTIONS) {
+    const gone = Boolean(leftOut?.(facts));
+    document.getElementById(id).hidden = gone;
+    document.querySelector(`nav a[href="#${id}"]`).hidden = gone;
+    if (!gone) refill(id, slice(facts) ?? null, fill);
+  }
   document.getElementById("written").textContent = say("page.written", { when: new Date(facts.written_at * 1000).toLocaleString(parts.language) });
 }
 
@@ -40,8 +48,7 @@ function refill(id, slice, fill) {
 }
 
 function frame(page) {
-  const links = SECTIONS.map(([id]) => make("a", { href: `#${id}` }, say(`section.${id}.short`)));
-  document.body.prepend(make("header", {}, make("span", { class: "brand" }, "daybreak"), make("nav", { "aria-label": say("page.contents") }, links), parts.themeButton()));
+  document.body.prepend(parts.header(SECTIONS.map(([id]) => [id, say(`section.${id}.short`)])));
   page.append(make("section", { id: "headline" }, make("div", { class: "body" })));
   for (const [id] of SECTIONS) {
     page.append(make("section", { id, "aria-labelledby": `${id}-title` }, make("h2", { id: `${id}-title` }, say(`section.${id}`)), make("div", { class: "body" })));
@@ -56,7 +63,7 @@ function fillHeadline(body, facts) {
   const badge = make("p", { class: `state ${state}` }, say(`state.${state}`));
   const lede = make("p", { class: "lede" }, ledeOf(facts));
   const told = ["crashed", "interrupted", "planned", "prepared", "empty"].includes(state) ? make("p", { class: "note" }, say(`told.${state}`, { used: seconds(budget.used) })) : null;
-  body.replaceChildren(badge, make("h1", {}, facts.name), lede, ...[told, figures(facts), comparedBars(result), spent(budget)].filter(Boolean));
+  body.replaceChildren(badge, make("h1", {}, facts.name), lede, ...[told, verdict(facts), figures(facts), compared(result), spent(budget)].filter(Boolean));
 }
 
 function ledeOf(facts) {
@@ -74,41 +81,76 @@ function ledeOf(facts) {
   return say(facts.state === "finished" ? "lede.finished" : "lede.going", values) + say(machine ? "lede.machine" : "lede.end", values);
 }
 
+// The run's own figures and those that it is compared with, the best first.
+function ranked(result) {
+  const own = [result.model && { ...result.model, name: say("bar.model"), kind: "own" }, ...result.more.map((more) => ({ ...more, name: say("bar.more", { needs: named("needs", more.needs) }), kind: "own" }))];
+  const others = ["kneser_ney", "xz"].map((name) => result[name] && { ...result[name], name: say(`bar.${name}`), kind: "other" });
+  const found = [...own, ...others].filter((entry) => entry && known(entry.value));
+  return found.sort((a, b) => a.value - b.value);
+}
+
+// What the figures mean, in words.
+function verdict(facts) {
+  const { result, headline } = facts;
+  const entries = ranked(result);
+  if (!result.model || headline.higher || entries.length < 2) return null;
+  const [best, ...rest] = entries;
+  const key = best.kind === "other" ? best.name === say("bar.xz") ? "xz" : "counting" : counts(facts) ? "ngram" : best.needs === "model/" ? "model" : "mixture";
+  const values = { best: bits(best.value), unit: say(`unit.${headline.name}`), rest: rest.map((entry) => `${entry.kind === "own" ? say(entry.needs === "model/" ? "verdict.alone" : "verdict.mixed") : entry.name} ${bits(entry.value)}`).join(say("list.join")) };
+  return make("p", { class: "verdict-line" }, say(`verdict.${key}`, values));
+}
+
 function figures(facts) {
-  const { result, validations, training, headline } = facts;
+  const { result, validations, training, headline, now } = facts;
   const list = [];
   const told = (value) => measured(value, headline.unit);
   const name = say(`unit.${headline.name}`);
   if (result.model) {
-    const share = known(result.scored_share) ? say("figure.share", { size: size(result.model.bytes), share: percent(result.scored_share) }) : "";
-    list.push(figure(told(result.model.value), say("figure.model", { figure: name }), share, true));
-    for (const more of result.more) list.push(figure(told(more.value), say("figure.more", { figure: name, needs: named("needs", more.needs) }), ""));
+    const own = [result.model, ...result.more];
+    if (!headline.higher) own.sort((a, b) => a.value - b.value);
+    const share = known(result.scored_share) ? say(result.scored_share > 0.999 ? "figure.all" : "figure.share", { size: size(result.model.bytes), share: percent(result.scored_share) }) : "";
+    for (const [i, one] of own.entries()) {
+      const label = one === result.model ? say("figure.model", { figure: name }) : say("figure.more", { figure: name, needs: named("needs", one.needs) });
+      list.push(figure(told(one.value), label, i === 0 ? share : "", i === 0));
+    }
   } else if (validations.length) {
     const last = validations.at(-1);
     list.push(figure(told(last.figure), say("figure.on_the_way", { figure: name, progress: percent(last.progress) }), say("figure.scored", { size: size(last.bytes) }), true));
   }
   if (training) list.push(figure(count(training.tokens), say("figure.tokens"), say("figure.rate", { rate: count(training.tokens_per_second) })));
-  return list.length ? make("dl", { class: "figures" }, list) : nothing("figure.none");
+  return list.length ? make("dl", { class: "figures" }, list) : now ? make("p", { class: "now" }, doing(now)) : nothing("figure.none");
+}
+
+// What a run that has no figure yet is doing, and how long that takes.
+function doing(now) {
+  const phase = named("phase", now.phase);
+  if (known(now.left) && now.left >= 1) return say("now.left", { phase, left: seconds(Math.round(now.left)) });
+  return say(known(now.left) ? "now.soon" : "now.since", { phase, spent: seconds(Math.round(now.seconds)) });
 }
 
 const figure = (value, name, note, main) => make("div", { class: main ? "main" : null }, make("dt", {}, name, note ? make("small", {}, note) : null), make("dd", {}, value));
 
-// Bits per byte of the model beside those of the baselines; the shorter bar is the better one.
-function comparedBars(result) {
-  const entries = [
-    result.model && [say("bar.model"), result.model.value, "accent"],
-    ...result.more.map((more) => [say("bar.more", { needs: named("needs", more.needs) }), more.value, "accent-soft"]),
-    result.kneser_ney && [say("bar.kneser_ney"), result.kneser_ney.value, "plain"],
-    result.xz && [say("bar.xz"), result.xz.value, "plain"],
-  ].filter((entry) => entry && known(entry[1]));
+// Bits per byte of the model beside those of the baselines, as places on one axis: a line joins each to the best.
+function compared(result) {
+  const entries = ranked(result);
   if (entries.length < 2) return null;
-  const most = Math.max(...entries.map(([, value]) => value));
-  const rows = entries.map(([name, value, kind]) => make("li", {}, make("span", { class: "name" }, name), make("span", { class: "track" }, bar(kind, value / most)), make("span", { class: "number" }, bits(value))));
-  const verdict = result.model ? make("p", { class: "quiet" }, ["xz", "kneser_ney"].filter((name) => result[name]).map((name) => versus(result.model.value, result[name].value, name)).join(say("verdict.join")) + say("verdict.end")) : null;
-  return make("div", { class: "compared" }, make("p", { class: "caption" }, say("bar.caption")), make("ul", { class: "bars" }, rows), verdict);
+  const [best, worst] = [entries[0].value, entries.at(-1).value];
+  const room = (worst - best || worst) * 0.12;
+  const [low, high] = [Math.max(0, best - room), worst + room];
+  const at = (value) => (100 * (value - low)) / (high - low);
+  const rows = entries.map(({ name, value, kind }, i) => {
+    const line = make("span", { class: "gap" });
+    line.style.left = `${at(best)}%`;
+    line.style.width = `${at(value) - at(best)}%`;
+    const dot = make("span", { class: `dot ${kind}${i ? "" : " best"}` });
+    dot.style.left = `${at(value)}%`;
+    const more = i === 0 ? say("bar.best") : `+${percent(value / best - 1, value / best < 1.1 ? 1 : 0)}`;
+    return make("li", { class: i ? null : "best" }, make("span", { class: "name" }, name), make("span", { class: "track" }, line, dot), make("span", { class: "number" }, bits(value)), make("span", { class: "number more" }, more));
+  });
+  const axis = make("p", { class: "axis", "aria-hidden": "true" }, make("span", {}, bits(low)), make("span", {}, bits(high)));
+  const remark = result.kneser_ney || result.xz ? make("p", { class: "quiet" }, say("bar.sample")) : null;
+  return make("div", { class: "compared" }, make("p", { class: "caption" }, say("bar.caption", { low: bits(low) })), make("ul", { class: "bars places" }, rows), axis, remark);
 }
-
-const versus = (value, other, name) => say(value <= other ? "verdict.fewer" : "verdict.more", { share: percent(Math.abs(1 - value / other)), name: say(`bar.${name}`) });
 
 function spent(budget) {
   if (!budget.seconds) return null;
@@ -122,7 +164,7 @@ function spent(budget) {
 function fillLoss(body, facts) {
   if (!facts.curves.loss.seconds.length) {
     charts.drop(body.querySelector(".chart"));
-    body.replaceChildren(nothing(facts.plan?.shape?.family === "ngram" ? "loss.counting" : "loss.none"));
+    body.replaceChildren(facts.now ? make("p", { class: "quiet" }, doing(facts.now)) : nothing("loss.none"));
     return;
   }
   let chart = body.querySelector(".chart");
@@ -146,6 +188,7 @@ function lossSpec(facts) {
   const end = Math.max(budget.seconds || 0, training.used_seconds);
   const [unit, scale] = end < 600 ? ["seconds", 1] : end < 7200 ? ["minutes", 60] : ["hours", 3600];
   const moment = (used) => (used - begin) / scale;
+  const late = !view.logTime && training.begin > 0.08 * end; // then the axis begins shortly before the first step
   const at = (list) => list.map(moment);
   const predicted = facts.headline.higher ? null : plan?.predicted;
   const weights = [...new Set(validations.map((v) => v.weights))];
@@ -166,12 +209,12 @@ function lossSpec(facts) {
     known(result.xz?.value) && { y: result.xz.value, label: `${say("bar.xz")} ${bits(result.xz.value)}` },
     known(result.kneser_ney?.value) && { y: result.kneser_ney.value, label: `${say("bar.kneser_ney")} ${bits(result.kneser_ney.value)}` },
     predicted && { y: predicted.figure, label: `${say("loss.predicted")} ${bits(predicted.figure)}`, color: "accent-text", dash: "dot" },
-    !view.logTime && { x: moment(training.begin), label: say("loss.begin"), dash: "dot" },
+    !view.logTime && !late && { x: moment(training.begin), label: say("loss.begin"), dash: "dot" },
   ].filter(Boolean);
   return {
     label: say("loss.label", { unit: lossUnit(facts) }), series, rules, logX: view.logTime, logY: view.logLoss, height: 440,
-    xTitle: say(view.logTime ? "loss.x_log" : "loss.x", { unit: say(`loss.${unit}`) }), yTitle: lossUnit(facts),
-    xRange: [view.logTime ? Math.max(1e-6, moment(curves.loss.seconds[0])) / 1.1 : 0, moment(1.01 * end)],
+    xTitle: say(view.logTime ? "loss.x_log" : late ? "loss.x_late" : "loss.x", { unit: say(`loss.${unit}`), begin: seconds(training.begin) }), yTitle: lossUnit(facts),
+    xRange: [view.logTime ? Math.max(1e-6, moment(curves.loss.seconds[0])) / 1.1 : late ? moment(training.begin - 0.02 * (end - training.begin)) : 0, moment(1.01 * end)],
     yRange: lossRange(facts, rules),
     bands: predicted ? [{ from: predicted.figure_low, to: predicted.figure_high }] : [],
     marks: samples.filter((s) => known(s.loss)).map((s) => ({ x: moment(s.used_seconds), y: s.loss, label: say("sample.at", { progress: percent(s.progress), used: seconds(s.used_seconds) }), text: s.prompt + s.text })),

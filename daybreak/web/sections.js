@@ -58,7 +58,7 @@ function fillRates(body, facts) {
     const top = name === "gradient_norm" ? null : [0, 1.08 * Math.max(...y, 1e-9)];
     charts.lines(body.querySelector(`[data-name="${name}"] > div`), {
       label: say(`rates.${name}`), series: [{ name: say(`rates.${name}`), x, y, color: "accent", ...style }], height: 210, legend: false,
-      xTitle: say("column.progress"), yTitle: "", xFormat: ".0%", xRange: [0, 1], yRange: top,
+      xTitle: say("column.progress"), yTitle: "", xPercent: true, xRange: [0, 1], yRange: top,
     });
   }
 }
@@ -69,26 +69,39 @@ function fillDecisions(body, facts) {
   if (!facts.plan) return body.replaceChildren(nothing("plan.none"));
   const on = facts.techniques.filter((t) => t.on).map((t) => [
     make("code", {}, t.name), t.claim ? named("claim", t.claim === "bits_per_byte" ? facts.headline.name : t.claim) : "–",
-    t.touched.map((touch) => say("technique.touched", { seam: named("seam", touch.seam), places: whole(touch.places) })).join(say("list.join")) || say("technique.untouched"),
+    changedBy(t).join(say("list.join")) || (facts.state === "finished" ? "–" : say("technique.untouched")),
   ]);
-  const refused = facts.techniques.filter((t) => !t.on).map((t) => [make("code", {}, t.name), make("span", ENGLISH, t.reason)]);
+  const off = facts.techniques.filter((t) => !t.on);
+  const refused = off.filter((t) => !t.optional).map((t) => [make("code", {}, t.name), make("span", ENGLISH, t.reason)]);
+  const optional = off.filter((t) => t.optional).map((t) => t.name);
   const reasons = Object.entries(facts.reasons).map(([name, reason]) => [named("decision", name), make("span", ENGLISH, reason)]);
   body.replaceChildren(
     make("h3", {}, say("technique.on")),
     on.length ? table(say("technique.on"), [say("column.technique"), say("column.claim"), say("column.touched")], on) : nothing("technique.none"),
     make("h3", {}, say("technique.refused")),
     refused.length ? table(say("technique.refused"), [say("column.technique"), say("column.reason")], refused) : nothing("technique.none_refused"),
+    ...(optional.length ? [make("details", {}, make("summary", {}, say("technique.optional", { n: whole(optional.length) })), make("p", {}, optional.flatMap((name, i) => [i ? say("list.join") : "", make("code", {}, name)])), make("p", { class: "quiet" }, say("technique.optional_how")))] : []),
     make("h3", {}, say("decision.why")),
     reasons.length ? table(say("decision.why"), [say("column.decision"), say("column.reason")], reasons) : nothing("decision.none"),
     ...(parts.language === "en" ? [] : [make("p", { class: "quiet" }, say("page.english"))]),
   );
 }
 
+// What a technique changed: a step of cleaning in documents, any other by the parts of the training that it took hold of.
+function changedBy(technique) {
+  const { account } = technique;
+  if (account) {
+    const removed = account.removed_documents && say("technique.removed", { n: whole(account.removed_documents), size: size(account.removed_bytes) });
+    const changed = account.changed_documents && say("technique.changed", { n: whole(account.changed_documents) });
+    return [changed, removed].filter(Boolean).length ? [changed, removed].filter(Boolean) : [say("technique.unchanged")];
+  }
+  return technique.touched.filter((touch) => touch.places).map((touch) => (touch.seam === "module" ? say("technique.modules", { n: whole(touch.places) }) : named("seam", touch.seam)));
+}
+
 // What each technique gained
 
 function fillGains(body, facts) {
   const found = facts.measured;
-  if (!found) return body.replaceChildren(nothing("gains.none"));
   const judged = found.rows.filter((row) => row.time_saved);
   const most = Math.max(0.01, ...judged.flatMap((row) => [row.time_saved.share, row.time_saved.low, row.time_saved.high].map((x) => Math.min(1, Math.abs(x)))));
   const rows = found.rows.map((row) => make("li", {},
@@ -143,7 +156,6 @@ function gainRemarks(found) {
 // Zero-shot tasks
 
 function fillTasks(body, facts) {
-  if (!facts.tasks?.length) return body.replaceChildren(nothing("tasks.none"));
   const told = (value) => (typeof value === "number" ? number(value, 4) : String(value));
   const rows = facts.tasks.flatMap((task) => Object.entries(task.scores || {}).map(([score, of]) => [
     task.name, named("score", score), within(of, "value", told), known(task.chance) && score.startsWith("accuracy") ? told(task.chance) : "–", whole(task.items),
@@ -185,13 +197,23 @@ function fillData(body, facts) {
 
 const spoken = (corpus) => Object.entries(corpus.spoken || {}).filter(([, share]) => share >= 0.001).map(([code, share]) => `${languageName(code)} ${percent(share, share < 0.1 ? 1 : 0)}`);
 
+// Browsers know most languages by name; words.json has those that some do not.
 function languageName(code) {
-  if (code === "und") return say("data.unknown");
+  const own = named("language", code);
+  if (own !== code) return own;
   try {
     return new Intl.DisplayNames([parts.language], { type: "language" }).of(code) || code;
   } catch {
     return code;
   }
+}
+
+// A kind of thing that a step of cleaning counted: a language, or a name of ours.
+function foundWhat(what) {
+  const own = named("count", what);
+  const runs = /^(kept with fewer than )?(\d+)( or more)? runs of an evaluation$/.exec(what);
+  if (runs) return say(runs[1] ? "count.fewer runs" : "count.runs", { n: runs[2] });
+  return own === what && /^[a-z]{2,3}$/.test(what) ? languageName(what) : own;
 }
 
 // How some documents begin, as they are trained on.
@@ -209,7 +231,7 @@ function cleaned(corpus) {
   if (!accounts.length) return [];
   const rows = accounts.map((a) => [
     make("code", {}, a.name), whole(a.documents), `${whole(a.removed_documents)}${a.removed_bytes ? ` (${size(a.removed_bytes)})` : ""}`, whole(a.changed_documents),
-    make("span", ENGLISH, Object.entries(a.counts).sort((x, y) => y[1] - x[1]).slice(0, 6).map(([what, n]) => `${what} ${whole(n)}`).join(", ")),
+    make("span", {}, Object.entries(a.counts).sort((x, y) => y[1] - x[1]).slice(0, 6).map(([what, n]) => `${foundWhat(what)} ${whole(n)}`).join(say("list.join"))),
   ]);
   const left = corpus.bytes + (corpus.heldout ? 0 : corpus.heldout_bytes);
   const taking = accounts.filter((a) => a.removed_bytes);
