@@ -11,6 +11,8 @@ from daybreak.core.errors import (
     DataError,
     DaybreakError,
     Interrupted,
+    MissingPackage,
+    NotRepeatable,
     ResourceError,
     Saved,
     UnknownKeyword,
@@ -36,7 +38,9 @@ __all__ = [
     "DataError",
     "DaybreakError",
     "Interrupted",
+    "MissingPackage",
     "Model",
+    "NotRepeatable",
     "ResourceError",
     "Saved",
     "UnknownKeyword",
@@ -253,6 +257,9 @@ def load(
 
     precision="bfloat16" halves the weights that are read for a token, and rounds them: faster, not quite the same text.
     """
+    from daybreak.core.run import Run
+
+    Run.with_model(os.fspath(path))  # before torch is imported
     from daybreak.stages.evaluate import load as load_run
 
     return Model(load_run(os.fspath(path), device=device, without=listed(without), precision=precision))

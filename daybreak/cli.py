@@ -3,27 +3,61 @@
 import contextlib
 import functools
 import inspect
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from daybreak.core import process, units
+from daybreak.core import failures, process, terminal, units
 from daybreak.core.errors import DaybreakError, Interrupted, NotRepeatable, UsageError
 from daybreak.core.request import FIELDS, OPTIONS, USUAL_BUDGET, Request, request_of, usual_of
+from daybreak.core.run import Run
+from daybreak.parser import Command, Commands, among, in_three_parts, run_folders, techniques
 
 app = typer.Typer(
     name="daybreak",
-    help="Text, any machine and a deadline in; by the deadline a usable language model out.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+TRAIN, USE, LOOK, MEASURE = "Train", "Use a model", "Look at runs", "Measure"
+LANGUAGES = ("en", "zh")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import daybreak
+
+        print(f"daybreak {daybreak.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _daybreak(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Text, any machine and a deadline in; by the deadline a usable language model out."""
+
+
+def command(group: str, example: str, name: str | None = None) -> Any:
+    """A command under a heading of the help, with an example of its use."""
+    return app.command(name, cls=Command, rich_help_panel=group, epilog=example)
+
+
+_COMPLETED = {
+    "include": techniques,
+    "exclude": techniques,
+    "family": among("gpt", "bert", "t5", "lstm", "ngram"),
+    "tokenizer": among("auto", "bytes", "characters", "bpe", "wordpiece", "unigram", "words"),
+    "device": among("cpu", "cuda", "mps"),
+    "parent": run_folders,
+}
 
 
 def _annotated(name: str) -> tuple[Any, Any]:
@@ -32,6 +66,8 @@ def _annotated(name: str) -> tuple[Any, Any]:
     if not option.flag:
         return list[str] | None, typer.Argument(metavar=f"[{option.metavar}]...", help=option.help)
     told: dict[str, Any] = {"help": option.help, "rich_help_panel": option.group or None}
+    if name in _COMPLETED:
+        told["autocompletion"] = _COMPLETED[name]
     if kind is bool:
         flag = f"{option.flag}/{option.off}" if option.off else option.flag
         return bool, typer.Option(flag, **told)
@@ -42,11 +78,15 @@ def _annotated(name: str) -> tuple[Any, Any]:
     return str if kind is float else list[str] | None, typer.Option(option.flag, **told)
 
 
-def asks(*names: str, **helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of a request's fields (none named: all), and their values as its `asked`.
+def _ungrouped(name: str) -> Any:
+    """The option of a request's field, for a command with few options."""
+    _, option = _annotated(name)
+    option.rich_help_panel = None
+    return option
 
-    helps: a sentence of its own for a field, where the option means something narrower there.
-    """
+
+def asks(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of a request's fields (none named: all), and their values as its `asked`."""
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:
         own = dict(inspect.signature(command).parameters)
@@ -57,7 +97,6 @@ def asks(*names: str, **helps: str) -> Callable[[Callable[..., None]], Callable[
                 continue
             for name in names or OPTIONS:
                 kind, option = _annotated(name)
-                option.help = helps.get(name, option.help)
                 keywords.add(OPTIONS[name].name)
                 usual = usual_of(name) if FIELDS[name].type in (str, int, bool) else None
                 parameters.append(
@@ -93,23 +132,40 @@ def _request(asked: Mapping[str, Any]) -> Request:
 
 Out = Annotated[str, typer.Option(metavar="FOLDER", help="The run's folder; else runs/ and a name of text and time.")]
 Sources = Annotated[list[str] | None, _annotated("sources")[1]]
-Heldout = Annotated[str, _annotated("heldout")[1]]
-Without = Annotated[list[str] | None, _annotated("exclude")[1]]
-Seed = Annotated[int, _annotated("seed")[1]]
-Device = Annotated[str, _annotated("device")[1]]
+Heldout = Annotated[str, _ungrouped("heldout")]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="NAME",
+        autocompletion=among("ngram_mix", "history_mix"),
+        help="Of what the run mixes into the network's predictions, leave this out: ngram_mix, history_mix.",
+    ),
+]
+Seed = Annotated[int, _ungrouped("seed")]
+Device = Annotated[str, _ungrouped("device")]
 Mirror = Annotated[
-    list[str] | None, typer.Option("--mirror", help="Show the run in tensorboard, wandb or trackio. Again for more.")
+    list[str] | None,
+    typer.Option(
+        "--mirror",
+        metavar="TOOL",
+        autocompletion=among("tensorboard", "wandb", "trackio"),
+        help="Show the run in tensorboard, wandb or trackio. Again for more.",
+    ),
 ]
 Tasks = Annotated[
-    list[str] | None, typer.Option("--task", help="Zero-shot questions: a file of JSON lines. Again for more.")
+    list[str] | None,
+    typer.Option("--task", metavar="FILE", help="Zero-shot questions: a file of JSON lines. Again for more."),
 ]
-Limit = Annotated[int, typer.Option(min=0, help="At most so many questions of a task; 0: all.")]
-Batch = Annotated[int, typer.Option(min=1, help="Rows of a pass of the model; no score depends on it.")]
+Limit = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="At most so many questions of a task; 0: all.")]
+Batch = Annotated[int, typer.Option(min=1, metavar="ROWS", help="Rows of a pass of the model; no score depends on it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, such as runs/NAME.")]
+RunFolder = Annotated[
+    str, typer.Argument(metavar="RUN", autocompletion=run_folders, help="A run's folder, such as runs/NAME.")
+]
 
 
-@app.command()
+@command(TRAIN, "daybreak run novel.txt --for 20m")
 @asks()
 def run(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: Json = False) -> None:
     """Train the best model that fits the time: scan, probe, plan, encode, train, evaluate."""
@@ -122,7 +178,7 @@ def run(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: J
     _print_finished(finished, as_json)
 
 
-@app.command()
+@command(TRAIN, "daybreak plan novel.txt --for 20m")
 @asks()
 def plan(
     asked: dict[str, Any],
@@ -139,14 +195,14 @@ def plan(
 
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
     if as_json:
-        print(json.dumps(made.to_json(), ensure_ascii=False, indent=1))
+        print(terminal.as_json(made.to_json(), indent=1))
     else:
         print("\n".join(plan_lines(made)))
         if out:
             print(f"\nwritten to {out}; edit it, then: daybreak train {out}")
 
 
-@app.command()
+@command(TRAIN, "daybreak prepare novel.txt --out runs/novel")
 @asks("sources", "heldout", "include", "exclude", "tokenizer", "cluster")
 def prepare(
     asked: dict[str, Any],
@@ -164,30 +220,14 @@ def prepare(
     _print(facts, as_json)
 
 
-@app.command()
-def tokenize(
-    path: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or a tokenizer.json.")],
-    text: Annotated[str, typer.Argument(help="The text, or - for standard input.")] = "",
-    file: Annotated[str, typer.Option("--file", help="A file to take the text from.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Show how a tokenizer cuts a text."""
-    from daybreak.stages import tokenize as cutting
-
-    tokenizer = cutting.tokenizer_of(path)
-    given = cutting.text_of(text, file)
-    tokens = cutting.tokenize(tokenizer, given)
-    if as_json:
-        print(json.dumps(cutting.to_json(tokenizer, given, tokens), ensure_ascii=False))
-        return
-    from rich.console import Console
-
-    cutting.show(tokenizer, given, tokens, Console(highlight=False))
-
-
-@app.command()
+@command(TRAIN, "daybreak train runs/novel")
 def train(
-    path: Annotated[str, typer.Argument(metavar="PLAN", help="A run's folder, or the plan.json that `plan` wrote.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLAN", autocompletion=run_folders, help="A run's folder, or the plan.json that `plan` wrote."
+        ),
+    ],
     out: Out = "",
     replay: Annotated[bool, typer.Option("--replay", help="Repeat the run from its log, to the last bit.")] = False,
     mirrors: Mirror = None,
@@ -201,15 +241,21 @@ def train(
     _print_finished(finished, as_json)
 
 
-@app.command()
+@command(USE, "daybreak evaluate runs/novel --on test.txt")
 def evaluate(
     path: RunFolder,
-    on: Annotated[list[str] | None, typer.Option("--on", help="Text to score on; else the held-out text.")] = None,
+    on: Annotated[
+        list[str] | None, typer.Option("--on", metavar="TEXT", help="Text to score on; else the held-out text.")
+    ] = None,
     tasks: Tasks = None,
     limit: Limit = 0,
     batch: Batch = 16,
-    harness: Annotated[str, typer.Option("--lm-eval", help="Tasks of lm-eval, such as blimp,lambada_openai.")] = "",
-    harness_tasks: Annotated[str, typer.Option("--lm-eval-tasks", help="A folder with lm-eval tasks of yours.")] = "",
+    harness: Annotated[
+        str, typer.Option("--lm-eval", metavar="NAMES", help="Tasks of lm-eval, such as blimp,lambada_openai.")
+    ] = "",
+    harness_tasks: Annotated[
+        str, typer.Option("--lm-eval-tasks", metavar="FOLDER", help="A folder with lm-eval tasks of yours.")
+    ] = "",
     device: Device = "",
     as_json: Json = False,
 ) -> None:
@@ -219,6 +265,7 @@ def evaluate(
     def told(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    _known(path, device=device, on=on, tasks=tasks)
     if harness_tasks and not harness:
         raise UsageError(
             "which tasks of the folder is not said",
@@ -246,44 +293,59 @@ def evaluate(
 
         facts = guarded(lambda: answered(path, tasks or [], limit=limit, batch=batch, device=device, told=told))
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(terminal.as_json(facts))
         return
     from daybreak.views.answers import lines
 
     print("\n".join(lines(facts)))
 
 
-@app.command()
+@command(USE, 'daybreak generate runs/novel "It was" --max-tokens 100')
 def generate(
     path: RunFolder,
-    prompt: Annotated[str, typer.Argument(help="The text to continue, or - for standard input.")] = "",
-    max_tokens: Annotated[int, typer.Option(min=1, help="At most this many tokens.")] = 200,
+    prompt: Annotated[
+        str, typer.Argument(metavar="[PROMPT]", help="The text to continue, or - for standard input.")
+    ] = "",
+    given: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help="The same, for a text that begins with a dash.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="At most this many tokens.")] = 200,
     min_tokens: Annotated[
         int | None,
         typer.Option(
             min=0,
+            metavar="NUMBER",
             help="Tokens before the text may end; else until there is something to see, and 0 at temperature 0.",
             show_default=False,
         ),
     ] = None,
-    n: Annotated[int, typer.Option(min=1, help="How many continuations.")] = 1,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text. Again for more.")] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest.")] = 0.8,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Only the likeliest of this mass.")] = 0.95,
-    top_k: Annotated[int, typer.Option(min=0, help="Only this many likeliest; 0: all.")] = 0,
-    seed: Seed = 0,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--without",
-            help="Of what the run mixes into the network's predictions, leave this out: ngram_mix, history_mix.",
-        ),
+    n: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="How many continuations.")] = 1,
+    stop: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="End before this text. Again for more.")
     ] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, metavar="NUMBER", help="0 takes the likeliest.")] = 0.8,
+    top_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Only the likeliest of this mass.")
+    ] = 0.95,
+    top_k: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Only this many likeliest; 0: all.")] = 0,
+    seed: Seed = 0,
+    without: Without = None,
     device: Device = "",
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster, and rounded.")] = "float32",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="DTYPE",
+            autocompletion=among("float32", "bfloat16"),
+            help="float32, or bfloat16: faster, and rounded.",
+        ),
+    ] = "float32",
     as_json: Json = False,
 ) -> None:
     """Continue a text with a run's model; an encoder, or an encoder-decoder, fills the <mask>s in it."""
+    if given is not None and prompt:
+        raise UsageError("there are two prompts", received=f"{prompt!r} and --prompt", attempt="one of the two")
+    prompt = prompt if given is None else given
+    _known(path, device=device)
     from daybreak.models.predictors import Sampling
     from daybreak.stages.evaluate import load
     from daybreak.stages.gaps import CANDIDATES, Filler, filled_json, lines
@@ -302,11 +364,11 @@ def generate(
     )
     words = tuple(stop or ())
     check_stop(words)
-    prompt = text_of(prompt, "") if prompt == "-" else prompt
+    prompt = text_of(prompt, "") if prompt == "-" and given is None else prompt
     loaded = guarded(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
     if isinstance(loaded.alone, Filler):
         filled = guarded(lambda: loaded.predictor.filled(prompt, sampling, count=max(n, CANDIDATES)))
-        print(json.dumps(filled_json(prompt, filled), ensure_ascii=False) if as_json else "\n".join(lines(filled, n)))
+        print(terminal.as_json(filled_json(prompt, filled)) if as_json else "\n".join(lines(filled, n)))
         return
     if cut := cut_prompt(loaded, prompt):
         print(cut, file=sys.stderr, flush=True)
@@ -314,7 +376,7 @@ def generate(
         texts = continuations(loaded, prompt, sampling, n=n, stop=words)
         count, seen = prompt_tokens(loaded, prompt)
         facts = {"prompt": prompt, "texts": texts, "prompt_tokens": count, "prompt_tokens_seen": seen}
-        print(json.dumps(facts, ensure_ascii=False))
+        print(terminal.as_json(facts))
         return
     for index in range(n):
         if n > 1:
@@ -326,20 +388,35 @@ def generate(
         print()
 
 
-@app.command()
+@command(USE, "daybreak export runs/novel --to gguf")
 def export(
     path: RunFolder,
-    to: Annotated[str, typer.Option("--to", help="hf, gguf, onnx, executorch or torch-export.")],
-    out: Annotated[str, typer.Option(help="The folder to make; else exports/ in the run.")] = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            autocompletion=among("hf", "gguf", "onnx", "executorch", "torch-export"),
+            help="hf, gguf, onnx, executorch or torch-export.",
+        ),
+    ],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to make; else exports/ in the run.")] = "",
     precision: Annotated[
-        str, typer.Option(help="Of the weights: float32, bfloat16, float16 or q8_0, as far as the format has it.")
+        str,
+        typer.Option(
+            metavar="DTYPE",
+            autocompletion=among("float32", "bfloat16", "float16", "q8_0"),
+            help="Of the weights: float32, bfloat16, float16 or q8_0, as far as the format has it.",
+        ),
     ] = "float32",
     prompts: Annotated[
-        list[str] | None, typer.Option("--prompt", help="A text to compare on; else held-out text. Again for more.")
+        list[str] | None,
+        typer.Option("--prompt", metavar="TEXT", help="A text to compare on; else held-out text. Again for more."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a run's model for other programs, opened there and compared."""
+    _known(path)
     from daybreak.stages.export import export as exported
     from daybreak.stages.export import lines
     from daybreak.stages.run import guarded
@@ -348,23 +425,82 @@ def export(
         print(line, file=sys.stderr, flush=True)
 
     found = guarded(lambda: exported(path, to, out=out, precision=precision, prompts=prompts or (), told=told))
-    print(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(lines(found)))
+    print(terminal.as_json(found) if as_json else "\n".join(lines(found)))
 
 
-@app.command()
+@command(TRAIN, "daybreak sample > novel.txt")
+def sample() -> None:
+    """Print a text to try things with: the reference manual of this Python, about 700 KB of English."""
+    from daybreak.data.builtin import manual
+
+    sys.stdout.write(manual())
+
+
+@command(LOOK, "daybreak list", "list")
+def list_(
+    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="A folder with run folders in it.")] = "runs",
+    as_json: Json = False,
+) -> None:
+    """The runs of a folder, with date, family, figure, time and state."""
+    from daybreak.views import listing
+
+    rows: list[dict[str, Any]] = [] if folder == "runs" and not Path(folder).exists() else listing.listed(folder)
+    if as_json:
+        print(terminal.as_json(rows))
+    elif not rows:
+        print(f"there are no runs in {folder}", file=sys.stderr)
+    else:
+        from rich.console import Console
+
+        listing.show(rows, Console(highlight=False))
+
+
+@command(LOOK, 'daybreak tokenize runs/novel "It was a dark night"')
+def tokenize(
+    path: Annotated[
+        str, typer.Argument(metavar="RUN", autocompletion=run_folders, help="A run's folder, or a tokenizer.json.")
+    ],
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="The text, or - for standard input.")] = "",
+    file: Annotated[str, typer.Option("--file", metavar="FILE", help="A file to take the text from.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show how a tokenizer cuts a text."""
+    from daybreak.stages import tokenize as cutting
+
+    tokenizer = cutting.tokenizer_of(path)
+    given = cutting.text_of(text, file)
+    tokens = cutting.tokenize(tokenizer, given)
+    if as_json:
+        print(terminal.as_json(cutting.to_json(tokenizer, given, tokens)))
+        return
+    from rich.console import Console
+
+    cutting.show(tokenizer, given, tokens, Console(highlight=False))
+
+
+@command(MEASURE, "daybreak doctor")
 def doctor(device: Device = "", as_json: Json = False) -> None:
     """What this machine can do, measured."""
+    _known(device=device)
     from daybreak.stages.doctor import examined, lines
     from daybreak.stages.run import guarded
 
     found = guarded(lambda: examined(device))
-    print(json.dumps(found, ensure_ascii=False, indent=1) if as_json else "\n".join(lines(found)))
+    print(terminal.as_json(found, indent=1) if as_json else "\n".join(lines(found)))
 
 
-@app.command()
+@command(LOOK, "daybreak mirror runs/novel --to tensorboard")
 def mirror(
     path: RunFolder,
-    to: Annotated[str, typer.Option("--to", help="tensorboard, wandb or trackio.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="TOOL",
+            autocompletion=among("tensorboard", "wandb", "trackio"),
+            help="tensorboard, wandb or trackio.",
+        ),
+    ],
     follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -374,15 +510,18 @@ def mirror(
     _print(shown(path, to, follow=follow), as_json)
 
 
-@app.command()
+@command(LOOK, "daybreak report runs/novel")
 def report(
     path: RunFolder,
-    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
-    out: Annotated[str, typer.Option(help="Write the page to this .html file, and the .json beside it.")] = "",
+    language: Annotated[
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="en or zh.")
+    ] = "en",
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="Write the page to this .html file, and the .json beside it.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Write a page that tells what a run did, at any moment of it."""
-    from daybreak.core.run import Run
     from daybreak.stages import report as reports
 
     page_file, data_file = reports.write(Run.open(path), language=language, out=out)
@@ -392,13 +531,18 @@ def report(
         print(f"page    {page_file}\ndata    {data_file}")
 
 
-@app.command()
+@command(LOOK, "daybreak watch runs/novel")
 def watch(
     path: RunFolder,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Else 8600, or the next one that is free.", show_default=False)
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="PORT", help="Else 8600, or the next one that is free.", show_default=False
+        ),
     ] = None,
-    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    language: Annotated[
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="en or zh.")
+    ] = "en",
     show: Annotated[
         bool | None, typer.Option("--open/--no-open", help="Open a browser; else where there is a screen.")
     ] = None,
@@ -409,20 +553,28 @@ def watch(
     follow(path, port=port, language=language, show=show)
 
 
-@app.command()
+@command(LOOK, "daybreak compare runs/novel runs/novel-long")
 def compare(
-    paths: Annotated[list[str] | None, typer.Argument(metavar="RUN RUN...", help="Folders of finished runs.")] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN RUN...", autocompletion=run_folders, help="Folders of finished runs."),
+    ] = None,
     on: Annotated[
-        list[str] | None, typer.Option("--on", help="Text to judge on; else the runs' held-out text.")
+        list[str] | None, typer.Option("--on", metavar="TEXT", help="Text to judge on; else the runs' held-out text.")
     ] = None,
     tasks: Tasks = None,
     limit: Limit = 0,
     batch: Batch = 16,
-    out: Annotated[str, typer.Option(help="The .html page to write; with --json none unless named.")] = "",
-    language: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="The .html page to write; with --json none unless named.")
+    ] = "",
+    language: Annotated[
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="en or zh.")
+    ] = "en",
     as_json: Json = False,
 ) -> None:
     """Runs side by side, and which is better, worse, or cannot be told."""
+    _known(*(paths or ()), on=on, tasks=tasks)
     from daybreak.stages.compare import compare as compared
     from daybreak.stages.run import guarded
     from daybreak.views import verdicts
@@ -447,7 +599,7 @@ def compare(
     facts = guarded(lambda: compared(paths or [], on or [], told=told))
     page = verdicts.write_page(facts, out or "compare.html", language=language) if out or not as_json else None
     if as_json:
-        print(json.dumps({**facts, "page": str(page) if page else None}, ensure_ascii=False))
+        print(terminal.as_json({**facts, "page": str(page) if page else None}))
         return
     from rich.console import Console
 
@@ -457,16 +609,22 @@ def compare(
     print(f"\npage  {page}")
 
 
-@app.command()
+@command(MEASURE, "daybreak baselines novel.txt --for 60s")
 def baselines(
     sources: Sources = None,
-    duration: Annotated[str, typer.Option("--for", help="How long each model may take: 60s, 5m.")] = "",
-    models: Annotated[str, typer.Option(help="Which ones, of gpt, lstm, rnn and ngram.")] = "gpt,lstm,rnn,ngram",
-    out: Annotated[str, typer.Option(help="A folder for the runs and baselines.html.")] = "runs/baselines",
+    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="How long each model may take: 60s, 5m.")] = "",
+    models: Annotated[
+        str, typer.Option(metavar="NAMES", help="Which ones, of gpt, lstm, rnn and ngram.")
+    ] = "gpt,lstm,rnn,ngram",
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="A folder for the runs and baselines.html.")
+    ] = "runs/baselines",
     heldout: Heldout = "",
     seed: Seed = 0,
     device: Device = "",
-    language: Annotated[str, typer.Option(help="Of the page: en or zh.")] = "en",
+    language: Annotated[
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Of the page: en or zh.")
+    ] = "en",
     as_json: Json = False,
 ) -> None:
     """What a Transformer buys: each model for the same seconds on the same text, side by side."""
@@ -497,22 +655,27 @@ def baselines(
     if found["compared"]:
         verdicts.write_page(found["compared"], str(Path(out) / "baselines.html"), language=language)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(terminal.as_json(found))
         return
     print("\n".join(baselines_lines(found)))
     print(f"\npage  {Path(out) / 'baselines.html'}")
 
 
-@app.command()
+@command(MEASURE, "daybreak measure runs/novel --for 20m")
 def measure(
     path: RunFolder,
     duration: Annotated[
-        str, typer.Option("--for", help="How long it may take, such as 20m; else until all is decided.")
+        str, typer.Option("--for", metavar="TIME", help="How long it may take, such as 20m; else until all is decided.")
     ] = "",
-    techniques: Annotated[str, typer.Option(help="Of the plan, such as averaging,bf16; else all that train.")] = "",
-    include: Annotated[list[str] | None, typer.Option("--with", help="Try one that is off. Again for more.")] = None,
-    share: Annotated[float, typer.Option(help="Steps of a learning cell, of the run's own.")] = 0.25,
-    seeds: Annotated[int, typer.Option(help="At most so many seeds.")] = 8,
+    techniques: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of the plan, such as averaging,bf16; else all that train.")
+    ] = "",
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME", autocompletion=techniques, help="Try one that is off. Again for more."),
+    ] = None,
+    share: Annotated[float, typer.Option(metavar="SHARE", help="Steps of a learning cell, of the run's own.")] = 0.25,
+    seeds: Annotated[int, typer.Option(metavar="NUMBER", help="At most so many seeds.")] = 8,
     optimizers: Annotated[bool, typer.Option("--optimizers", help="Compare all optimizers.")] = False,
     norms: Annotated[bool, typer.Option("--norms", help="Compare all kinds of norm.")] = False,
     positions: Annotated[bool, typer.Option("--positions", help="Compare all kinds of position.")] = False,
@@ -520,6 +683,7 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Prove what each technique of a run's plan gained, on this machine."""
+    _known(path, device=device)
     from daybreak.core import units
     from daybreak.stages.measure import measure as measured
     from daybreak.stages.run import guarded
@@ -542,16 +706,29 @@ def measure(
         )
     )
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(terminal.as_json(found))
         return
     from rich.console import Console
 
     gains.show(found, Console())
 
 
+def _known(*runs: str, device: str = "", on: Sequence[str] | None = None, tasks: Sequence[str] | None = None) -> None:
+    """Checks what a command names before torch is imported. Raises UsageError and DataError."""
+    from daybreak.core.run import Run
+    from daybreak.stages import names
+
+    for run in runs:
+        Run.with_model(run)
+    names.check_device(device)
+    names.check_sources(on or ())
+    for task in tasks or ():
+        names.check_file(task, "--task", "a file with a question in each line, as docs/evaluation.md shows")
+
+
 def _print(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(terminal.as_json(facts))
         return
     from daybreak.stages.show import fact_lines
 
@@ -560,7 +737,7 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
 
 def _print_by_tasks(facts: dict[str, Any], said: dict[str, str], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(terminal.as_json(facts))
         return
     from rich.console import Console
 
@@ -571,7 +748,7 @@ def _print_by_tasks(facts: dict[str, Any], said: dict[str, str], as_json: bool) 
 
 def _print_finished(finished: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"run": str(finished.run), **finished.figures}, ensure_ascii=False))
+        print(terminal.as_json({"run": str(finished.run), **finished.figures}))
     else:
         from daybreak.stages.show import finished_lines
 
@@ -588,56 +765,54 @@ def _print_finished(finished: Any, as_json: bool) -> None:
 def _leave(code: int) -> NoReturn:
     """Ends now: taking torch down in order would cost a part of the deadline, and all files are closed."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # its reader has gone
+        with contextlib.suppress(OSError, ValueError):  # its reader has gone, or the disk behind it is full
             stream.flush()
     os._exit(code)
 
 
 def main() -> None:
-    """The console command: errors in three parts, no traceback for a user's mistake, and the right exit code."""
+    """The console command."""
     process.leave_working_folder()
+    terminal.open_streams()
+    _leave(answered(sys.argv[1:]))
+
+
+def answered(words: Sequence[str]) -> int:
+    """Carries out a command line and gives its exit code; errors are told in three parts, without a traceback."""
     try:
-        returned = app(standalone_mode=False)  # the parser turns a Ctrl-C into the number 130
-        code = returned if isinstance(returned, int) else 0
-        if code == Interrupted.exit_code:
+        # The parser turns a Ctrl-C into the number 130.
+        returned = app(list(words), prog_name="daybreak", standalone_mode=False)
+        sys.stdout.flush()
+        if returned == Interrupted.exit_code:
             print("interrupted", file=sys.stderr)
-    except DaybreakError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
+        return returned if isinstance(returned, int) else 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        code = Interrupted.exit_code
+        return Interrupted.exit_code
     except BrokenPipeError:  # the reader of our output has gone: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        return 0
     except typer.Exit as leave:
-        code = leave.exit_code
-    except SystemExit:  # so does it end where the reader of our output has gone
-        code = 0
-    except Exception as error:
-        code = _told(error)
-    _leave(code)
-
-
-def _told(error: Exception) -> int:
-    """The parser's own errors have words for users; anything else is a defect, and its traceback goes to a file."""
-    show = getattr(error, "show", None)  # typer brings click's errors under names that have changed
-    if show is not None:
-        show()
-        return int(getattr(error, "exit_code", UsageError.exit_code))
-    if isinstance(error, typer.Abort):
+        return leave.exit_code
+    except typer.Abort:
         return Interrupted.exit_code
-    import tempfile
-    import traceback
+    except SystemExit:  # so does the parser end where the reader of our output has gone
+        return 0
+    except Exception as error:
+        return _told(error, words)
 
-    with tempfile.NamedTemporaryFile("w", prefix="daybreak-", suffix=".log", delete=False) as file:
-        traceback.print_exc(file=file)
-    print(
-        f"error: daybreak has failed in a way that it does not know\n  received: {type(error).__name__}: {error}\n"
-        f"  try: the same command again; what was saved is kept. Details: {Path(file.name)}",
-        file=sys.stderr,
-    )
-    return 4
+
+def _told(error: Exception, words: Sequence[str]) -> int:
+    """Prints what is wrong in three parts. What has no name is a defect, and its traceback goes to a file."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(str(getattr(error, "message", error)), file=sys.stderr)
+        return UsageError.exit_code
+    named = error if isinstance(error, DaybreakError) else failures.named(error)
+    if hasattr(error, "format_message"):  # typer brings click's errors under names that have changed
+        named = in_three_parts(error, words)
+    named = named or failures.unknown(error)
+    print(f"error: {named}", file=sys.stderr)
+    return named.exit_code
 
 
 if __name__ == "__main__":

@@ -405,7 +405,7 @@ def test_a_page_has_a_language_and_a_name(finished: Callable[..., Run], tmp_path
     with pytest.raises(UsageError):
         verdicts.words("fr")
     facts = judged(finished("a"), finished("bb"))
-    for out, kind in (("page.txt", UsageError), (str(tmp_path / "no" / "page.html"), ResourceError)):
+    for out, kind in (("page.txt", UsageError), (str(tmp_path / "no" / "page.html"), UsageError)):
         with pytest.raises(kind):
             verdicts.write_page(facts, out)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from daybreak.core.errors import DataError, ResourceError, UsageError
+from daybreak.core.errors import DataError, MissingPackage, ResourceError, UsageError
 from daybreak.core.shapes import BertShape, LstmShape, Network, NgramShape, T5Shape
 from daybreak.core.types import Specials, TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
@@ -374,7 +374,7 @@ def test_unknown_words_are_answered_with_near_ones(made) -> None:
 @pytest.mark.parametrize(("to", "library"), [("gguf", "gguf"), ("onnx", "onnxruntime"), ("executorch", "executorch")])
 def test_a_missing_library_is_named_with_the_command(made, monkeypatch, to, library) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
-    with pytest.raises(ResourceError, match=rf"pip install '\.\[{to}\]'") as raised:
+    with pytest.raises(MissingPackage, match=rf"pip install '\.\[{to}\]'") as raised:
         export(made(), to)
     assert library in raised.value.received
 

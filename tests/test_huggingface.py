@@ -16,7 +16,7 @@ import torch._dynamo
 from torch._dynamo.testing import CompileCounter
 from torch.utils.checkpoint import checkpoint
 
-from daybreak.core.errors import DataError, ResourceError, UsageError
+from daybreak.core.errors import DataError, MissingPackage, UsageError
 from daybreak.core.shapes import ForeignShape
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import loaded
@@ -316,7 +316,7 @@ def test_without_transformers_the_command_that_brings_it_is_named(
 ) -> None:
     parent = parents.read_parent(published["llama"][0])
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
-    with pytest.raises(ResourceError, match=r"pip install '\.\[hf\]'"):
+    with pytest.raises(MissingPackage, match=r"pip install '\.\[hf\]'"):
         huggingface.foreign(parent.shape, parent.weights)
 
 
@@ -325,7 +325,7 @@ def test_a_config_that_the_class_does_not_take_is_an_error_in_words(published: A
     shape = parent.shape.replace(config={**parent.shape.config, "hidden_act": "evil"})
     with pytest.raises(DataError, match="cannot build"):
         huggingface.foreign(shape, parent.weights)
-    with pytest.raises(ResourceError, match="does not have the class"):
+    with pytest.raises(MissingPackage, match="does not have the class"):
         huggingface.foreign(parent.shape.replace(architecture="NoSuchModel"), parent.weights)
     positions = parents.read_parent(published["gpt2"][0]).shape
     with pytest.raises(UsageError, match="fewer positions"):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from daybreak import techniques
-from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.errors import UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Touched, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
@@ -287,7 +287,7 @@ def test_errors_are_for_users(written: Callable[..., Run], tmp_path: Path) -> No
         report.write(run, language="fr")
     with pytest.raises(UsageError, match="HTML"):
         report.write(run, out=str(tmp_path / "report.pdf"))
-    with pytest.raises(ResourceError, match="written"):
+    with pytest.raises(UsageError, match="written"):
         report.write(run, out=str(tmp_path / "no" / "such" / "report.html"))
 
 

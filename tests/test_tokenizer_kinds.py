@@ -18,7 +18,7 @@ import tokenizers as library
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.errors import MissingPackage, ResourceError, UsageError
 from daybreak.data.tokenizers import END_OF_TEXT, KINDS, NOT_LOSSLESS, StreamDecoder, Tokenizer, loaded, measure, utf8
 from daybreak.data.tokenizing import byte_level, words
 from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER
@@ -144,7 +144,7 @@ def test_words_are_cut_by_jieba_where_the_text_is_chinese(monkeypatch: pytest.Mo
     assert list(words.cut("on 12 days, 山水", chinese=False)) == ["on", " 12", " days", ",", " ", "山", "水"]
     monkeypatch.setitem(sys.modules, "jieba", None)
     words._jieba.cache_clear()
-    with pytest.raises(ResourceError, match=r"\.\[zh\]"):
+    with pytest.raises(MissingPackage, match=r"\.\[zh\]"):
         list(words.cut("北京", chinese=True))
     assert not Tokenizer.learn(["plain words, plain words"], 300, kind="words").chinese  # type: ignore[attr-defined]
     words._jieba.cache_clear()

@@ -11,8 +11,13 @@ from pathlib import Path
 def folder() -> Path:
     """Where things are kept between runs: it exists and can be written."""
     named = os.environ.get("DAYBREAK_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return _writable(Path(named) if named else base / "daybreak")
+    if named:
+        return _writable(Path(named))
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        base = Path(tempfile.gettempdir()) / f"daybreak-{os.getuid()}"
+    return _writable(base / "daybreak")
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 DaybreakError            4
 ├── UsageError           2   the command or a setting is wrong
 │   ├── BudgetTooShort   2   this machine needs longer
+│   ├── MissingPackage   2   what was asked for needs a package that is not installed
 │   └── UnknownKeyword   2   a function of Python's face has no such keyword; a TypeError too
 ├── DataError            3   the text is missing, empty or unreadable
 ├── ResourceError        4   memory, disk or a damaged file
@@ -33,6 +34,10 @@ class UsageError(DaybreakError):
 
 
 class BudgetTooShort(UsageError):
+    pass
+
+
+class MissingPackage(UsageError):
     pass
 
 

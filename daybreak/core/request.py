@@ -40,7 +40,7 @@ def _by(flag: str, help: str, **more: Any) -> dict[str, Option]:
     return {"option": Option(flag=flag, help=help, **more)}
 
 
-PLANNING, COMPUTING = "What is trained", "How it is computed"
+ENDING, PLANNING, COMPUTING = "Time", "What is trained", "How it is computed"
 LARGEST_SEED = (1 << 63) - 1  # what torch and NumPy both take
 
 
@@ -63,6 +63,7 @@ class Request(Value):
             keyword="for_",
             formerly="budget",
             metavar="TIME",
+            group=ENDING,
         )
     )
     until: str = field(
@@ -71,6 +72,7 @@ class Request(Value):
             "--until",
             "In place of --for, when it must be over: 07:00, or a date and time.",
             metavar="MOMENT",
+            group=ENDING,
         ),
     )  # ISO; the seconds are counted to it
     heldout: str = field(
@@ -127,7 +129,7 @@ class Request(Value):
         default=(),
         metadata=_by(
             "--with",
-            "A technique to use, as NAME or NAME:SETTING=VALUE. Again for more. They are listed in docs/techniques.md.",
+            "A technique to use, as NAME or NAME:SETTING=VALUE. Again for more. `daybreak plan` lists them.",
             keyword="with_",
             formerly="include",
             metavar="NAME",

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from daybreak.core import records
-from daybreak.core.errors import DataError, DaybreakError, ResourceError, UsageError
+from daybreak.core import failures, records
+from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.types import Corpus, Plan, Request
 
 HEARTBEAT_SECONDS = 0.5
@@ -73,13 +73,26 @@ class Run:
             )
         return run
 
+    @classmethod
+    def with_model(cls, path: str | Path) -> "Run":
+        """A run that has a model by now. Raises UsageError."""
+        run = cls.open(path)
+        if not (run.model_folder / "config.json").exists():
+            raise UsageError(
+                "the run has no model yet",
+                received=f"{run} (no model/config.json in it)",
+                attempt="the same `daybreak run` command again: it continues",
+            )
+        return run
+
     def make(self) -> None:
         try:
             self.corpus_folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ResourceError(
-                "the run folder cannot be made",
-                received=f"{self.path}: {error.strerror}",
+            raise failures.of_system(
+                error,
+                what="the run folder cannot be made",
+                place=self.path,
                 attempt="--out with a folder you may write",
             ) from None
 
@@ -199,9 +212,10 @@ class Run:
         try:
             lock = (self.path / ".lock").open("a+", encoding="utf-8")
         except OSError as error:
-            raise ResourceError(
-                "the run folder cannot be written",
-                received=f"{self.path}: {error.strerror}",
+            raise failures.of_system(
+                error,
+                what="the run folder cannot be written",
+                place=self.path,
                 attempt="--out with a folder you may write",
             ) from None
         limit = time.monotonic() + STARTING_SECONDS

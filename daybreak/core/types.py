@@ -174,9 +174,13 @@ class Budget(Value):
     until: str = ""  # the moment given with --until, ISO; its seconds are counted anew on resume
 
 
+OPTIMIZERS = ("muon", "muon_rms", "adamw", "adamw_rms", "adam", "sgd", "adagrad")
+SCHEDULES = ("linear", "cosine", "constant", "inverse_sqrt", "plateau")
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptimizerChoice(Value):
-    name: str  # "muon", "adamw", "adam", "sgd", "adagrad"
+    name: str  # one of OPTIMIZERS
     learning_rate: float  # of hidden matrices
     table_learning_rate: float  # of embedding, head and gains
     weight_decay: float  # decoupled, of hidden matrices; adam, sgd and adagrad have none
@@ -186,7 +190,7 @@ class OptimizerChoice(Value):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleChoice(Value):
-    name: str  # "linear", "cosine", "constant", "inverse_sqrt", "plateau"
+    name: str  # one of SCHEDULES
     warmup: float  # share of the progress
     decay: float  # share of the progress
     floor: float  # of the peak rate, at the end

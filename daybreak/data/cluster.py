@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from daybreak.core import errors, process
-from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.errors import MissingPackage, ResourceError
 
 Item = TypeVar("Item")
 
@@ -19,8 +19,8 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
     """Does `work` on every item, wherever; yields once for each, in their order, when it is done.
 
     address: "local" (a Ray of this machine, for this command), "auto" (the cluster that this machine is of), or one
-    such as "ray://HOST:10001". Raises UsageError: Ray is not installed; ResourceError: it cannot be reached, or an item
-    cannot be done; and what `work` raises.
+    such as "ray://HOST:10001". Raises MissingPackage: Ray is not installed; ResourceError: it cannot be
+    reached, or an item cannot be done; and what `work` raises.
     """
     if not items:
         return
@@ -28,7 +28,7 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
         import ray
         import ray.data
     except ImportError:
-        raise UsageError(
+        raise MissingPackage(
             "Ray is not installed", received=f"--cluster {address}", attempt="pip install '.[cluster]' in the checkout"
         ) from None
     with _connected(ray, address):

@@ -13,7 +13,7 @@ from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from daybreak.core import cache, units
+from daybreak.core import cache, failures, units
 from daybreak.core.errors import DataError, ResourceError, UsageError, nearest
 
 TIMEOUT_SECONDS = 30.0  # without a byte
@@ -62,9 +62,10 @@ def _folder(source: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResourceError(
-            "the cache folder cannot be written",
-            received=f"{folder}: {error.strerror}",
+        raise failures.of_system(
+            error,
+            what="the cache folder cannot be written",
+            place=folder,
             attempt="a folder that can be, in the variable DAYBREAK_CACHE",
         ) from None
     return folder

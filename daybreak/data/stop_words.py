@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from daybreak.core.errors import ResourceError
+from daybreak.core.errors import MissingPackage
 from daybreak.data.cleaning import Document, Note
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
@@ -20,7 +20,7 @@ _LONGEST = 10_000  # characters that are divided into words at once
 class StopWords:
     """Without English and Chinese stop words (Luhn 1960, doi:10.1002/asi.5090110403); jieba finds the Chinese words.
 
-    Of no use to a language model, whose task they are part of. Raises ResourceError: jieba is not installed.
+    Of no use to a language model, whose task they are part of. Raises MissingPackage: jieba is not installed.
     """
 
     name: str = dataclasses.field(default="stop_words", init=False)
@@ -71,7 +71,7 @@ def _jieba() -> Callable[[str], Iterable[Any]]:
     try:
         import jieba
     except ImportError:
-        raise ResourceError(
+        raise MissingPackage(
             "Chinese stop words need jieba, which is not installed",
             received="stop_words",
             attempt="pip install '.[zh]' in the checkout",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from daybreak.core.errors import ResourceError
+from daybreak.core.errors import MissingPackage
 from daybreak.data.cleaning import Document, Note
 
 _ROUNDS = 4  # of a repair, until nothing changes any more
@@ -138,7 +138,7 @@ class Normalization:
     """One spelling: line ends are \\n, lines end without blanks, no more than `blank_lines` follow each other.
 
     On request the width of East Asian forms (https://www.unicode.org/reports/tr11/), plain punctuation, and simplified
-    characters by OpenCC's tables (https://github.com/BYVoid/OpenCC). Raises ResourceError: OpenCC is not installed.
+    characters by OpenCC's tables (https://github.com/BYVoid/OpenCC). Raises MissingPackage: OpenCC is not installed.
     """
 
     name: str = dataclasses.field(default="normalization", init=False)
@@ -194,7 +194,7 @@ def _opencc() -> Callable[[str], Any]:
     try:
         from opencc import OpenCC
     except ImportError:
-        raise ResourceError(
+        raise MissingPackage(
             "simplified Chinese needs OpenCC, which is not installed",
             received="simplified=True",
             attempt="pip install '.[zh]' in the checkout",

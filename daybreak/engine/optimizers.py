@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from daybreak.core.errors import UsageError, nearest
-from daybreak.core.types import OptimizerChoice
+from daybreak.core.types import OPTIMIZERS, OptimizerChoice
 
 # Five steps of a composed polynomial that drives singular values in [0.001, 1] to 1 (Polar Express,
 # arXiv:2505.16932). Fewer steps keep the last: they lift small values less, and none beyond what settles.
@@ -22,7 +22,7 @@ POLAR_EXPRESS = (
     (3.286, -2.368, 0.464),
     (2.347, -1.710, 0.423),
 )
-NAMES = ("muon", "muon_rms", "adamw", "adamw_rms", "adam", "sgd", "adagrad")
+NAMES = OPTIMIZERS
 LEAST_SIZE = 1e-3  # of a weight, for the step of AdamWRms: one of zeros has to move, too
 
 
@@ -287,9 +287,9 @@ class Optimizers:
 
 def check(choice: OptimizerChoice) -> None:
     """Raises UsageError."""
-    if choice.name not in NAMES:
+    if choice.name not in OPTIMIZERS:
         raise UsageError(
-            "an unknown optimizer", received=f"optimizer={choice.name}", attempt=nearest(choice.name, NAMES)
+            "an unknown optimizer", received=f"optimizer={choice.name}", attempt=nearest(choice.name, OPTIMIZERS)
         )
 
 

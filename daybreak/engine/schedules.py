@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from daybreak.core.errors import UsageError, nearest
-from daybreak.core.types import ScheduleChoice
+from daybreak.core.types import SCHEDULES, ScheduleChoice
 from daybreak.engine.optimizers import Rates
 
 MOMENTUM_WARMUP = 0.1  # of the progress: early gradients change direction quickly, so the first memory is short
@@ -70,13 +70,14 @@ CURVES: dict[str, Callable[[ScheduleChoice, float], float]] = {
     "constant": constant,
     "inverse_sqrt": inverse_sqrt,
 }
-NAMES = (*CURVES, "plateau")
 
 
 def check(choice: ScheduleChoice) -> None:
     """Raises UsageError."""
-    if choice.name not in NAMES:
-        raise UsageError("an unknown schedule", received=f"schedule={choice.name}", attempt=nearest(choice.name, NAMES))
+    if choice.name not in SCHEDULES:
+        raise UsageError(
+            "an unknown schedule", received=f"schedule={choice.name}", attempt=nearest(choice.name, SCHEDULES)
+        )
 
 
 class Schedule:

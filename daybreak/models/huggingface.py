@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from daybreak.core.errors import DataError, ResourceError
+from daybreak.core.errors import DataError, MissingPackage
 from daybreak.core.shapes import ForeignShape
 from daybreak.models.gpt import LONGEST_EXPLICIT
 from daybreak.models.objectives import capped
@@ -189,7 +189,7 @@ def foreign(shape: ForeignShape, weights: Mapping[str, Tensor] | None = None, *,
     """The module of the shape, on the CPU, ready to train.
 
     weights: by the class' names, float32, which the module takes over without a copy; without them, those that the
-    class begins with, by the seed. Raises ResourceError: transformers is not installed, or too old for the class.
+    class begins with, by the seed. Raises MissingPackage: transformers is not installed, or too old for the class.
     Raises DataError: the class does not take the config, or weights are missing. Raises UsageError: a shape that cannot
     be.
     """
@@ -197,7 +197,7 @@ def foreign(shape: ForeignShape, weights: Mapping[str, Tensor] | None = None, *,
     library = _library()
     kind = getattr(library, shape.architecture, None)
     if kind is None:
-        raise ResourceError(
+        raise MissingPackage(
             "this version of transformers does not have the class",
             received=f"{shape.architecture}, transformers {library.__version__}",
             attempt="pip install --upgrade transformers",
@@ -262,11 +262,11 @@ def _calling(call: Callable[..., Any], plain: Callable[..., Any], block: nn.Modu
 
 
 def _library() -> Any:
-    """transformers. Raises ResourceError: it is not installed."""
+    """transformers. Raises MissingPackage: it is not installed."""
     try:
         import transformers
     except ImportError:
-        raise ResourceError(
+        raise MissingPackage(
             "this checkpoint is run by transformers, which is not installed",
             received="a class that daybreak has no module of its own for",
             attempt="pip install '.[hf]' in the checkout",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from daybreak.core.errors import UsageError
+from daybreak.core.request import LARGEST_SEED
 from daybreak.models import decoding
 from daybreak.models.decoder import Decoder
 from daybreak.models.families import decoder_of
@@ -42,6 +43,8 @@ class Sampling:
             asked, attempt = f"temperature {self.temperature:g}", "0 for the likeliest text, or a number such as 0.8"
         elif not 0 <= self.top_p <= 1:
             asked, attempt = f"top_p {self.top_p:g}", "a share from 0 to 1, such as 0.95"
+        elif not 0 <= self.seed <= LARGEST_SEED:
+            asked, attempt = f"seed {self.seed}", f"a number from 0 to {LARGEST_SEED}"
         elif min(self.max_tokens, self.top_k, least) < 0:
             asked = f"max_tokens {self.max_tokens}, top_k {self.top_k}, min_tokens {least}"
             attempt = "numbers from 0 up"

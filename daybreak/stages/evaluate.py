@@ -50,13 +50,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     """
     if precision not in PRECISIONS:
         raise UsageError("an unknown precision", received=precision, attempt=nearest(precision, PRECISIONS))
-    run = Run.open(path)
-    if not (run.model_folder / "config.json").exists():
-        raise UsageError(
-            "the run has no model yet",
-            received=f"{run} (no model/config.json in it)",
-            attempt="the same `daybreak run` command again: it continues",
-        )
+    run = Run.with_model(path)
     plan = run.plan()
     chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
     tokenizer = Tokenizer.load(run.model_folder / "tokenizer.json")

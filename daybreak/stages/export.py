@@ -33,8 +33,8 @@ def export(
     to: one of models.exports.EXTRAS. precision: of the weights, one of the format's PRECISIONS. prompts: texts to
     compare on; else from the held-out text. told: what is going on, in words. The keys are those of
     `daybreak export --json`. Raises UsageError: no such format or precision, a model that the format cannot hold, or a
-    folder that exists. DataError: the other program does not agree. ResourceError: a library is not installed, or the
-    disk is full.
+    folder that exists. DataError: the other program does not agree. MissingPackage: a library is not installed.
+    ResourceError: the disk is full.
     """
     form = format_of(to)
     if precision not in form.PRECISIONS:

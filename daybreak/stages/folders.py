@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daybreak.core import records
+from daybreak.core import failures, records
 from daybreak.core.clock import Ledger, Stopwatch
 from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, Saved, UsageError
 from daybreak.core.records import Event, Log, Phase
@@ -131,10 +131,10 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
                 attempt="the same command again",
             ) from None
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise ResourceError(
-                "the run could not go on",
-                received=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
-                attempt="free some disk space, or name a folder you may write with --out; the same command continues",
+            raise failures.of_system(
+                error,
+                what="the run could not go on",
+                attempt="--out with a folder you may write; the same command continues",
             ) from None
         raise
     finally:
@@ -189,9 +189,10 @@ def copied(old: Run, new: Run) -> Run:
     except BaseException as error:
         new.remove()
         if isinstance(error, OSError):
-            raise ResourceError(
-                "the folder of the replay cannot be made",
-                received=f"{new}: {error.strerror or error}",
+            raise failures.of_system(
+                error,
+                what="the folder of the replay cannot be made",
+                place=new,
                 attempt="--out with a folder you may write",
             ) from None
         raise

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from daybreak.core.errors import DataError, UsageError, nearest
+from daybreak.core.errors import DataError, MissingPackage, UsageError, nearest
 from daybreak.engine import bootstrap
 from daybreak.models.choices import BATCH, Pair, Scorer
 from daybreak.models.predictors import Sampling
@@ -92,7 +92,7 @@ def evaluate(
     lm-eval is not installed, or there is no such task. Raises DataError: the task's data cannot be had.
     """
     if LM is object:
-        raise UsageError(
+        raise MissingPackage(
             "lm-eval is not installed", received="--lm-eval", attempt="pip install '.[lm-eval]' in the checkout"
         )
     loaded = load(path, device=device)

@@ -9,7 +9,7 @@ from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
 from daybreak.core.headlines import OF_OBJECTIVE
-from daybreak.core.shapes import SHAPES, GptShape, Network, NgramShape
+from daybreak.core.shapes import GptShape, Network, NgramShape
 from daybreak.core.types import (
     Budget,
     Corpus,
@@ -27,6 +27,7 @@ from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
 from daybreak.models.families import FAMILIES, objective_name
 from daybreak.stages.candidates import STEPS_MERGED, Candidate, Speed, best_of, candidates, memory_bytes, neighbouring
+from daybreak.stages.settings import parsed
 from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
@@ -55,10 +56,10 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     if request.reproducible:
         corpus, machine, probe = _nominal(corpus, machine)
     if request.family == "ngram":
-        return _planned_ngram(corpus, request, _parsed(request))
+        return _planned_ngram(corpus, request, parsed(request))
     if request.family not in FAMILIES and corpus.origin is None:
         raise UsageError("an unknown family", received=request.family, attempt=nearest(request.family, FAMILIES))
-    settings = _parsed(request)
+    settings = parsed(request)
     _check_native(request, settings)
     dtypes = {"bf16": "bfloat16", "fp16": "float16"}
     dtype = next((dtypes[name] for name in dtypes if _switched(name, request, machine)), "float32")
@@ -468,37 +469,3 @@ def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -
 
 def _names(value: Any) -> set[str]:
     return {field.name for field in fields(value)}
-
-
-def _parsed(request: Request) -> dict[str, Any]:
-    """--set's words as numbers. Raises UsageError: an unknown name, with the nearest, or a value of another type."""
-    kinds: dict[str, type] = {
-        field.name: {"int": int, "float": float, "bool": bool, "str": str}.get(
-            getattr(field.type, "__name__", str(field.type)), str
-        )
-        for kind in (SHAPES.get(request.family, GptShape), OptimizerChoice, ScheduleChoice)
-        for field in fields(kind)
-        if field.name != "name"
-    }
-    kinds |= {"optimizer": str, "schedule": str, "batch_tokens": int, "micro_batch": int, "evaluation_bytes": int}
-    if request.reproducible:
-        kinds["tokens"] = int
-    if request.family == "ngram":
-        kinds = {"order": int, "vocabulary": int}
-    parsed: dict[str, Any] = {}
-    for name, text in request.settings.items():
-        if name not in kinds:
-            raise UsageError("an unknown setting", received=f"--set {name}={text}", attempt=nearest(name, kinds))
-        try:
-            parsed[name] = text.lower() in ("true", "yes", "1", "on") if kinds[name] is bool else kinds[name](text)
-        except ValueError:
-            raise UsageError(
-                f"{name} takes a number of type {kinds[name].__name__}",
-                received=f"--set {name}={text}",
-                attempt=f"--set {name}=8",
-            ) from None
-        if name == "orthogonalize_steps" and not 1 <= parsed[name] <= 5:
-            raise UsageError("no such number of iterations", received=f"--set {name}={text}", attempt="one to five")
-        if kinds[name] in (int, float) and not parsed[name] >= 0:
-            raise UsageError("a setting is below zero", received=f"--set {name}={text}", attempt="a positive number")
-    return parsed

@@ -5,8 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from daybreak.core import records
-from daybreak.core.errors import DaybreakError, ResourceError, UsageError
+from daybreak.core import failures, records
+from daybreak.core.errors import DaybreakError, UsageError
 from daybreak.core.records import Phase
 from daybreak.core.run import Run, write_text
 from daybreak.views import pages
@@ -40,10 +40,8 @@ def write(run: Run, *, language: str = "en", out: str | Path = "") -> tuple[Path
         write_text(data_file, json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n")
         write_text(page_file, page(facts, language=language))
     except OSError as error:
-        raise ResourceError(
-            "the report cannot be written",
-            received=f"{page_file}: {error.strerror}",
-            attempt="--out with a file that you may write",
+        raise failures.of_system(
+            error, what="the report cannot be written", place=page_file, attempt="--out with a file that you may write"
         ) from None
     return page_file, data_file
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from daybreak.core import records, units
+from daybreak.core import failures, records, units
 from daybreak.core.clock import Ledger, Stopwatch
-from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError
+from daybreak.core.errors import BudgetTooShort, DataError, UsageError
 from daybreak.core.records import Event, Measurement, Record
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Machine, Plan, Request
+from daybreak.stages import names
 from daybreak.stages.folders import copied, folder_of, kept
 from daybreak.stages.signals import unbound
 
@@ -208,10 +209,8 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
         try:
             write_json(Path(out), plan.to_json())
         except OSError as error:
-            raise ResourceError(
-                "the plan cannot be written",
-                received=f"{out}: {error.strerror}",
-                attempt="--out with a file you may write",
+            raise failures.of_system(
+                error, what="the plan cannot be written", place=out, attempt="--out with a file you may write"
             ) from None
     return plan
 
@@ -221,6 +220,7 @@ def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
     from daybreak.stages import encode, prepare
     from daybreak.stages.vocabulary import check, choice_of, known_vocabulary
 
+    names.check(request)
     check(request)
     stopwatch = Stopwatch()
     folder = folder_of(request, out)
@@ -340,13 +340,8 @@ def _show(folder: Run, mirrors: tuple[str, ...], display: Display, ledger: Ledge
 def _check(request: Request) -> None:
     from daybreak.stages.vocabulary import check as check_tokenizer
 
+    names.check(request)
     check_tokenizer(request)
-    if request.heldout and not Path(request.heldout).is_file():
-        raise DataError(
-            "the held-out file is not there",
-            received=f"--heldout {request.heldout}",
-            attempt="a file of text to score on",
-        )
     if request.seconds < LEAST_SECONDS:
         raise BudgetTooShort(
             "the budget is too short for any machine",
@@ -396,17 +391,8 @@ def guarded(work: Callable[[], Any]) -> Any:
     """`work`, with running out of memory told in the three parts of an error."""
     try:
         return work()
-    except MemoryError:
-        raise ResourceError(
-            "the memory is used up", received="MemoryError", attempt="--set micro_batch=8, or a smaller shape"
-        ) from None
-    except RuntimeError as error:
-        from daybreak.engine import memory
-
-        if not memory.ended(error):
+    except (MemoryError, RuntimeError) as error:
+        named = failures.named(error)
+        if named is None:
             raise
-        raise ResourceError(
-            "the memory is used up",
-            received=str(error).splitlines()[0],
-            attempt="--set micro_batch=8, or a smaller shape",
-        ) from None
+        raise named from None

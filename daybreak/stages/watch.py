@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from daybreak.core import process
-from daybreak.core.errors import DaybreakError, ResourceError, UsageError
+from daybreak.core.errors import DaybreakError, MissingPackage, ResourceError, UsageError
 from daybreak.core.run import Run
 from daybreak.stages.background import give_way
 from daybreak.stages.report import page
@@ -180,7 +180,7 @@ def _needed() -> None:
         import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UsageError(
+        raise MissingPackage(
             "watching needs libraries that are not installed",
             received=f"no module {error.name!r}",
             attempt="pip install '.[serve]' in the checkout",

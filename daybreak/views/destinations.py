@@ -12,7 +12,7 @@ import types
 from pathlib import Path
 from typing import Any, Protocol
 
-from daybreak.core.errors import UsageError, nearest
+from daybreak.core.errors import MissingPackage, UsageError, nearest
 from daybreak.views.points import Point
 
 ENTRY_POINTS = "daybreak.mirrors"  # third parties add a mirror of theirs: a name, and a class like those below
@@ -178,7 +178,7 @@ def check(names: tuple[str, ...]) -> tuple[str, ...]:
                 attempt=nearest(name, {*BUILT_IN, *others}),
             )
         if name in BUILT_IN and not _installed(name):
-            raise UsageError(
+            raise MissingPackage(
                 "a mirror's library is not installed", received=name, attempt=f"pip install '.[{name}]' in the checkout"
             )
     return tuple(dict.fromkeys(names))

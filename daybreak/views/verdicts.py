@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daybreak.core import units
-from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core import failures, units
+from daybreak.core.errors import UsageError
 from daybreak.views import pages
 
 if TYPE_CHECKING:
@@ -177,9 +177,7 @@ def write_page(facts: dict[str, Any], out: str, *, language: str = "en") -> Path
     try:
         path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ResourceError(
-            "the page cannot be written",
-            received=f"{path}: {error.strerror}",
-            attempt="--out with a file that you may write",
+        raise failures.of_system(
+            error, what="the page cannot be written", place=path, attempt="--out with a file that you may write"
         ) from None
     return path

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from daybreak.core.errors import ResourceError
+from daybreak.core.errors import MissingPackage
 from daybreak.data.tokenizers import BYTES_AND_END, Tokenizer, utf8
 
 # Letters with a space before them, digits, signs, white space: every character is in exactly one of these.
@@ -86,7 +86,7 @@ def learnt(texts: Iterable[str], vocabulary: int) -> Words:
 
 
 def cut(text: str, *, chinese: bool) -> Iterator[str]:
-    """Words that join up to the text. Raises ResourceError: Chinese, and jieba is not installed."""
+    """Words that join up to the text. Raises MissingPackage: Chinese, and jieba is not installed."""
     for match in _WORD.finditer(text):
         word = match[0]
         if not _STARTS_HAN.match(word):
@@ -108,7 +108,7 @@ def _jieba() -> Any:
     try:
         import jieba
     except ImportError:
-        raise ResourceError(
+        raise MissingPackage(
             "Chinese words are cut by jieba, which is not installed",
             received="a text with Chinese characters",
             attempt="pip install '.[zh]' in the checkout, or --tokenizer bpe",

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import nn
 
-from daybreak.core.errors import ResourceError, UsageError, nearest
+from daybreak.core.errors import MissingPackage, UsageError, nearest
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Specials
 from daybreak.models.decoder import State
@@ -95,13 +95,13 @@ class Format(Protocol):
 
 
 def format_of(name: str) -> Format:
-    """Raises UsageError: no such format. ResourceError: a library that it needs is not installed."""
+    """Raises UsageError: no such format. MissingPackage: a library that it needs is not installed."""
     if name not in EXTRAS:
         raise UsageError("an unknown format", received=f"--to {name}", attempt=nearest(name, EXTRAS))
     module: Any = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     absent = [library for library in module.LIBRARIES if importlib.util.find_spec(library) is None]
     if absent:
-        raise ResourceError(
+        raise MissingPackage(
             f"--to {name} needs what is not installed",
             received=", ".join(absent),
             attempt=f"pip install '.[{EXTRAS[name]}]' in the checkout",

@@ -1,0 +1,106 @@
+"""Failures: what Python and the system raise, told in the three parts of an error where its cause is known."""
+
+import errno
+import os
+import tempfile
+import traceback
+
+from daybreak.core.errors import DaybreakError, ResourceError, UsageError
+
+# What the system has run out of, by the number of its error.
+_USED_UP = {
+    errno.ENOSPC: ("the disk is full", "free some space; the same command goes on where it has saved something"),
+    errno.EDQUOT: (
+        "the disk quota is used up",
+        "free some space; the same command goes on where it has saved something",
+    ),
+    errno.EFBIG: ("a file would be larger than the system allows", "a larger limit, as `ulimit -f` shows it"),
+    errno.EMFILE: ("too many files are open", "a larger limit: ulimit -n 1024"),
+    errno.ENFILE: ("too many files are open on this machine", "the same command again, with other programs ended"),
+    errno.ENOMEM: ("the memory is used up", "--set micro_batch=8, or a smaller shape"),
+    errno.EAGAIN: ("no further process or thread may be started", "a larger limit, as `ulimit -u` shows it"),
+    errno.EIO: ("the disk cannot be read or written", "another disk, and a look at this one"),
+}
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.EINVAL)
+_MEMORY = (
+    "cannot allocate memory",
+    "can't allocate memory",
+    "failed to map segment",
+    "not enough memory",
+    "out of memory",
+    "bad allocation",
+    "std::bad_alloc",
+)
+_THREADS = ("can't start new thread", "resource temporarily unavailable")
+
+
+def named(error: BaseException) -> DaybreakError | None:
+    """The error in three parts; None where its cause is not known."""
+    if isinstance(error, DaybreakError):
+        return error
+    if isinstance(error, MemoryError):
+        return _of_memory(str(error) or type(error).__name__)
+    told = str(error).strip()
+    line = told.splitlines()[0] if told else type(error).__name__
+    if isinstance(error, RuntimeError | ImportError | OSError) and any(sign in told.lower() for sign in _MEMORY):
+        return _of_memory(line)
+    if isinstance(error, RuntimeError) and any(sign in told.lower() for sign in _THREADS):
+        what, attempt = _USED_UP[errno.EAGAIN]
+        return ResourceError(what, received=line, attempt=attempt)
+    if isinstance(error, ModuleNotFoundError):
+        return ResourceError(
+            "a library of daybreak is not there", received=line, attempt="pip install -e . in the checkout, once more"
+        )
+    if isinstance(error, OSError):
+        return of_system(error)
+    if isinstance(error, ValueError) and ("null byte" in told or "null character" in told):
+        return UsageError("a name holds a null character", received=line, attempt="a name without it")
+    return None
+
+
+def _of_memory(received: str) -> ResourceError:
+    what, attempt = _USED_UP[errno.ENOMEM]
+    return ResourceError(what, received=received, attempt=attempt)
+
+
+def of_system(error: OSError, *, what: str = "", place: object = "", attempt: str = "") -> DaybreakError:
+    """A refusal of the system: ResourceError for what is used up or broken, UsageError for a place that cannot be.
+
+    what, attempt: the parts for a place that cannot be used; place: where, if the error does not say it.
+    """
+    where = error.filename if error.filename is not None else place
+    received = f"{os.fspath(where) if isinstance(where, os.PathLike) else where}: " if where else ""
+    received += error.strerror or str(error) or type(error).__name__
+    if error.errno in _USED_UP:
+        used_up, free = _USED_UP[error.errno]
+        return ResourceError(f"{what}: {used_up}" if what else used_up, received=received, attempt=free)
+    if error.errno in _NOT_ALLOWED:
+        return UsageError(
+            what or "a file or folder may not be used",
+            received=received,
+            attempt=attempt or "a folder that you may read and write",
+        )
+    if error.errno in _NO_PLACE:
+        return UsageError(
+            what or "a file or folder cannot be used", received=received, attempt=attempt or "a look at the path"
+        )
+    return ResourceError(
+        what or "the system has refused", received=received, attempt=attempt or "the same command again"
+    )
+
+
+def unknown(error: BaseException) -> DaybreakError:
+    """Of a defect; its traceback is written to a file, where one can be."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="daybreak-", suffix=".log", delete=False) as file:
+            traceback.print_exception(error, file=file)
+        where = f"Details: {file.name}"
+    except OSError:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"It came from {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+    return DaybreakError(
+        "daybreak has failed in a way that it does not know",
+        received=f"{type(error).__name__}: {error}",
+        attempt=f"the same command again; what was saved is kept. {where}",
+    )

@@ -1,0 +1,57 @@
+"""Terminal: standard input, output and error, also where they are closed or can show few characters."""
+
+import codecs
+import contextlib
+import io
+import json
+import os
+import sys
+from typing import Any
+
+
+def open_streams() -> None:
+    """Makes the three streams usable: what is closed leads nowhere, and no character ends a command.
+
+    A descriptor that is closed would be given to the next file that is opened, and what is printed would go into it.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        with contextlib.suppress(OSError):
+            if not _is_open(descriptor):
+                os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)  # takes the lowest number, this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=AS_IT_GOES)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _as_it_goes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes that came in as no characters go out as they were; other characters as an escape, such as \\\\u4e2d."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    if all("\\udc80" <= sign <= "\\udcff" for sign in bad):
+        return bytes(ord(sign) - 0xDC00 for sign in bad), error.end
+    return codecs.backslashreplace_errors(error)
+
+
+AS_IT_GOES = "daybreak.as_it_goes"
+codecs.register_error(AS_IT_GOES, _as_it_goes)
+
+
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON in the characters that standard output can show; the others, and halves of characters, as escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return json.dumps(value, indent=indent)
+    return text

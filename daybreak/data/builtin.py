@@ -1,0 +1,18 @@
+"""Built in: text that every Python brings along, to try things with."""
+
+import importlib
+
+from daybreak.core.errors import DataError
+
+
+def manual() -> str:
+    """The reference manual of this Python, its topics one after the other. Raises DataError: it was not installed."""
+    try:
+        topics = importlib.import_module("pydoc_data.topics").topics
+    except ImportError:
+        raise DataError(
+            "this Python has no manual to print",
+            received="no module pydoc_data",
+            attempt="any text of yours, from about 60 KB on",
+        ) from None
+    return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"

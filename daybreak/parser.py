@@ -1,0 +1,190 @@
+"""Parser: the command line's help in groups, its errors in three parts, and what a shell completes.
+
+`Commands` and `Command` are typer's classes with another help: plain, as wide as the terminal up to 100 characters,
+commands and options under headings, summaries whole, and an example at the end.
+"""
+
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from daybreak.core.errors import UsageError
+
+WIDEST = 100  # characters of a line of help
+ALL_ELSE = "Other options"
+_SORTS = {"valid integer": "a whole number", "valid number": "a number", "valid boolean": "yes or no"}
+_LIKE_AN_OPTION = re.compile(r"--?[^\W\d][\w-]*(=.*)?|--", re.DOTALL)
+
+
+def _own_width(formatter: Any) -> None:
+    formatter.width = max(50, min(_columns(), WIDEST) - 2)
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((WIDEST, 24)).columns
+
+
+class Command(TyperCommand):
+    """One command; its epilog is an example."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _own_width(formatter)
+        arguments = [_metavar(p) for p in self.params if p.param_type_name == "argument"]
+        formatter.write_usage(ctx.command_path, " ".join([*arguments, "[OPTIONS]"]))
+        self.format_help_text(ctx, formatter)
+        if self.epilog:
+            with formatter.section("Example"):
+                for line in self.epilog.splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+        groups: dict[str, list[tuple[str, str]]] = {}
+        parameters: list[Any] = list(self.get_params(ctx))
+        for parameter in parameters:
+            if getattr(parameter, "hidden", False):
+                continue
+            if parameter.param_type_name == "argument":
+                groups.setdefault("", []).append((_metavar(parameter), parameter.help or ""))
+                continue
+            heading = getattr(parameter, "rich_help_panel", None) or ALL_ELSE
+            groups.setdefault(heading, []).append((_flags(parameter), _help(parameter)))
+        both = [name for name in groups if name not in ("", ALL_ELSE)]
+        for heading in ("", *both, ALL_ELSE):
+            if rows := groups.get(heading):
+                with formatter.section(heading or "Arguments"):
+                    formatter.write_dl(rows)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._text_last(args))
+
+    def _text_last(self, words: list[str]) -> list[str]:
+        """The words with those behind "--" that begin with "-" and cannot be options, such as "-lu = 3"."""
+        parameters: list[Any] = list(self.params)
+        with_value = {flag for p in parameters if p.param_type_name == "option" and not p.is_flag for flag in p.opts}
+        options: list[str] = []
+        texts: list[str] = []
+        awaited = False
+        for place, word in enumerate(words):
+            if word == "--" and not awaited:
+                return [*options, *words[place:]] if not texts else [*options, "--", *texts, *words[place + 1 :]]
+            if not awaited and len(word) > 1 and word.startswith("-") and not _LIKE_AN_OPTION.fullmatch(word):
+                texts.append(word)
+            elif texts and not awaited and not word.startswith("-"):
+                texts.append(word)  # arguments keep their order
+            else:
+                options.append(word)
+            awaited = not awaited and word in with_value
+        return [*options, "--", *texts] if texts else options
+
+
+class Commands(TyperGroup):
+    """All commands, each under the heading that it was given."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _own_width(formatter)
+        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]")
+        self.format_help_text(ctx, formatter)
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            if not command.hidden:
+                heading = getattr(command, "rich_help_panel", None) or "Commands"
+                groups.setdefault(heading, []).append((name, (command.help or "").split("\n")[0]))
+        widest = max(len(name) for rows in groups.values() for name, _ in rows)
+        for heading, rows in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:{widest}}", told) for name, told in rows])
+        options: list[Any] = list(self.get_params(ctx))
+        with formatter.section("Options"):
+            formatter.write_dl([(_flags(option), _help(option)) for option in options if not option.hidden])
+        formatter.write_paragraph()
+        formatter.write_text("daybreak COMMAND --help has the options of a command and an example.")
+
+
+def _metavar(argument: Any) -> str:
+    return argument.metavar or argument.name.upper()
+
+
+def _flags(option: Any) -> str:
+    flags = ", ".join((*option.opts, *option.secondary_opts))
+    return flags if option.is_flag or option.count else f"{flags} {_metavar(option)}"
+
+
+def _help(option: Any) -> str:
+    told = option.help or ""
+    shown = option.show_default and not option.is_flag and option.default not in (None, "", [], ())
+    return f"{told} [{option.default}]" if shown and not callable(option.default) else told
+
+
+def in_three_parts(error: Any, words: Sequence[str]) -> UsageError:
+    """An error of the parser. words: the command line behind the program's name."""
+    told = str(error.format_message()).strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "daybreak"
+    attempt = f"{path} --help"
+    option = getattr(error, "option_name", None)
+    if option is not None and context is not None and type(error).__name__ == "NoSuchOption":
+        told = f"there is no option {option}"
+        flags = [flag for p in context.command.params if p.param_type_name == "option" for flag in p.opts]
+        close = difflib.get_close_matches(option, flags, n=1, cutoff=0.6)
+        takes_text = any(p.param_type_name == "argument" for p in context.command.params)
+        attempt = f"did you mean {close[0]!r}? " if close else ""
+        attempt += f"{path} --help lists them" + (
+            f'; a text that begins with "-" stands behind "--": {path} ... -- {shlex.quote(option)}'
+            if takes_text and not close
+            else ""
+        )
+    else:
+        told = told[:1].lower() + told[1:]
+        for sign, sort in _SORTS.items():
+            if sign in told:
+                told = f"{told.partition(':')[0]}: {sort} was expected"
+                break
+        told = told.replace("input should be", "it should be").replace("Input should be", "it should be")
+    return UsageError(told, received=_shown(words), attempt=attempt)
+
+
+def _shown(words: Sequence[str], most: int = 200) -> str:
+    whole = shlex.join(["daybreak", *words])
+    return whole if len(whole) <= most else f"{whole[:most]}..."
+
+
+# What a shell completes: functions of the beginning of a word
+
+
+def run_folders(incomplete: str) -> list[str]:
+    """Run folders whose path begins so, and folders that lead to some."""
+    head, _, beginning = incomplete.rpartition("/")
+    above = Path(head or ("/" if incomplete.startswith("/") else "."))
+    found = []
+    try:
+        with os.scandir(above) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.startswith(beginning) and not entry.name.startswith(".") and entry.is_dir():
+                    path = f"{head}/{entry.name}" if head or incomplete.startswith("/") else entry.name
+                    ours = Path(path, "request.json").exists() or Path(path, "plan.json").exists()
+                    if ours or any(Path(path).glob("*/request.json")):
+                        found.append(path if ours else f"{path}/")
+    except OSError:
+        return []
+    return found
+
+
+def techniques(incomplete: str) -> list[str]:
+    from daybreak.techniques import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def among(*known: str) -> Any:
+    """Completes one of these words."""
+
+    def completed(incomplete: str) -> list[str]:
+        return [word for word in known if word.startswith(incomplete)]
+
+    return completed

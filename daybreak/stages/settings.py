@@ -1,0 +1,48 @@
+"""Settings: what --set knows, and its words as numbers."""
+
+from dataclasses import fields
+from typing import Any
+
+from daybreak.core.errors import UsageError, nearest
+from daybreak.core.request import Request
+from daybreak.core.shapes import SHAPES, GptShape
+from daybreak.core.types import OPTIMIZERS, SCHEDULES, OptimizerChoice, ScheduleChoice
+
+
+def parsed(request: Request) -> dict[str, Any]:
+    """--set's words as numbers. Raises UsageError: an unknown name, with the nearest, or a value of another type."""
+    kinds: dict[str, type] = {
+        field.name: {"int": int, "float": float, "bool": bool, "str": str}.get(
+            getattr(field.type, "__name__", str(field.type)), str
+        )
+        for kind in (SHAPES.get(request.family, GptShape), OptimizerChoice, ScheduleChoice)
+        for field in fields(kind)
+        if field.name != "name"
+    }
+    kinds |= {"optimizer": str, "schedule": str, "batch_tokens": int, "micro_batch": int, "evaluation_bytes": int}
+    if request.reproducible:
+        kinds["tokens"] = int
+    if request.family == "ngram":
+        kinds = {"order": int, "vocabulary": int}
+    choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, **GptShape.CHOICES}
+    found: dict[str, Any] = {}
+    for name, text in request.settings.items():
+        if name not in kinds:
+            raise UsageError("an unknown setting", received=f"--set {name}={text}", attempt=nearest(name, kinds))
+        try:
+            found[name] = text.lower() in ("true", "yes", "1", "on") if kinds[name] is bool else kinds[name](text)
+        except ValueError:
+            raise UsageError(
+                f"{name} takes a number of type {kinds[name].__name__}",
+                received=f"--set {name}={text}",
+                attempt=f"--set {name}=8",
+            ) from None
+        if name in choices and found[name] not in choices[name]:
+            raise UsageError(
+                f"an unknown {name}", received=f"--set {name}={text}", attempt=nearest(found[name], choices[name])
+            )
+        if name == "orthogonalize_steps" and not 1 <= found[name] <= 5:
+            raise UsageError("no such number of iterations", received=f"--set {name}={text}", attempt="one to five")
+        if kinds[name] in (int, float) and not found[name] >= 0:
+            raise UsageError("a setting is below zero", received=f"--set {name}={text}", attempt="a positive number")
+    return found
