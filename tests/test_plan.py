@@ -1,15 +1,18 @@
 """The planner: a pure function of what was measured and what was asked."""
 
 import itertools
+import re
 
 import pytest
 
+from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Corpus, Origin, Plan, Probe, Request, Timing
-from daybreak.stages.candidates import memory_bytes
+from daybreak.stages.candidates import Candidate, best_of, memory_bytes
 from daybreak.stages.plan import inherited_share, planned
 from daybreak.stages.show import plan_lines
+from daybreak.techniques import class_of
 
 
 @pytest.fixture
@@ -284,3 +287,194 @@ def test_a_checkpoint_is_gone_on_from_as_the_last_part_of_one_longer_run(shape):
     assert inherited_share(read, 1e3, 3.6) == inherited_share(read.replace(seen=0.0, bytes_per_token=0.0), 1e9, 3.6)
     # Of another language, by its tokens or by those that were added, little is kept in any case.
     assert inherited_share(read, 1e3, 1.0) == inherited_share(read.replace(grown=9), 1e3, 3.6) > 0.5
+
+
+# Reasons
+
+
+NUMBER = r"([\d.,]+)"
+SIZE = r"([\d+ ]+) layers of (\d+)"
+SHAPE = re.compile(
+    rf"{SIZE}(?:, as in the checkpoint|: predicted {NUMBER} bits per byte(?: for a GPT of this size)?; "
+    rf"(?:the next best size, {SIZE}, {NUMBER}"
+    rf"|{SIZE} would reach {NUMBER}, but of sizes within 0.3% the smallest is taken"
+    r"|the only size that was timed|no other size was left to choose from))"
+)
+ASKED = [
+    {},
+    {"settings": {"layers": "3", "learning_rate": "0.01"}},
+    {"settings": {"layers": "4", "width": "256", "vocabulary": "1024"}},
+    {"settings": {"batch_tokens": "4096", "micro_batch": "2", "context_length": "512"}},
+    {"settings": {"optimizer": "adamw", "schedule": "cosine", "floor": "0.1", "weight_decay": "0.3"}},
+    {"settings": {"decay": "0.4", "orthogonalize_steps": "2", "vocabulary": "257"}},
+    {"settings": {"optimizer": "sgd", "schedule": "constant"}},
+    {"settings": {"norm": "layer"}, "native": False},
+    {"family": "bert"},
+    {"family": "t5", "settings": {"schedule": "plateau"}},
+    {"family": "lstm"},
+    {"family": "lstm", "settings": {"cell": "rnn", "optimizer": "muon"}},
+    {"reproducible": True, "settings": {"tokens": "100000", "layers": "2", "width": "128"}},
+    {"tokenizer": "unigram", "exclude": ("averaging", "kernels")},
+    {"include": ("history_mix",)},
+]
+TEXTS = [  # seconds, and a text
+    (30.0, {}),
+    (1200.0, {"bytes": 60_000, "bytes_per_token": {"257": 1.0}, "ngram_bytes": 60_000, "heldout_bytes": 6000}),
+    (3e6, {"bytes": 10**10, "ngram_bits_per_byte": 1.2}),
+    (1200.0, {"tokenizer": "file", "bytes_per_token": {"5000": 3.3}, "end_of_text": 2}),
+]
+
+
+def candidates_of(monkeypatch, *about) -> tuple[Plan, list[Candidate]]:
+    """The plan, and those that it was chosen from."""
+    pools = []
+    with monkeypatch.context() as patch:
+        patch.setattr("daybreak.stages.plan.best_of", lambda pool: pools.append(pool) or best_of(pool))
+        plan = planned(*about)
+    return plan, pools[-1]
+
+
+@pytest.mark.parametrize(("seconds", "text"), TEXTS, ids=["10 MB", "60 KB", "10 GB", "a file's tokenizer"])
+@pytest.mark.parametrize("words", ASKED, ids=str)
+def test_each_reason_is_true(corpus, machine, monkeypatch, words, text, seconds):
+    request, text = asked(seconds, **words), corpus(**text)
+    if (vocabulary := request.settings.get("vocabulary")) and vocabulary not in text.bytes_per_token:
+        pytest.skip("a vocabulary that the text does not have")
+    fast = machine(matmul_flops={"float32": 1e13 if seconds > 1e6 else 1e11}, cores=2)
+    plan, pool = candidates_of(monkeypatch, text, fast, unprobed(), request)
+    check_reasons(plan, text, request, pool)
+
+
+@pytest.mark.parametrize("timed", [1, 3])
+def test_each_reason_is_true_of_what_was_timed(corpus, machine, monkeypatch, timed):
+    words, slow = asked(exclude=("compiled", "kernels")), machine(bandwidth_bytes_per_second=1e9)
+    _, pool = candidates_of(monkeypatch, corpus(), slow, unprobed(), words)
+    by_bits = sorted(pool, key=lambda one: one.bits_per_byte)[:timed]
+    first = planned(corpus(), slow, unprobed(), words)
+    timings = tuple(timing(first.replace(shape=one.shape), mode="eager", factor=3.0) for one in by_bits)
+    plan, pool = candidates_of(monkeypatch, corpus(), slow, unprobed().replace(timings=timings), words)
+    check_reasons(plan, corpus(), words, pool)
+    probe = unprobed().replace(timings=timings)
+    with monkeypatch.context() as patch:
+        pools = []
+        patch.setattr("daybreak.stages.plan.best_of", lambda pool: pools.append(pool) or best_of(pool))
+        plan = planned(corpus(), slow, probe, words, only_measured=True)
+    assert len(pools[-1]) <= timed
+    check_reasons(plan, corpus(), words, pools[-1])
+    if timed == 1:
+        assert plan.reasons["shape"].endswith("the only size that was timed")
+
+
+def test_each_reason_is_true_of_a_checkpoint(corpus, machine, monkeypatch, shape):
+    origin = Origin(
+        path="a", digest="0", shape=shape(vocabulary=1024), specials=None, tokens=1000, seen=36e6, bytes_per_token=3.6
+    )
+    text = corpus(origin=origin, tokenizer="file", bytes_per_token={"1000": 3.5})
+    words = asked(120.0, parent="runs/a")
+    plan, pool = candidates_of(monkeypatch, text, machine(), unprobed(), words)
+    assert plan.reasons["shape"].endswith("as in the checkpoint")
+    assert "the longest that the checkpoint reads" in plan.reasons["context_length"]
+    check_reasons(plan, text, words, pool)
+
+
+def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candidate]) -> None:
+    reasons, shape, settings = dict(plan.reasons), plan.shape, request.settings
+    for name, value in settings.items():
+        assert reasons.pop(name) == f"you set {name}={value}"
+    assert not any("you set" in told or "you asked" in told for told in reasons.values())
+    if "family" in reasons and "as asked" in reasons["family"]:
+        assert request.family != "gpt" and not request.parent
+    for name, told in plan.refused.items():
+        assert (told == "you said --without") == (name in request.exclude)
+        default = class_of(name).default and not hasattr(class_of(name), "shape")
+        assert told.startswith("only where it is asked for") <= (not default and name not in request.include)
+
+    found = SHAPE.fullmatch(reasons.pop("shape"))
+    assert found, plan.reasons["shape"]
+    size, width, bits, next_size, next_width, next_bits, low_size, low_width, low_bits = found.groups()
+    assert (int(size.split("+")[0]), int(width)) == (shape.layers, shape.width)
+    sizes = {(c.shape.layers, c.shape.width) for c in pool}
+    if bits is not None:
+        mine = next(c for c in pool if c.shape == shape).bits_per_byte
+        assert float(bits) == pytest.approx(mine, abs=6e-4)
+        if shape.family == "gpt":
+            assert plan.predicted.figure == pytest.approx(mine)
+        rivals = [c for c in pool if (c.shape.layers, c.shape.width) != (shape.layers, shape.width)]
+        assert bool(rivals) == bool(next_size or low_size) == (len(sizes) > 1)
+        if rivals:
+            rival = min(rivals, key=lambda c: c.bits_per_byte)
+            told = (int((next_size or low_size).split("+")[0]), int(next_width or low_width))
+            assert told == (rival.shape.layers, rival.shape.width) != (shape.layers, shape.width)
+            assert float(next_bits or low_bits) == pytest.approx(rival.bits_per_byte, abs=6e-4)
+            assert (next_bits is not None) == (rival.bits_per_byte >= mine)
+            if low_bits is not None:
+                assert mine <= 1.003 * rival.bits_per_byte
+                assert shape.matmul_parameters() <= rival.shape.matmul_parameters()
+
+    if told := reasons.pop("tokens", ""):
+        tokens, rate, times, each = re.fullmatch(
+            r"(.+) tokens at ([\d,]+) a second: the text is read ([\d.]+) times, ([\d.]+) tokens for each weight", told
+        ).groups()
+        assert tokens == units.count(plan.tokens)
+        assert float(rate.replace(",", "")) == pytest.approx(plan.predicted.tokens_per_second, abs=0.6)
+        epochs = plan.tokens * plan.predicted.bytes_per_token / corpus.bytes
+        assert float(times) == pytest.approx(epochs, abs=0.006, rel=1e-3)
+        assert float(each) == pytest.approx(plan.tokens / shape.matmul_parameters(), abs=0.06)
+    epochs = plan.tokens * plan.predicted.bytes_per_token / corpus.bytes
+    if told := reasons.pop("weight_decay", ""):
+        value, which = re.fullmatch(
+            r"([\d.]+), as for texts that are read (at least|fewer than) 2 times: this one [\d.]+ times", told
+        ).groups()
+        assert float(value) == plan.optimizer.weight_decay and (which == "at least") == (epochs >= 2)
+        assert plan.optimizer.name not in ("sgd", "adam", "adagrad")
+    if told := reasons.pop("vocabulary", ""):
+        count, each, share = re.search(rf"with {NUMBER} tokens, {NUMBER} bytes each; .* has (\d+)%", told).groups()
+        assert int(count.replace(",", "")) == plan.tokenizer.vocabulary
+        assert float(each) == pytest.approx(plan.predicted.bytes_per_token, abs=0.006)
+        assert int(share) == pytest.approx(100 * shape.vocabulary * shape.width / shape.matmul_parameters(), abs=0.51)
+        assert ("checkpoint" in told) == bool(request.parent)
+    if told := reasons.pop("context_length", ""):
+        assert told.startswith(f"{shape.context_length} tokens")
+        if longer := re.search(r"; (\d+) pay", told):
+            assert int(longer[1]) > shape.context_length
+    if told := reasons.pop("batch_tokens", ""):
+        assert told.startswith(f"{plan.batch_tokens:,} tokens a step: ")
+        merged = 2 if shape.family == "t5" else 1
+        assert ("times 2" in told) == (merged == 2)
+        if "the least" in told:
+            assert plan.batch_tokens == 2048 * merged
+        if "1,700th" in told:
+            assert merged * plan.tokens / 1700 == pytest.approx(plan.batch_tokens, rel=0.42)
+    if told := reasons.pop("micro_batch", ""):
+        once = plan.micro_batch * shape.context_length
+        assert told.startswith(f"{plan.micro_batch} sequence")
+        assert ("whole step" in told) == (once >= plan.batch_tokens)
+        if tokens := re.search(rf"{NUMBER} tokens keep", told):
+            assert int(tokens[1].replace(",", "")) == once
+    if told := reasons.pop("optimizer", ""):
+        assert told.startswith(f"{plan.optimizer.name}: ")
+    if told := reasons.pop("orthogonalize_steps", ""):
+        assert plan.optimizer.name.startswith("muon")
+        steps, added = re.match(r"(\d) iterations, which add ([\d.]+)%", told).groups()
+        assert int(steps) == plan.optimizer.orthogonalize_steps
+        assert float(added) / 100 == pytest.approx(int(steps) * shape.width / plan.batch_tokens, abs=6e-4)
+        assert (int(steps) < 5) == (5 * shape.width / plan.batch_tokens >= 0.2) == ("would add" in told)
+    if told := reasons.pop("schedule", ""):
+        assert told.startswith(f"{plan.schedule.name}: ")
+        assert f"last {plan.schedule.decay:.0%} of the run to {plan.schedule.floor:.0%} of its peak" in told
+    final, during = re.fullmatch(
+        r"(.+) for the final score, (.+) for scores during training", reasons.pop("evaluation")
+    ).groups()
+    assert final == units.duration(plan.predicted.phase_seconds["the end"])
+    assert during == units.duration(plan.predicted.phase_seconds["validation"])
+    told = reasons.pop("family")
+    if reached := re.search(
+        rf"expected to reach {NUMBER} bits per byte; counting reached {NUMBER} on (.+?)(;|$)", told
+    ):
+        assert float(reached[1]) == pytest.approx(plan.predicted.figure, abs=0.006)
+        assert float(reached[2]) == pytest.approx(corpus.ngram_bits_per_byte, abs=0.006)
+        assert reached[3] == units.size(corpus.ngram_bytes)
+        assert ("--family ngram" in told) == (corpus.ngram_bits_per_byte < plan.predicted.figure)
+    else:
+        assert f"its measure is {plan.headline.name}" in told
+    assert reasons.keys() <= {"native"} and ("native" in reasons) == (not shape.native())

@@ -67,9 +67,12 @@ def figure_of(family: str, objective: str, bits_per_byte: float, bytes_per_token
     return min(1.0, math.exp(at_none + each * nats))
 
 
+STEPS, LONG_RUN_TOKENS, GROWTH = 1700, 0.45e9, 0.55
+
+
 def batch_tokens(tokens: float, floor: int) -> int:
-    """Targets of a step: D / 1700 for short runs, growing as D^0.55 after, a power of two."""
-    best = tokens / 1700 if tokens < 0.45e9 else 2**18 * (tokens / 0.45e9) ** 0.55
+    """Targets of a step: D / STEPS for short runs, growing as D^GROWTH after, a power of two."""
+    best = tokens / STEPS if tokens < LONG_RUN_TOKENS else 2**18 * (tokens / LONG_RUN_TOKENS) ** GROWTH
     return max(floor, 2 ** round(math.log2(max(best, 1.0))))
 
 

@@ -29,6 +29,7 @@ RUNGS = (
     (32, 2048),
 )
 CONTEXTS = (128, 256, 512, 1024, 2048)
+LONGEST_T5 = 1024  # more would have more spans than there are sentinels
 TIE_ABOVE = 0.5  # of the weights that multiply: a larger head is shared with the embedding
 
 
@@ -107,7 +108,7 @@ def t5(
         "heads": max(1, width // 64),
         "head_dim": 64,
         "mlp_width": mlp_width(width, "geglu"),
-        "context_length": min(context_length, 1024),  # more would have more spans than there are sentinels
+        "context_length": min(context_length, LONGEST_T5),
     }
     return T5Shape(vocabulary=padded(vocabulary), **{**ours, **changes})
 

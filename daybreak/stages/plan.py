@@ -26,7 +26,8 @@ from daybreak.data import mixing
 from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
 from daybreak.models.families import FAMILIES, objective_name
-from daybreak.stages.candidates import STEPS_MERGED, Candidate, Speed, best_of, candidates, memory_bytes, neighbouring
+from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes, neighbouring
+from daybreak.stages.reasons import REPEATED, of_counting, reasons_of
 from daybreak.stages.settings import parsed
 from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
@@ -93,13 +94,14 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     # What has been timed and can take its steps is preferred to what is only expected to.
     pools = (measured if only_measured else [], found)
     feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
-    best = best_of(feasible[0] or feasible[1] or found)
+    pool = feasible[0] or feasible[1] or found
+    best = best_of(pool)
     phases = {**fixed, "compile": best.mode_seconds}
     training = available - phases["compile"]
     # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
     _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
     phases["training"] = training
-    plan = _draft(corpus, machine, request, settings, best, phases, found)
+    plan = _draft(corpus, machine, request, settings, best, phases, pool, timed=bool(feasible[0]))
     return _with_techniques(plan, machine, request, {choice.name for choice in corpus.cleaning})
 
 
@@ -200,16 +202,18 @@ def _draft(
     settings: dict[str, Any],
     best: Candidate,
     phases: dict[str, float],
-    found: list[Candidate],
+    pool: list[Candidate],
+    *,
+    timed: bool,
 ) -> Plan:
-    """The plan before its techniques."""
+    """The plan before its techniques. pool and timed: as for `reasons_of`."""
     shape = best.shape
     tokens = settings.get("tokens") or int(best.tokens)
     epochs = tokens * corpus.bytes_per_token[str(best.tokenizer.vocabulary)] / corpus.bytes
     optimizer = optimizer_of(
         settings.get("optimizer") or OPTIMIZERS[shape.family],
         batch_tokens=best.batch_tokens,
-        weight_decay=0.1 if epochs < 2 else 0.2,
+        weight_decay=0.1 if epochs < REPEATED else 0.2,
         width=shape.width,
         family=shape.rated_as(),
         inherited=inherited_share(corpus.origin, tokens, best.bytes_per_token),
@@ -227,7 +231,19 @@ def _draft(
     band = 0.10 if headline.of_text else 0.15
     scored = scaling.looking_seconds(EVALUATION_SHARE, request.seconds) * 2.5 * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
-    reasons = _reasons(corpus, machine, request, best, found, epochs, optimizer)
+    reasons = reasons_of(
+        corpus,
+        machine,
+        request,
+        best,
+        pool,
+        timed=timed,
+        epochs=epochs,
+        optimizer=optimizer,
+        schedule=schedule,
+        final_seconds=phases["the end"],
+        validation_seconds=phases["validation"],
+    )
     return Plan(
         objective=objective,
         corpus=corpus.digest,
@@ -367,55 +383,6 @@ def _switched(name: str, request: Request, machine: Machine) -> bool:
     return applies and kind().unusable(machine) is None
 
 
-def _reasons(
-    corpus: Corpus,
-    machine: Machine,
-    request: Request,
-    best: Candidate,
-    found: list[Candidate],
-    epochs: float,
-    optimizer: OptimizerChoice,
-) -> dict[str, str]:
-    shape, set_by_user = best.shape, set(request.settings)
-    looking = scaling.looking_seconds(EVALUATION_SHARE, request.seconds)
-    overhead = optimizers.overhead(shape.width, best.batch_tokens, optimizer.orthogonalize_steps)
-    others = sorted({c.shape.layers * 10000 + c.shape.width: c.bits_per_byte for c in found}.items())
-    near = min(others, key=lambda item: abs(item[1] - best.bits_per_byte) if item[1] > best.bits_per_byte else 9.0)
-    counts = corpus.ngram_bits_per_byte
-    objective = objective_name(request.family, shape)
-    headline = OF_OBJECTIVE[objective]
-    figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, best.tokens)
-    reasons = {
-        "family": f"a network is expected to reach {figure:.2f} bits per byte, counting {counts:.2f}"
-        + ("; --family ngram may be the better model in this time" if counts < figure else "")
-        if headline.of_text
-        else f"you set it; it is judged by the headline {headline.name}",
-        "shape": f"{shape.layers} layers of {shape.width}: the scaling law, which is of {best.bits_per_byte:.3f} bits "
-        f"per byte for a GPT, gives the nearest other rung, {near[0] // 10000} of {near[0] % 10000}, {near[1]:.3f}",
-        "tokens": f"{units.count(best.tokens_per_second)} tokens/s for {units.count(best.tokens)} tokens: "
-        f"{epochs:.2f} passes over the text, {best.tokens / shape.matmul_parameters():.1f} tokens a weight",
-        "vocabulary": f"{best.tokenizer.vocabulary} tokens ({best.tokenizer.kind}) of "
-        f"{corpus.bytes_per_token[str(best.tokenizer.vocabulary)]:.2f} bytes; the head takes "
-        f"{shape.vocabulary * shape.width / shape.matmul_parameters():.0%} of the products",
-        "context_length": f"{shape.context_length} tokens: longer pays when more tokens are seen",
-        "batch_tokens": f"{best.batch_tokens}: tokens / 1700, a power of two, at least what fills the machine"
-        + ("; twice that, since few of a step's tokens are targets" if shape.family in STEPS_MERGED else ""),
-        "micro_batch": f"{best.micro_batch} rows fill the products' rows without leaving the caches",
-        "optimizer": f"{optimizer.name}: the lowest loss a second of those known for hidden matrices"
-        if optimizer.name == "muon"
-        else "you set it",
-        "orthogonalize_steps": f"{optimizer.orthogonalize_steps} take {overhead:.0%} of a step"
-        + ("; fewer learn less" if optimizer.orthogonalize_steps >= 5 else "; more would cost more than they teach"),
-        "schedule": "few tokens reward a long decay in a line to a low floor",
-        "weight_decay": f"{optimizer.weight_decay}: {epochs:.1f} passes over the text",
-        "evaluation": f"{units.duration(looking)} score the end, half of that the way",
-    }
-    if not shape.native():
-        left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
-        reasons["native"] = f"no: transformers has no class with {left}, so daybreak alone opens model/"
-    return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(set_by_user)}
-
-
 def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -> Plan:
     """Counting has nothing to plan but the unit: bytes, or tokens where characters take several bytes."""
     wide = corpus.ngram_unit == "character"
@@ -462,7 +429,7 @@ def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -
             compiled_speedup=1.0,
             phase_seconds={},
         ),
-        reasons={"shape": f"you asked for the family ngram; order {order} over {'tokens' if wide else 'bytes'}"},
+        reasons=of_counting(request, order=order, tokens=wide),
         request=request.shown(),
     )
 
