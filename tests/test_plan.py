@@ -289,6 +289,21 @@ def test_a_checkpoint_is_gone_on_from_as_the_last_part_of_one_longer_run(shape):
     assert inherited_share(read, 1e3, 1.0) == inherited_share(read.replace(grown=9), 1e3, 3.6) > 0.5
 
 
+def test_a_plan_shows_first_what_matters_and_counts_what_nobody_asked_for(corpus, machine):
+    plan = planned(corpus(), machine(), unprobed(), asked(exclude=("averaging",), include=("history_mix",)))
+    lines = plan_lines(plan)
+    assert lines[0].startswith("plan: ") and lines[1].startswith("expected: ") and lines[2].startswith("memory: ")
+    on = next(line for line in lines if line.startswith("  on "))
+    assert on.split(None, 1)[1].split(", ") == [choice.name for choice in plan.techniques]
+    unasked = [name for name, reason in plan.refused.items() if "asked for" in reason]
+    assert len(unasked) > 10 and f"  {len(unasked)} more are off unless asked for by --with NAME" in "\n".join(lines)
+    techniques = lines[lines.index("techniques") : lines.index(f"where {units.duration(600)} go")]
+    for name, reason in plan.refused.items():
+        shown = [line for line in techniques if re.search(rf"\b{name}\b", line)]
+        assert len(shown) == (name not in unasked) and all(line.endswith(reason) for line in shown)
+    assert len(techniques) < 16
+
+
 # Reasons
 
 

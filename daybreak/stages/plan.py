@@ -355,7 +355,7 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Co
             refused[name] = "you said --without"
             continue
         if not (kind.default and not hasattr(kind, "shape")) and name not in request.include:
-            refused[name] = f"only where it is asked for: --with {name}"
+            refused[name] = f"{techniques.UNASKED}: --with {name}"
             continue
         choice = techniques.chosen(name, request)
         if hasattr(kind, "documents"):

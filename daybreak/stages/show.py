@@ -5,24 +5,39 @@ from typing import Any
 from daybreak.core import units
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
+from daybreak.techniques import UNASKED
 
 BAR = 30  # characters
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """The day before it is spent: decisions with reasons, techniques, seconds."""
+    """What a run would do: the plan in short, decisions with their reasons, techniques, and where its seconds go."""
     from daybreak.stages.progress import summary
 
-    lines = [*summary(plan), "", "why"]
-    lines += [f"  {name:20} {reason}" for name, reason in plan.reasons.items()]
-    lines += ["", "techniques"]
-    lines += [f"  {choice.name:20} on" for choice in plan.techniques]
-    lines += [f"  {name:20} off: {reason}" for name, reason in plan.refused.items()]
+    lines = summary(plan)
+    if not isinstance(plan.shape, NgramShape):
+        lines.append(f"memory: about {units.size(plan.predicted.memory_bytes)} at its peak")
+    lines += ["", "why", *(f"  {name:20} {reason}" for name, reason in plan.reasons.items())]
+    lines += ["", "techniques", *_technique_lines(plan)]
     if plan.predicted.phase_seconds:
         lines += ["", f"where {units.duration(plan.budget.seconds)} go"]
         lines += [f"  {name:20} {units.duration(s)}" for name, s in plan.predicted.phase_seconds.items() if s > 0.005]
-    if not isinstance(plan.shape, NgramShape):
-        lines += ["", f"memory               about {units.size(plan.predicted.memory_bytes)}"]
+    return lines
+
+
+def _technique_lines(plan: Plan) -> list[str]:
+    """Those that are on, those that were refused with the reason, and how many nobody asked for."""
+    lines = [f"  {'on':20} {', '.join(choice.name for choice in plan.techniques) or 'none'}"]
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in plan.refused.items():
+        by_reason.setdefault(UNASKED if reason.startswith(UNASKED) else reason, []).append(name)
+    unasked = by_reason.pop(UNASKED, [])
+    lines += [f"  {names[0]:20} off: {reason}" for reason, names in by_reason.items() if len(names) == 1]
+    lines += [f"  {'off':20} {', '.join(names)}: {reason}" for reason, names in by_reason.items() if len(names) > 1]
+    if unasked:
+        lines.append(
+            f"  {len(unasked)} more are off unless asked for by --with NAME; docs/techniques.md describes them"
+        )
     return lines
 
 

@@ -73,6 +73,7 @@ ORDER = (
 )
 # Those on the seam `documents`, by name: a command that only prepares text has no use for what the others import.
 ON_DOCUMENTS = ORDER[ORDER.index("html_text") : ORDER.index("decontamination") + 1]
+UNASKED = "only where it is asked for"  # how the reason begins of those that a plan does not consider by itself
 NETWORKS = ("gpt", "bert", "t5", "lstm", "foreign")
 NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 

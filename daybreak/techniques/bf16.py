@@ -22,6 +22,8 @@ class Bf16(Technique):
     def unusable(self, machine: Machine) -> str | None:
         rates = machine.matmul_flops
         gain = rates.get("bfloat16", 0.0) / max(rates.get("float32", 0.0), 1.0)
+        if "bfloat16" not in rates:
+            return "this machine has no matrix products in bfloat16"
         if gain < self.least_gain:
             return f"matrix products in bfloat16 run at {gain:.1f} times the speed of float32 on this machine"
         return None
