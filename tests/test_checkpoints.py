@@ -187,6 +187,23 @@ def test_what_a_save_has_met_is_told_at_the_next(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     writer = checkpoints.Writer(tmp_path / "file", now=lambda: 0.0)
     writer.save(1, {"a": torch.zeros(1)}, {})
+    writer._thread.join()
+    (tmp_path / "file").unlink()
     with pytest.raises(ResourceError, match="4 bytes"):
         writer.save(2, {"a": torch.zeros(1)}, {})
     writer.wait()
+    assert [path.name for path in checkpoints.checkpoints(tmp_path / "file")] == ["step-00000002"]
+
+
+def test_the_newest_planned_one_is_kept_beside_the_two_newest(tmp_path: Path) -> None:
+    def facts(step: int, planned: int) -> dict:
+        return {"planned": planned, "position": {"step": step}}
+
+    for step, planned in ((0, 0), (2, 2), (3, 2), (4, 2), (5, 2)):
+        checkpoints.save(tmp_path, step, {"a": torch.full((1,), float(step))}, facts(step, planned))
+    names = [path.name for path in checkpoints.checkpoints(tmp_path)]
+    assert names == ["step-00000005", "step-00000004", "step-00000002"]
+    assert checkpoints.newest(tmp_path)[0]["a"].item() == 5.0
+    assert checkpoints.newest(tmp_path, planned=True)[0]["a"].item() == 2.0
+    checkpoints.forget_after(tmp_path, 2)
+    assert checkpoints.newest(tmp_path)[0]["a"].item() == 2.0

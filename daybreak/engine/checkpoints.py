@@ -30,7 +30,9 @@ _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionEr
 
 
 def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Written aside, synced and hashed, and then renamed to `step-00001000`; the two newest are kept.
+    """Written aside, synced and hashed, and then renamed to `step-00001000`.
+
+    The two newest are kept, and the newest one that was planned: whose step is that of its facts' "planned".
 
     Until the rename the older ones are all there is, after it the new one is. Raises ResourceError where the disk does
     not take it; older checkpoints stay, one of them at least.
@@ -39,7 +41,9 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, A
     try:
         return _written(folder, step, tensors, facts)
     except (OSError, SafetensorError) as error:  # it has a kind of its own for a full disk
-        if older := checkpoints(folder)[1:]:  # room for the new one, and one is left
+        found = checkpoints(folder)
+        left = next(filter(_planned, found), None) or next(iter(found), None)
+        if older := [path for path in found if path != left]:  # room for the new one, and one is left
             _removed(older)
             with contextlib.suppress(OSError, SafetensorError):
                 return _written(folder, step, tensors, facts)
@@ -85,8 +89,19 @@ def _written(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[st
         shutil.rmtree(aside, ignore_errors=True)
         raise
     faults.at("checkpoint.prune")
-    _removed([*folder.glob(".step-*"), *checkpoints(folder)[KEPT:]])
+    older = checkpoints(folder)
+    kept = {*older[:KEPT], next(filter(_planned, older), target)}
+    _removed([*folder.glob(".step-*"), *(path for path in older if path not in kept)])
     return target
+
+
+def _planned(path: Path) -> bool:
+    """Whether the checkpoint is of a step that the plan names, whatever the clock says."""
+    try:
+        facts = json.loads((path / _FACTS).read_text(encoding="utf-8"))
+        return bool(facts.get("planned") == facts["position"]["step"])
+    except _BROKEN:
+        return False
 
 
 def _removed(folders: Any) -> None:
@@ -117,13 +132,20 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
 
 
-def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+def forget_after(folder: Path, step: int) -> None:
+    """Takes away the checkpoints of later steps: the run goes on from this one, another way."""
+    _removed(path for path in checkpoints(folder) if path.name > f"step-{step:08d}")
+
+
+def newest(folder: Path, *, planned: bool = False) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
     """Tensors and facts of the newest checkpoint that verifies (empty: none does); warnings of those that do not.
 
-    Raises UsageError: a newer version of daybreak has written it.
+    planned: only of a step that the plan names. Raises UsageError: a newer version of daybreak has written it.
     """
     warnings: list[str] = []
     for path in checkpoints(folder):
+        if planned and not _planned(path):
+            continue
         try:
             if reason := _broken(path):
                 warnings.append(f"{path.name} is damaged ({reason}); the one before is used")
@@ -191,8 +213,8 @@ class Writer:
         return self._thread is not None and self._thread.is_alive()
 
     def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Takes a copy, so that the next step may change what it is of. Raises what the save before it has met."""
-        self.wait()
+        """Takes a copy, so that the next step may change what it is of. Raises what the last save has met."""
+        met = self._ended()
         facts = copy.deepcopy(facts)
         copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         begun = self._now()
@@ -207,12 +229,19 @@ class Writer:
 
         self._thread = threading.Thread(target=write, name="checkpoint", daemon=True)
         self._thread.start()
+        if met is not None:
+            raise met
 
     def wait(self) -> None:
         """Until it is on disk. Raises ResourceError: it is not."""
+        met = self._ended()
+        if met is not None:
+            raise met
+
+    def _ended(self) -> ResourceError | None:
+        """What the save that is on its way has met, when it has ended."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+        met, self._error = self._error, None
+        return met

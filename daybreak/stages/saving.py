@@ -15,6 +15,7 @@ from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built
 from daybreak.stages.finish import current, load_into, write_model
 
+PLANNED_SAVES = 20  # of a run that counts tokens, evenly over its progress: it goes back to one of these alone
 MOST_RETURNS = 3  # to a checkpoint, before the run says that it does not become sound
 
 
@@ -28,6 +29,8 @@ class Training:
     position: loop.Position
     guard: Guard
     saver: checkpoints.Writer
+    unsaved: bool = False  # the disk did not take the last checkpoint
+    planned: int | None = None  # the step of the last planned save; None where the clock alone says when to save
     micro_batch: int = 0  # rows of one forward pass where the memory was too small for what was planned, as last told
 
 
@@ -41,9 +44,19 @@ def write(training: Training) -> None:
             bench.warn(str(error))
 
 
-def save(training: Training, *, wait: bool = False) -> None:
-    """A full disk on the way costs the checkpoint, not the run. wait: until it is on disk."""
+def plans_saves(bench: Workbench) -> bool:
+    """Whether what a run goes back to may not depend on when there was time to save."""
+    return bench.plan.budget.clock == "tokens" and not bench.replayed
+
+
+def save(training: Training, *, planned: bool = False, wait: bool = False) -> None:
+    """A full disk on the way costs the checkpoint, not the run.
+
+    planned: the plan says so, not the clock. wait: until it is on disk.
+    """
     bench, built, clock = training.bench, training.built, training.clock
+    if planned:
+        training.planned = training.position.step
     tensors = {f"weights.{name}": weight for name, weight in current(built).items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in built.optimizer.state().items()}
     followers: dict[str, Any] = {}
@@ -57,6 +70,8 @@ def save(training: Training, *, wait: bool = False) -> None:
         "guard": training.guard.state(),
         "followers": followers,
     }
+    if training.planned is not None:
+        facts["planned"] = training.planned
     if isinstance(clock, SecondsClock):
         facts |= {"begin": clock.begin, "progress": clock.progress}
     bench.log.sync()
@@ -65,7 +80,11 @@ def save(training: Training, *, wait: bool = False) -> None:
         if wait:
             training.saver.wait()
     except ResourceError as error:
-        bench.warn(str(error))
+        if not training.unsaved:  # said once, not at every save until there is room
+            bench.warn(str(error))
+        training.unsaved = True
+    else:
+        training.unsaved = False
 
 
 def settle(training: Training) -> None:
@@ -97,14 +116,15 @@ def resumed(bench: Workbench, built: Built, guard: Guard) -> tuple[loop.Position
 
 
 def go_back(training: Training, why: str) -> None:
-    """To the last checkpoint, past the rows that led away from it, at half the rate. Raises ResourceError: too often.
+    """To the last checkpoint, past the rows that led away from it, at half the rate.
 
-    Only the weights go back: time, rows and targets that were used stay used, so the rate does not rise.
+    Only the weights go back: time, rows and targets that were used stay used, so the rate does not rise. Raises
+    ResourceError: too often, or the checkpoint that the plan names is not on disk.
     """
     bench, built, position = training.bench, training.built, training.position
     with contextlib.suppress(ResourceError):
         training.saver.wait()
-    tensors, facts, _ = checkpoints.newest(bench.run.checkpoints_folder)
+    tensors, facts, _ = checkpoints.newest(bench.run.checkpoints_folder, planned=training.planned is not None)
     if position.went_back >= MOST_RETURNS or not tensors:
         raise ResourceError(
             "the training does not become sound",
@@ -112,7 +132,15 @@ def go_back(training: Training, why: str) -> None:
             attempt=f"{bench.run.log_file} names the rows of each skipped step: look at that text; or a lower rate, "
             f"--set learning_rate={bench.plan.optimizer.learning_rate / 4:g}; or --without bf16",
         )
+    if training.planned is not None and training.planned != facts["position"]["step"]:
+        raise ResourceError(
+            "the checkpoint to go back to is not on disk",
+            received=f"{why}; step {training.planned} was not saved, and from an older one the run would not repeat",
+            attempt="free some disk space and begin again with another --out; or without --reproducible",
+        )
     _put_in_place(bench, built, training.guard, tensors, facts)
+    if training.planned is not None:
+        checkpoints.forget_after(bench.run.checkpoints_folder, training.planned)
     training.guard.forgive()
     built.optimizer.clear()
     position.step = facts["position"]["step"]

@@ -36,14 +36,14 @@ from daybreak.stages.finish import (
     weights_checksum,
     write_model,
 )
-from daybreak.stages.saving import Training, go_back, resumed, save, settle, write
+from daybreak.stages.saving import PLANNED_SAVES, Training, go_back, plans_saves, resumed, save, settle, write
 
 logger = logging.getLogger(__name__)
 
 SAVING_SHARE = 0.015  # of the budget that checkpoints may take
 LOSING_SHARE = 0.02  # of the budget between two checkpoints: a kill costs this, and what was on its way to the disk
 CHECKSUM_SHARE = 0.004  # of the training that checksums of the weights may take
-CHECKSUM_BYTES_PER_SECOND = 4e9  # of weights; half of what was measured on a core that others used as well
+CHECKSUM_BYTES_PER_SECOND = 2e9  # of weights; 2.2 to 3.4e9 were measured on a core that others used as well
 STILL, STILL_SECONDS = 20.0, 2.0  # times what a step takes, and seconds: the machine has stood still
 STALLED = 4.0  # times what it took before
 MOST_SLOWER = 4.0
@@ -71,7 +71,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     clock = _clock(bench, replay, position, facts)
     saver = checkpoints.Writer(bench.run.checkpoints_folder, now=bench.stopwatch.used)
     training = Training(bench=bench, built=built, clock=clock, position=position, guard=guard, saver=saver)
-    training.micro_batch = position.micro_batch
+    training.micro_batch, training.planned = position.micro_batch, facts.get("planned")
     bench.ledger.enter("training")
     while True:
         try:
@@ -125,13 +125,13 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
     """Takes the steps; between them writes, scores, samples and saves, each within its share of the budget."""
     bench, position, guard, saver = training.bench, training.position, training.guard, training.saver
     saved_at = bench.stopwatch.used()
-    marks = int(position.progress * MARKS)
+    marks, planned = int(position.progress * MARKS), int(position.progress * PLANNED_SAVES)
     writes = list[float]()  # each in rows that could have been trained on meanwhile
     reserved, fastest, checked = 0.0, math.inf, _checksum_every(bench)
     if position.step == 0:  # there is always a model, and something to go back to
         write(training)
         writes.append(bench.costs["model"] / max(position.row_seconds, 1e-9))
-        save(training)
+        save(training, planned=plans_saves(bench))
     for step in steps:
         bench.record(step)
         if step.skipped and guard.reason:
@@ -171,11 +171,13 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
         pause = max(LOSING_SHARE * bench.plan.budget.seconds, cost / SAVING_SHARE)
         used = bench.stopwatch.used()
         due = used - saved_at > pause and not saver.busy()
+        named = training.planned is not None and not step.skipped and int(step.progress * PLANNED_SAVES) > planned
         # Shortly before the end there is nothing left that it could save.
-        if bench.signals.save or (due and getattr(training.clock, "end", math.inf) - used > 0.5 * pause):
+        if bench.signals.save or named or (due and getattr(training.clock, "end", math.inf) - used > 0.5 * pause):
             bench.signals.save = False
             with bench.ledger.within("saving"), bench.cost("checkpoint"):
-                save(training)
+                save(training, planned=named)
+            planned = int(step.progress * PLANNED_SAVES) if named else planned
             saved_at = bench.stopwatch.used()
 
 
