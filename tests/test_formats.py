@@ -146,7 +146,10 @@ def test_archives_name_what_they_pass_over(tmp_path: Path) -> None:
     for pack in (zipped, tarred):
         documents, notes = read(written(tmp_path, "many", pack(members)))
         assert [(d.text, d.kind) for d in documents] == [(PROSE, "text"), (HTML, "page")]
-        assert notes == ("1 file skipped: binary, not text (many/p.png)",)
+        assert notes == (
+            "1 left out: hidden (many/.git)",
+            "1 file skipped: binary, not text (many/p.png; 7 bytes, 1.8% of the bytes)",
+        )
 
 
 def test_books_and_word_files(tmp_path: Path) -> None:

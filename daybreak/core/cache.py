@@ -7,6 +7,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+TAG_FILE, TAG = "CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55"  # by which backups know caches
+
 
 def folder() -> Path:
     """Where things are kept between runs: it exists and can be written."""
@@ -24,7 +26,12 @@ def folder() -> Path:
 def _writable(folder: Path) -> Path:
     """The folder; where it cannot be written, as in a read-only home, one of this user's among the temporary files."""
     with contextlib.suppress(OSError):
+        new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
+        if new:  # one that was there may hold what else its user keeps
+            (folder / TAG_FILE).write_bytes(
+                TAG + b"\n# This folder is daybreak's cache. See https://bford.info/cachedir/\n"
+            )
     if os.access(folder, os.W_OK | os.X_OK):
         return folder
     with contextlib.suppress(OSError, AttributeError):  # Windows knows no user numbers

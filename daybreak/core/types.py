@@ -107,6 +107,7 @@ class Corpus(Value):
     ngram_bytes: int  # of text the n-gram model was fitted on
     ngram_fall: float  # exponent s of its bits per byte ~ bytes^-s, from a smaller part of the text
     notes: tuple[str, ...] = ()  # what was decided and is said aloud, such as the column that holds the text
+    skipped: tuple[str, ...] = ()  # of the notes, those on what of the sources is not read, or not as it is
     read_bytes: int = 0  # of text, before cleaning
     unread_bytes: int = 0  # of files that there was no time for
     cleaning: tuple["TechniqueChoice", ...] = ()  # the steps, in their order
@@ -243,6 +244,7 @@ class Plan(Value):
     origin: Origin | None = None  # what training begins with, where that is a checkpoint
     request: Request | None = None  # so that the same command continues
     mixture: tuple[float, ...] = ()  # weights of the sources, in their order; none: one text
+    skipped: tuple[str, ...] = ()  # sentences on what of the sources is not read
 
     def identity(self) -> str:
         """What checkpoints must agree on; budget, machine and micro-batch may change on resume."""

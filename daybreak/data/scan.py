@@ -39,6 +39,7 @@ class Scan:
     heldout_sample: tuple[str, ...]  # likewise of the held-out part; small
     accounts: tuple[Account, ...]  # of the steps across all documents
     notes: tuple[str, ...]
+    skipped: tuple[str, ...]  # of the notes, those on what of the held-out file is not read
 
 
 class Whole:
@@ -118,7 +119,7 @@ def scan(
     summed = hashlib.blake2b(digest_size=16)
     summed.update(np.column_stack([whole.digests[places], starts.astype(np.uint8)]).tobytes())
     findings = whole.findings()
-    replaced = findings.replaced_bytes
+    replaced, skipped = findings.replaced_bytes, tuple[str, ...]()
     if heldout is None:
         draw = held.Draw()
         for share, size in zip(shares.tolist(), sizes.tolist(), strict=True):
@@ -139,6 +140,7 @@ def scan(
         heldout_documents, heldout_bytes = len(texts), sum(size for _, size, _ in texts)
         _check_sizes(int(sizes.sum()), heldout_bytes, heldout, notes)
         replaced, notes = replaced + test.replaced_bytes, notes + test.notes
+        skipped = test.findings.passed_over()
         order = _chosen(-np.array([t[0] for t in texts]), np.array([t[1] for t in texts]), HELDOUT_SAMPLE_BYTES)
         heldout_sample = tuple(texts[place][2] for place in order.tolist())
     trained = shares >= threshold
@@ -158,6 +160,7 @@ def scan(
         heldout_sample=heldout_sample,
         accounts=accounts,
         notes=notes,
+        skipped=skipped,
     )
 
 

@@ -5,37 +5,66 @@ import os
 import re
 import stat
 import sysconfig
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from daybreak.core import cache, outputs
 from daybreak.core.errors import DataError, UsageError
 from daybreak.data import remote
 from daybreak.data.cleaning import Document
-from daybreak.data.formats import reader
+from daybreak.data.formats import limits, reader
 from daybreak.data.formats.files import Watched
-from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
+from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable, left_out_note, shown
 from daybreak.data.formats.ranges import Part, kind_of, known_shape, parts, range_blocks
 from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
-__all__ = ["Document", "Part", "Reading", "builtin_sources", "find", "parts"]
+__all__ = ["Document", "Part", "Reading", "builtin_sources", "find", "parts", "search"]
 
 _ANY_DEPTH = re.compile(r"(?:^|(?<=/))\*\*(?:/|$)")
 _NOT_BUILTIN = frozenset(("test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "_bundled"))
+# What is left out where it was not named itself.
+CLOSED = "a folder that may not be entered"
+OWN = "where the results of this command go, or daybreak's cache"
 _IN_PART = "cannot be read, or only in part"
 
 
 # Which files
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The files that were named, and what lies among them and is not read."""
+
+    files: tuple[Path, ...]
+    left_out: dict[str, tuple[str, ...]]  # names by what they are
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what is left out."""
+        return tuple(
+            left_out_note(what, [shown(name) for name in names[: limits.NAMED_FILES]], len(names))
+            for what, names in self.left_out.items()
+        )
+
+
 def find(sources: Sequence[str]) -> list[Path]:
+    """The files that the sources name, as `search` finds them. Raises DataError."""
+    return list(search(sources).files)
+
+
+def search(sources: Sequence[str], *, own: Collection[Path] = ()) -> Found:
     """The files that the sources name: files, folders with all that is below them, patterns ('**' too), addresses.
 
     An address (http, https, hf) is fetched into the cache; what is there already is not fetched again.
 
-    In the order given, sorted within a folder or a pattern, each file once; hidden and special files are passed over.
-    Raises DataError: a source that is missing, empty or unreadable, or a file named directly that is no text.
+    In the order given, sorted within a folder or a pattern, each file once. What is hidden, special or unreadable is
+    left out, and so is what daybreak has written (run folders, models, pages, its cache) and installed packages.
+    own: further folders and files that are daybreak's, there or not. Raises DataError: a source that is missing, empty,
+    unreadable or a run folder, or a file named directly that is no text.
     """
     found: dict[tuple[int, int], Path] = {}
+    walk = _Walk({_identity(path) for path in (*own, cache.folder())})
     for source in sources:
         path = Path(source)
         if remote.is_address(source):
@@ -43,22 +72,23 @@ def find(sources: Sequence[str]) -> list[Path]:
             if len(files) == 1:
                 _check_named(files[0])
         elif _is_folder(path):
-            files = _below(path)
+            _check_no_run(path)
+            files = walk.below(path)
             if not files:
                 raise DataError(
                     "the folder holds no files that can be read",
-                    received=source,
+                    received=source + walk.said(),
                     attempt="a folder with text files in it, or a file",
                 )
         elif os.path.lexists(source):
             _check_named(path)
             files = [path]
         elif glob.has_magic(source):
-            files = sorted({file for match in _expanded(source) for file in _below(match)})
+            files = sorted({file for match in walk.expanded(source) for file in walk.matched(match)})
             if not files:
                 raise DataError(
                     "nothing matches the pattern",
-                    received=source,
+                    received=source + walk.said(),
                     attempt="quotes around it, so that the shell leaves it alone, and `ls` to see what is there",
                 )
         else:
@@ -71,7 +101,10 @@ def find(sources: Sequence[str]) -> list[Path]:
             found.setdefault(_identity(file), file)
     if not found:
         raise DataError("no text was named", received="no sources", attempt="files, folders, patterns or `-`")
-    return list(found.values())
+    return Found(
+        files=tuple(found.values()),
+        left_out={what: tuple(dict.fromkeys(map(str, names))) for what, names in walk.left_out.items()},
+    )
 
 
 def builtin_sources() -> list[Path]:
@@ -80,7 +113,8 @@ def builtin_sources() -> list[Path]:
     Tests, generated tables and installed packages are left out. Raises DataError where the library is not in files.
     """
     library = Path(sysconfig.get_path("stdlib"))
-    files = [file for file in _below(library, _NOT_BUILTIN) if _is_builtin_text(file, file.relative_to(library))]
+    below = _Walk(names=_NOT_BUILTIN).below(library)
+    files = [file for file in below if _is_builtin_text(file, file.relative_to(library))]
     if not any(file.suffix == ".py" for file in files):
         raise DataError(
             "this Python has no readable standard library to train on",
@@ -100,39 +134,97 @@ def _is_builtin_text(file: Path, name: Path) -> bool:
     return name == Path("pydoc_data/topics.py") or file.stat().st_size <= 300_000
 
 
-def _below(path: Path, left_out: Collection[str] = ()) -> list[Path]:
-    """Regular files at or below a path, sorted; a folder that links lead back to is entered once."""
-    if not _is_folder(path):
-        return [path] if _is_regular(path) else []
-    files = (folder / name for folder, names in _folders(path, left_out) for name in names if name[0] != ".")
-    return sorted(filter(_is_regular, files))
+class _Walk:
+    """Goes through folders and patterns, and keeps what it leaves out."""
+
+    def __init__(self, own: Collection[tuple[int, int]] = (), names: Collection[str] = ()) -> None:
+        self._own, self._names = frozenset(own), frozenset(names)
+        self._kinds: dict[Path, str] = {}  # what folders are
+        self.left_out: defaultdict[str, list[Path]] = defaultdict(list)
+
+    def said(self) -> str:
+        """What was left out, where nothing else was found."""
+        return "".join(f"; left out: {what} ({names[0]})" for what, names in self.left_out.items() if what != HIDDEN)
+
+    def below(self, path: Path) -> list[Path]:
+        """Regular files at or below a path, sorted; a folder that links lead back to is entered once."""
+        files = [path]
+        if _is_folder(path):
+            files = [folder / name for folder, names in self.folders(path) for name in names]
+        return sorted(filter(self._is_text, files))
+
+    def matched(self, path: Path) -> list[Path]:
+        """Those of a match of a pattern, which may lie in a folder that is left out."""
+        for folder in (path, *path.parents) if _is_folder(path) else path.parents:
+            if self._is_left_out(folder):
+                return []
+        return self.below(path)
+
+    def folders(self, root: Path) -> Iterator[tuple[Path, list[str]]]:
+        entered: set[tuple[int, int]] = set()
+        for name, below, names in os.walk(root, followlinks=True, onerror=self._closed):
+            folder = Path(name)
+            identity = _identity(folder)
+            if identity in entered:
+                below.clear()
+                continue
+            entered.add(identity)
+            for name in (*below, *names):
+                if name[0] == ".":
+                    self.left_out[HIDDEN].append(folder / name)
+            below[:] = sorted(
+                child
+                for child in below
+                if child[0] != "." and child not in self._names and not self._is_left_out(folder / child)
+            )
+            yield folder, [name for name in names if name[0] != "."]
+
+    def expanded(self, pattern: str) -> Iterator[Path]:
+        """Like glob.glob(recursive=True), which follows links around in circles."""
+        stars = _ANY_DEPTH.search(pattern)
+        if not stars:
+            yield from map(Path, glob.glob(pattern))  # noqa: PTH207 (pathlib knows no hidden files)
+            return
+        before, rest = pattern[: stars.start()], pattern[stars.end() :]
+        for start in glob.glob(before) if before else ["."]:  # noqa: PTH207
+            if not rest:
+                yield Path(start)
+            elif _is_folder(Path(start)):
+                for folder, _ in self.folders(Path(start)):
+                    yield from self.expanded(f"{glob.escape(str(folder))}/{rest}")
+
+    def _is_left_out(self, folder: Path) -> bool:
+        if folder not in self._kinds:
+            self._kinds[folder] = self._kind(folder)
+            if what := self._kinds[folder]:
+                self.left_out[what].append(folder)
+        return self._kinds[folder] != ""
+
+    def _kind(self, folder: Path) -> str:
+        return OWN if _identity(folder) in self._own else outputs.kind_of_folder(folder)
+
+    def _is_text(self, path: Path) -> bool:
+        what = ""
+        if not _is_regular(path):
+            what = SPECIAL
+        elif _identity(path) in self._own or outputs.is_page_file(path):
+            what = outputs.PAGE
+        if what:
+            self.left_out[what].append(path)
+        return not what
+
+    def _closed(self, error: OSError) -> None:
+        self.left_out[CLOSED].append(Path(error.filename))
 
 
-def _folders(root: Path, left_out: Collection[str] = ()) -> Iterator[tuple[Path, list[str]]]:
-    entered: set[tuple[int, int]] = set()
-    for folder, below, names in os.walk(root, followlinks=True):
-        identity = _identity(Path(folder))
-        if identity in entered:
-            below.clear()
-            continue
-        entered.add(identity)
-        below[:] = sorted(child for child in below if child[0] != "." and child not in left_out)
-        yield Path(folder), names
-
-
-def _expanded(pattern: str) -> Iterator[Path]:
-    """Like glob.glob(recursive=True), which follows links around in circles."""
-    stars = _ANY_DEPTH.search(pattern)
-    if not stars:
-        yield from map(Path, glob.glob(pattern))  # noqa: PTH207 (pathlib knows no hidden files)
-        return
-    before, rest = pattern[: stars.start()], pattern[stars.end() :]
-    for start in glob.glob(before) if before else ["."]:  # noqa: PTH207
-        if not rest:
-            yield Path(start)
-        elif _is_folder(Path(start)):
-            for folder, _ in _folders(Path(start)):
-                yield from _expanded(f"{glob.escape(str(folder))}/{rest}")
+def _check_no_run(path: Path) -> None:
+    """Raises DataError: a run's folder, or a part of one, was named as text."""
+    if run := outputs.inside_run(path):
+        raise DataError(
+            "this is a run folder, not text",
+            received=f"{path}, of the run {run}" if run != path.absolute() else str(path),
+            attempt="the text that the run was made from: its plan.json names it under `sources`",
+        )
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -141,6 +233,13 @@ def _identity(path: Path) -> tuple[int, int]:
     except OSError:  # gone since it was listed: it equals nothing
         return -1, hash(path)
     return status.st_dev, status.st_ino
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _is_folder(path: Path) -> bool:
@@ -228,7 +327,7 @@ class Reading:
             if path in self._named:
                 raise _not_text(path, str(error)) from None
             if first:
-                findings.skip(name, str(error))
+                findings.skip(name, str(error), size=_size(path))
         except Stopped as error:
             if path in self._named:
                 raise _unreadable(path, error) from None
@@ -236,12 +335,12 @@ class Reading:
         except UsageError as error:  # a library is missing
             if path in self._named:
                 raise
-            findings.skip(name, f"{error.what}: {error.attempt}")
+            findings.skip(name, f"{error.what}: {error.attempt}", size=_size(path))
         except expected_errors() as error:
             if path in self._named:
                 raise _unreadable(path, error) from None
             if first:
-                findings.skip(name, _IN_PART, _reason(error))
+                findings.skip(name, _IN_PART, _reason(error), _size(path))
 
     def _whole(self, path: Path, file: Watched) -> Iterator[Document]:
         stream = Stream(path.name, file, Budget(file.size), seekable=True)  # type: ignore[arg-type]

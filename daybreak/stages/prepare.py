@@ -63,13 +63,15 @@ def scan(run: Run, request: Request) -> Corpus:
     run.make()
     cleaning, steps = cleaning_of(request)
     check_weights(request)
-    groups = _groups(run, request, cleaning)
+    left_out: list[str] = []
+    groups = _groups(run, request, cleaning, left_out)
     work = [one for group in groups for one in group]
     keys, unread = _made(work, request)
     whole = scanning.Whole(run.documents_folder, keys)
     accounts = store.total(part.facts.accounts for part in whole.parts)
     findings = whole.findings()
-    notes = (*findings.notes(), *_much_taken(accounts))
+    notes = (*left_out, *findings.notes(), *_much_taken(accounts))
+    skipped = (*left_out, *findings.passed_over(), *_much_taken(accounts))
     facts = scanning.scan(
         whole,
         cleaning.across,
@@ -123,6 +125,7 @@ def scan(run: Run, request: Request) -> Corpus:
         ngram_bytes=fitted,
         ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
         notes=(*facts.notes, *found.notes),
+        skipped=(*skipped, *facts.skipped),
         read_bytes=findings.bytes,
         unread_bytes=unread,
         cleaning=steps,
@@ -196,18 +199,32 @@ def _work(run: Run, request: Request, cleaning: Cleaning) -> list[store.Work]:
     return [work for group in _groups(run, request, cleaning) for work in group]
 
 
-def _groups(run: Run, request: Request, cleaning: Cleaning) -> list[list[store.Work]]:
-    """The parts of each source, where sources are mixed; else of all of them together."""
+def _groups(
+    run: Run, request: Request, cleaning: Cleaning, left_out: list[str] | None = None
+) -> list[list[store.Work]]:
+    """The parts of each source, where sources are mixed; else of all of them together.
+
+    left_out: is given sentences on what lies among the sources and is not read.
+    """
     heldout = Path(request.heldout) if request.heldout else None
     named = tuple(Path(source) for source in request.sources if Path(source).is_file())
     asked = [request.replace(sources=(source,)) for source in request.sources] if request.weights else [request]
     groups, seen = [], set[Path]()
     for one in asked:
-        paths = [path for path in scanning.training_paths(_paths(run, one), heldout) if path not in seen]
+        found = _found(run, one)
+        paths = [path for path in scanning.training_paths(found.files, heldout) if path not in seen]
+        if left_out is not None:
+            left_out += [note for note in found.notes() if note not in left_out]
         seen.update(paths)
         parts = sources.parts(paths, part_bytes=PART_BYTES)
         groups.append(
             [store.Work(folder=run.documents_folder, part=part, cleaning=cleaning, named=named) for part in parts]
+        )
+    if not any(groups):  # files there are, or the search would have said so
+        raise DataError(
+            "there is no text but the held-out file",
+            received=f"--heldout {request.heldout}, and the same file as the text",
+            attempt="text to train on beside it, or no --heldout: then a part of the text is held out",
         )
     return groups
 
@@ -319,10 +336,11 @@ def _check_enough(passed: float, read_bytes: int, request: Request) -> None:
 
 
 def unread(corpus: Corpus) -> tuple[str, ...]:
-    """A sentence on what there was no time to read."""
+    """Sentences on what of the sources is not read: for lack of time, or because it is no text that can be."""
     if not corpus.unread_bytes:
-        return ()
+        return corpus.skipped
     return (
+        *corpus.skipped,
         f"{units.size(corpus.read_bytes)} of text were read in their share of the time; "
         f"{units.size(corpus.unread_bytes)} of files are left out. `daybreak prepare` reads all of it beforehand",
     )
@@ -396,9 +414,10 @@ def _within(value: float, least: float, most: float) -> int:
     return int(min(most, max(least, value)))
 
 
-def _paths(run: Run, request: Request) -> list[Path]:
+def _found(run: Run, request: Request) -> sources.Found:
+    files: Sequence[Path] = (run.standard_input_file,)
     if not request.sources:
-        return sources.builtin_sources()
-    if request.sources == ("-",):
-        return [run.standard_input_file]
-    return sources.find(request.sources)
+        files = sources.builtin_sources()
+    elif request.sources != ("-",):
+        return sources.search(request.sources, own=(run.path,))
+    return sources.Found(files=tuple(files), left_out={})

@@ -37,7 +37,7 @@ class Display(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """Where the model is and what it reaches; the keys of `figures` are those of --json."""
+    """Where the model is and what it reaches; the keys of `figures` are those of --json, which adds `skipped`."""
 
     run: Run
     figures: dict[str, Any]
@@ -100,7 +100,7 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
     machine = machines.measured(device)
     probed = probe(corpus, machine, request, device, ledger.stopwatch)
     ledger.enter("plan")
-    plan = planned(corpus, machine, probed, request, only_measured=True)
+    plan = planned(corpus, machine, probed, request, only_measured=True).replace(skipped=prepare.unread(corpus))
     write_json(folder.plan_file, plan.to_json())
     display.planned(plan, machine)
     return plan
@@ -241,6 +241,7 @@ def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
         "tokenizer": choice.kind,
         "heldout": {"documents": corpus.heldout_documents, "bytes": corpus.heldout_bytes, "tokens": len(held)},
         "read_bytes": corpus.read_bytes,
+        "skipped": list(prepare.unread(corpus)),
         "removed": {account.name: account.removed_documents for account in corpus.accounts},
     }
 

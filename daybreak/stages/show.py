@@ -17,6 +17,8 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = summary(plan)
     if not isinstance(plan.shape, NgramShape):
         lines.append(f"memory: about {units.size(plan.predicted.memory_bytes)} at its peak")
+    if plan.skipped:
+        lines += ["", "not read", *(f"  {sentence}" for sentence in plan.skipped)]
     lines += ["", "why", *(f"  {name:20} {reason}" for name, reason in plan.reasons.items())]
     lines += ["", "techniques", *_technique_lines(plan)]
     if plan.predicted.phase_seconds:
@@ -46,6 +48,8 @@ def fact_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     for name, value in facts.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}", *fact_lines(value, indent + "  ")]
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            lines += [f"{indent}{name if not index else '':20} {item}" for index, item in enumerate(value)]
         elif name.endswith("_interval"):
             shown = f"{value[0]:.4f} to {value[1]:.4f}" if value else "too little text for one"
             lines.append(f"{indent}{'  95% interval':20} {shown}")

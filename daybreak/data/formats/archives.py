@@ -1,21 +1,25 @@
 """Archives: the members of zip and tar files one by one, never written anywhere, and the chapters of an EPUB."""
 
+import contextlib
 import functools
 import posixpath
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, BinaryIO
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from daybreak.core import outputs
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
-from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
+from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable
 from daybreak.data.formats.markup import WORD_FILES, page, word_documents
-from daybreak.data.formats.streams import Bounded, Stream, expected_errors
+from daybreak.data.formats.streams import Bounded, Budget, Stream, expected_errors
 
 Read = Callable[[Stream], Iterator[Document]]  # a stream's documents, whatever it is
+Member = tuple[str, int, Callable[[], Any]]  # a file's name, bytes and how it is opened
+_MARK_BYTES = 1 << 20  # of a file that may tell what its folder is
 _INDEX_BYTES = 10_000_000  # of an EPUB's list of chapters
 
 
@@ -37,59 +41,122 @@ def zip_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Do
         elif "[Content_Types].xml" in names or "mimetype" in names:
             raise Unsuitable("an office file without running text")
         else:
-            sized = ((m.filename, _opener(archive, m, stream)) for m in members if not m.is_dir())
-            yield from _members(stream, sized, findings, read)
+            looked = {m.filename: _opener(archive, m, stream.budget.unused()) for m in members}
+            ours = outputs.kinds_in_archive(looked, lambda name: _start_of(looked[name]))
+            opened = ((m.filename, m.file_size, _opener(archive, m, stream.budget)) for m in members if not m.is_dir())
+            yield from _members(stream, opened, findings, read, ours)
 
 
-def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, stream: Stream) -> Callable[[], BinaryIO]:
+def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: Budget) -> Callable[[], BinaryIO]:
     def opened() -> BinaryIO:
         if member.flag_bits & 1:
             raise Unsuitable("encrypted")
-        return Bounded(archive.open(member), lambda: member.compress_size, stream.budget)  # type: ignore[return-value]
+        return Bounded(archive.open(member), lambda: member.compress_size, budget)  # type: ignore[return-value]
 
     return opened
 
 
+def _start_of(opened: Callable[[], BinaryIO]) -> bytes:
+    """Of a small file; nothing where it cannot be read, which reading it will say."""
+    try:
+        with opened() as file:
+            return file.read(_MARK_BYTES)
+    except (Unsuitable, Stopped):
+        return b""
+    except expected_errors():
+        return b""
+
+
 def tar_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Document]:
     """Of the regular files in it, in its order; links and devices are passed over."""
+    ours: dict[str, str] = {}
+    if again := stream.again():
+        ours = _kinds_in_tar(again)
+        stream = stream.again() or stream
     with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
 
-        def members() -> Iterator[tuple[str, Callable[[], Any]]]:
+        def members() -> Iterator[Member]:
             for number, member in enumerate(archive):
                 if number >= limits.MEMBERS:
                     raise Stopped(f"an archive of more than {limits.MEMBERS} files")
                 archive.members = []  # type: ignore[attr-defined]  # it would keep all
-                if member.isfile() and not member.issparse():
-                    yield member.name, functools.partial(archive.extractfile, member)
+                if not member.isdir() and (member.issparse() or not member.isfile()):
+                    findings.leave_out(f"{stream.name}/{member.name}", SPECIAL)
+                elif member.isfile():
+                    yield member.name, member.size, functools.partial(archive.extractfile, member)
 
-        yield from _members(stream, members(), findings, read)
+        yield from _members(stream, members(), findings, read, ours)
+
+
+def _kinds_in_tar(stream: Stream) -> dict[str, str]:
+    """What folders in it are, by a look through all of it: a folder's mark may come behind its other files."""
+    names, marks = list[str](), dict[str, bytes]()
+    expected: tuple[type[Exception], ...] = (Unsuitable, Stopped, *expected_errors())  # reading will say so
+    with contextlib.suppress(*expected), tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
+        for _, member in zip(range(limits.MEMBERS), archive, strict=False):
+            archive.members = []  # type: ignore[attr-defined]
+            if member.isfile() and not member.issparse():
+                names.append(member.name)
+                if member.name.endswith(outputs.MARKS) and (file := archive.extractfile(member)):
+                    marks[member.name] = file.read(_MARK_BYTES)
+    return outputs.kinds_in_archive(names, lambda name: marks.get(name, b""))
 
 
 def _members(
-    stream: Stream, members: Iterator[tuple[str, Callable[[], Any]]], findings: Findings, read: Read
+    stream: Stream,
+    members: Iterator[Member],
+    findings: Findings,
+    read: Read,
+    ours: Mapping[str, str],
 ) -> Iterator[Document]:
-    """One that cannot be read is named, and the others go on. Raises Unsuitable: none could be read."""
+    """One that cannot be read is named, and the others go on. Raises Unsuitable: none could be read.
+
+    ours: folders in it that hold no text of the user's, and what they are.
+    """
     expected = expected_errors()
     good, reason = 0, ""
-    for name, opened in members:
-        if any(part.startswith(".") and part not in (".", "..") for part in name.split("/")) or "__MACOSX" in name:
+    told = set[str]()
+    for name, size, opened in members:
+        folder, what = _not_text(name, ours)
+        if what:
+            if folder not in told:
+                findings.leave_out(f"{stream.name}/{folder}", what)
+            told.add(folder)
+            reason = reason if what == HIDDEN else what
             continue
         shown = f"{stream.name}/{name}"
         try:
             file: IO[bytes] = opened()
             with file:
-                yield from read(stream.inside(shown, file))  # type: ignore[arg-type]
+                inner = stream.inside(shown, file)  # type: ignore[arg-type]
+                if name.lower().endswith(outputs.PAGES) and outputs.is_page(inner.peek(outputs.HEAD_BYTES), name):
+                    findings.leave_out(shown, outputs.PAGE)
+                    reason = outputs.PAGE
+                    continue
+                yield from read(inner)
             good += 1
         except Unsuitable as error:
             reason = str(error)
-            findings.skip(shown, reason)
+            findings.skip(shown, reason, size=size)
         except Stopped:
             raise
         except expected as error:
             reason = "cannot be read, or only in part"
-            findings.skip(shown, reason, str(error) or type(error).__name__)
+            findings.skip(shown, reason, str(error) or type(error).__name__, size)
     if not good and reason:
         raise Unsuitable(reason)
+
+
+def _not_text(name: str, ours: Mapping[str, str]) -> tuple[str, str]:
+    """The folder that a member lies in, or the member itself, where that is no text of the user's, and what it is."""
+    folder, what = outputs.kind_in_archive(name, ours)
+    if what:
+        return folder, what
+    parts = name.split("/")
+    for place, part in enumerate(parts):
+        if (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX":
+            return "/".join(parts[: place + 1]), HIDDEN
+    return "", ""
 
 
 def _chapters(stream: Stream, archive: zipfile.ZipFile, findings: Findings) -> Iterator[Document]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daybreak.data.formats.findings import Unsuitable
+from daybreak.data.formats.findings import NO_TEXT, Unsuitable
 
 Row = Any  # a string, a dictionary of a row's columns, or a list
 _MOST = 0.5  # of the rows looked at that have to have a shape
@@ -55,6 +55,13 @@ class Shape:
     said: str
     text: Callable[[Row], str | None]
     kind: str = "text"
+    column: str = ""  # that alone holds the text
+
+    def missing(self, row: Row) -> str:
+        """Why the row has no text, in a few words."""
+        if not self.column or not isinstance(row, dict):
+            return NO_TEXT
+        return f"nothing in the column {self.column!r}" if self.column in row else f"no column {self.column!r} in them"
 
 
 def shape(rows: Sequence[Row]) -> Shape:
@@ -285,7 +292,7 @@ def _code(rows: Sequence[Row]) -> Shape | None:
 
 def _text(rows: Sequence[Row]) -> Shape | None:
     if any(isinstance(row, dict) and isinstance(row.get("text"), str) for row in rows):
-        return Shape("", lambda row: _column(row, "text"))
+        return Shape("", lambda row: _column(row, "text"), column="text")
     return None
 
 
@@ -337,7 +344,7 @@ def _prose(rows: Sequence[Row]) -> Shape | None:
         one, other = [name for name in values if name in (column, ranked[1][0])]
         said = f"{_named(one)} and {_named(other)} hold the text"
         return Shape(said, lambda row: _both(row, one, other))
-    return Shape(f"{_named(column)} holds the text", lambda row: _column(row, column))
+    return Shape(f"{_named(column)} holds the text", lambda row: _column(row, column), column=column)
 
 
 def _score(name: str, texts: Sequence[str]) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
 from daybreak.data.formats.encodings import decoded, recognized
-from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
+from daybreak.data.formats.findings import NO_TEXT, Findings, Stopped, Unsuitable
 from daybreak.data.formats.rows import text_documents
 from daybreak.data.formats.streams import Stream
 
@@ -31,19 +31,25 @@ def warc_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
         read += 1
         kind = _kind(record)
         if not kind:
-            findings.rows[_OTHER] += record.rec_type == "response"
+            if record.rec_type == "response":
+                findings.skip_row(_OTHER)
             continue
         data = record.content_stream().read(limits.PAGE_BYTES + 1)
         findings.bytes += len(data)
         if len(data) > limits.PAGE_BYTES:
-            findings.rows[f"a page over {limits.PAGE_BYTES // 1_000_000} MB"] += 1
+            findings.skip_row(f"a page over {limits.PAGE_BYTES // 1_000_000} MB", len(data))
             continue
         text = _text(data, record, stream.name, findings)
         if text is None:
-            findings.rows["binary, whatever its type says"] += 1
-        elif kind == "page" and text.strip():
+            findings.skip_row("binary, whatever its type says", len(data))
+            continue
+        if not text.strip():
+            findings.skip_row(NO_TEXT, len(data))
+            continue
+        findings.rows_seen += 1
+        if kind == "page":
             yield Document(text, True, "page")
-        elif text.strip():
+        else:
             yield from text_documents(text, "text", stream.name, findings)
 
 

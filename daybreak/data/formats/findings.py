@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from daybreak.core import units
 from daybreak.data.formats import limits
 
 
@@ -24,20 +25,35 @@ class Findings:
     replaced: Counter[str] = field(default_factory=Counter)  # bytes that are in no encoding, by file
     skipped: Counter[str] = field(default_factory=Counter)  # files, and members of packed ones, by reason
     stopped: Counter[str] = field(default_factory=Counter)  # likewise: read in part
+    left_out: Counter[str] = field(default_factory=Counter)  # folders and files that are no text of the user's
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files, by reason or by what was said; a few
     said: Counter[str] = field(default_factory=Counter)  # files by what was decided about them
     rows: Counter[str] = field(default_factory=Counter)  # passed over, by reason
+    rows_seen: int = 0  # those that were passed over and those that were read
+    lost: Counter[str] = field(default_factory=Counter)  # bytes of files and rows that were passed over, by reason
     licences: Counter[str] = field(default_factory=Counter)  # documents by the licence that they name
 
-    def skip(self, name: str, reason: str, detail: str = "") -> None:
-        """The file `name` was passed over; detail: of this file alone."""
+    def skip(self, name: str, reason: str, detail: str = "", size: int = 0) -> None:
+        """The file `name` was passed over; detail: of this file alone; size: its bytes, as far as they are known."""
         self.skipped[reason] += 1
+        self.lost[reason] += size
         self._name(reason, name, detail)
 
     def stop(self, name: str, reason: str, detail: str = "") -> None:
         """Only a part of the file `name` was read."""
         self.stopped[reason] += 1
         self._name(reason, name, detail)
+
+    def leave_out(self, name: str, what: str) -> None:
+        """The folder or file `name` is none of the user's."""
+        self.left_out[what] += 1
+        self._name(what, name)
+
+    def skip_row(self, reason: str, size: int = 0) -> None:
+        """A row, a page of a crawl or a record was passed over."""
+        self.rows[reason] += 1
+        self.rows_seen += 1
+        self.lost[reason] += size
 
     def say(self, name: str, sentence: str) -> None:
         self.said[sentence] += 1
@@ -64,10 +80,13 @@ class Findings:
         """Those of what comes next."""
         self.files += other.files
         self.bytes += other.bytes
+        self.rows_seen += other.rows_seen
         for mine, theirs in (
             (self.replaced, other.replaced),
             (self.skipped, other.skipped),
             (self.stopped, other.stopped),
+            (self.left_out, other.left_out),
+            (self.lost, other.lost),
             (self.said, other.said),
             (self.rows, other.rows),
             (self.licences, other.licences),
@@ -79,28 +98,51 @@ class Findings:
 
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was decided and what was passed over."""
-        notes = []
+        decided = []
         for sentence, count in self.said.items():
             first = self.names[sentence][0]
-            notes.append(f"{first}{f' and {count - 1} more' if count > 1 else ''}: {sentence}")
+            decided.append(f"{first}{f' and {count - 1} more' if count > 1 else ''}: {sentence}")
+        return (*decided, *self.passed_over())
+
+    def passed_over(self) -> tuple[str, ...]:
+        """Sentences on all that was not read as it is: the one place that says it, for whoever shows it."""
+        notes = []
+        for what, count in self.left_out.items():
+            notes.append(left_out_note(what, self.names[what], count))
         for reason, count in self.skipped.items():
-            notes.append(f"{_files(count)} skipped: {reason} ({_listed(self.names[reason], count)})")
+            listing = listed(self.names[reason], count)
+            notes.append(f"{_files(count)} skipped: {reason} ({listing}{self._lost(reason, '; ')})")
         for reason, count in self.stopped.items():
-            notes.append(f"{_files(count)} read in part: {reason} ({_listed(self.names[reason], count)})")
+            notes.append(f"{_files(count)} read in part: {reason} ({listed(self.names[reason], count)})")
         for reason, count in self.rows.items():
-            notes.append(f"{count} row{'s' if count > 1 else ''} skipped: {reason}")
+            of = f" of {self.rows_seen:,}" if self.rows_seen >= count else ""
+            lost = self._lost(reason, "")
+            notes.append(f"{count:,}{of} row{'s' if count > 1 else ''} skipped: {reason}{f' ({lost})' if lost else ''}")
         if self.replaced:
             most = [f"{shown(name)}: {count}" for name, count in self.replaced.most_common(limits.NAMED_FILES)]
-            told = _listed(most, len(self.replaced))
+            told = listed(most, len(self.replaced))
             notes.append(f"{self.replaced_bytes} bytes that are not text in the file's encoding were replaced ({told})")
         return tuple(notes)
+
+    def _lost(self, reason: str, before: str) -> str:
+        """How much of the text was passed over for a reason, as far as that is known."""
+        size = self.lost[reason]
+        if not size:
+            return ""
+        whole = self.bytes + sum(self.lost[other] for other in self.skipped)  # rows are a part of what was read
+        return f"{before}{units.size(size)}, {size / max(whole, size):.1%} of the bytes"
+
+
+def left_out_note(what: str, names: Collection[str], count: int) -> str:
+    """A sentence on folders and files that are no text of the user's."""
+    return f"{count:,} left out: {what} ({listed(names, count)})"
 
 
 def _files(count: int) -> str:
     return f"{count} file{'s' if count > 1 else ''}"
 
 
-def _listed(names: Collection[str], count: int) -> str:
+def listed(names: Collection[str], count: int) -> str:
     more = count - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")
 
@@ -111,5 +153,8 @@ def shown(name: str) -> str:
 
 
 OTHERS = "others"
-BROKEN_ROW = "broken, or without text"
+HIDDEN = "hidden"
+SPECIAL = "not a regular file, or a link to nowhere"
+BROKEN_ROW = "not a whole row"
+NO_TEXT = "no text in them"
 LONG_ROW = f"over {limits.ROW_BYTES // 1_000_000} MB or a million values in one row; an unclosed quote looks like that"

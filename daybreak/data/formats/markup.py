@@ -17,6 +17,7 @@ from daybreak.data.formats.streams import Bounded, Stream
 
 _SPACES = re.compile(r"[ \t]*\n\s*")
 WORD_FILES = ("word/document.xml", "content.xml")  # of Office Open XML and of OpenDocument
+_NO_PAGE = "a page without text of its own, such as a redirect"
 _WORD_BREAKS = frozenset(("p", "h", "br", "cr", "line-break", "tr", "table-row"))
 _INLINE = frozenset(
     ("a", "abbr", "b", "bold", "em", "emph", "emphasis", "hi", "i", "q", "span", "strong", "sub", "sup", "u")
@@ -104,8 +105,11 @@ def xml_documents(
         while first is not None:
             for text in first:
                 if text is None:
-                    findings.rows[LONG_ROW] += 1
-                elif text.strip() and not text.lstrip().upper().startswith("#REDIRECT"):
+                    findings.skip_row(LONG_ROW)
+                elif not text.strip() or text.lstrip().upper().startswith("#REDIRECT"):
+                    findings.skip_row(_NO_PAGE, len(text.encode("utf-8", "replace")))
+                else:
+                    findings.rows_seen += 1
                     yield from text_documents(text, "text", stream.name, findings)
             first = next(texts, None)
         return

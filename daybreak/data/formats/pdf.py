@@ -38,7 +38,7 @@ def pdf_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
             try:
                 text = reader.pages[number].extract_text()
             except Exception:
-                findings.rows[_DAMAGED] += 1
+                findings.skip_row(_DAMAGED)
                 continue
             data = (text.strip() + "\n\n").encode("utf-8", "replace") if text.strip() else b""
             findings.bytes += len(data)

@@ -58,8 +58,12 @@ def _cut(data: bytes, start: int) -> int:
     return end
 
 
-def lines(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
-    """Lines with their ends (a line feed); of one that is longer, an empty line stands in its place."""
+def lines(blocks: Iterable[bytes], longest: int, lost: list[int] | None = None) -> Iterator[bytes]:
+    """Lines with their ends (a line feed); of one that is longer, an empty line stands in its place.
+
+    lost: is given the bytes of such a line, before the empty line.
+    """
+    lost = [] if lost is None else lost
     waiting: list[bytes] = []
     size = 0
     for block in blocks:
@@ -67,6 +71,7 @@ def lines(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
         while (end := block.find(b"\n", start) + 1) > 0:
             size += end - start
             if size > longest:
+                lost.append(size)
                 yield b""
             elif waiting:
                 waiting.append(block[start:end])
@@ -81,6 +86,7 @@ def lines(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
             else:
                 waiting.append(block[start:] if start else block)
     if size > longest:
+        lost.append(size)
         yield b""
     elif waiting:
         yield b"".join(waiting)

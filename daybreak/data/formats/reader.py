@@ -77,9 +77,13 @@ def plain_documents(
     blocks: Iterable[bytes], kind: str, name: str, findings: Findings, *, continues: bool = False
 ) -> Iterator[Document]:
     """Text in pieces that join up to exactly it; a text of blanks alone is none."""
+    given = continues
     for index, piece in enumerate(pieces.pieces(blocks, pieces.WHOLE)):
         if index or continues or piece.strip():
+            given = True
             yield Document(encodings.decoded(piece, name, findings), index == 0 and not continues, kind)
+    if not given:
+        findings.skip(name, "empty, or blank")
 
 
 def range_documents(

@@ -37,14 +37,25 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
     for row in chain(first, rows):
         text = text_of(row)
         if not text or not text.strip():
-            findings.rows[BROKEN_ROW] += 1
+            findings.skip_row(found.missing(row), _size_of(row))
             continue
+        findings.rows_seen += 1
         if named := licence(row):
             findings.licence(named)
         if plain and len(text) <= WHOLE_ROW // 4 and text.isascii():
             yield Document(text, True, kind)
         else:
             yield from text_documents(text, kind, name, findings)
+
+
+def _size_of(row: Row) -> int:
+    """Its bytes, about: as JSON."""
+    import orjson
+
+    try:
+        return len(orjson.dumps(row, default=str))
+    except (TypeError, ValueError):  # half of a surrogate pair, or deeper than that goes
+        return 0
 
 
 def licence(row: Row) -> str:
@@ -97,9 +108,10 @@ def json_rows(blocks: Iterable[bytes], name: str, findings: Findings) -> Iterato
     import orjson
 
     loads = orjson.loads
-    for line in lines(blocks, limits.ROW_BYTES):
+    lost: list[int] = []
+    for line in lines(blocks, limits.ROW_BYTES, lost):
         if not line:
-            findings.rows[LONG_ROW] += 1
+            findings.skip_row(LONG_ROW, lost.pop())
             continue
         try:
             row = loads(line) if len(line) < _COUNTED_FROM else _long_row(line, loads)
@@ -110,7 +122,7 @@ def json_rows(blocks: Iterable[bytes], name: str, findings: Findings) -> Iterato
         if isinstance(row, str | dict | list):
             yield row
         else:
-            findings.rows[BROKEN_ROW if row is not _TOO_LONG else LONG_ROW] += 1
+            findings.skip_row(BROKEN_ROW if row is not _TOO_LONG else LONG_ROW, len(line))
 
 
 _TOO_LONG: Any = object()
@@ -156,7 +168,7 @@ def table_rows(blocks: Iterable[bytes], delimiter: str, name: str, findings: Fin
         except StopIteration:
             return
         except csv.Error:
-            findings.rows[LONG_ROW if names else BROKEN_ROW] += 1
+            findings.skip_row(LONG_ROW if names else BROKEN_ROW)
             continue
         if names is None:
             names = _header(row)

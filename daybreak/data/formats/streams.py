@@ -33,6 +33,12 @@ class Budget:
                 raise Stopped(f"it unpacks to more than {limits.UNPACKED_BYTES // 10**9} GB")
             raise Stopped(f"it unpacks to more than {limits.PACKED_RATIO} times its size")
 
+    def unused(self) -> "Budget":
+        """One as this was at first."""
+        fresh = Budget(0)
+        fresh.most = self.most
+        return fresh
+
 
 class Stream:
     """Bytes read once from the front, with a look ahead; named as the notes name it."""
@@ -40,6 +46,7 @@ class Stream:
     def __init__(self, name: str, file: BinaryIO, budget: Budget, *, depth: int = 0, seekable: bool = False) -> None:
         self.name, self.budget, self.depth = name, budget, depth
         self._file, self._seekable = file, seekable
+        self._again: Callable[[], Stream | None] | None = self._rewound if seekable else None
         self._ahead = b""
         self.offset = 0  # of what was read
 
@@ -77,12 +84,22 @@ class Stream:
             raise Unsuitable(f"over {most // 1_000_000} MB, which is too long to be read whole")
         return self.read(len(data))
 
+    def again(self) -> "Stream | None":
+        """The same bytes from the front, for a look through them all before this stream is read; None: only by holding
+        them. Whoever has looked takes another one to read, for they share the file.
+        """
+        return self._again() if self._again else None
+
     def seekable(self) -> BinaryIO:
         """A file to go back and forth in: the file itself, or all of a packed one. Raises Unsuitable: that is long."""
         if self._seekable:
             self._file.seek(0)
             return self._file
         return io.BytesIO(self.whole(limits.HELD_BYTES))
+
+    def _rewound(self) -> "Stream":
+        self._file.seek(0)
+        return Stream(self.name, self._file, self.budget.unused(), depth=self.depth, seekable=True)
 
     def inside(self, name: str, file: BinaryIO) -> "Stream":
         """What is packed in it. Raises Unsuitable: packed in packed in packed."""
@@ -137,7 +154,9 @@ def unpacked(stream: Stream, kind: str) -> Stream:
 
         decompressor = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_WINDOW_BYTES)
         file = decompressor.stream_reader(stream, read_across_frames=True)  # type: ignore[arg-type]
-    return stream.inside(stream.name, Bounded(file, lambda: stream.offset, stream.budget))  # type: ignore[arg-type]
+    inner = stream.inside(stream.name, Bounded(file, lambda: stream.offset, stream.budget))  # type: ignore[arg-type]
+    inner._again = lambda: unpacked(outer, kind) if (outer := stream.again()) else None
+    return inner
 
 
 class _Xz:

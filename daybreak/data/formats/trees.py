@@ -87,9 +87,10 @@ def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
             path.append("map" if event == "start_map" else "array")
             lists = lists or len(path) == 2
         elif event in _START:
+            start = fed.offset
             row = _built(event, events, fed)
             if row is None:
-                findings.rows[LONG_ROW] += 1
+                findings.skip_row(LONG_ROW, fed.offset - start)
                 continue
             lists = lists or path == ["map"]
             yield row
@@ -98,7 +99,7 @@ def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
         elif event == "string":
             yield value
         else:
-            findings.rows[BROKEN_ROW] += 1
+            findings.skip_row(BROKEN_ROW)
 
 
 def _built(event: str, events: Iterator[tuple[str, Any]], fed: _Fed) -> Row | None:
