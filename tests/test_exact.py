@@ -13,18 +13,17 @@ import time
 from pathlib import Path
 
 import pytest
+from late import Late
 
 import daybreak
 from daybreak import cli
 from daybreak.core import records
-from daybreak.core.clock import Stopwatch, boot_seconds
 from daybreak.core.errors import NotRepeatable
 from daybreak.core.records import Event, Phase, Step
 from daybreak.core.request import Request
 from daybreak.core.run import Run
 from daybreak.engine import faults
 from daybreak.stages import run as stages_run
-from daybreak.stages.progress import Silence
 from daybreak.views import cards
 
 TINY = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32", "--without", "compiled"]
@@ -334,20 +333,6 @@ def test_a_run_that_does_not_become_sound_ends_with_a_diagnosis(small_text, tmp_
     assert "does not become sound" in done.stderr and "learning_rate" in done.stderr and "Traceback" not in done.stderr
 
 
-class Late(Silence):
-    """A display that has the deadline come at a step; the clock that it is read from is `now`."""
-
-    def __init__(self, step: int) -> None:
-        self.step, self.passed = step, 0.0
-
-    def now(self) -> float:
-        return boot_seconds() + self.passed
-
-    def record(self, record) -> None:
-        if isinstance(record, Step) and record.step == self.step:
-            self.passed = 1e6
-
-
 def test_a_reproducible_run_that_leaves_its_plan_says_so_everywhere_and_not_with_code_0(
     small_text, tmp_path, asked, capsys
 ):
@@ -365,7 +350,7 @@ def test_a_reproducible_run_that_leaves_its_plan_says_so_everywhere_and_not_with
         technique_settings={"early_stopping": {"least_passes": "0.1"}},
         exclude=("compiled", "ngram_mix"),
     )
-    stages_run.run(request, late, out=str(run.path), stopwatch=Stopwatch(start=boot_seconds(), now=late.now))
+    stages_run.run(request, late, out=str(run.path), stopwatch=late.stopwatch)
     asked("step.end:slow=0")
     with pytest.raises(NotRepeatable) as error:  # a finished run tells its end again
         cli.app(words, standalone_mode=False)

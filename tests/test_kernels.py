@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from late import Late
 from torch import nn
 
+from daybreak.core import records
 from daybreak.core.errors import ResourceError
+from daybreak.core.request import Request
+from daybreak.core.run import Run
 from daybreak.core.types import OptimizerChoice
 from daybreak.engine.machine import compiler
 from daybreak.engine.optimizers import Muon, Rates
@@ -21,6 +28,9 @@ from daybreak.models.fused import library as libraries
 from daybreak.models.fused.library import Library
 from daybreak.models.gpt import Gpt
 from daybreak.models.objectives import NextToken
+from daybreak.stages import run as stages_run
+from daybreak.stages import train
+from daybreak.techniques import kernels as technique
 from daybreak.techniques.kernels import MuonByKernels
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no C++ compiler on this machine")
@@ -223,3 +233,92 @@ def test_a_compiler_that_fails_is_an_error_with_its_words(tmp_path, monkeypatch)
     assert "no space for a compiler" in caught.value.received
     assert caught.value.attempt == "--without kernels"
     assert not list((tmp_path / "made").iterdir())
+
+
+def a_compiler(path: Path, does: str) -> str:
+    """A compiler that does something else wherever it is asked for the processor's own instructions."""
+    path.write_text(f'#!/bin/sh\ncase "$*" in *=native*) {does};; esac\nexec {compiler()} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("sleep 5", "more than 0.3 s"),
+        ("kill -9 $$", "signal 9"),
+        ("echo 'gcc: fatal error: Killed signal terminated program cc1' >&2; exit 1", "terminated program cc1"),
+    ],
+    ids=["time-out", "signal", "of its own process"],
+)
+def test_a_compiler_that_is_stopped_says_nothing_of_its_flags(does: str, said: str, tmp_path, monkeypatch) -> None:
+    """Were others taken, the kernels would round otherwise from then on, and nobody would know."""
+    monkeypatch.setattr(native, "SECONDS", 0.3)
+    with pytest.raises(native.CompilerStopped, match="did not finish") as caught:
+        native.compiled(libraries.SOURCE, tmp_path / "made", a_compiler(tmp_path / "cc", does), libraries.OPTIONS)
+    assert said in caught.value.received
+    assert not list((tmp_path / "made").iterdir())
+
+
+def test_a_compiler_that_refuses_flags_gets_the_next_and_the_file_names_them(tmp_path, monkeypatch) -> None:
+    refusing = a_compiler(tmp_path / "cc", "echo 'error: bad value native' >&2; exit 1")
+    source = tmp_path / "one.c"
+    source.write_text("int one(void) { return 1; }\n")
+    made = native.compiled(source, tmp_path / "made", refusing, ())
+    assert made.library.one() == 1 and made.flags == ("-fopenmp",)
+    assert [file.name for file in (tmp_path / "made").iterdir()] == [made.file.name]
+    assert made.file.name.endswith("-fopenmp.so") and "native" not in made.file.name
+    usual = native.compiled(source, tmp_path / "made", compiler(), ())
+    assert usual.file.name.endswith("native-fopenmp.so")
+    monkeypatch.setattr(native.process, "run", None)
+    assert native.compiled(source, tmp_path / "made", refusing, ()).flags == made.flags
+
+
+@pytest.mark.parametrize("reproducible", [False, True], ids=["timed", "reproducible"])
+def test_a_run_goes_on_without_kernels_only_where_nothing_was_promised_of_its_weights(
+    small_text, tmp_path, monkeypatch, reproducible: bool
+) -> None:
+    """The kernels were there when the run was planned; the deadline of the timed one comes at its fifth step."""
+    run, real = Run(tmp_path / "run"), train.build
+
+    def building(*asked, **more):
+        with monkeypatch.context() as patch:
+            stopped = native.CompilerStopped("the compiler did not finish", received="a signal", attempt="again")
+            patch.setattr(technique, "library", failing(stopped))
+            return real(*asked, **more)
+
+    monkeypatch.setattr(train, "build", building)
+    settings = {"layers": "1", "width": "64", "context_length": "32"} | ({"tokens": "6000"} if reproducible else {})
+    request = Request(
+        sources=(str(small_text),),
+        seconds=120.0,
+        reproducible=reproducible,
+        settings=settings,
+        exclude=("compiled", "ngram_mix"),
+    )
+    late = Late(5)
+    with pytest.raises(native.CompilerStopped) if reproducible else contextlib.nullcontext():
+        stages_run.run(request, late, out=str(run.path), stopwatch=late.stopwatch)
+    assert "kernels" in [choice.name for choice in run.plan().techniques]
+    found = list(records.read(run.log_file))
+    told = [str(r.detail.get("what")) for r in found if isinstance(r, records.Event)]
+    assert any("without the kernels" in what for what in told) is not reproducible
+    assert run.finished() is not reproducible
+    assert not {r.technique for r in found if isinstance(r, records.Touched)} & {"kernels", "thread_parallel"}
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_where_nothing_can_be_compiled_the_plan_does_without_the_kernels(small_text, tmp_path, monkeypatch) -> None:
+    refusal = native.NotCompiled("kernels.c could not be compiled", received="cc: no", attempt="--without kernels")
+    monkeypatch.setattr(technique, "library", failing(refusal))
+    sizes = {"layers": "1", "width": "64", "context_length": "32"}
+    request = Request(sources=(str(small_text),), seconds=120.0, settings=sizes, exclude=("compiled",))
+    plan = stages_run.plan_only(request, Late(0).stopwatch, out=str(tmp_path / "run"))
+    assert plan.predicted.mode == "eager" and not {"kernels", "thread_parallel"} & {c.name for c in plan.techniques}
+    assert "the plan does without the kernels" in Run(tmp_path / "run").log_file.read_text()

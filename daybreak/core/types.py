@@ -148,6 +148,7 @@ class Probe(Value):
     compile_cold_seconds: float  # 0: not known yet
     compile_warm_seconds: float
     used_seconds: float  # of the budget when the probe was finished
+    warnings: tuple[str, ...] = ()  # of what could not be measured
 
 
 @dataclass(frozen=True, kw_only=True)

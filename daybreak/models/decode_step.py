@@ -4,8 +4,7 @@ import ctypes
 import logging
 from pathlib import Path
 
-from daybreak.core.errors import ResourceError
-from daybreak.models.native import compiled
+from daybreak.models.native import CompilerStopped, NotCompiled, compiled
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +52,12 @@ def library(folder: Path, compiler: str) -> ctypes.CDLL | None:
     if not compiler:
         return None
     try:
-        opened = compiled(SOURCE, folder, compiler, OPTIONS)
-    except ResourceError as error:
-        logger.info("decoding goes on without its compiled step: %s", error)
+        opened = compiled(SOURCE, folder, compiler, OPTIONS).library
+    except NotCompiled as error:
+        # Without it a token may be drawn otherwise. A compiler that refuses does so every time; one that was stopped
+        # makes this time differ from the next.
+        level = logging.WARNING if isinstance(error, CompilerStopped) else logging.INFO
+        logger.log(level, "decoding goes on without its compiled step: %s", error)
         return None
     for name in ("step_float32", "step_bfloat16"):
         call = getattr(opened, name)

@@ -11,6 +11,7 @@ from daybreak.core.clock import Stopwatch
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Corpus, Machine, Plan, Probe, Request, Timing
 from daybreak.engine.probe import Timings, compile_cache, time_training
+from daybreak.models.native import NotCompiled
 from daybreak.models.objectives import token_nats
 from daybreak.stages.aims import objective_of
 from daybreak.stages.build import build
@@ -50,7 +51,12 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
         price = TIMING_SECONDS + plan.predicted.phase_seconds["compile"]
         if turn and price > PROBING_SHARE * request.seconds:
             break
-        timing = _timed(plan, machine, device, mode=mode, cold=cold)
+        try:
+            timing = _timed(plan, machine, device, mode=mode, cold=cold)
+        except NotCompiled as error:
+            what = f"the plan does without the kernels: {error.what} ({error.received})"
+            machine, known = machine.replace(compiler=""), known.replace(warnings=(*known.warnings, what))
+            continue
         steps_fit = plan.predicted.phase_seconds["training"] / timing.step_seconds
         if steps_fit < LEAST_STEPS * plan.batch_tokens / (plan.micro_batch * plan.shape.context_length):
             # About to be refused: others may have had the processor in that moment, so it is timed once more.

@@ -99,6 +99,10 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
     device = machines.pick_device(request.device)
     machine = machines.measured(device)
     probed = probe(corpus, machine, request, device, ledger.stopwatch)
+    for what in probed.warnings:
+        _warn(what, display, ledger)
+    if probed.warnings:  # what could not be compiled now is not planned with
+        machine = machine.replace(compiler="")
     ledger.enter("plan")
     plan = planned(corpus, machine, probed, request, only_measured=True).replace(skipped=prepare.unread(corpus))
     write_json(folder.plan_file, plan.to_json())

@@ -16,12 +16,13 @@ from daybreak.core import units
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved
 from daybreak.core.headlines import Headline
-from daybreak.core.records import Checksum, Step, Validation
+from daybreak.core.records import Checksum, Event, Step, Validation
 from daybreak.core.shapes import NgramShape
-from daybreak.core.types import Plan
+from daybreak.core.types import Machine, Plan, TechniqueChoice
 from daybreak.data.batches import Windows
 from daybreak.engine import checkpoints, faults, loop, memory, scaling
 from daybreak.engine.guard import Guard, Unsound
+from daybreak.models.native import NotCompiled
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built, batches_of, build
 from daybreak.stages.count import count
@@ -58,7 +59,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     if isinstance(bench.plan.shape, NgramShape):
         return count(bench)
     bench.ledger.enter("build")
-    built = build(bench.plan, bench.machine, bench.device, run=bench.run)
+    built = _built(bench)
     batches = batches_of(bench.run, bench.train, bench.plan)
     with bench.ledger.within("counting"), bench.cost("counting"):
         batches, touched = techniques.fold(built.techniques, "batches", batches, built.context)
@@ -95,6 +96,38 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
             "faster machine would end elsewhere"
         )
     return finish(bench, built, choose_weights(bench, built, position))
+
+
+def _built(bench: Workbench) -> Built:
+    """As the plan says; without the kernels where they cannot be compiled and the deadline is what was promised.
+
+    Raises NotCompiled: they cannot be, and the run must repeat.
+    """
+    try:
+        built = build(bench.plan, bench.machine, bench.device, run=bench.run)
+    except NotCompiled as error:
+        if not bench.timed():
+            raise
+        bench.warn(f"the run goes on without the kernels, more slowly: {error.what} ({error.received})")
+        bench.run.amend("without kernels", reason=error.received)
+        bench.plan = without_kernels(bench.plan, bench.machine)
+        return build(bench.plan, bench.machine, bench.device, run=bench.run)
+    if kernels := built.context.kept.get("kernels"):
+        flags = " ".join(kernels.native.flags)
+        detail = {"file": kernels.native.file.name, "flags": flags, "compiler": bench.machine.compiler}
+        bench.record(Event(name="kernels", used_seconds=bench.stopwatch.used(), detail=detail))
+    return built
+
+
+def without_kernels(plan: Plan, machine: Machine) -> Plan:
+    """The plan without the kernels, and without what applies beside them alone."""
+    eager = plan.replace(predicted=plan.predicted.replace(mode="eager"))
+
+    def applies(choice: TechniqueChoice, to: Plan) -> bool:
+        return techniques.make(choice).refuses(to, machine) is None
+
+    left = [choice for choice in plan.techniques if applies(choice, eager) or not applies(choice, plan)]
+    return eager.replace(techniques=tuple(choice for choice in left if choice.name != "kernels"))
 
 
 def stepped(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.shapes import GptShape
-from daybreak.models.native import compiled
+from daybreak.models.native import Native, compiled
 
 SOURCE = Path(__file__).with_name("kernels.c")
 # Square roots and roundings need no error flags; sums keep their order, so that results repeat.
@@ -27,8 +27,8 @@ def fits(shape: GptShape) -> bool:
 class Library:
     """The functions of kernels.c for one dtype; an attribute is called with tensors, numbers, and the threads last."""
 
-    def __init__(self, loaded: ctypes.CDLL, dtype: torch.dtype) -> None:
-        self.dtype, self._loaded = dtype, loaded
+    def __init__(self, native: Native, dtype: torch.dtype) -> None:
+        self.dtype, self.native, self._loaded = dtype, native, native.library
         for name, kinds in _signatures().items():
             getattr(self._loaded, name).argtypes = kinds
             getattr(self._loaded, name).restype = None
@@ -61,6 +61,6 @@ def _signatures() -> dict[str, list[Any]]:
 def library(folder: Path, dtype: torch.dtype, compiler: str) -> Library:
     """The library for a dtype, compiled by `compiler` (of C or C++) where `folder` does not hold it yet.
 
-    Raises ResourceError: it cannot be compiled.
+    Raises NotCompiled.
     """
     return Library(compiled(SOURCE, folder, compiler, (*OPTIONS, *DTYPES[dtype])), dtype)
