@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from daybreak.core.errors import DataError, ResourceError, UsageError
 from daybreak.core.records import Event, Log, Measurement, Step, Validation
@@ -408,6 +411,36 @@ def test_a_page_has_a_language_and_a_name(finished: Callable[..., Run], tmp_path
     for out, kind in (("page.txt", UsageError), (str(tmp_path / "no" / "page.html"), UsageError)):
         with pytest.raises(kind):
             verdicts.write_page(facts, out)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(80, 5), (60, 4), (40, 2)])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_terminal_of_any_width_shows_whole_figures(
+    finished: Callable[..., Run], width: int, columns: int, language: str
+) -> None:
+    cleaning = ("html_text", "unicode_repair", "control_characters", "normalization", "personal_data", "kernels")
+    network = finished("a-network", techniques=tuple(TechniqueChoice(name=name) for name in cleaning))
+    counts = NgramShape(order=8, unit="byte", vocabulary=257)
+    facts = judged(network, finished("some-counts", worse=0.2, shape=counts, micro_batch=4))
+    assert len(facts["differences"]) > 2 * verdicts.MOST_ROWS
+    said, written = verdicts.words(language), io.StringIO()
+    verdicts.show(facts, said, Console(width=width, file=written, force_terminal=True, color_system=None))
+    lines = [line.rstrip() for line in written.getvalue().splitlines()]
+    assert max(map(cell_len, lines)) <= width
+    assert not any("…" in line for line in lines)
+    figures = [line for line in lines if line.lstrip().startswith(("a-network ", "some-counts "))][:2]
+    for run, line in zip(facts["runs"], figures, strict=True):
+        cells = line.split()
+        assert cells[:2] == [run["label"], f"{run['alone']:.4f}"], "a figure is whole, and on the line of its run"
+        assert len(cells) > columns
+    shown = lines[next(i for i, line in enumerate(lines) if said["differences"] in line) + 2 :]
+    assert shown.index("") <= verdicts.MOST_ROWS * (1 if width > 40 else 3), "between families, the first few"
+    assert " ".join(lines).count("html_text") == 1, "and the techniques in one sentence"
+
+
+def test_large_counts_have_three_digits_on_a_terminal() -> None:
+    told = {9_999: "9,999", 10_000: "10.0K", 33_158: "33.2K", 902_016: "902K", 999_960: "1.00M", 1_007_616: "1.01M"}
+    assert {value: verdicts._count(value) for value in told} == told
 
 
 def test_both_languages_have_every_word() -> None:

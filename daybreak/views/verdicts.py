@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 Words = dict[str, str]
 
+NONE = "-"
+MOST_ROWS = 8  # of decisions that differ between families, on a terminal
+_LABEL = 24  # characters of a run's name that stay on one line
+_GAP = 3  # characters between columns
+
 
 def words(language: str) -> Words:
     """Raises UsageError: an unknown language."""
@@ -62,47 +67,76 @@ def groups(facts: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def show(facts: dict[str, Any], said: Words, console: "Console") -> None:
-    """The figures, what differs, and the verdicts, on a terminal."""
-    console.print(_figures(facts, said))
+    """The figures, what differs, and the verdicts, on a terminal of any width; the page and --json have all of it."""
+    console.print(_figures(facts, said, console.width))
     if facts["differences"]:
-        console.print(_differences(facts, said))
+        _show_differences(facts, said, console)
     else:
         console.print(f"\n{said['no differences']}")
     styles = {"better": "green", "worse": "red", "cannot tell": "yellow"}
+    soft = not console.is_terminal  # lines of a file stay whole
     for figure, verdicts in groups(facts):
         console.print(f"\n{said[figure]}", style="bold", markup=False, highlight=False)
         for verdict in verdicts:
             line = sentence(verdict, facts, said)
-            console.print(f"  {line}", style=styles[verdict["verdict"]], markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {line}", style=styles[verdict["verdict"]], markup=False, highlight=False, soft_wrap=soft)
     console.print()
     for line in remarks(facts, said):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, highlight=False, soft_wrap=soft)
 
 
-def _figures(facts: dict[str, Any], said: Words) -> Any:
+def _figures(facts: dict[str, Any], said: Words, width: int) -> Any:
+    """A row a run, with as many of the figures as the width has room for, the most telling first."""
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    runs = facts["runs"]
+    columns = {
+        "alone column": [_bits(run["alone"]) for run in runs],
+        "mixed column": [_bits(run["mixed"]) for run in runs],
+        "seconds": [units.duration(run["seconds"]) for run in runs],
+        "tokens": [_count(run["tokens"]) for run in runs],
+        "parameters": [said["counts"] if run["parameters"] is None else _count(run["parameters"]) for run in runs],
+        "tokens per second": [_count(run["tokens_per_second"]) for run in runs],
+        "vocabulary": [_count(run["vocabulary"]) for run in runs],
+    }
+    columns = {name: cells for name, cells in columns.items() if set(cells) != {NONE}}
+    labels = [run["label"] for run in runs]
+    room = width - 2 - min(_LABEL, max(map(cell_len, (said["run"], *labels))))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(said["run"], overflow="fold")
-    for name in ("alone column", "mixed column", "seconds", "tokens", "tokens per second", "parameters", "vocabulary"):
-        table.add_column(said[name], justify="right")
-    table.add_column(said["techniques"], overflow="fold")
-    for run in facts["runs"]:
-        cells = [
-            run["label"],
-            _bits(run["alone"]),
-            _bits(run["mixed"]),
-            units.duration(run["seconds"]),
-            _count(run["tokens"]),
-            _count(run["tokens_per_second"]),
-            said["counts"] if run["parameters"] is None else _count(run["parameters"]),
-            f"{run['vocabulary']:,}",
-            " ".join(run["techniques"]) or said["none"],
-        ]
-        table.add_row(*map(Text, cells))
+    shown = [labels]
+    for name, cells in columns.items():
+        room -= _GAP + max(map(cell_len, (said[name], *cells)))
+        if room < 0:
+            break
+        table.add_column(said[name], justify="right", no_wrap=True)
+        shown.append(cells)
+    for row in zip(*shown, strict=True):
+        table.add_row(*map(Text, row))
     return table
+
+
+def _show_differences(facts: dict[str, Any], said: Words, console: "Console") -> None:
+    """The decisions that differ; between families, whose plans have hardly one in common, the first few of both."""
+    rows = facts["differences"]
+    between = len({run["family"] for run in facts["runs"]}) > 1
+    techniques = [row for row in rows if row["name"].startswith("techniques.")] if between else []
+    shared = [row for row in rows if not (between and (row in techniques or None in row["values"].values()))]
+    shown = shared[:MOST_ROWS] if between else shared
+    if shown:
+        console.print(_differences({**facts, "differences": shown}, said))
+    for run in facts["runs"]:
+        only = [row["name"].split(".")[1] for row in techniques if row["values"][run["label"]] is True]
+        names = ", ".join(dict.fromkeys(only))
+        if names:
+            line = said["techniques of"].format(run=run["label"], names=names)
+            console.print(line, markup=False, highlight=False)
+    left_out = len(rows) - len(shown) - len(techniques)
+    if left_out > 0:
+        console.print(said["more decisions"].format(n=left_out), markup=False, highlight=False, style="dim")
 
 
 def _differences(facts: dict[str, Any], said: Words) -> Any:
@@ -111,7 +145,7 @@ def _differences(facts: dict[str, Any], said: Words) -> Any:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(said["differences"])
+    table.add_column(said["differences"], overflow="fold")
     for run in facts["runs"]:
         table.add_column(Text(run["label"]), overflow="fold")
     for row in facts["differences"]:
@@ -124,7 +158,7 @@ def _value(name: str, value: Any, said: Words) -> str:
     if name.startswith("techniques.") and name.count(".") == 1:
         return said["on"] if value else said["off"]
     if value is None:
-        return "-"
+        return NONE
     if isinstance(value, bool):
         return said["yes"] if value else said["no"]
     if isinstance(value, float):
@@ -133,11 +167,17 @@ def _value(name: str, value: Any, said: Words) -> str:
 
 
 def _bits(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return NONE if value is None else f"{value:.4f}"
 
 
 def _count(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+    """Three digits of a large number: 1.01M."""
+    if value is None:
+        return NONE
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if value >= 9.9995 * unit or (unit > 1e3 and value >= 0.9995 * unit):
+            return f"{value / unit:#.3g}".rstrip(".") + name
+    return f"{value:,.0f}"
 
 
 # The page
