@@ -703,6 +703,7 @@ def measure(
             positions=positions,
             device=device,
             told=lambda line: print(line, file=sys.stderr, flush=True),
+            estimated=lambda line: print(line, file=sys.stderr, flush=True),
         )
     )
     if as_json:

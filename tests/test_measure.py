@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -114,7 +115,11 @@ def row_of(found: dict[str, Any], name: str) -> dict[str, Any]:
 def test_what_does_nothing_has_no_evidence_and_what_harms_is_a_loss(a_run: Callable[..., Run], steady: None) -> None:
     run = a_run("idle", "ngram_mix")
     told: list[str] = []
-    found = measure.measure(str(run), include=("frozen",), names=("idle",), told=told.append)
+    estimated: list[str] = []
+    found = measure.measure(
+        str(run), include=("frozen",), names=("idle",), told=told.append, estimated=estimated.append
+    )
+    assert len(estimated) == 1 and estimated[0].startswith("verdicts on 2: about ")
     idle, frozen = row_of(found, "idle"), row_of(found, "frozen")
     assert idle["verdict"] == "no evidence" and idle["decided"] and idle["negligible"]
     assert idle["equal_steps"]["pairs"] == [0.0, 0.0]  # the same seed, the same training to the last bit
@@ -134,7 +139,7 @@ def test_only_what_is_missing_is_measured_again(a_run: Callable[..., Run], stead
     first, second, third, fourth = [], [], [], []  # type: ignore[var-annotated]
     found = measure.measure(str(run), told=first.append)
     assert len(first) == len(list(run.measure_cells_folder.iterdir())) == 1 + 2 * 3
-    again = measure.measure(str(run), told=second.append)
+    again = measure.measure(str(run), most_seeds=2, told=second.append, estimated=second.append)
     assert second == [] and again["rows"] == found["rows"]
     cell = next(path for path in run.measure_cells_folder.iterdir() if "without-idle-seed-1" in path.name)
     kept = json.loads(cell.read_text())
@@ -231,10 +236,61 @@ def made_up(monkeypatch: pytest.MonkeyPatch, steady: None) -> SimpleNamespace:
     return clock
 
 
+def test_how_long_verdicts_take_is_told_before_and_is_about_right(
+    a_run: Callable[..., Run], made_up: SimpleNamespace
+) -> None:
+    run = a_run("idle")
+    estimated: list[str] = []
+    measure.measure(str(run), seconds=21.5, stopwatch=made_up.stopwatch, estimated=estimated.append)
+    assert re.fullmatch(
+        r"verdicts on 1: about .* s for the first ones \(2 seeds\), .* s at most \(8 seeds\)", estimated[0]
+    )
+    assert "1 min 00 s will do for a part of it" in measure._estimate(3, {2: 400.0, 8: 900.0}, 60.0)
+    place, plan = a_place(run), measure._plan_of(run)[0]
+    found = cases.of_techniques(plan, place.machine, (), ())
+    again = measuring.Measuring(place, plan, found, share=0.25, most_seeds=8, pace=1 / 20_000, told=print)
+    place.costs["scoring"] = 0.0
+    assert again.expected(0) == 0, "the step times are there already"
+    two, three = again.expected(2), again.expected(3)
+    # A seed: the plan, half of it, and the case.
+    assert three - two == pytest.approx(2.5 * again.tokens() * 1.1 / 20_000 + 3 * 0.5)
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_a_narrow_terminal_shows_whole_figures(width: int) -> None:
+    step_time = {"ratio": 0.7, "low": 0.605, "high": 0.829}
+    row = {"name": "thread_parallel", "note": "", "diverged": "", "negligible": False, "verdict": "not measured"}
+    empty = dict.fromkeys(("equal_steps", "equal_time", "time_saved", "start", "cold_start", "memory"))
+    rows = [{**row, **empty, "decided": False, "seeds": 0, "step_time": step_time, "in_plan": True}]
+    found = {"rows": rows, "missing": [], "slope": None, "method": {"steps": 8, "share": 0.25, "unit": "bits/byte"}}
+    written = io.StringIO()
+    gains.show(found, Console(width=width, file=written, force_terminal=True, color_system=None))
+    lines = written.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "  step time           -30.0% (-39.5% to -17.1%)" in lines
+    assert "thread_parallel: faster steps; learning not measured" in lines
+
+
+@pytest.mark.parametrize(
+    ("figure", "told"),
+    [
+        ({"ratio": 0.52, "low": 0.5, "high": 0.6}, "faster steps; learning not measured"),
+        ({"ratio": 1.3, "low": 1.1, "high": 1.6}, "slower steps; learning not measured"),
+        ({"ratio": 0.99, "low": 0.9, "high": 1.1}, "no faster steps seen; learning not measured"),
+        ({"ratio": 0.52, "low": None, "high": None}, "faster steps; learning not measured"),
+        (None, "not measured"),
+    ],
+)
+def test_step_times_are_told_where_learning_was_not_measured(figure: dict[str, Any] | None, told: str) -> None:
+    row = {"note": "", "diverged": "", "negligible": False, "verdict": "not measured", "decided": False}
+    assert gains.verdict_of({**row, "step_time": figure}) == told
+
+
 def test_what_there_was_no_time_for_is_said(a_run: Callable[..., Run], made_up: SimpleNamespace) -> None:
     run = a_run("idle")
     found = measure.measure(str(run), seconds=21.5, stopwatch=made_up.stopwatch)
     assert row_of(found, "idle")["verdict"] == "not measured" and not found["complete"]
+    assert gains.verdict_of(row_of(found, "idle")) == "no faster steps seen; learning not measured"
     assert "learning, without idle, seed 0" in found["missing"]
     told = gains.remarks(found)
     assert any("no time was left for" in line for line in told)

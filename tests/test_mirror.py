@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import json
 import os
+import shlex
 import sqlite3
 import struct
 import subprocess
@@ -256,6 +257,15 @@ def test_a_folder_of_the_librarys_name_is_not_the_library(tmp_path, monkeypatch)
         destinations.check(("wandb",))
 
 
+def test_what_a_mirror_has_written_comes_with_the_command_that_opens_it(monkeypatch, tmp_path):
+    folder = tmp_path / "a run" / "mirrors"
+    assert shlex.split(destinations.opening("tensorboard", folder)) == ["tensorboard", "--logdir", str(folder)]
+    monkeypatch.delenv("TRACKIO_SPACE_ID", raising=False)
+    assert destinations.opening("trackio", folder).endswith(" trackio show --project daybreak")
+    monkeypatch.setenv("TRACKIO_SPACE_ID", "me/space")
+    assert destinations.opening("trackio", folder) == destinations.opening("wandb", folder) == ""
+
+
 def test_names_are_taken_once(monkeypatch):
     monkeypatch.setattr(destinations, "_installed", lambda name: True)
     assert destinations.check(("wandb", "trackio", "wandb")) == ("wandb", "trackio")
@@ -284,7 +294,9 @@ def test_tensorboard_reads_every_point_once(run, tmp_path):
     early = state.read_bytes()
     run.log_file.write_bytes(whole)
     mirrored(run, "tensorboard", home)
-    assert mirrored(run, "tensorboard", home)["points"] == 0, "nothing was new"
+    told = mirrored(run, "tensorboard", home)
+    assert told["points"] == 0, "nothing was new"
+    assert told["open"] == shlex.join(["tensorboard", "--logdir", told["folder"]])
     # As if a mirror had been killed when it had read to the end, and before it wrote what a run's end shows.
     late = json.loads(state.read_text())
     state.write_text(json.dumps({**late, "ended": 0}))

@@ -35,6 +35,10 @@ class Case:
         """How the layers run, with and without."""
         return mode_of(self.one), mode_of(self.other)
 
+    def starts_measured(self) -> bool:
+        """Whether both sides are started in processes of their own: for their start, or for their memory."""
+        return self.starts_differ() or self.claim == "memory_bytes"
+
     def starts_differ(self) -> bool:
         """Whether the sides compile something else, or one of them nothing."""
         one, other = self.modes()

@@ -20,6 +20,7 @@ from daybreak.stages.signals import Signals
 
 SCHEMA = 2  # of measure.json
 SHARE = 0.25  # of the run's steps, in a learning cell
+LEAST_SEEDS = 2  # a verdict takes an interval, and that two pairs
 LEAST_SCORED_BYTES = 50_000
 LEAVING_SECONDS = 1.0  # the report, and the end of the process
 
@@ -37,14 +38,15 @@ def measure(
     positions: bool = False,
     device: str = "",
     told: Callable[[str], None] = lambda line: None,
+    estimated: Callable[[str], None] = lambda line: None,
     stopwatch: Stopwatch | None = None,
 ) -> dict[str, Any]:
     """Measures what is not in the run's cells yet, and says what all of them tell: what stands in `measure.json`.
 
     seconds: that the whole command may take; None: until every case is decided. names, include: techniques of the plan
-    to leave out (none: all that train), and others to add. told: is given a line before each cell. Raises UsageError:
-    nothing to measure, or something unknown; BudgetTooShort: not one cell fits; Interrupted or Saved where a signal
-    ended it.
+    to leave out (none: all that train), and others to add. told: is given a line before each cell. estimated: is given
+    one, before the first cell, about how long verdicts take. Raises UsageError: nothing to measure, or something
+    unknown; BudgetTooShort: not one cell fits; Interrupted or Saved where a signal ended it.
     """
     stopwatch = stopwatch or Stopwatch()
     _check(share, most_seeds)
@@ -56,6 +58,9 @@ def measure(
         measuring = Measuring(
             place, plan, chosen, share=share, most_seeds=most_seeds, pace=pace or _pace(plan), told=told
         )
+        expected = {seeds: measuring.expected(seeds) for seeds in (LEAST_SEEDS, most_seeds)}
+        if expected[most_seeds]:
+            estimated(_estimate(sum(case.changed != plan for case in chosen), expected, seconds))
         try:
             measuring.carry_out()
         finally:
@@ -69,6 +74,16 @@ def measure(
 
         report.at_the_end(run)
     return found
+
+
+def _estimate(cases: int, expected: dict[int, float], seconds: float | None) -> str:
+    """How long verdicts take, in words. expected: seconds by the number of seeds."""
+    least, most = min(expected), max(expected)
+    first, last = units.duration(expected[least]), units.duration(expected[most])
+    line = f"verdicts on {cases}: about {first} for the first ones ({least} seeds), {last} at most ({most} seeds)"
+    if seconds is not None and seconds < expected[least]:
+        line += f"; {units.duration(seconds)} will do for a part of it, and the next command goes on"
+    return line
 
 
 def _cases(

@@ -77,7 +77,39 @@ class Measuring:
                 for case in self.cases:
                     self._start(case)
 
+    def expected(self, seeds: int) -> float:
+        """Seconds, about, of all cells that are not there yet, with so many seeds for every case."""
+        changed = [case for case in self.cases if case.changed != self.plan]
+        seconds = sum(
+            self._timing_seconds(case) for case in changed if not self.known(self._time_key(case)).get("done")
+        )
+        for case in changed:
+            if case.kind == "optimizer":
+                seconds += len(FACTORS) * self._learning_seconds(case.one, self.tokens(SEARCH_SHARE))
+            if case.starts_measured():
+                keys = zip(self._start_keys(case), _sides(case), strict=True)
+                seconds += sum(_start_seconds(case, plan) for key, (_, plan) in keys if not self.known(key))
+        for seed in range(seeds):
+            wanted = [("plan", self.plan, 1.0), *((_label(case), case.changed, 1.0) for case in changed)]
+            wanted += [("plan, half the steps", self.plan, 0.5)] if seed < SLOPE_SEEDS else []
+            for label, plan, share in wanted:
+                if not self.known(self._learning_key(label, plan, seed, share)):
+                    seconds += self._learning_seconds(plan, self.tokens(share))
+        return seconds
+
     # The cells
+
+    def _timing_seconds(self, case: Case) -> float:
+        """Of all rounds of a case's step times."""
+        blocks = cells.ROUNDS * cells.places_of(self.plan)
+        steps = cells.BLOCK_STEPS * self.plan.batch_tokens
+        return sum(
+            blocks * max(cells.BLOCK_SECONDS, steps * self._pace(plan)) + _starting(plan)
+            for plan in (case.one, case.other)
+        )
+
+    def _learning_seconds(self, plan: Plan, tokens: int) -> float:
+        return 1.1 * tokens * self._pace(plan) + 1.5 * self.place.costs["scoring"] + _starting(plan)
 
     def _time(self, case: Case, cases_left: int) -> None:
         before = self.known(self._time_key(case))
@@ -102,7 +134,7 @@ class Measuring:
         if known := self.known(key):
             return known
         tokens = self.tokens(share)
-        expected = 1.1 * tokens * self._pace(plan) + 1.5 * self.place.costs["scoring"] + _starting(plan)
+        expected = self._learning_seconds(plan, tokens)
 
         def make() -> dict[str, Any]:
             return cells.learned(self.place, plan.replace(seed=plan.seed + seed), tokens)
@@ -136,7 +168,7 @@ class Measuring:
 
     def _start(self, case: Case) -> None:
         """Cold and warm start where the sides compile different things; memory where that is what is claimed."""
-        if not (case.starts_differ() or case.claim == "memory_bytes"):
+        if not case.starts_measured():
             return
         for key, (side, plan) in zip(self._start_keys(case), _sides(case), strict=True):
             if not self.known(key):
@@ -144,8 +176,7 @@ class Measuring:
                 make = functools.partial(
                     apart, plan, self.place.machine, str(self.place.device), warm=case.starts_differ(), seconds=seconds
                 )
-                expected = IMPORT_SECONDS + _starting(plan) + case.starts_differ() * IMPORT_SECONDS
-                self._made(key, f"start and memory, {side} {case.name}", expected, make)
+                self._made(key, f"start and memory, {side} {case.name}", _start_seconds(case, plan), make)
 
     def _made(self, key: str, label: str, expected: float, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Makes a cell and writes it; {} where there is no time for it. Raises ResourceError: it cannot be written."""
@@ -283,6 +314,11 @@ def _label(case: Case) -> str:
 
 def _sides(case: Case) -> tuple[tuple[str, Plan], tuple[str, Plan]]:
     return ("with", case.one), ("without", case.other)
+
+
+def _start_seconds(case: Case, plan: Plan) -> float:
+    """Of a process of its own that starts a plan, a second time where that differs, about."""
+    return IMPORT_SECONDS + _starting(plan) + case.starts_differ() * IMPORT_SECONDS
 
 
 def _starting(plan: Plan) -> float:

@@ -19,7 +19,7 @@ from daybreak.core.records import CHUNK_BYTES, Event, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.stages.background import give_way
 from daybreak.stages.signals import Signals
-from daybreak.views.destinations import Destination, check, destination, say
+from daybreak.views.destinations import Destination, check, destination, opening, say
 from daybreak.views.points import Place, Point, Translation, place_of
 
 POLL_SECONDS = 2.0
@@ -40,6 +40,8 @@ def started(run: Run, names: tuple[str, ...], used_seconds: float) -> list[Event
             log_file = run.mirrors_folder / f"{name}.log"
             child = _process(run, name, log_file)
             detail = {"name": name, "pid": child.pid, "log": str(log_file)}
+            if command := opening(name, run.mirrors_folder / name):
+                detail["open"] = command
             events.append(Event(name="mirror", used_seconds=used_seconds, detail=detail))
         except Exception as error:  # whatever it is, the run goes on
             what = f"the mirror {name} could not be started: {error}"
@@ -83,7 +85,9 @@ def mirror(path: str, name: str, *, follow: bool = False) -> dict[str, Any]:
                 received=f"{run} --to {name}",
                 attempt="wait until the run has ended",
             )
-    return {"run": str(run), "mirror": name, "points": following.points, "folder": str(following.folder)}
+    told = {"run": str(run), "mirror": name, "points": following.points, "folder": str(following.folder)}
+    command = opening(name, following.folder)
+    return {**told, "open": command} if command else told
 
 
 class Following:

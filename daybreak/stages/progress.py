@@ -73,6 +73,8 @@ class Progress:
                 self._say(f"{record.progress:4.0%}  sample: {plain(record.prompt)}\u2502{plain(record.text)}")
             case Event(name="warning"):
                 self._say(f"warning: {record.detail.get('what', '')}")
+            case Event(name="mirror", detail={"name": name, "open": command}):
+                self._say(f"{name}: look at it with: {command}")
             case Event(name="resumed"):
                 self._say(f"continued at step {record.detail.get('step')}, {units.duration(record.used_seconds)} used")
 

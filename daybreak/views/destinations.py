@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import shlex
 import sys
 import types
 from pathlib import Path
@@ -189,6 +190,17 @@ def destination(name: str) -> type[Destination]:
     if name in BUILT_IN:
         return BUILT_IN[name]
     return importlib.metadata.entry_points(group=ENTRY_POINTS)[name].load()
+
+
+def opening(name: str, folder: Path) -> str:
+    """The command that opens what a mirror has written to `folder`; empty where it is seen on a server, or unknown."""
+    place = shlex.quote(str(folder))
+    if name == "tensorboard":
+        return f"tensorboard --logdir {place}"
+    if name == "trackio" and not (os.environ.get("TRACKIO_SPACE_ID") or os.environ.get("TRACKIO_SERVER_URL")):
+        place = shlex.quote(os.environ.get("TRACKIO_DIR") or str(folder))
+        return f"TRACKIO_DIR={place} trackio show --project {os.environ.get('TRACKIO_PROJECT', PROJECT)}"
+    return ""
 
 
 def _installed(name: str) -> bool:

@@ -9,14 +9,23 @@ if TYPE_CHECKING:
 
 HOW = {"eager": "eager", "compiled": "compiled", "kernels": "by the kernels"}
 UNITS = {"bits/byte": "bits per byte", "nats/token": "nats a target"}
+STEPS = {"faster": "faster steps", "slower": "slower steps", "as fast": "no faster steps seen"}
 STYLES = {"gain": "green", "loss": "red", "no evidence": "yellow", "not measured": "dim"}
 
 
 def show(found: dict[str, Any], console: "Console") -> None:
-    """The table, and what a reader has to know beside it. found: as in `measure.json`."""
-    console.print(_table(found))
+    """The table, and what a reader has to know beside it. found: as in `measure.json`.
+
+    Where the table does not fit the terminal, each of its rows is a paragraph.
+    """
+    table = _table(found)
+    if console.measure(table, options=console.options.update(width=1000)).maximum <= console.width:
+        console.print(table)
+    else:
+        for line in (line for row in found["rows"] for line in _paragraph(row)):
+            console.print(line, markup=False, highlight=False)
     for line in (*remarks(found), "", method(found)):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _table(found: dict[str, Any]) -> Any:
@@ -26,21 +35,28 @@ def _table(found: dict[str, Any]) -> Any:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("with it", overflow="fold")
-    for name in ("step time", "loss at equal steps", "loss at equal time", "time saved", "seeds"):
+    for name in (*_figures(found["rows"][0]), "seeds") if found["rows"] else ():
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for row in found["rows"]:
-        verdict = verdict_of(row)
-        cells = [
-            row["name"],
-            interval(row["step_time"], "ratio", lambda ratio: f"{ratio - 1:+.1%}"),
-            interval(row["equal_steps"], "difference", lambda bits: f"{bits:+.4f}"),
-            interval(row["equal_time"], "difference", lambda bits: f"{bits:+.4f}"),
-            interval(row["time_saved"], "share", lambda share: f"{share:+.1%}"),
-            str(row["seeds"]),
-        ]
-        table.add_row(*map(Text, cells), Text(verdict, style=STYLES.get(row["verdict"], "")))
+        cells = [row["name"], *_figures(row).values(), str(row["seeds"])]
+        table.add_row(*map(Text, cells), Text(verdict_of(row), style=STYLES.get(row["verdict"], "")))
     return table
+
+
+def _figures(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        "step time": interval(row["step_time"], "ratio", lambda ratio: f"{ratio - 1:+.1%}"),
+        "loss at equal steps": interval(row["equal_steps"], "difference", lambda bits: f"{bits:+.4f}"),
+        "loss at equal time": interval(row["equal_time"], "difference", lambda bits: f"{bits:+.4f}"),
+        "time saved": interval(row["time_saved"], "share", lambda share: f"{share:+.1%}"),
+    }
+
+
+def _paragraph(row: dict[str, Any]) -> list[str]:
+    """A row as lines of at most 60 characters; what was not measured is left out."""
+    lines = [f"{name:20}{told}".replace("\n", " ") for name, told in _figures(row).items() if told != "-"]
+    return ["", f"{row['name']}: {verdict_of(row)}", *(f"  {line}" for line in [*lines, f"{'seeds':20}{row['seeds']}"])]
 
 
 def interval(figure: dict[str, Any] | None, name: str, shown: Any) -> str:
@@ -62,7 +78,15 @@ def verdict_of(row: dict[str, Any]) -> str:
         return f"{row['verdict']}, at most {row['time_saved']['high']:.2%} of the time"
     if row["verdict"] == "no evidence" and not row["decided"]:
         return "no evidence yet"
+    if row["verdict"] == "not measured" and (step_time := row["step_time"]):
+        return f"{STEPS[step_time_of(step_time)]}; learning not measured"
     return row["verdict"]
+
+
+def step_time_of(figure: dict[str, Any]) -> str:
+    """What the interval of a step time says: "faster", "slower", or "as fast" where it holds both."""
+    low, high = (figure["ratio"] if figure[end] is None else figure[end] for end in ("low", "high"))
+    return "faster" if high < 1 else "slower" if low > 1 else "as fast"
 
 
 def remarks(found: dict[str, Any]) -> list[str]:

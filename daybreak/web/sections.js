@@ -126,7 +126,13 @@ function fillGains(body, facts) {
 const signed = (value, digits) => (known(value) ? `${value > 0 ? "+" : ""}${percent(value, digits)}` : "–");
 const signedBits = (value) => (known(value) ? `${value > 0 ? "+" : ""}${fixed(value, 4)}` : "–");
 const within = (figure, name, told) => (figure ? [told(figure[name]), known(figure.low) ? make("small", {}, say("gains.interval", { low: told(figure.low), high: told(figure.high) })) : null] : "–");
-const gainVerdict = (row) => (row.diverged ? say(row.diverged === "with" ? "gains.diverged_with" : "gains.diverged_without") : row.negligible ? say("gains.negligible", { share: percent(row.time_saved.high, 2) }) : named("gain", row.verdict));
+const gainVerdict = (row) => (row.diverged ? say(row.diverged === "with" ? "gains.diverged_with" : "gains.diverged_without") : row.negligible ? say("gains.negligible", { share: percent(row.time_saved.high, 2) }) : row.verdict === "not measured" && row.step_time ? say("gains.steps_only", { steps: say(`gains.${stepTimeOf(row.step_time)}`) }) : named("gain", row.verdict));
+
+// What the interval of a step time says.
+function stepTimeOf({ ratio, low, high }) {
+  const [from, to] = known(low) ? [low, high] : [ratio, ratio];
+  return to < 1 ? "faster" : from > 1 ? "slower" : "as_fast";
+}
 
 // An interval of the time saved on a line whose middle is nothing gained.
 function intervalTrack(row, most) {
