@@ -117,7 +117,7 @@ class Findings:
         for reason, count in self.rows.items():
             of = f" of {self.rows_seen:,}" if self.rows_seen >= count else ""
             lost = self._lost(reason, "")
-            notes.append(f"{count:,}{of} row{'s' if count > 1 else ''} skipped: {reason}{f' ({lost})' if lost else ''}")
+            notes.append(f"{count:,}{of} row{'s' if of or count > 1 else ''} skipped: {reason}{f' ({lost})' if lost else ''}")
         if self.replaced:
             most = [f"{shown(name)}: {count}" for name, count in self.replaced.most_common(limits.NAMED_FILES)]
             told = listed(most, len(self.replaced))

@@ -1,0 +1,152 @@
+"""Nothing is passed over in silence: what reading leaves out is counted, with its reason, and said wherever text is."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from daybreak.core.clock import Stopwatch
+from daybreak.core.types import Request
+from daybreak.data.sources import Reading, find
+from daybreak.stages.run import plan_only, prepare_only
+from daybreak.stages.show import fact_lines, plan_lines
+
+TURN = {"role": "user", "content": "hello you"}
+LINE = "The quick brown fox jumps over the lazy dog, and nobody minds it.\n"
+
+
+def written(folder: Path, name: str, data: bytes | str) -> Path:
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def read(path: Path) -> tuple[list[str], tuple[str, ...]]:
+    reading = Reading([path])
+    return [document.text for document in reading], reading.findings.passed_over()
+
+
+def rows(*values: object) -> str:
+    return "".join(json.dumps(value) + "\n" for value in values)
+
+
+# What reading leaves out
+
+
+def test_rows_are_counted_with_reason_number_and_share(tmp_path: Path) -> None:
+    kept, lost = {"text": "a row of text"}, {"body": "0123456789"}
+    path = written(tmp_path, "rows.jsonl", rows(*[kept] * 700, *[lost] * 800))
+    texts, notes = read(path)
+    assert len(texts) == 700
+    share = 800 * len(json.dumps(lost, separators=(",", ":"))) / path.stat().st_size
+    assert notes == (f"800 of 1,500 rows skipped: no column 'text' in them (16.8 KB, {share:.1%} of the bytes)",), (
+        "the bytes are those of the rows, but for blanks between their parts"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("a.jsonl", rows({"text": "a"}, {"text": "b"}, {"text": ""}), "1 of 3 rows skipped: nothing in the column 'te"),
+        ("a.jsonl", rows({"text": "a"}) + '{"text": "b"\n' + rows(7, None), "3 of 4 rows skipped: not a whole row ("),
+        ("a.json", '[{"text": "a"}, {"text": "b"}, 5]', "1 of 3 rows skipped: not a whole row"),
+        ("a.csv", "number,text\n" + "1,some words of a text\n" * 7 + "2,\n" * 2, "2 of 9 rows skipped: nothing in the"),
+        ("a.jsonl", rows(*[{"messages": [TURN]}] * 3, {"messages": []}), "1 of 4 rows skipped: no text in them"),
+        ("a.txt", "", "1 file skipped: empty, or blank (a.txt)"),
+        ("a.txt", " \n\n", "1 file skipped: empty, or blank (a.txt)"),
+        ("a.bin", b"\0\1\2" * 3000, "1 file skipped: binary, not text (a.bin; 9 KB, 100.0% of the bytes)"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(94), "1 file skipped: a 7z archive, which is not read (a.7z; 100 bytes"),
+        ("a.txt", LINE.encode() * 9 + b"caf\xe9 " + b"\xc3\xa9" * 99, "1 bytes that are not text in the file's"),
+    ],
+    ids=["no value", "broken", "number", "csv", "turns", "empty", "blank", "binary", "7z", "replaced"],
+)  # fmt: skip
+def test_what_is_left_out_is_said(tmp_path: Path, name: str, data: bytes | str, expected: str) -> None:
+    _, notes = read(written(tmp_path, name, data))
+    assert len(notes) == 1 and notes[0].startswith(expected), notes
+
+
+def test_a_row_that_is_too_long_is_said_with_its_bytes(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.jsonl", rows({"text": "a"}, {"text": "b" * 17_000_000}))
+    texts, notes = read(path)
+    assert texts == ["a"] and notes[0].startswith("1 of 2 rows skipped: over 16 MB") and "(17 MB, 100.0%" in notes[0]
+
+
+def test_members_of_archives_are_said(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in {"a.txt": LINE, "b.bin": "\0\1" * 900, "c.txt": "", ".d/e.txt": LINE, "f.txt": LINE}.items():
+            archive.writestr(name, data)
+    data = bytearray(file.getvalue())
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the last file says that it is encrypted
+        data[data.rindex(mark) + place] |= 1
+    texts, notes = read(written(tmp_path, "z.zip", bytes(data)))
+    assert texts == [LINE]
+    for part in (
+        "hidden (z.zip/.d)",
+        "binary, not text (z.zip/b.bin; 1.8 KB",
+        "blank (z.zip/c.txt)",
+        "encrypted (z.zip/f.txt",
+    ):
+        assert any(part in note for note in notes), (part, notes)
+
+
+def test_files_of_a_folder_are_said(tmp_path: Path) -> None:
+    written(tmp_path, "a.txt", LINE)
+    written(tmp_path, "b.png", b"\x89PNG\0\0data")
+    os.chmod(written(tmp_path, "c.txt", LINE), 0)  # noqa: PTH101
+    reading = Reading(find([str(tmp_path)]))
+    assert LINE in [document.text for document in reading]
+    notes = reading.findings.passed_over()
+    assert "binary, not text (b.png; 10 bytes" in notes[0] and (os.getuid() == 0 or "c.txt" in notes[1])
+
+
+# Where it is said
+
+
+@pytest.fixture(scope="module")
+def dirty(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> Path:
+    folder = tmp_path_factory.mktemp("dirty")
+    texts = [small_text.read_text()[start : start + 1000] for start in range(0, 200_000, 1000)]
+    written(folder, "rows.jsonl", rows(*[{"text": text} for text in texts], *[{"body": "x"}] * 100))
+    written(folder, "picture.png", b"\x89PNG\0\0data")
+    (folder / ".hidden").write_text(LINE)
+    return folder
+
+
+def check(sentences: list[str]) -> None:
+    for start in (
+        "1 left out: hidden (",
+        "1 file skipped: binary, not text (",
+        "100 of 300 rows skipped: no column 'text' in",
+    ):
+        assert any(sentence.startswith(start) for sentence in sentences), (start, sentences)
+
+
+def test_prepare_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:
+    request = Request(sources=(str(dirty),), seconds=0.0, settings={"vocabulary": "257"})
+    facts = prepare_only(request, out=str(tmp_path / "run"))
+    check(facts["skipped"])
+    said = [line.removeprefix("skipped").strip() for line in fact_lines(facts)]
+    check(said)
+
+
+def test_plan_says_what_is_left_out(dirty: Path) -> None:
+    made = plan_only(Request(sources=(str(dirty),), seconds=60.0, family="ngram"), Stopwatch())
+    check(made.to_json()["skipped"])
+    lines = plan_lines(made)
+    check([line.strip() for line in lines[lines.index("not read") :]])
+
+
+def test_run_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-P", "-m", "daybreak", "run", str(dirty), "--for", "40s", "--family", "ngram", "--json"]
+    done = subprocess.run([*words, "--out", str(tmp_path / "run")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    check(json.loads(done.stdout.splitlines()[-1])["skipped"])
+    assert "100 of 300 rows skipped: no column 'text' in them" in " ".join(done.stderr.split())
