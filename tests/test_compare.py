@@ -25,6 +25,7 @@ from daybreak.engine import bootstrap
 from daybreak.models import files
 from daybreak.models.ngram import KneserNey
 from daybreak.stages.compare import compare
+from daybreak.stages.evaluate import evaluate
 from daybreak.stages.scores import CELL_BYTES, Scores, common_cells, of_heldout, on_text
 from daybreak.views import verdicts
 
@@ -357,9 +358,12 @@ def test_any_text_is_scored_now(counted: Callable[..., Run], words: Tokenizer, t
     text = tmp_path / "test.txt"
     text.write_text(TEXT * 5)
     runs = [counted("deep", Tokenizer.bytes_only(), 5), counted("flat", words, 1)]
+    (tmp_path / "empty.txt").touch()
     told: list[str] = []
-    facts = judged(*runs, on=[str(text)], told=told.append)
-    assert told == [f"scoring {run}" for run in runs]
+    facts = judged(*runs, on=[str(tmp_path / "*.txt")], told=told.append)
+    left_out = "1 file skipped: empty, or blank (empty.txt)"
+    assert told == [*(f"scoring {run}" for run in runs), left_out]
+    assert facts["text"]["skipped"] == [left_out] == evaluate(runs[0].path, (str(tmp_path / "*.txt"),))["skipped"]
     assert facts["text"]["bytes"] == len(TEXT) * 5 and facts["text"]["kind"] == "blocks"
     assert facts["verdicts"][0]["verdict"] == "worse"
     assert facts["runs"][0]["tokens_per_second"] is not None and facts["runs"][0]["parameters"] is None

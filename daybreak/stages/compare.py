@@ -46,9 +46,12 @@ def compare(
     asked = sources.find(on) if on else []  # what is not there is told before a model is loaded
     scored = []
     for run in runs:
+        skipped: list[str] = []
         if on or not run.scores_file.exists():
             told(f"scoring {run}")
-        scored.append(scores.on_text(run.path, tuple(on)) if on else scores.of_heldout(run.path))
+        scored.append(scores.on_text(run.path, tuple(on), skipped) if on else scores.of_heldout(run.path))
+    for sentence in skipped:  # the same for every run
+        told(sentence)
     labels = labels_of(runs)
     _check_alike(labels, scored)
     cells = scores.common_cells(scored)
@@ -66,6 +69,7 @@ def compare(
         "runs": described,
         "text": {
             "on": list(on),
+            "skipped": skipped,
             "bytes": common[0].bytes,
             "documents": units.documents,
             "units": units.count,

@@ -103,9 +103,11 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
     Raises DataError: no text. The keys are those of `daybreak evaluate --json`.
     """
     loaded = load(path, device=device)
-    stream = stream_of(loaded.tokenizer, on) if on else heldout_stream(loaded.run, loaded.plan)
+    skipped: list[str] = []
+    stream = stream_of(loaded.tokenizer, on, skipped) if on else heldout_stream(loaded.run, loaded.plan)
+    said = {"skipped": skipped} if on else {}
     if isinstance(loaded.alone, Filler):
-        return {"run": str(loaded.run), "needs": loaded.alone.needs, **_hidden(loaded, loaded.alone, stream)}
+        return {"run": str(loaded.run), "needs": loaded.alone.needs, **_hidden(loaded, loaded.alone, stream), **said}
     windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)
     sizes = loaded.tokenizer.token_bytes
@@ -118,7 +120,7 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
             "weight_of_counts": loaded.predictor.mean_weight(stream),
             **_figures(summed(mixed, stream, sizes), of_text(stream, loaded.tokenizer, mixed)),
         }
-    return result
+    return result | said
 
 
 def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any]:
@@ -150,10 +152,16 @@ def _pseudo(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any
     return _figures(Score(nats=float(nats_U.sum()), bytes=int(bytes_U.sum()), tokens=int(tokens_U.sum())), ends)
 
 
-def stream_of(tokenizer: Tokenizer, on: tuple[str, ...]) -> np.ndarray:
-    """The tokens of files, folders and patterns. Raises DataError: no text."""
-    texts = sources.Reading(sources.find(on), named=[Path(name) for name in on if Path(name).is_file()])
+def stream_of(tokenizer: Tokenizer, on: tuple[str, ...], skipped: list[str] | None = None) -> np.ndarray:
+    """The tokens of files, folders and patterns. skipped: is given sentences on what of them is not read.
+
+    Raises DataError: no text.
+    """
+    found = sources.search(on)
+    texts = sources.Reading(found.files, named=[Path(name) for name in on if Path(name).is_file()])
     stream = encoded(tokenizer, iter(texts))
+    if skipped is not None:
+        skipped += [*found.notes(), *texts.findings.passed_over()]
     if not len(stream):
         raise DataError("there is no text to evaluate on", received=", ".join(on), attempt="a file with text in it")
     return stream

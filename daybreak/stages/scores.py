@@ -229,12 +229,15 @@ def of_heldout(path: str | Path) -> Scores:
     return scores
 
 
-def on_text(path: str | Path, on: tuple[str, ...]) -> Scores:
-    """Of any text. Raises UsageError as `load`, and DataError: no text."""
+def on_text(path: str | Path, on: tuple[str, ...], skipped: list[str] | None = None) -> Scores:
+    """Of any text. skipped: is given sentences on what of it is not read.
+
+    Raises UsageError as `load`, and DataError: no text.
+    """
     from daybreak.stages.evaluate import load, stream_of
 
     loaded = load(path)
-    return _scored(loaded, stream_of(loaded.tokenizer, on), fitted_on_it=False)
+    return _scored(loaded, stream_of(loaded.tokenizer, on, skipped), fitted_on_it=False)
 
 
 def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scores:

@@ -116,8 +116,9 @@ class Findings:
             notes.append(f"{_files(count)} read in part: {reason} ({listed(self.names[reason], count)})")
         for reason, count in self.rows.items():
             of = f" of {self.rows_seen:,}" if self.rows_seen >= count else ""
+            what = "rows" if of or count > 1 else "row"
             lost = self._lost(reason, "")
-            notes.append(f"{count:,}{of} row{'s' if of or count > 1 else ''} skipped: {reason}{f' ({lost})' if lost else ''}")
+            notes.append(f"{count:,}{of} {what} skipped: {reason}{f' ({lost})' if lost else ''}")
         if self.replaced:
             most = [f"{shown(name)}: {count}" for name, count in self.replaced.most_common(limits.NAMED_FILES)]
             told = listed(most, len(self.replaced))
