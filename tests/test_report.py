@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -19,8 +20,17 @@ from daybreak import techniques
 from daybreak.core.errors import UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Touched, Validation
 from daybreak.core.run import Run, write_json
-from daybreak.core.shapes import NgramShape
-from daybreak.core.types import Account, Corpus, Machine, Plan, Request, TechniqueChoice
+from daybreak.core.shapes import SHAPES, NgramShape
+from daybreak.core.types import (
+    Account,
+    Corpus,
+    Machine,
+    OptimizerChoice,
+    Plan,
+    Request,
+    ScheduleChoice,
+    TechniqueChoice,
+)
 from daybreak.data import personal, quality
 from daybreak.stages import report
 from daybreak.stages.plan import _with_techniques
@@ -337,6 +347,17 @@ def test_what_cleaning_counts_has_a_name_in_both_languages() -> None:
     assert {one for one in plain if f"count.{one}" not in words} == set()
 
 
+def test_whatever_a_plan_decides_and_a_run_amends_has_a_name_in_both_languages() -> None:
+    kinds = (*SHAPES.values(), OptimizerChoice, ScheduleChoice)
+    settings = {field.name for kind in kinds for field in dataclasses.fields(kind)} - {"name"}
+    words = pages.words("zh")
+    assert {name for name in settings if f"decision.{name}" not in words} == set()
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(report.__file__).parent.glob("*.py"))
+    amended, told = re.findall(r'\.amend\("([^"]+)"', source), re.findall(r'Event\(name="([^"]+)"', source)
+    assert {name for name in amended if f"amendment.{name}" not in words} == set() != set(amended)
+    assert {name for name in told if f"event.{name}" not in words} <= {"finished", "versions", "machine", "claims"}
+
+
 def test_texts_cannot_leave_their_place(written: Callable[..., Run]) -> None:
     html = report.page(report.read(written(NAME, *END)))
     assert "alert(1)</script>" not in html
@@ -468,6 +489,14 @@ def test_the_page_leads_with_the_verdict_and_the_best_figure(
     places = opened.page.evaluate("[...document.querySelectorAll('.places .dot')].map((e) => parseFloat(e.style.left))")
     assert places == sorted(places) and places[-1] - places[0] > 70, "the differences fill the axis"
     assert "The axis begins at" in opened.page.inner_text(".compared .caption")
+
+
+def test_while_it_runs_the_last_score_stands_beside_the_baselines(browser: Any, written: Callable[..., Run]) -> None:
+    page = Opened(browser, report.write(written("run"))[0]).page  # its last score is 2 bits, at half the way
+    places = page.locator(".places li").all_inner_texts()
+    assert ["so far, at 50%" in line for line in places] == [True, False, False] and "best" in places[0]
+    first = Opened(browser, report.write(written("early", steps=0))[0]).page
+    assert first.locator(".places").count() == 0, "nothing of its own to compare yet"
 
 
 def test_sections_without_content_are_left_out_of_the_page_and_of_the_menu(

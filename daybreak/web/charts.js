@@ -169,17 +169,20 @@ const charts = (() => {
     style: `stroke: ${colour(rule.color || "muted")}`, "stroke-width": 1.25, "stroke-dasharray": DASHES[rule.dash || "dash"],
   }));
 
-  // The names of the rules, moved apart where two lines lie close together.
+  // The names of the rules, moved apart where two lines lie close together: the lowest of them has its name below.
   function labels(spec, x, y, plot) {
     const style = (rule) => `fill: ${colour(rule.color || "muted")}`;
     const named = (spec.rules || []).filter((rule) => rule.label);
     const upright = named.filter((rule) => rule.y === undefined && x.pixel(rule.x) >= plot.left && x.pixel(rule.x) <= plot.right)
       .map((rule) => shape("text", { class: "rule", x: x.pixel(rule.x) + 4, y: plot.top + 10, style: style(rule) }, rule.label));
     let above = Infinity;
-    const level = named.filter((rule) => rule.y !== undefined).sort((a, b) => a.y - b.y).map((rule) => {
-      const at = Math.min(y.pixel(rule.y) - 4, above - 16);
-      if (y.pixel(rule.y) > plot.bottom || y.pixel(rule.y) < plot.top) return "";
-      above = at;
+    const inside = named.filter((rule) => rule.y !== undefined && y.pixel(rule.y) <= plot.bottom && y.pixel(rule.y) >= plot.top);
+    const level = inside.sort((a, b) => a.y - b.y).map((rule, i, all) => {
+      const line = y.pixel(rule.y);
+      const close = i + 1 < all.length && line - y.pixel(all[i + 1].y) < 16;
+      const below = close && line + 13 < Math.min(plot.bottom, above);
+      const at = below ? line + 13 : Math.min(line - 4, above - 16);
+      above = below ? line : at;
       return shape("text", { class: "rule", x: plot.left + 3, y: at, style: style(rule) }, rule.label);
     });
     return [...upright, ...level].filter(Boolean);

@@ -59,11 +59,11 @@ function frame(page) {
 // The headline
 
 function fillHeadline(body, facts) {
-  const { result, budget, state } = facts;
+  const { budget, state } = facts;
   const badge = make("p", { class: `state ${state}` }, say(`state.${state}`));
   const lede = make("p", { class: "lede" }, ledeOf(facts));
   const told = ["crashed", "interrupted", "planned", "prepared", "empty"].includes(state) ? make("p", { class: "note" }, say(`told.${state}`, { used: seconds(budget.used) })) : null;
-  body.replaceChildren(badge, make("h1", {}, facts.name), lede, ...[told, verdict(facts), figures(facts), compared(result), spent(budget)].filter(Boolean));
+  body.replaceChildren(badge, make("h1", {}, facts.name), lede, ...[told, verdict(facts), figures(facts), compared(facts), spent(budget)].filter(Boolean));
 }
 
 function ledeOf(facts) {
@@ -81,10 +81,13 @@ function ledeOf(facts) {
   return say(facts.state === "finished" ? "lede.finished" : "lede.going", values) + say(machine ? "lede.machine" : "lede.end", values);
 }
 
-// The run's own figures and those that it is compared with, the best first.
-function ranked(result) {
+// The run's own figures, while it trains its last score, and those that it is compared with, the best first.
+function ranked({ result, validations, headline }) {
+  const last = validations.at(-1);
   const own = [result.model && { ...result.model, name: say("bar.model"), kind: "own" }, ...result.more.map((more) => ({ ...more, name: say("bar.more", { needs: named("needs", more.needs) }), kind: "own" }))];
+  if (!result.model && last && !headline.higher) own.push({ value: last.figure, name: say("bar.so_far", { progress: percent(last.progress) }), kind: "own" });
   const others = ["kneser_ney", "xz"].map((name) => result[name] && { ...result[name], name: say(`bar.${name}`), kind: "other" });
+  if (!own.some(Boolean)) return []; // nothing of the run's own to compare yet
   const found = [...own, ...others].filter((entry) => entry && known(entry.value));
   return found.sort((a, b) => a.value - b.value);
 }
@@ -92,7 +95,7 @@ function ranked(result) {
 // What the figures mean, in words.
 function verdict(facts) {
   const { result, headline } = facts;
-  const entries = ranked(result);
+  const entries = ranked(facts);
   if (!result.model || headline.higher || entries.length < 2) return null;
   const [best, ...rest] = entries;
   const key = best.kind === "other" ? best.name === say("bar.xz") ? "xz" : "counting" : counts(facts) ? "ngram" : best.needs === "model/" ? "model" : "mixture";
@@ -131,8 +134,9 @@ function doing(now) {
 const figure = (value, name, note, main) => make("div", { class: main ? "main" : null }, make("dt", {}, name, note ? make("small", {}, note) : null), make("dd", {}, value));
 
 // Bits per byte of the model beside those of the baselines, as places on one axis: a line joins each to the best.
-function compared(result) {
-  const entries = ranked(result);
+function compared(facts) {
+  const { result } = facts;
+  const entries = ranked(facts);
   if (entries.length < 2) return null;
   const [best, worst] = [entries[0].value, entries.at(-1).value];
   const room = (worst - best || worst) * 0.12;

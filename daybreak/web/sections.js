@@ -104,18 +104,18 @@ function fillGains(body, facts) {
   const found = facts.measured;
   const judged = found.rows.filter((row) => row.time_saved);
   const most = Math.max(0.01, ...judged.flatMap((row) => [row.time_saved.share, row.time_saved.low, row.time_saved.high].map((x) => Math.min(1, Math.abs(x)))));
-  const rows = found.rows.map((row) => make("li", {},
+  const rows = judged.map((row) => make("li", {},
     make("span", { class: "name" }, make("code", {}, row.name), make("small", {}, gainVerdict(row))),
-    row.time_saved ? intervalTrack(row, most) : make("span"),
-    make("span", { class: "number" }, row.time_saved ? signed(row.time_saved.share, 1) : "–")));
+    intervalTrack(row, most),
+    make("span", { class: "number" }, signed(row.time_saved.share, 1))));
   const cells = found.rows.map((row) => [
     make("code", {}, row.name), within(row.step_time, "ratio", (x) => signed(x - 1, 1)), within(row.equal_steps, "difference", signedBits),
     within(row.equal_time, "difference", signedBits), within(row.time_saved, "share", (x) => signed(x, 1)), whole(row.seeds), gainVerdict(row),
   ]);
   const headings = ["column.technique", "gains.step_time", "gains.equal_steps", "gains.equal_time", "gains.time_saved", "gains.seeds", "gains.verdict"].map((key) => say(key));
   body.replaceChildren(
-    make("p", { class: "quiet" }, say("gains.told")),
-    make("ul", { class: "bars intervals", "aria-label": say("gains.chart") }, rows),
+    make("p", { class: "quiet" }, say(rows.length ? "gains.told" : "gains.nothing")),
+    ...(rows.length ? [make("ul", { class: "bars intervals", "aria-label": say("gains.chart") }, rows)] : []),
     table(say("section.gains"), headings, cells, { numeric: [1, 2, 3, 4, 5] }),
     ...gainRemarks(found).map((line) => make("p", {}, line)),
     make("p", { class: "quiet" }, say("gains.method", { unit: lossUnit(facts), steps: whole(found.method.steps), share: percent(found.method.share), seeds: whole(found.method.most_seeds) })),
@@ -286,7 +286,7 @@ function fillEvents(body, facts) {
   const told = facts.events.map((e) => [seconds(e.used_seconds), named("event", e.name), make("span", ENGLISH, detailOf(e))]);
   const amended = facts.amendments.map((a) => {
     const { amendment, reason, ...rest } = a;
-    return ["–", say("event.amendment", { what: amendment }), make("span", ENGLISH, [pairsIn(rest), reason].filter(Boolean).join("; "))];
+    return ["–", say("event.amendment", { what: named("amendment", amendment) }), make("span", ENGLISH, [pairsIn(rest), reason].filter(Boolean).join("; "))];
   });
   const unread = Object.entries(facts.unreadable).map(([name, why]) => ["–", say("event.unreadable", { name }), make("span", ENGLISH, why)]);
   const rows = [...unread, ...told, ...amended];
