@@ -782,6 +782,7 @@ def main() -> None:
 def answered(words: Sequence[str]) -> int:
     """Carries out a command line and gives its exit code; errors are told in three parts, without a traceback."""
     try:
+        _check_working_folder()
         # The parser turns a Ctrl-C into the number 130.
         returned = app(list(words), prog_name="daybreak", standalone_mode=False)
         sys.stdout.flush()
@@ -802,6 +803,14 @@ def answered(words: Sequence[str]) -> int:
         return 0
     except Exception as error:
         return _told(error, words)
+
+
+def _check_working_folder() -> None:
+    """Raises UsageError: it has been removed, and libraries end the process where they look for it."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError("the working folder is not there", received=str(error), attempt="cd to a folder") from None
 
 
 def _told(error: Exception, words: Sequence[str]) -> int:

@@ -125,7 +125,7 @@ def in_three_parts(error: Any, words: Sequence[str]) -> UsageError:
     """An error of the parser. words: the command line behind the program's name."""
     told = str(error.format_message()).strip().rstrip(".")
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "daybreak"
+    path = context.command_path if context is not None else f"daybreak {words[0]}" if words else "daybreak"
     attempt = f"{path} --help"
     option = getattr(error, "option_name", None)
     if option is not None and context is not None and type(error).__name__ == "NoSuchOption":

@@ -366,7 +366,14 @@ def _adopted(request: Request) -> Request:
 def _again(folder: Run) -> Finished:
     """What a finished run said at its end."""
     ends = [r for r in records.read(folder.log_file) if isinstance(r, Event) and r.name == "finished"]
-    return Finished(run=folder, figures=ends[-1].detail)
+    figures = ends[-1].detail
+    if folder.plan().headline.name not in figures:
+        raise DataError(
+            "the log of the run does not say what it has reached",
+            received=str(folder.log_file),
+            attempt=f"daybreak evaluate {folder}, which scores its model anew",
+        )
+    return Finished(run=folder, figures=figures)
 
 
 def _recounted(folder: Run, plan: Plan, display: Display, ledger: Ledger, *, seconds: float = 0.0) -> Plan:

@@ -62,15 +62,16 @@ def show(rows: list[dict[str, Any]], console: Any) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for title in ("run", "date", "state", "family"):
-        table.add_column(title, overflow="fold")
-    for title in ("figure", "with counts", "used", "of"):
-        table.add_column(title, justify="right")
+    table.add_column("run", overflow="fold", ratio=1)
+    for title in ("date", "state", "family"):
+        table.add_column(title, no_wrap=True)
+    for title in ("figure", "with counts", "time"):
+        table.add_column(title, justify="right", no_wrap=True)
     names = {"bits_per_byte": "bits/byte", "masked_accuracy": "accuracy", "span_loss": "nats/token"}
     for row in rows:
         figure = "" if row["figure"] is None else f"{row['figure']:.3f} {names.get(row['figure_name'], '')}"
         mixture = "" if row["mixture"] is None else f"{row['mixture']:.3f}"
-        times = (units.duration(row[name]) if row[name] else "" for name in ("used_seconds", "budget_seconds"))
-        cells = (row["run"], row["date"], row["state"], row["family"] or "", figure, mixture, *times)
+        used = units.duration(row["used_seconds"]) if row["used_seconds"] else ""
+        cells = (row["run"], row["date"][:10], row["state"], row["family"] or "", figure, mixture, used)
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
