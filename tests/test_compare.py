@@ -281,7 +281,7 @@ def test_a_clearly_better_model_is_better_and_the_other_way_round_worse(finished
     assert verdict["low"] < verdict["difference"] < verdict["high"] < 0
     assert verdict["difference"] == pytest.approx(facts["runs"][1]["alone"] - facts["runs"][0]["alone"])
     assert facts["text"] | {"bytes": 0} == {
-        "on": [], "bytes": 0, "documents": 30, "units": 30, "kind": "documents", "whole": True
+        "on": [], "skipped": [], "bytes": 0, "documents": 30, "units": 30, "kind": "documents", "whole": True
     }  # fmt: skip
     back = judged(good, bad)["verdicts"][0]
     assert (back["verdict"], back["low"]) == ("worse", pytest.approx(-verdict["high"]))
