@@ -12,7 +12,7 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan, Request, TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
-from daybreak.models import files
+from daybreak.models import files, ngram_files
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey
 
@@ -37,7 +37,7 @@ def of_counts(folder: Path, plan: Plan, documents: Sequence[str], tokenizer: Tok
     stream = np.array([token for part in parts for token in part], np.uint16)
     starts = np.flatnonzero(stream == tokenizer.end_of_text)
     counts = KneserNey.fit(stream, order=order, vocabulary=tokenizer.vocabulary, starts=starts)
-    files.save_ngram(run.model_folder, counts, tokenizer_file=run.tokenizer_file)
+    ngram_files.save_ngram(run.model_folder, counts, tokenizer_file=run.tokenizer_file)
     return run
 
 

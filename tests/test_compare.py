@@ -22,7 +22,7 @@ from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan, Request, TechniqueChoice, TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import bootstrap
-from daybreak.models import files
+from daybreak.models import ngram_files
 from daybreak.models.ngram import KneserNey
 from daybreak.stages.compare import compare
 from daybreak.stages.evaluate import evaluate
@@ -348,7 +348,7 @@ def counted(finished: Callable[..., Run]) -> Callable[..., Run]:
         stream = stream_of(tokenizer, DOCUMENTS)
         starts = np.flatnonzero(stream == tokenizer.end_of_text)
         model = KneserNey.fit(stream, order=order, vocabulary=tokenizer.vocabulary, starts=starts)
-        files.save_ngram(run.model_folder, model, tokenizer_file=run.tokenizer_file)
+        ngram_files.save_ngram(run.model_folder, model, tokenizer_file=run.tokenizer_file)
         return run
 
     return made

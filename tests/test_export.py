@@ -23,7 +23,7 @@ from daybreak.core.shapes import BertShape, LstmShape, Network, NgramShape, T5Sh
 from daybreak.core.types import Specials, TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER
-from daybreak.models import files
+from daybreak.models import files, ngram_files
 from daybreak.models.exports import vocabularies
 from daybreak.models.families import OBJECTIVES, module_of, specials_of, spelled
 from daybreak.models.gpt import Gpt, tensors_of
@@ -357,7 +357,7 @@ def test_counts_are_refused(made, plan) -> None:
     shape = NgramShape(order=3, unit="token", vocabulary=257)
     (run / "plan.json").write_text(json.dumps(plan(shape=shape).to_json()))
     ngram = KneserNey.fit(np.frombuffer(b"abcabcabd" * 20, np.uint8).astype(np.uint16), order=3, vocabulary=257)
-    files.save_ngram(run / "model", ngram, tokenizer_file=run / "tokenizer.json")
+    ngram_files.save_ngram(run / "model", ngram, tokenizer_file=run / "tokenizer.json")
     assert "counts" in refused(run, "torch-export")
 
 

@@ -7,13 +7,11 @@ import json
 import math
 import os
 import platform
-import shutil
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -21,6 +19,7 @@ from daybreak.core import cache
 from daybreak.core.errors import UsageError
 from daybreak.core.run import write_json
 from daybreak.core.types import Machine
+from daybreak.engine.hardware import compiler, memory_available, processor_name
 
 STALE_SECONDS = 30 * 86400
 LONGEST_PRODUCT = 1.0  # seconds that a measured product may take, by what a small one tells
@@ -117,23 +116,12 @@ def keep_freed_memory() -> None:
         library.mallopt(top_pad, 64 * 2**20)
 
 
-def memory_available() -> int:
-    """Bytes that this process may take, the limit of its control group included."""
-    limits = [_memory_total()]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int(Path(path).read_text()))
-        except (OSError, ValueError):
-            continue
-    return min(limits)
-
-
 def described(device: torch.device) -> Machine:
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         name, memory, devices = properties.name, properties.total_memory, torch.cuda.device_count()
     else:
-        name, memory, devices = _processor_name(), memory_available(), 1
+        name, memory, devices = processor_name(), memory_available(), 1
     return Machine(
         kind=device.type,
         name=name,
@@ -157,31 +145,6 @@ def _fast_dtypes(device: torch.device) -> tuple[str, ...]:
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
     return ("float32", "bfloat16") if fast else ("float32",)
-
-
-def compiler() -> str:
-    """The C++ compiler that torch would use, or nothing."""
-    for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
-        if name and (path := shutil.which(name)):
-            return str(Path(path).absolute())
-    return ""
-
-
-def _processor_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _memory_total() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return 8 * 2**30
 
 
 def synchronize(device: torch.device) -> None:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from daybreak.core import cache
 from daybreak.core.run import write_json
 from daybreak.core.shapes import Shape
 from daybreak.core.types import Machine, Timing
+from daybreak.engine.hardware import peak_memory_bytes
 from daybreak.engine.loop import Loss
 from daybreak.engine.machine import synchronize
 from daybreak.engine.optimizers import Optimizers, Rates
@@ -61,13 +60,7 @@ def memory_bytes(device: torch.device) -> int:
     """The most that this process has held so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    try:  # what getrusage tells on Linux begins with the memory of the process that started this one
-        with open("/proc/self/status") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_memory_bytes()
 
 
 def time_training(

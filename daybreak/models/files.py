@@ -3,27 +3,22 @@
 import functools
 import importlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from daybreak.core.errors import DataError, ResourceError
+from daybreak.core.errors import DataError
 from daybreak.core.shapes import BertShape, ForeignShape, GptShape, Network, T5Shape
 from daybreak.core.types import Specials
 from daybreak.models import foreign_files, tokenizer_files
 from daybreak.models.families import module_of
 from daybreak.models.layouts import CLASSES, own, qwen3
-from daybreak.models.ngram import KneserNey
+from daybreak.models.replaced import replaced, write_config
 
 LAYOUTS = ("qwen3", "modernbert", "t5")  # a module of daybreak.models.layouts each
 # Where a family keeps the table that tokens are looked up in, and the one that they are predicted with.
@@ -57,7 +52,7 @@ def save(
     """
     if isinstance(shape, ForeignShape):
         assert kept is not None
-        _renamed(folder, functools.partial(foreign_files.fill, shape=shape, weights=weights, kept=kept))
+        replaced(folder, functools.partial(foreign_files.fill, shape=shape, weights=weights, kept=kept))
         return
     if isinstance(shape, GptShape) and shape.native():
         shape, weights = _written_out(shape, weights)
@@ -67,19 +62,19 @@ def save(
 
     def fill(aside: Path) -> None:
         save_file(held, str(aside / "model.safetensors"), metadata={"format": "pt"})
-        _write(aside / "config.json", config_of(shape, end_of_text, specials))
+        write_config(aside / "config.json", config_of(shape, end_of_text, specials))
         shutil.copymode(aside / "config.json", aside / "model.safetensors")  # which safetensors keeps to its owner
         if shape.family != "bert":
-            _write(aside / "generation_config.json", _generation(shape, end_of_text, specials))
+            write_config(aside / "generation_config.json", _generation(shape, end_of_text, specials))
         special = {"end_of_text": end_of_text, "token": token, "specials": specials}
         tokenizer_files.copied(tokenizer_file, aside, shape.family, **special)
         told = tokenizer_files.config_of(shape.family, token=token, specials=specials, longest=shape.context_length)
-        _write(aside / "tokenizer_config.json", told)
+        write_config(aside / "tokenizer_config.json", told)
         if kept is not None:
             foreign_files.keep(kept, aside)
-            _write(aside / "config.json", _as_long(config_of(shape, end_of_text, specials), kept))
+            write_config(aside / "config.json", _as_long(config_of(shape, end_of_text, specials), kept))
 
-    _renamed(folder, fill)
+    replaced(folder, fill)
 
 
 def _as_long(config: dict[str, Any], kept: Path) -> dict[str, Any]:
@@ -194,59 +189,3 @@ def read(folder: Path, device: torch.device) -> Any:
     if shape.tied:
         module.lm_head.weight = module.get_parameter(TABLES[shape.family])
     return module.eval().requires_grad_(False)
-
-
-def save_ngram(folder: Path, ngram: KneserNey, *, tokenizer_file: Path) -> None:
-    """As `save`, for counts: daybreak alone reads them."""
-
-    def fill(aside: Path) -> None:
-        save_arrays(ngram.tensors(), str(aside / "model.safetensors"))
-        _write(
-            aside / "config.json",
-            {"model_type": "daybreak-ngram", "order": ngram.order, "vocab_size": ngram.vocabulary},
-        )
-        shutil.copyfile(tokenizer_file, aside / "tokenizer.json")
-
-    _renamed(folder, fill)
-
-
-def read_ngram(folder: Path) -> KneserNey:
-    """Raises DataError where the folder is not whole."""
-    try:
-        return KneserNey.from_tensors(load_arrays(str(folder / "model.safetensors")))
-    except Exception as error:  # safetensors raises its own kinds for a damaged file
-        raise DataError(
-            "the model cannot be read",
-            received=f"{folder}: {error}",
-            attempt="the model/ folder of a finished run, whole",
-        ) from None
-
-
-def _renamed(folder: Path, fill: Callable[[Path], None]) -> None:
-    """`folder` anew: filled aside, synced, renamed; the old one stays till then. Raises ResourceError."""
-    aside, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        if old.exists() and not folder.exists():
-            old.rename(folder)  # killed between the two renames below
-        shutil.rmtree(old, ignore_errors=True)
-        aside.mkdir(parents=True)
-        fill(aside)
-        for file in aside.iterdir():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-        if folder.exists():
-            folder.rename(old)
-        aside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise ResourceError(
-            "the model cannot be written",
-            received=f"{folder}: {getattr(error, 'strerror', None) or error}",
-            attempt="free some disk space and run the same command again; nothing that was written before is lost",
-        ) from None
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from daybreak.core.clock import Ledger, Stopwatch
 from daybreak.core.records import Event, Log, Record, Validation
@@ -18,6 +16,9 @@ from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.stages.signals import Signals
 
+if TYPE_CHECKING:
+    import torch
+
 logger = logging.getLogger(__name__)
 
 LEAVING_SECONDS = 0.25  # writing the report, closing files, ending the interpreter
@@ -26,14 +27,13 @@ READING_SECONDS = 1.2e-7  # of a byte of the log, for the report: a run of many 
 
 
 @dataclass(kw_only=True)
-class Workbench:
-    """What the parts of this stage share while a plan is carried out."""
+class Bench:
+    """What the parts of this stage share while a plan is carried out, of any family."""
 
     run: Run
     plan: Plan
     corpus: Corpus
     machine: Machine
-    device: torch.device
     stopwatch: Stopwatch
     ledger: Ledger
     log: Log
@@ -103,3 +103,10 @@ class Workbench:
         log_bytes = self.run.log_file.stat().st_size
         leaving = self.slower * (LEAVING_SECONDS + READING_SECONDS * log_bytes)
         return leaving + MARGIN_SHARE * self.plan.budget.seconds
+
+
+@dataclass(kw_only=True)
+class Workbench(Bench):
+    """The same for a network, which lives on a device."""
+
+    device: "torch.device"

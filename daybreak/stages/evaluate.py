@@ -17,7 +17,7 @@ from daybreak.core.types import Plan
 from daybreak.data import sources
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import machine as machines
-from daybreak.models import decode_step, files
+from daybreak.models import decode_step, files, ngram_files
 from daybreak.models.decoder import Decoder
 from daybreak.models.families import decoder_of
 from daybreak.models.fast import prepared
@@ -55,7 +55,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
     tokenizer = Tokenizer.load(run.model_folder / "tokenizer.json")
     if isinstance(plan.shape, NgramShape):
-        ngram = files.read_ngram(run.model_folder)
+        ngram = ngram_files.read_ngram(run.model_folder)
         counts = Counts(ngram, end_of_text=tokenizer.end_of_text, shows_text=tokenizer.shows_text)
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
     module = files.read(run.model_folder, chosen)

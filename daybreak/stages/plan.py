@@ -9,7 +9,7 @@ from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
 from daybreak.core.headlines import OF_OBJECTIVE
-from daybreak.core.shapes import GptShape, Network, NgramShape
+from daybreak.core.shapes import GptShape, Network
 from daybreak.core.types import (
     Budget,
     Corpus,
@@ -27,9 +27,9 @@ from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
 from daybreak.models.families import FAMILIES, objective_name
 from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes, neighbouring
-from daybreak.stages.reasons import REPEATED, of_counting, reasons_of
+from daybreak.stages.counting import counting_plan
+from daybreak.stages.reasons import REPEATED, reasons_of
 from daybreak.stages.settings import parsed
-from daybreak.stages.vocabulary import choice_of, known_vocabulary
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
@@ -57,7 +57,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     if request.reproducible:
         corpus, machine, probe = _nominal(corpus, machine)
     if request.family == "ngram":
-        return _planned_ngram(corpus, request, parsed(request))
+        return counting_plan(corpus, request)
     if request.family not in FAMILIES and corpus.origin is None:
         raise UsageError("an unknown family", received=request.family, attempt=nearest(request.family, FAMILIES))
     settings = parsed(request)
@@ -381,57 +381,6 @@ def _switched(name: str, request: Request, machine: Machine) -> bool:
     kind: Any = techniques.class_of(name)
     applies = name not in request.exclude and request.family in kind.families
     return applies and kind().unusable(machine) is None
-
-
-def _planned_ngram(corpus: Corpus, request: Request, settings: dict[str, Any]) -> Plan:
-    """Counting has nothing to plan but the unit: bytes, or tokens where characters take several bytes."""
-    wide = corpus.ngram_unit == "character"
-    if request.tokenizer != "auto":
-        best = max(int(v) for v in corpus.bytes_per_token)
-    else:
-        best = max((int(v) for v in corpus.bytes_per_token if int(v) <= 8192), default=257) if wide else 257
-    vocabulary = known_vocabulary(settings.get("vocabulary", best), corpus)
-    wide = vocabulary != 257
-    order = settings.get("order") or (4 if wide else 8)
-    return Plan(
-        objective="next_token",
-        corpus=corpus.digest,
-        tokenizer=choice_of(corpus, vocabulary),
-        shape=NgramShape(order=order, unit="token" if wide else "byte", vocabulary=vocabulary),
-        budget=Budget(clock="seconds", seconds=request.seconds, until=request.until),
-        tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),
-        batch_tokens=0,
-        micro_batch=0,
-        optimizer=OptimizerChoice(
-            name="muon",
-            learning_rate=0.0,
-            table_learning_rate=0.0,
-            weight_decay=0.0,
-            momentum=0.0,
-            orthogonalize_steps=0,
-        ),
-        schedule=ScheduleChoice(name="constant", warmup=0.0, decay=0.0, floor=0.0),
-        techniques=(),
-        refused={},
-        seed=request.seed,
-        reproducible=request.reproducible,
-        evaluation_bytes=corpus.heldout_bytes,
-        predicted=Prediction(
-            tokens_per_second=1e6,
-            figure=corpus.ngram_bits_per_byte,
-            figure_low=corpus.ngram_bits_per_byte * 0.9,
-            figure_high=corpus.ngram_bits_per_byte * 1.1,
-            memory_bytes=int(60 * order * corpus.bytes),
-            corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),
-            bytes_per_token=corpus.bytes_per_token[str(vocabulary)],
-            mode="eager",
-            compile_seconds=0.0,
-            compiled_speedup=1.0,
-            phase_seconds={},
-        ),
-        reasons=of_counting(request, order=order, tokens=wide),
-        request=request.shown(),
-    )
 
 
 def _names(value: Any) -> set[str]:

@@ -71,15 +71,6 @@ def reasons_of(
     return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(request.settings)}
 
 
-def of_counting(request: Request, *, order: int, tokens: bool) -> dict[str, str]:
-    """Of the family ngram."""
-    unit = "tokens" if tokens else "bytes"
-    return {
-        "family": "n-grams are counted, and no network is trained",
-        "shape": f"order {order}: each of the {unit} is predicted from up to {order - 1} before it",
-    } | {name: f"you set {name}={request.settings[name]}" for name in sorted(request.settings)}
-
-
 def _family(corpus: Corpus, request: Request, best: Candidate) -> str:
     shape = best.shape
     objective = objective_name(request.family, shape)

@@ -15,11 +15,11 @@ from daybreak.core.errors import DataError, ResourceError
 from daybreak.core.headlines import BITS_PER_BYTE, Headline
 from daybreak.core.run import Run
 from daybreak.data.tokenizers import Tokenizer
-from daybreak.stages.exams import Answers, Hidden, exam_of, stream_windows
 
 if TYPE_CHECKING:
-    from daybreak.stages.bench import Workbench
+    from daybreak.stages.bench import Bench
     from daybreak.stages.evaluate import Loaded
+    from daybreak.stages.exams import Answers
 
 CELL_BYTES = 512  # finer than any block that is made of them, and a megabyte has only two thousand
 KEPT_TOKENS = 1_000_000  # of the held-out text, at most
@@ -42,12 +42,16 @@ class Scores:
     headline: str = BITS_PER_BYTE.name  # what sizes and nats are of, where tokens are hidden; see `of_hidden`
 
     @classmethod
-    def of_hidden(cls, stream: np.ndarray, answers: Answers, headline: Headline, context: int, *, whole: bool) -> Self:
+    def of_hidden(
+        cls, stream: np.ndarray, answers: "Answers", headline: Headline, context: int, *, whole: bool
+    ) -> Self:
         """A cell is a window, its size the targets in it, and its nats ln 2 times what is counted against the model.
 
         These are the targets that it missed, or its nats of all. So `bits_per_byte` is the share of what is missed, or
         the nats of a target. stream: tokens [n]. Windows of other tokens or another width are another text.
         """
+        from daybreak.stages.exams import Hidden  # which needs torch, and counting does without
+
         windows = np.concatenate(list(Hidden.rows(stream, context)) or [np.zeros((0, 2), np.int64)])
         windows = windows[: len(answers) // max(1, answers.of_a_row)]
         against = answers.nats if not headline.higher else ~answers.hits  # type: ignore[operator]
@@ -185,7 +189,7 @@ def common_cells(scores: Sequence[Scores]) -> int:
     return least
 
 
-def keep_scores(bench: "Workbench", stream: np.ndarray, nats: np.ndarray, mixed: np.ndarray | None = None) -> None:
+def keep_scores(bench: "Bench", stream: np.ndarray, nats: np.ndarray, mixed: np.ndarray | None = None) -> None:
     """Writes what the end of a run has scored, so that `compare` need not score it again. Costs no run its end.
 
     Of a long text a beginning is kept, so that this takes a small share of the budget.
@@ -201,7 +205,7 @@ def keep_scores(bench: "Workbench", stream: np.ndarray, nats: np.ndarray, mixed:
             bench.warn(f"the held-out scores could not be written: {error}")
 
 
-def keep_hidden(bench: "Workbench", stream: np.ndarray, answers: Answers, context: int) -> None:
+def keep_hidden(bench: "Bench", stream: np.ndarray, answers: "Answers", context: int) -> None:
     """As `keep_scores`, of a model that is judged by what is hidden from it."""
     try:
         bench.run.scores_file.unlink(missing_ok=True)
@@ -243,6 +247,7 @@ def on_text(path: str | Path, on: tuple[str, ...], skipped: list[str] | None = N
 def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scores:
     """fitted_on_it: the mixture's weights come from this very text, so each half is scored with the other's."""
     from daybreak.models.predictors import Mixture, nats_of
+    from daybreak.stages.exams import exam_of, stream_windows
     from daybreak.stages.gaps import Filler
 
     if isinstance(loaded.alone, Filler):
