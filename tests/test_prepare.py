@@ -96,7 +96,7 @@ def test_other_files_or_other_steps_are_prepared_anew_and_the_same_are_not(
     for file in text.iterdir():
         (folder / file.name).write_text(file.read_text())
     make = prepare.store.make
-    monkeypatch.setattr(prepare.store, "make", lambda work: made.append(work.key) or make(work))
+    monkeypatch.setattr(prepare.store, "make", lambda work, **how: made.append(work.key) or make(work, **how))
     out = str(tmp_path / "run")
     first = prepare_only(asked(folder), out=out)
     assert prepare_only(asked(folder), out=out) == first and len(made) == 1

@@ -19,9 +19,9 @@ def slowly(monkeypatch: pytest.MonkeyPatch):
     """A part of the text takes a tenth of a second, in this process."""
     made = store.make
 
-    def make(work: store.Work) -> object:
+    def make(work: store.Work, **how: float) -> object:
         time.sleep(0.1)
-        return made(work)
+        return made(work, **how)
 
     monkeypatch.setattr(store, "make", make)
     monkeypatch.setattr(prepare, "_processes", lambda work: 1)

@@ -33,6 +33,35 @@ def process_start() -> float:
         return boot_seconds() - time.process_time()
 
 
+class Contention:
+    """How many times longer work takes than on a machine that nobody else uses, as the scheduler counts it."""
+
+    LEAST_SECONDS = 0.05  # of the processor: of less the average tells nothing
+
+    def __init__(self, read: Callable[[], tuple[float, float]] | None = None) -> None:
+        self._read = read or _scheduled
+        self._since = (0.0, 0.0)
+        self._factor = 1.0
+
+    def factor(self) -> float:
+        """1 on an idle machine, and 1 where the system does not tell. Of this thread since the last time asked."""
+        ran, waited = self._read()
+        if (spent := ran - self._since[0]) >= self.LEAST_SECONDS:
+            self._factor = 1.0 + max(0.0, waited - self._since[1]) / spent
+            self._since = ran, waited
+        return self._factor
+
+
+def _scheduled() -> tuple[float, float]:
+    """Seconds in which this thread has run, and in which it was ready and waited for a processor (Linux)."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            ran, waited = (int(number) / 1e9 for number in file.read().split()[:2])
+        return ran, waited
+    except (OSError, ValueError):
+        return 0.0, 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tick:
     """Leave to take one more step, and how."""
@@ -61,6 +90,11 @@ class Stopwatch:
 
     def used(self) -> float:
         return self._used_before + self._now() - self._start
+
+    @property
+    def used_before(self) -> float:
+        """By earlier processes."""
+        return self._used_before
 
     def continue_from(self, used_before: float) -> None:
         """Count what earlier processes of the same run used."""

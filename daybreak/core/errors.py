@@ -34,7 +34,11 @@ class UsageError(DaybreakError):
 
 
 class BudgetTooShort(UsageError):
-    pass
+    """seconds: the shortest budget that is expected to do; 0 where that is not known."""
+
+    def __init__(self, what: str, *, received: str, attempt: str, seconds: float = 0.0) -> None:
+        super().__init__(what, received=received, attempt=attempt)
+        self.seconds = seconds
 
 
 class MissingPackage(UsageError):

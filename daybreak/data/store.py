@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from daybreak.core.clock import boot_seconds
 from daybreak.core.errors import DaybreakError, ResourceError
 from daybreak.core.run import inside, read_json, write_json
 from daybreak.core.values import Value
@@ -24,6 +26,7 @@ from daybreak.data.sources import Part, Reading
 LANGUAGE_SAMPLED = 8  # one document in so many tells the language of all
 UNKNOWN_SHARE = 0.02  # of the text whose language its script and its commonest words do not tell
 _LANGUAGE_CHARACTERS = 4000
+LEAST_CHARACTERS = 120_000  # of a part, whatever the time: with less there is not enough to count, and to score on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +58,40 @@ class Work:
         text = json.dumps([facts, self.part.start, self.part.stop, self.cleaning.identity()])
         return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
-    def done(self) -> bool:
-        return (self.folder / f"{self.key}.json").exists()
+    @property
+    def cut_key(self) -> str:
+        """Of a beginning of the part, where there was no time for more."""
+        return f"{self.key}-beginning"
 
 
-def make(work: Work) -> PartFacts:
-    """Reads, cleans and writes a part. Raises DataError: a file in `named`; ResourceError: the disk is full."""
+def make_until(work: Work, *, until: float) -> PartFacts | None:
+    """As `make`; None where the time is over before the part is begun."""
+    return make(work, until=until) if boot_seconds() < until else None
+
+
+def make(work: Work, *, until: float = math.inf) -> PartFacts:
+    """Reads, cleans and writes a part. Raises DataError: a file in `named`; ResourceError: the disk is full.
+
+    until: on the scale of `boot_seconds`. Of what is not read by then a little is read all the same and the rest left
+    out; then the facts have the key of the beginning.
+    """
     work.folder.mkdir(parents=True, exist_ok=True)
     reading, tallies = Reading([work.part], named=work.named), work.cleaning.tallies()
     beside = work.folder / f"{work.key}.text.{os.getpid()}"
     arrays = beside.with_name(f"{beside.name}.npz")
     columns, kinds = _Columns(work.cleaning), Counter[str]()
+    key = work.key
 
     def read() -> Iterator[Document]:
+        nonlocal key
+        characters = 0
         for document in reading:
             kinds[document.kind] += 1
             yield document
+            characters += len(document.text)
+            if characters >= LEAST_CHARACTERS and boot_seconds() >= until:
+                key = work.cut_key
+                return
 
     try:
         with beside.open("wb") as file:
@@ -79,10 +100,10 @@ def make(work: Work) -> PartFacts:
                     file.write(data)
         with arrays.open("wb") as file:
             np.savez(file, allow_pickle=False, **columns.arrays())
-        arrays.replace(work.folder / f"{work.key}.npz")
-        beside.replace(work.folder / f"{work.key}.text")
+        arrays.replace(work.folder / f"{key}.npz")
+        beside.replace(work.folder / f"{key}.text")
         facts = PartFacts(
-            key=work.key,
+            key=key,
             documents=len(columns.sizes),
             bytes=sum(columns.sizes),
             findings=reading.findings,
@@ -90,7 +111,7 @@ def make(work: Work) -> PartFacts:
             languages=columns.told(),
             kinds=dict(kinds),
         )
-        write_json(work.folder / f"{work.key}.json", facts.to_json())
+        write_json(work.folder / f"{key}.json", facts.to_json())
         return facts
     except OSError as error:
         raise ResourceError(
@@ -228,10 +249,15 @@ class Stored:
 
 def readable(work: Work) -> bool:
     """Whether a part is there already, in the form that this version reads."""
-    if not work.done():
+    return whole(work.folder, work.key)
+
+
+def whole(folder: Path, key: str) -> bool:
+    """Whether there is a part with this key, in the form that this version reads."""
+    if not (folder / f"{key}.json").exists():
         return False
     try:
-        Stored(work.folder, work.key)
+        Stored(folder, key)
     except DaybreakError:
         return False
     return True

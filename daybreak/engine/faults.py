@@ -21,7 +21,16 @@ from dataclasses import dataclass
 
 POINTS = {
     "prepare.part": "after a part of the text is cleaned and on disk",
+    "prepare.tokenizer": "before a tokenizer is learnt",
     "prepare.facts": "before the facts of the whole text are written",
+    "phase.imports": "before the libraries are waited for",
+    "phase.scan": "before the text is read",
+    "phase.probe": "before steps are timed",
+    "phase.plan": "before the plan is made",
+    "phase.encode": "before the text is encoded",
+    "phase.build": "before the network is built",
+    "phase.counting": "before n-grams are counted beside the network",
+    "phase.report": "before the report is written",
     "checkpoint.sweep": "before what a killed save has left is taken away",
     "checkpoint.make": "before the folder aside is made",
     "checkpoint.state": "before weights and optimizer's state are written",

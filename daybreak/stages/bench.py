@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from daybreak.core.clock import Ledger, Stopwatch
+from daybreak.core.clock import Contention, Ledger, Stopwatch
 from daybreak.core.records import Event, Log, Record, Validation
 from daybreak.core.run import Run
 from daybreak.core.types import Corpus, Machine, Plan
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 LEAVING_SECONDS = 0.25  # writing the report, closing files, ending the interpreter
 MARGIN_SHARE = 0.004  # of the budget, for what is never as it was measured
+MOST_SLOWER = 10.0  # times, by others that work on the machine
 READING_SECONDS = 1.2e-7  # of a byte of the log, for the report: a run of many short steps has a long one
 
 
@@ -50,6 +51,7 @@ class Bench:
     cut: bool = False  # the deadline came before what the plan says was done
     deviations: list[str] = field(default_factory=list)  # of this process from the plan, in sentences
     slower: float = 1.0  # times what the machine has shown that it can do: others work on it
+    contention: Contention = field(default_factory=Contention)
 
     def record(self, record: Record) -> None:
         self.log.append(record)
@@ -101,7 +103,8 @@ class Bench:
     def margin(self) -> float:
         """Seconds at the end that nothing may be planned into."""
         log_bytes = self.run.log_file.stat().st_size
-        leaving = self.slower * (LEAVING_SECONDS + READING_SECONDS * log_bytes)
+        slower = max(self.slower, min(MOST_SLOWER, self.contention.factor()))
+        leaving = slower * (LEAVING_SECONDS + READING_SECONDS * log_bytes)
         return leaving + MARGIN_SHARE * self.plan.budget.seconds
 
 

@@ -189,6 +189,7 @@ def _check_long_enough(best: Candidate, training: float, request: Request, *, st
         received=f"--for {units.duration(request.seconds)}, which leaves {units.duration(max(0.0, training))} for "
         f"training at {units.duration(step_seconds)} a step",
         attempt=f"--for {shortest}s, the shortest that works here; or --family ngram, which needs a few seconds",
+        seconds=shortest,
     )
 
 

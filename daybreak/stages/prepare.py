@@ -1,11 +1,13 @@
 """Prepare: from what people have to cleaned text on disk and facts of it."""
 
 import contextlib
+import functools
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import numpy as np
 
 from daybreak import techniques
 from daybreak.core import units
+from daybreak.core.clock import boot_seconds
 from daybreak.core.errors import BudgetTooShort, DataError, UsageError, nearest
 from daybreak.core.run import Run, read_json, write_json
-from daybreak.core.types import Account, Corpus, Request, TechniqueChoice
+from daybreak.core.types import Account, Corpus, Origin, Request, TechniqueChoice
 from daybreak.data import cluster, remote, sources, store, workers
 from daybreak.data import scan as scanning
 from daybreak.data.cleaning import Cleaning
@@ -35,6 +38,9 @@ LEAST_READ_BYTES = 1_000_000  # of text; with less, a budget is too short for it
 PART_BYTES = 1 << 22  # of files that are read together: what is lost where a process is stopped
 APART_BYTES = 6_000_000  # of text from which several processes clean and encode it: to start one takes half a second
 SAMPLES, SAMPLE_CHARACTERS = 5, 400  # in the data card
+USUAL_FALL = 0.1  # of that figure, where there is too little text to see it
+TRIED_BYTES = 150_000  # counted to see how long it takes, where time is short
+LEAST_COUNTED_BYTES = 100_000  # with less there is nothing to learn from, nor to score on
 PART = 6  # of the counted text, for how fast its figure falls with more
 
 
@@ -66,8 +72,8 @@ def scan(run: Run, request: Request) -> Corpus:
     left_out: list[str] = []
     groups = _groups(run, request, cleaning, left_out)
     work = [one for group in groups for one in group]
-    keys, unread = _made(work, request)
-    whole = scanning.Whole(run.documents_folder, keys)
+    made, unread = _made(work, request)
+    whole = scanning.Whole(run.documents_folder, list(made.values()))
     accounts = store.total(part.facts.accounts for part in whole.parts)
     findings = whole.findings()
     notes = (*left_out, *findings.notes(), *_much_taken(accounts))
@@ -79,18 +85,20 @@ def scan(run: Run, request: Request) -> Corpus:
         notes=notes,
         sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
     )
-    grouped = [[one.key for one in group if one.key in keys] for group in groups]
-    _keep_kept(run, [one.key for one in work], keys, grouped, whole)
-    reading_seconds = max(time.perf_counter() - begun, 1e-9)
+    grouped = [[made[one.key] for one in group if one.key in made] for group in groups]
+    _keep_kept(run, [one.key for one in work], grouped, whole)
+    reading_seconds = time.perf_counter() - begun
     largest = vocabulary.largest_vocabulary(facts.bytes, seconds)
     unseen = list(facts.heldout_sample)
     unit = "character" if facts.languages.get("cjk", 0.0) > CJK_FROM else "byte"
     counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
     packed = _within(request.seconds * PACKED_BYTES_PER_SECOND, 2e5, scanning.PACKED_BYTES)
     # What counts and packs leaves Python alone for most of its time, as learning a tokenizer does.
-    with ThreadPoolExecutor(1) as beside:
+    beside = ThreadPoolExecutor(1)
+    try:
         xz = beside.submit(scanning.xz_bits_per_byte, facts.sample, packed)
         figure = beside.submit(ngram_figure, facts.sample, unseen, unit=unit, most_bytes=counted)
+        faults.at("prepare.tokenizer")
         origin = None
         if request.parent:
             from daybreak.stages import heirs  # it needs torch, whose import goes by beside the reading of text
@@ -102,10 +110,166 @@ def scan(run: Run, request: Request) -> Corpus:
         fitted = min(counted, sum(len(text.encode()) for text in facts.sample))
         _, part_bits, part = ngram_figure(facts.sample, unseen, unit=unit, most_bytes=fitted // PART)
         order, bits, fitted = figure.result()
+        packed_bits = xz.result()
+    finally:  # whoever is in a hurry does not wait for figures that nobody will read
+        beside.shutdown(wait=False, cancel_futures=True)
     found.tokenizer.save(run.merges_file)
-    corpus = Corpus(
-        sources=tuple(dict.fromkeys(str(path) for one in work for path in one.part.paths)),
-        heldout=str(heldout or ""),
+    figures = _Figures(
+        unit=unit,
+        order=order,
+        bits=bits,
+        fitted=fitted,
+        fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else USUAL_FALL,
+        xz=packed_bits,
+    )
+    corpus = _corpus(
+        whole,
+        facts,
+        request,
+        paths=_paths_of(work),
+        steps=steps,
+        accounts=accounts,
+        found=found,
+        figures=figures,
+        unread=unread,
+        reading_seconds=reading_seconds,
+        grouped=grouped,
+        origin=origin,
+    )
+    faults.at("prepare.facts")
+    write_json(run.corpus_file, corpus.to_json())
+    return corpus
+
+
+def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
+    """Facts of as much of the text as can be read, encoded and counted by bytes in so many seconds, as it goes now.
+
+    For a run that has no time for anything else: it takes what was read already, or a part of that, and its tokenizer
+    is the bytes. The facts take the place of those that are there. Raises DataError.
+    """
+    cleaning, steps = cleaning_of(request)
+    made_of, groups, paths, every_byte = _read_so_far(run, request, cleaning, seconds=seconds / 2)
+    begun, seconds = time.perf_counter(), seconds / 2
+    parts = [store.Stored(run.documents_folder, key) for key in sorted(key for group in groups for key in group)]
+    sample = _little(parts, TRIED_BYTES)
+    seen, unseen = tuple(sample[len(sample) // 8 :]), sample[: max(1, len(sample) // 8)]
+    order, bits, tried = ngram_figure(seen, unseen, unit="byte", most_bytes=TRIED_BYTES)
+    seconds_per_byte = (time.perf_counter() - begun) / max(tried, 1)
+    most = max(LEAST_COUNTED_BYTES, int(seconds / seconds_per_byte))
+    chosen = set[str]()
+    for part in parts:
+        if sum(part.facts.bytes for part in parts if part.key in chosen) < most:
+            chosen.add(part.key)
+    groups = [[key for key in group if key in chosen] for group in groups]
+    whole = scanning.Whole(run.documents_folder, [key for group in groups for key in group])
+    whole.kept = np.cumsum(whole.sizes) <= max(most, int(whole.sizes[0]) if len(whole.sizes) else 0)
+    accounts = store.total(part.facts.accounts for part in whole.parts)
+    notes = (*whole.findings().notes(), *_much_taken(accounts))
+    heldout = Path(request.heldout) if request.heldout else None
+    facts = scanning.scan(whole, cleaning.across, heldout=heldout, notes=notes, sample_bytes=TRIED_BYTES)
+    for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
+        old.unlink()
+    _keep_kept(run, made_of, groups, whole)
+    found = vocabulary.bytes_alone(tokens_per_second=1 / seconds_per_byte)
+    figures = _Figures(
+        unit="byte",
+        order=order,
+        bits=bits,
+        fitted=tried,
+        fall=USUAL_FALL,
+        xz=scanning.xz_bits_per_byte(facts.sample, LEAST_COUNTED_BYTES),
+    )
+    corpus = _corpus(
+        whole,
+        facts,
+        request,
+        paths=paths,
+        steps=steps,
+        accounts=accounts,
+        found=found,
+        figures=figures,
+        unread=max(0, every_byte - whole.findings().bytes),
+        reading_seconds=time.perf_counter() - begun,
+        grouped=groups,
+    )
+    found.tokenizer.save(run.merges_file)
+    write_json(run.corpus_file, corpus.to_json())
+    return corpus
+
+
+def _read_so_far(
+    run: Run, request: Request, cleaning: Cleaning, *, seconds: float
+) -> tuple[list[str], list[list[str]], tuple[str, ...], int]:
+    """Keys of the parts that the text is made of; by source those that are on disk; its files, and their bytes.
+
+    Where nothing is on disk, it is read now, for so many seconds.
+    """
+    parts_file = run.documents_folder / "parts.json"
+    if parts_file.exists() and run.corpus_file.exists():
+        told, corpus = read_json(parts_file, "another --out"), run.corpus()
+        groups = told.get("groups") or [told["keys"]]
+        return told["made_of"], groups, corpus.sources, corpus.read_bytes + corpus.unread_bytes
+    groups = _groups(run, request, cleaning)
+    work = [one for group in groups for one in group]
+
+    def found() -> dict[str, str]:
+        return {one.key: key for one in work for key in (one.cut_key, one.key) if store.whole(one.folder, key)}
+
+    if not (stored := found()):
+        with contextlib.suppress(BudgetTooShort):  # however little it is
+            _made(work, request.replace(seconds=seconds / READING_SHARE), alone=True)
+        stored = found()
+    keys = [[stored[one.key] for one in group if one.key in stored] for group in groups]
+    return [one.key for one in work], keys, _paths_of(work), sum(map(_bytes_of, work))
+
+
+def _paths_of(work: Iterable[store.Work]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(path) for one in work for path in one.part.paths))
+
+
+def _little(parts: Iterable[store.Stored], most_bytes: int) -> list[str]:
+    """The first documents of the parts, about so many bytes of them."""
+    found: list[str] = []
+    for part in parts:
+        for place, size in enumerate(part.sizes.tolist()):
+            found += part.texts([place])
+            most_bytes -= size
+            if most_bytes <= 0:
+                return found
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Figures:
+    """What xz and counting reach on a part of the text."""
+
+    unit: str  # as in Corpus
+    order: int
+    bits: float  # per byte
+    fitted: int  # bytes that were counted
+    fall: float  # as in Corpus
+    xz: float  # bits per byte
+
+
+def _corpus(
+    whole: scanning.Whole,
+    facts: scanning.Scan,
+    request: Request,
+    *,
+    paths: tuple[str, ...],
+    steps: tuple[TechniqueChoice, ...],
+    accounts: tuple[Account, ...],
+    found: vocabulary.Learnt,
+    figures: _Figures,
+    unread: int,
+    reading_seconds: float,
+    grouped: list[list[str]],
+    origin: Origin | None = None,
+) -> Corpus:
+    findings = whole.findings()
+    return Corpus(
+        sources=paths,
+        heldout=request.heldout,
         threshold=facts.threshold,
         digest=facts.digest,
         files=facts.files,
@@ -117,13 +281,13 @@ def scan(run: Run, request: Request) -> Corpus:
         languages=facts.languages,
         bytes_per_token=found.bytes_per_token,
         tokens_per_second=found.tokens_per_second,
-        bytes_per_second=findings.bytes / reading_seconds,
-        xz_bits_per_byte=xz.result(),
-        ngram_bits_per_byte=bits,
-        ngram_unit=unit,
-        ngram_order=order,
-        ngram_bytes=fitted,
-        ngram_fall=max(0.0, math.log(part_bits / bits) / math.log(fitted / part)) if part < fitted else 0.1,
+        bytes_per_second=findings.bytes / max(reading_seconds, 1e-9),
+        xz_bits_per_byte=figures.xz,
+        ngram_bits_per_byte=figures.bits,
+        ngram_unit=figures.unit,
+        ngram_order=figures.order,
+        ngram_bytes=figures.fitted,
+        ngram_fall=figures.fall,
         notes=(*facts.notes, *found.notes),
         skipped=(*skipped, *facts.skipped),
         read_bytes=findings.bytes,
@@ -141,9 +305,6 @@ def scan(run: Run, request: Request) -> Corpus:
         bytes_per_token_tried=found.tried,
         groups=_group_bytes(whole, facts.threshold, grouped, request.shown().sources) if request.weights else {},
     )
-    faults.at("prepare.facts")
-    write_json(run.corpus_file, corpus.to_json())
-    return corpus
 
 
 def check_unchanged(run: Run, request: Request) -> None:
@@ -160,8 +321,9 @@ def check_unchanged(run: Run, request: Request) -> None:
     new = [one for one in work if one.key not in told["made_of"]]
     if not new and len(work) == len(told["made_of"]):
         return
-    keys, _ = _made(work, request.replace(seconds=0.0))
-    before, now = scanning.Whole(run.documents_folder, told["keys"]), scanning.Whole(run.documents_folder, keys)
+    made, _ = _made(work, request.replace(seconds=0.0))
+    before = scanning.Whole(run.documents_folder, told["keys"])
+    now = scanning.Whole(run.documents_folder, list(made.values()))
     same = np.array_equal(before.digests, now.digests) and np.array_equal(before.starts(), now.starts())
     for one in new:
         for left in run.documents_folder.glob(f"{one.key}.*"):
@@ -251,42 +413,55 @@ def check_weights(request: Request) -> None:
         )
 
 
-def _made(work: Sequence[store.Work], request: Request) -> tuple[list[str], int]:
-    """The keys of the parts, each cleaned and on disk, and how many bytes of files there was no time for.
+def _made(work: Sequence[store.Work], request: Request, *, alone: bool = False) -> tuple[dict[str, str], int]:
+    """Of each part that is cleaned and on disk, the key and the key of what was read of it, which may be its beginning;
+    and how many bytes of files there was no time for.
 
-    What is there already is not made again. Raises BudgetTooShort: too little was read in its share of the time, and
-    DataError.
+    What is there already is not made again. alone: in this process, where there is no time to start others. Raises
+    BudgetTooShort: too little was read in its share of the time, and DataError.
     """
     begun = time.perf_counter()
     seconds = READING_SHARE * request.seconds or math.inf
+    # On a cluster, and where what is read may not depend on the day, no part is cut short.
+    until = math.inf if request.cluster or request.reproducible else boot_seconds() + seconds
     # Where time ends before the text, what was read comes from all over it.
     todo = sorted((one for one in work if not store.readable(one)), key=lambda one: one.key)
-    waiting = {one.key for one in todo}
-    failed: list[str] = []
-    processes = _processes(todo)
-    with contextlib.closing(
-        each(store.make, todo, processes=processes, address=request.cluster, what=_said)
-    ) as results:
+    made = {one.key: one.key for one in work}
+    for one in todo:
+        del made[one.key]
+    failed, not_begun = set[str](), 0
+    processes = 1 if alone else _processes(todo)
+    making = functools.partial(store.make_until, until=until)
+    with contextlib.closing(each(making, todo, processes=processes, address=request.cluster, what=_said)) as results:
         for one, result in zip(todo, results, strict=True):
-            waiting.remove(one.key)
             if isinstance(result, workers.Failed):
-                failed.append(one.key)
+                failed.add(one.key)
                 continue
             faults.at("prepare.part")
-            passed = time.perf_counter() - begun
-            if passed > seconds and waiting:
-                done = [one for one in work if one.key not in {*failed, *waiting}]
-                read = sum(store.Stored(one.folder, one.key).facts.findings.bytes for one in done)
-                _check_enough(passed, read, request)
+            if result is None:
+                not_begun += 1
+            else:
+                made[one.key] = result.key
+            over = time.perf_counter() - begun > seconds
+            # After the last one that was begun by another process, too.
+            if over and (until == math.inf or not_begun > processes + workers.WAITING):
                 break
-    if len(failed) == len(work):
+    if failed and len(failed) == len(work):
         raise DataError(
             "the text cannot be prepared",
             received=f"{_said(todo[0])}: its process ended twice",
             attempt="free memory, or the same command again",
         )
-    out = {*failed, *waiting}
-    return [one.key for one in work if one.key not in out], sum(_bytes_of(one) for one in work if one.key in waiting)
+    if not made and len(failed) < len(todo):  # the processes had not even started
+        made[todo[0].key] = store.make(todo[0], until=0.0).key
+    left = [one for one in todo if one.key not in failed and made.get(one.key) != one.key]
+    unread = sum(map(_bytes_of, left))
+    if left:
+        stored = [store.Stored(work[0].folder, key) for key in made.values()]
+        read = {part.key: part.facts.findings.bytes for part in stored}
+        unread -= sum(min(_bytes_of(one), read.get(one.cut_key, 0)) for one in left)
+        _check_enough(time.perf_counter() - begun, sum(read.values()), request)
+    return {one.key: made[one.key] for one in work if one.key in made}, unread
 
 
 def each(
@@ -356,15 +531,18 @@ def _much_taken(accounts: Iterable[Account]) -> tuple[str, ...]:
     )
 
 
-def _keep_kept(
-    run: Run, made_of: Sequence[str], keys: Sequence[str], groups: list[list[str]], whole: scanning.Whole
-) -> None:
+def _keep_kept(run: Run, made_of: Sequence[str], groups: list[list[str]], whole: scanning.Whole) -> None:
     """Which documents stay, for encoding now and with another vocabulary later."""
     with (run.documents_folder / "kept.npy").open("wb") as file:
         np.save(file, np.packbits(whole.kept), allow_pickle=False)
     write_json(
         run.documents_folder / "parts.json",
-        {"made_of": list(made_of), "keys": list(keys), "groups": groups, "documents": len(whole.kept)},
+        {
+            "made_of": list(made_of),
+            "keys": [part.key for part in whole.parts],
+            "groups": groups,
+            "documents": len(whole.kept),
+        },
     )
 
 

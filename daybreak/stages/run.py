@@ -6,33 +6,38 @@ import importlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from daybreak import techniques
 from daybreak.core import failures, records, units
-from daybreak.core.clock import Ledger, Stopwatch
+from daybreak.core.clock import Contention, Ledger, Stopwatch
 from daybreak.core.errors import BudgetTooShort, DataError, UsageError
-from daybreak.core.records import Event, Measurement, Record
+from daybreak.core.records import Event, Measurement
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import Machine, Plan, Request
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Corpus, Machine, Plan, Request
+from daybreak.engine import faults, hardware
 from daybreak.stages import names
+from daybreak.stages.alarm import Alarm, lifting
 from daybreak.stages.folders import copied, folder_of, kept
+from daybreak.stages.in_time import (
+    PLAN_BY,
+    STEP_BY,
+    Display,
+    Session,
+    begun,
+    check_hope,
+    give_up_at,
+    in_time,
+)
 from daybreak.stages.signals import unbound
 
+if TYPE_CHECKING:
+    from daybreak.stages.bench import Bench
+
 LEAST_SECONDS = 8.0  # imports, a scan and a few seconds of anything; the plan knows better once it has measured
-
-
-class Display(Protocol):
-    """Who looks on while a run goes; see stages/progress.py."""
-
-    def phase(self, name: str) -> None: ...
-
-    def planned(self, plan: Plan, machine: Machine) -> None: ...
-
-    def record(self, record: Record) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,38 +69,66 @@ def run(
     if folder.finished():
         return _again(folder)
     with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
-        plan = prepared(folder, request, display, ledger)
-        return carried_out(folder, plan, display, ledger, mirrors=mirrors)
+        session = Session(folder=folder, request=_counted_anew(request, ledger), display=display, ledger=ledger)
+
+        def work(alarm: Alarm) -> Finished:
+            return carried_out(session, prepared(session, alarm), mirrors=mirrors, alarm=alarm)
+
+        return in_time(session, work, lambda plan: carried_out(session, plan, mirrors=mirrors))
 
 
-def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) -> Plan:
-    """Scan, probe and plan; what a folder has already is taken from it."""
-    if folder.plan_file.exists():
-        from daybreak.engine import machine as machines
-        from daybreak.stages import prepare
-
-        prepare.check_unchanged(folder, request)
-        plan = _recounted(folder, folder.plan(), display, ledger, seconds=request.seconds)
-        display.planned(plan, machines.measured(machines.pick_device(request.device)))
-        return plan
-    # torch takes over a second to import. That goes by beside the scan, which is not Python's for the most part.
-    threading.Thread(target=_import_the_rest, daemon=True).start()
+def prepared(session: Session, alarm: Alarm) -> Plan:
+    """Scan, probe and plan; what a folder has already is taken from it. Raises OutOfTime and BudgetTooShort."""
     from daybreak.stages import prepare
 
-    if request.until:  # counted from now on, whatever an earlier process has used
-        request = request.replace(seconds=ledger.stopwatch.used() + _seconds_to(request.until))
+    folder, request, display, ledger = session.folder, session.request, session.display, session.ledger
+    contention = Contention()
+    if folder.plan_file.exists():
+        if not begun(folder):
+            alarm.set(give_up_at(session, STEP_BY, contention))
+        prepare.check_unchanged(folder, request)
+        plan = _recounted(session, folder.plan(), seconds=request.seconds)
+        display.planned(plan, _machine_of(plan))
+        return plan
+    counting = request.family == "ngram"
+    alarm.set(give_up_at(session, PLAN_BY, contention))
+    if not counting:
+        check_hope(session, contention)
+        # torch takes over a second to import. That goes by beside the scan, which is not Python's for the most part.
+        threading.Thread(target=_import_the_rest, daemon=True).start()
     ledger.enter("scan")
     display.phase("scan")
+    faults.at("phase.scan")
     corpus = prepare.scanned(folder, request)
     for what in prepare.unread(corpus):
-        _warn(what, display, ledger)
+        session.warn(what)
+    alarm.check()
+    plan, machine = _counting(corpus, request) if counting else _of_a_network(corpus, session)
+    plan = plan.replace(skipped=prepare.unread(corpus))
+    alarm.check()
+    alarm.set(give_up_at(session, STEP_BY, contention))
+    write_json(folder.plan_file, plan.to_json())
+    display.planned(plan, machine)
+    return plan
+
+
+def _counting(corpus: Corpus, request: Request) -> tuple[Plan, Machine]:
+    from daybreak.stages.counting import counting_plan
+
+    return counting_plan(corpus, request), hardware.processor()
+
+
+def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:
+    request, display, ledger = session.request, session.display, session.ledger
     ledger.enter("imports")
+    faults.at("phase.imports")
     from daybreak.engine import machine as machines
     from daybreak.stages.plan import planned
     from daybreak.stages.probe import probe
 
     ledger.enter("probe")
     display.phase("probe")
+    faults.at("phase.probe")
     device = machines.pick_device(request.device)
     machine = machines.measured(device)
     probed = probe(corpus, machine, request, device, ledger.stopwatch)
@@ -104,16 +137,15 @@ def prepared(folder: Run, request: Request, display: Display, ledger: Ledger) ->
     if probed.warnings:  # what could not be compiled now is not planned with
         machine = machine.replace(compiler="")
     ledger.enter("plan")
-    plan = planned(corpus, machine, probed, request, only_measured=True).replace(skipped=prepare.unread(corpus))
-    write_json(folder.plan_file, plan.to_json())
-    display.planned(plan, machine)
-    return plan
+    faults.at("phase.plan")
+    return planned(corpus, machine, probed, request, only_measured=True), machine
 
 
-def _warn(what: str, display: Display, ledger: Ledger) -> None:
-    warning = Event(name="warning", used_seconds=ledger.stopwatch.used(), detail={"what": what})
-    ledger.log.append(warning)
-    display.record(warning)
+def _counted_anew(request: Request, ledger: Ledger) -> Request:
+    """With the seconds to a moment of the day counted from now on, whatever an earlier process has used."""
+    if not request.until:
+        return request
+    return request.replace(seconds=ledger.stopwatch.used() + _seconds_to(request.until))
 
 
 def _import_the_rest() -> None:
@@ -122,30 +154,28 @@ def _import_the_rest() -> None:
 
 
 def carried_out(
-    folder: Run,
+    session: Session,
     plan: Plan,
-    display: Display,
-    ledger: Ledger,
     *,
     replay: list[records.Step] | None = None,
     validations: dict[int, records.Validation] | None = None,
     mirrors: tuple[str, ...] = (),
+    alarm: Alarm | None = None,
 ) -> Finished:
-    """Encode, train, evaluate and report, from plan.json alone; mirrors look on from processes of their own."""
-    from daybreak import techniques
-    from daybreak.data.tokenizers import Tokenizer
-    from daybreak.engine import machine as machines
-    from daybreak.engine.probe import memory_bytes
-    from daybreak.stages import encode, report
-    from daybreak.stages.bench import Workbench
-    from daybreak.stages.signals import Signals
-    from daybreak.stages.train import train
+    """Encode, train, evaluate and report, from plan.json alone; mirrors look on from processes of their own.
 
+    alarm: lifted when the training has begun.
+    """
+    from daybreak.data.tokenizers import Tokenizer
+    from daybreak.stages import encode
+    from daybreak.stages.bench import Bench
+    from daybreak.stages.signals import Signals
+
+    folder, display, ledger = session.folder, session.display, session.ledger
     ledger.enter("encode")
     display.phase("encode")
-    device = machines.pick_device(plan.request.device if plan.request else "")
-    machine = machines.measured(device)
-    corpus = folder.corpus()
+    faults.at("phase.encode")
+    machine, corpus = _machine_of(plan), folder.corpus()
     train_tokens, heldout_tokens = encode.encode(folder, corpus, plan.tokenizer)
     log = ledger.log
     _show(folder, mirrors, display, ledger)
@@ -154,41 +184,87 @@ def carried_out(
         log.append(Event(name=name, used_seconds=ledger.stopwatch.used(), detail=detail))
     try:
         with Signals() as signals:
-            bench = Workbench(
+            bench = Bench(
                 run=folder,
                 plan=plan,
                 corpus=corpus,
                 machine=machine,
-                device=device,
                 stopwatch=ledger.stopwatch,
                 ledger=ledger,
                 log=log,
                 tokenizer=Tokenizer.load(folder.tokenizer_file),
                 train=train_tokens,
                 heldout=heldout_tokens,
-                show=display.record,
+                show=lifting(display.record, records.Step, alarm) if alarm else display.record,
                 signals=signals,
                 replayed=replay is not None,
                 validations=validations or {},
             )
-            display.phase("train")
-            figures = {**train(bench, replay=replay), **bench.promised()}
+            figures = {"family": plan.shape.family, **_trained(bench, display, replay, alarm)}
     finally:
         display.close()
-    xz = Measurement(name="xz", value=corpus.xz_bits_per_byte, unit="bits/byte", needs="", note="of a sample")
-    note = f"counted on {units.size(corpus.ngram_bytes)}, scored on a beginning of the held-out text"
-    counts = Measurement(name="kneser_ney", value=corpus.ngram_bits_per_byte, unit="bits/byte", needs="", note=note)
-    log.append(xz)
-    log.append(counts)
-    if peak := memory_bytes(device):
-        log.append(Measurement(name="peak_memory_bytes", value=peak, unit="bytes", needs="", note="of the process"))
+    if plan.request is not None and figures["family"] == "ngram" != plan.request.family:
+        figures["reason"] = plan.reasons["family"]
+    _log_the_rest(session, corpus, _peak_memory_of(plan))
     log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
+    _report(session)
+    return Finished(run=folder, figures=figures)
+
+
+def _trained(
+    bench: "Bench", display: Display, replay: list[records.Step] | None, alarm: Alarm | None
+) -> dict[str, Any]:
+    display.phase("train")
+    if isinstance(bench.plan.shape, NgramShape):
+        from daybreak.stages.count import count
+
+        if alarm:
+            alarm.lift()
+        return {**count(bench), **bench.promised()}
+    from daybreak.engine import machine as machines
+    from daybreak.stages.bench import Workbench
+    from daybreak.stages.train import train
+
+    device = machines.pick_device(bench.plan.request.device if bench.plan.request else "")
+    network = Workbench(**vars(bench), device=device)
+    return {**train(network, replay=replay), **network.promised()}
+
+
+def _log_the_rest(session: Session, corpus: Corpus, peak_bytes: int) -> None:
+    """The figures that the model is compared with, and the memory that it took."""
+    log = session.ledger.log
+    note = f"counted on {units.size(corpus.ngram_bytes)}, scored on a beginning of the held-out text"
+    for name, value, said in (
+        ("xz", corpus.xz_bits_per_byte, "of a sample"),
+        ("kneser_ney", corpus.ngram_bits_per_byte, note),
+    ):
+        log.append(Measurement(name=name, value=value, unit="bits/byte", needs="", note=said))
+    if peak_bytes:
+        log.append(
+            Measurement(name="peak_memory_bytes", value=peak_bytes, unit="bytes", needs="", note="of the process")
+        )
+
+
+def _peak_memory_of(plan: Plan) -> int:
+    if isinstance(plan.shape, NgramShape):
+        return hardware.peak_memory_bytes()
+    from daybreak.engine import machine as machines
+    from daybreak.engine.probe import memory_bytes
+
+    return memory_bytes(machines.pick_device(plan.request.device if plan.request else ""))
+
+
+def _report(session: Session) -> None:
+    from daybreak.stages import report
+    from daybreak.stages.signals import Signals
+
+    log = session.ledger.log
     with Signals():  # a Ctrl-C now is too late to save anything
-        failed = report.at_the_end(folder)
+        faults.at("phase.report")
+        failed = report.at_the_end(session.folder)
     if failed:
         with contextlib.suppress(OSError):  # a full disk
-            log.append(Event(name="warning", used_seconds=ledger.stopwatch.used(), detail={"what": failed}))
-    return Finished(run=folder, figures=figures)
+            log.append(Event(name="warning", used_seconds=session.ledger.stopwatch.used(), detail={"what": failed}))
 
 
 # Parts of it
@@ -208,7 +284,9 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
         else:
             folder = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "plan")
         ledger = stack.enter_context(kept(folder, request, stopwatch))
-        plan = prepared(folder, request, Silence(), ledger)
+        request = _counted_anew(request, ledger)
+        session = Session(folder=folder, request=request, display=Silence(), ledger=ledger)
+        plan = in_time(session, lambda alarm: prepared(session, alarm), lambda plan: plan)
     if out.endswith(".json"):
         try:
             write_json(Path(out), plan.to_json())
@@ -280,12 +358,29 @@ def train_only(
     if request is None or not request.seconds:  # a copied plan, or one beside text that was only prepared
         request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
     with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
-        plan = _recounted(folder, plan, display, ledger)
-        display.planned(plan, _machine_of(plan))
-        return carried_out(folder, plan, display, ledger, replay=steps, validations=validations, mirrors=mirrors)
+        session = Session(folder=folder, request=request, display=display, ledger=ledger)
+        plan = _recounted(session, plan)
+        if replay:
+            display.planned(plan, _machine_of(plan))
+            return carried_out(session, plan, replay=steps, validations=validations, mirrors=mirrors)
+        return _carried_out_in_time(session, plan, mirrors)
+
+
+def _carried_out_in_time(session: Session, plan: Plan, mirrors: tuple[str, ...]) -> Finished:
+    session = replace(session, request=session.request.replace(seconds=plan.budget.seconds))
+
+    def work(alarm: Alarm) -> Finished:
+        if not begun(session.folder):
+            alarm.set(give_up_at(session, STEP_BY, Contention()))
+        session.display.planned(plan, _machine_of(plan))
+        return carried_out(session, plan, mirrors=mirrors, alarm=alarm)
+
+    return in_time(session, work, lambda plan: carried_out(session, plan, mirrors=mirrors))
 
 
 def _machine_of(plan: Plan) -> Machine:
+    if isinstance(plan.shape, NgramShape):
+        return hardware.processor()
     from daybreak.engine import machine as machines
 
     return machines.measured(machines.pick_device(plan.request.device if plan.request else ""))
@@ -305,6 +400,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
     if folder.finished():
         return _again(folder)
     with unbound(), contextlib.closing(display), kept(folder, plan.request, stopwatch) as ledger:
+        session = Session(folder=folder, request=plan.request, display=display, ledger=ledger)
         ledger.enter("scan")
         corpus = prepare.scanned(folder, plan.request)
         if corpus.digest != plan.corpus:
@@ -314,9 +410,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
                 attempt="`daybreak plan` again",
             )
         write_json(folder.plan_file, plan.to_json())
-        plan = _recounted(folder, plan, display, ledger)
-        display.planned(plan, _machine_of(plan))
-        return carried_out(folder, plan, display, ledger, mirrors=mirrors)
+        return _carried_out_in_time(session, _recounted(session, plan), mirrors)
 
 
 def _checked(mirrors: tuple[str, ...]) -> tuple[str, ...]:
@@ -376,9 +470,9 @@ def _again(folder: Run) -> Finished:
     return Finished(run=folder, figures=figures)
 
 
-def _recounted(folder: Run, plan: Plan, display: Display, ledger: Ledger, *, seconds: float = 0.0) -> Plan:
+def _recounted(session: Session, plan: Plan, *, seconds: float = 0.0) -> Plan:
     """The plan that a run continues with: a moment of the day is counted to anew, and more `seconds` may be asked."""
-    used = ledger.stopwatch.used()
+    folder, used = session.folder, session.ledger.stopwatch.used()
     held = next((a["seconds"] for a in reversed(folder.amendments()) if a["amendment"] == "budget"), 0.0)
     held = held or plan.budget.seconds
     if plan.budget.until:
@@ -390,7 +484,7 @@ def _recounted(folder: Run, plan: Plan, display: Display, ledger: Ledger, *, sec
             "made for less, and its rest is spread over that time; another --out would be planned for all of it"
         )
         folder.amend("budget", seconds=seconds, reason=what)
-        _warn(what, display, ledger)
+        session.warn(what)
         held = seconds
     return plan.replace(budget=plan.budget.replace(seconds=held))
 

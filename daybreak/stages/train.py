@@ -25,7 +25,6 @@ from daybreak.engine.guard import Guard, Unsound
 from daybreak.models.native import NotCompiled
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built, batches_of, build
-from daybreak.stages.count import count
 from daybreak.stages.finish import (
     MIXING_SHARE,
     QUICK_SHARE,
@@ -56,12 +55,13 @@ SAMPLING_SHARE = 0.005
 
 def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, Any]:
     """Raises Interrupted or Saved where a signal ended it (all is on disk), and DaybreakError."""
-    if isinstance(bench.plan.shape, NgramShape):
-        return count(bench)
+    assert not isinstance(bench.plan.shape, NgramShape)  # which `count` trains
     bench.ledger.enter("build")
+    faults.at("phase.build")
     built = _built(bench)
     batches = batches_of(bench.run, bench.train, bench.plan)
     with bench.ledger.within("counting"), bench.cost("counting"):
+        faults.at("phase.counting")
         batches, touched = techniques.fold(built.techniques, "batches", batches, built.context)
     for record in (*built.touched, *touched):
         bench.record(record)
@@ -89,6 +89,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
             "no time was left for a single step",
             received=f"{bench.stopwatch.used():.0f} s were used of {bench.plan.budget.seconds:.0f}",
             attempt=f"--for {2 * bench.plan.budget.seconds:.0f}s",
+            seconds=2 * bench.plan.budget.seconds,
         )
     if isinstance(clock, TokensClock) and clock.cut:
         bench.cut_short(

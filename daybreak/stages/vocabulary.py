@@ -73,6 +73,18 @@ def learnt(request: Request, sample: Sequence[str], unseen: Sequence[str], *, la
     return _measured(Tokenizer.learn(sample, largest, kind=asked), asked, unseen)
 
 
+def bytes_alone(*, tokens_per_second: float) -> Learnt:
+    """The tokenizer that needs no text to be learnt from."""
+    sizes = {str(tokenizers.BYTES_AND_END): 1.0}
+    return Learnt(
+        tokenizer=Tokenizer.bytes_only(),
+        kind="bytes",
+        bytes_per_token=sizes,
+        tokens_per_second=tokens_per_second,
+        tried={"bytes": sizes},
+    )
+
+
 def inherited(request: Request, tokenizer: Tokenizer, unseen: Sequence[str]) -> Learnt:
     """One that was learnt elsewhere. Raises UsageError: bits per byte cannot be told with it, and are asked for."""
     if request.seconds and not tokenizer.lossless and request.family not in HIDING:
