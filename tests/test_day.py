@@ -38,7 +38,7 @@ def budget(finished):
 def test_it_ends_in_time_and_does_not_idle(day, budget):
     finished, waited = day
     used = max(r.used_seconds for r in records.read(finished.run.log_file) if hasattr(r, "used_seconds"))
-    assert 0.9 * budget <= used
+    assert 0.9 * budget <= used or waited > 0.1 * budget, "it has idled on a machine that had time for it"
     assert used <= budget or waited > 5 * (used - budget), "late on a machine that had time for it"
 
 

@@ -17,7 +17,7 @@ import pytest
 import daybreak
 from daybreak.core import records
 from daybreak.core.clock import Contention, Stopwatch
-from daybreak.core.errors import BudgetTooShort
+from daybreak.core.errors import BudgetTooShort, DataError
 from daybreak.core.records import Event
 from daybreak.core.run import Run
 from daybreak.core.types import Request
@@ -162,6 +162,15 @@ def test_a_text_of_which_only_beginnings_were_read_is_counted(small_text, tmp_pa
     assert run.corpus() == corpus
     again = prepare.corpus_to_count(run, request, seconds=0.2)
     assert again.sources == corpus.sources
+
+
+@pytest.mark.parametrize("written", ["", " \n\n\t " * 20_000, "a few words\n" * 20], ids=["empty", "blank", "small"])
+def test_a_text_of_which_nothing_can_be_counted_is_an_error_of_the_text(tmp_path, written) -> None:
+    (tmp_path / "text.txt").write_text(written)
+    run, request = Run(tmp_path / "run"), Request(sources=(str(tmp_path / "text.txt"),), seconds=20.0)
+    run.make()
+    with pytest.raises(DataError):
+        prepare.corpus_to_count(run, request, seconds=0.2)
 
 
 def command(text: Path, out: Path, fault: str, *more: str) -> tuple[subprocess.CompletedProcess[str], float]:

@@ -61,7 +61,7 @@ def test_what_was_read_comes_from_all_over_the_text(texts: Path, tmp_path: Path,
     prepare.scanned(run, asked(texts, 2.4))
     work = prepare._work(run, asked(texts, 2.4), prepare.cleaning_of(asked(texts, 2.4))[0])
     read = [index for index, one in enumerate(work) if store.readable(one)]
-    assert read != list(range(len(read))) and max(read) - min(read) > len(work) // 2
+    assert max(read) - min(read) >= len(read), "they are not one stretch of the text; by chance once in 800 times"
 
 
 @pytest.mark.parametrize("more", [{"reproducible": True}, {}], ids=["reproducible", "too little"])

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 LEAVING_SECONDS = 0.25  # writing the report, closing files, ending the interpreter
 MARGIN_SHARE = 0.004  # of the budget, for what is never as it was measured
-MOST_SLOWER = 10.0  # times, by others that work on the machine
+MOST_SLOWER = 5.0  # times, by others that work on the machine
 READING_SECONDS = 1.2e-7  # of a byte of the log, for the report: a run of many short steps has a long one
 
 

@@ -39,6 +39,7 @@ PART_BYTES = 1 << 22  # of files that are read together: what is lost where a pr
 APART_BYTES = 6_000_000  # of text from which several processes clean and encode it: to start one takes half a second
 SAMPLES, SAMPLE_CHARACTERS = 5, 400  # in the data card
 USUAL_FALL = 0.1  # of that figure, where there is too little text to see it
+LEAST_TRIED_CHARACTERS = 1000
 TRIED_BYTES = 150_000  # counted to see how long it takes, where time is short
 LEAST_COUNTED_BYTES = 100_000  # with less there is nothing to learn from, nor to score on
 PART = 6  # of the counted text, for how fast its figure falls with more
@@ -129,6 +130,7 @@ def scan(run: Run, request: Request) -> Corpus:
         paths=_paths_of(work),
         steps=steps,
         accounts=accounts,
+        skipped=skipped,
         found=found,
         figures=figures,
         unread=unread,
@@ -151,9 +153,11 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
     made_of, groups, paths, every_byte = _read_so_far(run, request, cleaning, seconds=seconds / 2)
     begun, seconds = time.perf_counter(), seconds / 2
     parts = [store.Stored(run.documents_folder, key) for key in sorted(key for group in groups for key in group)]
-    sample = _little(parts, TRIED_BYTES)
-    seen, unseen = tuple(sample[len(sample) // 8 :]), sample[: max(1, len(sample) // 8)]
-    order, bits, tried = ngram_figure(seen, unseen, unit="byte", most_bytes=TRIED_BYTES)
+    text = "".join(_little(parts, TRIED_BYTES))
+    order, bits, tried = 0, 0.0, 0
+    if len(text) >= LEAST_TRIED_CHARACTERS:  # of less the scan below will say that it is too little
+        cut = len(text) // 8
+        order, bits, tried = ngram_figure((text[cut:],), [text[:cut]], unit="byte", most_bytes=TRIED_BYTES)
     seconds_per_byte = (time.perf_counter() - begun) / max(tried, 1)
     most = max(LEAST_COUNTED_BYTES, int(seconds / seconds_per_byte))
     chosen = set[str]()
@@ -165,6 +169,7 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
     whole.kept = np.cumsum(whole.sizes) <= max(most, int(whole.sizes[0]) if len(whole.sizes) else 0)
     accounts = store.total(part.facts.accounts for part in whole.parts)
     notes = (*whole.findings().notes(), *_much_taken(accounts))
+    skipped = (*whole.findings().passed_over(), *_much_taken(accounts))
     heldout = Path(request.heldout) if request.heldout else None
     facts = scanning.scan(whole, cleaning.across, heldout=heldout, notes=notes, sample_bytes=TRIED_BYTES)
     for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
@@ -186,6 +191,7 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
         paths=paths,
         steps=steps,
         accounts=accounts,
+        skipped=skipped,
         found=found,
         figures=figures,
         unread=max(0, every_byte - whole.findings().bytes),
@@ -259,6 +265,7 @@ def _corpus(
     paths: tuple[str, ...],
     steps: tuple[TechniqueChoice, ...],
     accounts: tuple[Account, ...],
+    skipped: tuple[str, ...],
     found: vocabulary.Learnt,
     figures: _Figures,
     unread: int,

@@ -133,7 +133,7 @@ def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:
     machine = machines.measured(device)
     probed = probe(corpus, machine, request, device, ledger.stopwatch)
     for what in probed.warnings:
-        _warn(what, display, ledger)
+        session.warn(what)
     if probed.warnings:  # what could not be compiled now is not planned with
         machine = machine.replace(compiler="")
     ledger.enter("plan")
