@@ -114,6 +114,20 @@ def test_a_smaller_vocabulary_is_a_beginning(kinds: dict[str, Tokenizer], kind: 
     assert smaller.to_json() == kinds[kind].truncated(smaller.vocabulary).to_json()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_learnt_twice_it_is_the_same(kinds: dict[str, Tokenizer], kind: str) -> None:
+    """Every learner has a hash of its own, and the order of what it counts with it."""
+    texts = [POEM, "".join(chr(33 + 7 * index % 200) * 2 for index in range(300)), *TEXTS]
+    one, other = (Tokenizer.learn(texts, 600, kind=kind).to_json() for _ in range(2))
+    assert json.dumps(one) == json.dumps(other)
+
+
+def test_pieces_are_told_apart_by_their_scores_alone(kinds: dict[str, Tokenizer]) -> None:
+    scored = kinds["unigram"].to_json()["model"]["vocab"]
+    assert scored == sorted(scored, key=lambda piece: (-piece[1], piece[0]))
+    assert len({score for _, score in scored}) > 10 and all(round(score, 3) == score for _, score in scored)
+
+
 @pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
 def test_kinds_with_one_vocabulary_say_so(kinds: dict[str, Tokenizer], kind: str) -> None:
     assert kinds[kind].truncated(kinds[kind].vocabulary) is kinds[kind]
