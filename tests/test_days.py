@@ -90,6 +90,9 @@ class Day:
         self.costs[name] = statistics.median_low(taken[-3:])
         self.spent[name] = self.spent.get(name, 0.0) + taken[-1]
 
+    def timed(self) -> bool:
+        return True
+
     def affords(self, name: str, seconds: float) -> bool:
         return self.spent.get(name, 0.0) + self.costs.get(name, 0.0) <= seconds
 
@@ -124,8 +127,8 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(saving, "write_model", lambda day, weights: day.write())
     monkeypatch.setattr(train, "validate", lambda day, built, position, progress: day.score(progress))
     monkeypatch.setattr(train, "sample", lambda day, built, progress: day.take(day.sizes["sample"]))
-    monkeypatch.setattr(train, "save", lambda training: training.bench.take(training.bench.sizes["save"]))
-    monkeypatch.setattr(saving, "current", lambda built: {})
+    monkeypatch.setattr(train, "save", lambda training, **how: training.bench.take(training.bench.sizes["save"]))
+    monkeypatch.setattr(saving, "best_so_far", lambda built: {})
 
     def carried_out(seed: int) -> tuple[Day, list[Step]]:
         day = Day(seed, monkeypatch)
@@ -133,7 +136,9 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
         schedule = Schedule(ScheduleChoice(name="linear", warmup=0.0, decay=0.7, floor=FLOOR), batch_rows=1)
         clock = SecondsClock(day.stopwatch, begin=day.now)
         train._set_end(day, clock)  # type: ignore[arg-type]
-        built: Any = SimpleNamespace(module=SimpleNamespace(train=lambda: None), followers=[])
+        built: Any = SimpleNamespace(
+            module=SimpleNamespace(train=lambda: None), followers=[], marked=lambda *about: None, enough=lambda: ""
+        )
         saver: Any = SimpleNamespace(processor_seconds=0.0, busy=lambda: False)
         steps = day.trained(schedule, clock, position)
         parts: Any = {"bench": day, "built": built, "clock": clock, "position": position, "saver": saver}

@@ -25,9 +25,9 @@ from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.engine.machine import compiler
 from daybreak.stages import cases, cells, measure, measuring, report, start
+from daybreak.stages.marks import Marks
 from daybreak.stages.run import prepare_only
 from daybreak.techniques import Context, Technique
-from daybreak.techniques.early_stopping import Marks
 from daybreak.views import gains
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -204,7 +204,7 @@ def test_an_average_of_the_weights_costs_its_time_in_every_round(a_run: Callable
 def test_weights_are_chosen_on_the_other_half_of_the_text(a_run: Callable[..., Run]) -> None:
     run = a_run("ema")
     cell = cells.learned(a_place(run), run.plan(), 32 * 256)
-    assert set(cell["weights"]) == {"current", "ema"}
+    assert set(cell["weights"]) == {"current", "ema", "best_mark"}
     assert min(cell["weights"].values()) - 1e-9 <= cell["loss"] <= max(cell["weights"].values()) + 1e-9
     assert cell["steps"] == 32 and 3_000 < cell["scored_bytes"] < 6_000
 

@@ -1,22 +1,24 @@
-"""early_stopping: two rises in a row put the best weights back and lower the rate for good."""
+"""early_stopping: two rises in a row put the best weights back, and end the run at a falling rate."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from daybreak.core.headlines import BITS_PER_BYTE
 from daybreak.core.records import Validation
+from daybreak.engine.changes import Change
 from daybreak.engine.schedules import Schedule
-from daybreak.stages.train import _follow_mark
+from daybreak.stages.build import Built
+from daybreak.stages.marks import Marks
 from daybreak.techniques import Context, fold
-from daybreak.techniques.early_stopping import EarlyStopping, Marks
+from daybreak.techniques.early_stopping import EarlyStopping, Stopping
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,76 +29,99 @@ def module_of(value: float) -> nn.Module:
     return module
 
 
-def marked(figures: list[float], marks: Marks) -> list[float]:
+def stopping_of(plan: Any = None, machine: Any = None, **settings: Any) -> tuple[Stopping, Marks, list[Change]]:
+    """With the marks that it looks at, and the changes that it tells."""
+    marks, told = Marks(), list[Change]()
+    context = Context(plan=plan, machine=machine, marks=marks)
+    context.changes.watch("test", told.append)
+    return Stopping(EarlyStopping(**settings), context), marks, told
+
+
+def marked(losses: list[float], stopping: Stopping, marks: Marks, first: int = 0) -> list[float]:
     """The weight after each mark; before mark i it is i."""
     module, weights = module_of(0.0), []
-    for index, figure in enumerate(figures):
+    for index, loss in enumerate(losses, first):
         nn.init.constant_(module.weight, float(index))
-        marks.validated(module, index / 10, figure)
+        for follower in (marks, stopping):
+            follower(module, index / 10)
+            follower.validated(module, index / 10, loss)
         weights.append(module.weight.item())
     return weights
 
 
 @pytest.mark.parametrize(
-    ("figures", "stopped"),
+    ("losses", "stopped"),
     [
         ([5, 4, 3, 2], None),
         ([5, 4, 4.1, 3.9, 4.0, 3.8], None),  # a rise, and then not
         ([5, 4, 4, 4, 4], None),
+        ([5, 4, 4.001, 4.002, 4.003], None),  # by less than what noise does
+        ([5, 4, 4.01, 4.011, 4.021], 0.4),
         ([5, 4, 4.1, 4.2, 4.3, 4.4], 0.3),
         ([5, 4, math.nan, 4.1, 4.2], None),
         ([3, 4, 5], 0.2),
     ],
 )
-def test_it_stops_at_the_second_rise_in_a_row(figures: list[float], stopped: float | None) -> None:
-    marks = Marks(2)
-    marked(figures, marks)
-    assert marks.stopped == stopped
+def test_it_stops_at_the_second_rise_in_a_row(losses: list[float], stopped: float | None) -> None:
+    stopping, marks, told = stopping_of()
+    marked(losses, stopping, marks)
+    assert stopping.stopped == stopped
+    assert told == ([] if stopped is None else [Change.WEIGHTS])
 
 
-def test_the_best_weights_come_back_once_and_stay_a_candidate() -> None:
-    marks = Marks(2)
-    assert marked([5, 4, 4.1, 4.2, 4.3, 4.4, 4.5], marks) == [0, 1, 2, 1, 4, 5, 6]
-    assert marks.best["weight"].item() == 1.0
-    marked([3.0], marks)
-    assert marks.best["weight"].item() == 0.0  # better than before: what is trained afterwards counts, too
+def test_the_best_weights_come_back_once_and_those_of_a_better_mark_are_kept_afterwards() -> None:
+    stopping, marks, _ = stopping_of()
+    assert marked([5, 4, 4.1, 4.2, 4.3, 4.4, 4.5], stopping, marks) == [0, 1, 2, 1, 4, 5, 6]
+    assert marks.best["weight"].item() == 1.0 and marks.progress == 0.1 and marks.least == 4
+    marked([3.0], stopping, marks, first=7)
+    assert marks.best["weight"].item() == 7.0  # what is trained afterwards counts, too
 
 
-def test_the_rate_is_low_from_then_on_and_never_higher_than_planned(plan, machine, schedule_choice) -> None:
-    context = Context(plan=plan(), machine=machine())
-    on = [("early_stopping", EarlyStopping(rate=0.2))]
+def test_afterwards_the_rate_falls_to_nothing_and_the_run_ends(plan, machine, schedule_choice) -> None:
+    marks = Marks()
+    context = Context(plan=plan(), machine=machine(), marks=marks)
+    on = [("early_stopping", EarlyStopping(rate=0.2, settling=1.0))]
     schedule, _ = fold(on, "schedule", Schedule(schedule_choice(), batch_rows=8), context)
-    (marks,), _ = fold(on, "step", [], context)
-    candidates = {"current": {}}
-    assert fold(on, "weights", candidates, context)[0] is candidates
-    assert schedule.rates(0.4).learning_rate == 1.0
-    marked([5, 4, 4.1, 4.2], marks)
-    assert [schedule.rates(p).learning_rate for p in (0.4, 0.6, 0.95)] == pytest.approx([0.2, 0.2, 0.1])
-    found, _ = fold(on, "weights", candidates, context)
-    assert found["early_stopping"] is marks.best and list(found) == ["current", "early_stopping"]
+    (stopping,), _ = fold(on, "step", [], context)
+    before = [schedule.rates(p).learning_rate for p in (0.1, 0.4, 0.9)]
+    assert before == [schedule.planned(p) for p in (0.1, 0.4, 0.9)]
+    marked([5, 4.5, 4, 4.1, 4.2], stopping, marks)
+    assert stopping.stopped == 0.4 and stopping.end == pytest.approx(0.6)
+    rates = [schedule.rates(p).learning_rate for p in (0.4, 0.5, 0.6, 0.9)]
+    assert rates == pytest.approx([0.2, 0.1, 0.0, 0.0])
+    assert not stopping.enough
+    stopping(None, 0.61)
+    assert "after 20% of the run" in stopping.enough and "more time does not" in stopping.enough
 
 
 def test_it_comes_back_from_its_state() -> None:
+    losses: list[float] = [5, 4, 4.1, 4.2, 4.3]
     for seen in (0, 2, 3, 4):
-        one, other = Marks(2), Marks(2)
-        figures: list[float] = [5, 4, 4.1, 4.2, 4.3]
-        marked(figures[:seen], one)
-        best, facts = one.state()
-        other.load({name: weight.clone() for name, weight in best.items()}, json.loads(json.dumps(facts)))
-        assert marked(figures[seen:], one) == marked(figures[seen:], other)
-        assert one.stopped == other.stopped and one.figures == other.figures
+        (one, marks, _), (other, others, _) = stopping_of(), stopping_of()
+        marked(losses[:seen], one, marks)
+        for follower, back in ((marks, others), (one, other)):
+            best, facts = follower.state()
+            back.load({name: weight.clone() for name, weight in best.items()}, json.loads(json.dumps(facts)))
+        assert marked(losses[seen:], one, marks, seen) == marked(losses[seen:], other, others, seen)
+        assert one.state() == other.state() and marks.state()[1] == others.state()[1]
+
+
+def test_a_checkpoint_of_before_marks_were_kept_apart_is_taken_up() -> None:
+    stopping, marks, _ = stopping_of()
+    stopping.load({"weight": torch.tensor([[7.0]])}, {"figures": [5.0, 4.0, 4.1], "stopped": None})
+    assert marks.least == 4.0 and marks.best["weight"].item() == 7.0
+    assert marked([4.2], stopping, marks, first=3) == [7.0]
 
 
 def test_a_mark_is_told_to_the_followers_that_want_it() -> None:
     class Silent:
         pass
 
-    marks = Marks(2)
-    built: Any = type("Built", (), {"module": module_of(1.0), "followers": [Silent(), marks]})
-    scored = {"step": 1, "used_seconds": 1.0, "tokens": 1, "perplexity": 1.0, "bytes": 1}
-    _follow_mark(built, Validation(progress=0.5, figure=2.0, **scored), BITS_PER_BYTE)
-    _follow_mark(built, Validation(progress=1.0, figure=3.0, **scored), BITS_PER_BYTE)
-    assert marks.figures == [2.0]
+    marks = Marks()
+    built: Any = SimpleNamespace(module=module_of(1.0), followers=[Silent(), marks])
+    Built.marked(built, 0.5, 2.0)
+    Built.marked(built, 1.0, 3.0)
+    assert marks.losses == [2.0]
 
 
 def test_it_refuses_runs_that_cannot_overfit(plan, machine) -> None:
@@ -105,7 +130,7 @@ def test_it_refuses_runs_that_cannot_overfit(plan, machine) -> None:
 
 
 def test_the_weights_kept_are_copies() -> None:
-    marks, module = Marks(2), module_of(1.0)
+    marks, module = Marks(), module_of(1.0)
     marks.validated(module, 0.1, 2.0)
     with torch.no_grad():
         module.weight.fill_(9.0)

@@ -22,12 +22,12 @@ from daybreak.models.fused_loss import chunked
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.objectives import NextToken
 from daybreak.stages.build import build
+from daybreak.stages.marks import Marks
 from daybreak.techniques import ORDER, SEAMS, Context, Technique, class_of, fold, make
 from daybreak.techniques.averaging import Mean
 from daybreak.techniques.batch_ramp import BatchRamp
 from daybreak.techniques.bf16 import Bf16
 from daybreak.techniques.compiled import Compiled
-from daybreak.techniques.early_stopping import Marks
 from daybreak.techniques.ema import Average, Ema, Following
 from daybreak.techniques.fused_loss import FusedLoss
 from daybreak.techniques.kernels import Kernels
@@ -354,11 +354,11 @@ def test_averages_go_on_from_a_checkpoint_and_fit_the_model(norm: str, tmp_path,
         assert all(torch.equal(weight, other.state()[0][name]) for name, weight in one.state()[0].items())
 
 
-def test_the_weights_that_early_stopping_keeps_are_whole(shape) -> None:
-    module, marks = Gpt(shape(norm="batch")), Marks(2)
-    for figure in (3.0, 4.0, 5.0):
-        marks.validated(module, figure / 10, figure)
-    assert marks.stopped == 0.5 and marks.best.keys() == tensors_of(module).keys()
+def test_the_weights_of_the_best_mark_are_whole(shape) -> None:
+    module, marks = Gpt(shape(norm="batch")), Marks()
+    for loss in (3.0, 4.0, 5.0):
+        marks.validated(module, loss / 10, loss)
+    assert marks.progress == 0.3 and marks.best.keys() == tensors_of(module).keys()
 
 
 def test_ema_adds_a_candidate_beside_the_current_weights(plan, machine) -> None:

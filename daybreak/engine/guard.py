@@ -4,6 +4,7 @@ import math
 from collections import deque
 
 from daybreak.core.errors import ResourceError
+from daybreak.engine.changes import Change
 
 WINDOW = 128  # losses of the steps that count as usual
 LEAST = 64  # of them, before anything is unusual
@@ -59,6 +60,11 @@ class Guard:
 
     def forgive(self) -> None:
         """After going back: what was skipped before is told no more."""
+        self._skipped.clear()
+
+    def changed(self, change: Change) -> None:
+        """Either way the losses so far are no measure of the next ones: the window begins anew."""
+        self._losses.clear()
         self._skipped.clear()
 
     def state(self) -> dict[str, list[float] | list[bool]]:

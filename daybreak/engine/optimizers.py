@@ -12,6 +12,7 @@ from torch.optim.adamw import adamw
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.types import OPTIMIZERS, OptimizerChoice
+from daybreak.engine.changes import Change
 
 # Five steps of a composed polynomial that drives singular values in [0.001, 1] to 1 (Polar Express,
 # arXiv:2505.16932). Fewer steps keep the last: they lift small values less, and none beyond what settles.
@@ -117,6 +118,11 @@ class Muon:
         for (rows, columns), tensor in self.momenta.items():
             tensor.copy_(state[f"muon.{rows}x{columns}"])
 
+    def forget(self) -> None:
+        """The momenta are those of a beginning."""
+        for tensor in self.momenta.values():
+            tensor.zero_()
+
 
 class AdamW:
     """AdamW (arXiv:1711.05101) without decay, for tables and gains, by torch's step for all of them at once.
@@ -169,6 +175,11 @@ class AdamW:
     def load(self, state: dict[str, Tensor]) -> None:
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
+
+    def forget(self) -> None:
+        """Both means are those of a beginning."""
+        for tensor in self.state().values():
+            tensor.zero_()
 
 
 class AdamWRms(AdamW):
@@ -252,6 +263,14 @@ class FromTorch:
                 entries[int(index)][key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": dict(entries)})
 
+    def forget(self) -> None:
+        """What the steps have left is forgotten; Adagrad's sums, which it cannot do without, begin at nothing."""
+        if isinstance(self.optimizer, torch.optim.Adagrad):
+            for tensor in self.state().values():
+                tensor.zero_()
+        else:
+            self.optimizer.state.clear()
+
 
 class Optimizers:
     """What the loop steps: one optimizer a kind of weight."""
@@ -283,6 +302,12 @@ class Optimizers:
     def load(self, state: dict[str, Tensor]) -> None:
         for part in self.parts:
             part.load(state)
+
+    def changed(self, change: Change) -> None:
+        """Momenta of steps that led to other weights would carry these away from where they are."""
+        if change is Change.WEIGHTS:
+            for part in self.parts:
+                part.forget()
 
 
 def check(choice: OptimizerChoice) -> None:

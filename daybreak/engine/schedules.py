@@ -88,16 +88,19 @@ class Schedule:
         self.choice, self.full_rows = choice, batch_rows
         self.plateau = Plateau() if choice.name == "plateau" else None
         self.batch_share: Callable[[float], float] = lambda progress: 1.0
-        self.ceiling: Callable[[], float] = lambda: math.inf  # of the rate's factor
+        self.ceiling: Callable[[float], float] = lambda progress: math.inf  # of the rate's factor
 
-    def rates(self, progress: float) -> Rates:
+    def planned(self, progress: float) -> float:
+        """The rate's factor where nothing holds it down."""
         curve = self.plateau or CURVES[self.choice.name]
         factor = curve(self.choice, progress)
         if self.choice.warmup and progress < self.choice.warmup:
             factor *= progress / self.choice.warmup
         # A smaller batch is noisier: its rate falls with the root of its share.
-        factor *= math.sqrt(self.batch_share(progress))
-        factor = min(factor, self.ceiling())
+        return factor * math.sqrt(self.batch_share(progress))
+
+    def rates(self, progress: float) -> Rates:
+        factor = min(self.planned(progress), self.ceiling(progress))
         warm = min(1.0, progress / MOMENTUM_WARMUP)
         return Rates(learning_rate=factor, momentum=MOMENTUM_START + (1 - MOMENTUM_START) * warm, weight_decay=1.0)
 

@@ -18,6 +18,7 @@ from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory, settle_vector_functions
 from daybreak.models.families import module_of
 from daybreak.stages.aims import objective_of
+from daybreak.stages.marks import Marks
 from daybreak.techniques import Context
 
 
@@ -29,10 +30,21 @@ class Built:
     loss: Any
     optimizer: optimizers.Optimizers
     schedule: schedules.Schedule
-    followers: list[Any]  # called after each step; `name`, `state` and `load` for checkpoints, some `validated`
+    followers: list[Any]  # called after each step; `name`, `state`, `load` for checkpoints; some `validated`, `changed`
+    marks: Marks  # one of the followers
     techniques: list[tuple[str, techniques.Technique]]
     touched: list[Touched]
     context: Context
+
+    def marked(self, progress: float, loss: float) -> None:
+        """Tells a held-out loss of the current weights to the followers; some exchange the weights for it."""
+        for follower in self.followers:
+            if progress < 1 and hasattr(follower, "validated"):  # at the end there is nothing left to change
+                follower.validated(self.module, progress, loss)
+
+    def enough(self) -> str:
+        """Why training ends though its clock gives leave for more, in words; empty: it does not."""
+        return next((why for follower in self.followers if (why := getattr(follower, "enough", ""))), "")
 
     def context_with(self, **changes: Any) -> Context:
         return replace(self.context, **changes)
@@ -43,7 +55,8 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
     assert not isinstance(plan.shape, NgramShape)
     settle_vector_functions()
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques]
-    context = Context(plan=plan, machine=machine, run=run)
+    marks = Marks()
+    context = Context(plan=plan, machine=machine, run=run, marks=marks)
     touched: list[Touched] = []
 
     def folded(seam: str, thing: Any) -> Any:
@@ -78,13 +91,17 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
     optimizer = folded("optimizer", made)
     rows = max(1, plan.batch_tokens // plan.shape.context_length)
     schedule = folded("schedule", schedules.Schedule(plan.schedule, batch_rows=rows))
-    followers = folded("step", [])
+    followers = folded("step", [marks])
+    for watcher in (optimizer, *followers):
+        if hasattr(watcher, "changed"):
+            context.changes.watch(getattr(watcher, "name", "optimizer"), watcher.changed)
     return Built(
         module=module,
         loss=loss,
         optimizer=optimizer,
         schedule=schedule,
         followers=followers,
+        marks=marks,
         techniques=on,
         touched=touched,
         context=context,

@@ -21,7 +21,7 @@ from daybreak.engine import loop
 from daybreak.engine.machine import synchronize
 from daybreak.stages.build import Built, batches_of, build
 from daybreak.stages.exams import Answers, exam_of, loss
-from daybreak.stages.finish import QUICK_SHARE, current, load_into, spread
+from daybreak.stages.finish import QUICK_SHARE, candidates_of, load_into, spread
 from daybreak.stages.signals import Signals
 from daybreak.stages.train import MARKS, stepped
 
@@ -203,15 +203,15 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
     batches, _ = techniques.fold(built.techniques, "batches", batches, built.context)
     clock = TokensClock(place.stopwatch, tokens=tokens, end=place.end - place.costs.get("scoring", 0.0))
     position, skipped, marks = loop.Position(), 0, 0
-    marked = [follower for follower in built.followers if hasattr(follower, "validated")]
     for step in stepped(plan, built, batches, place.device, clock, position):
         place.check()
         skipped += step.skipped
-        if marked and marks < int(step.progress * MARKS) < MARKS:  # as a run does on the way
+        if marks < int(step.progress * MARKS) < MARKS:  # as a run does on the way
             marks = int(step.progress * MARKS)
-            for follower in marked:
-                follower.validated(built.module, step.progress, _quick(place, plan, built))
+            built.marked(step.progress, _quick(place, plan, built))
             built.module.train()
+        if built.enough():
+            break
     if clock.cut or not position.step:
         raise OutOfTime
     trained = place.stopwatch.used()
@@ -241,7 +241,7 @@ def _loss(place: Place, plan: Plan, built: Built) -> tuple[float, dict[str, floa
 
     Each half of the text is scored with the candidate that is best on the other half: no text chooses its own.
     """
-    candidates, _ = techniques.fold(built.techniques, "weights", {"current": current(built)}, built.context)
+    candidates = candidates_of(built)[0]
     stream = spread(place.heldout, place.scored_tokens, built.module.shape.context_length)
     exam = exam_of(plan, place.tokenizer)
     answers: dict[str, Answers] = {}

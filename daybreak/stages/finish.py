@@ -1,6 +1,8 @@
 """Finish: from trained weights to a chosen, written, read back and scored model/."""
 
 import hashlib
+import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from daybreak import techniques
 from daybreak.core import records
-from daybreak.core.records import Event, Measurement, Sample, Validation
+from daybreak.core.records import Event, Measurement, Sample, Touched, Validation
 from daybreak.core.shapes import NgramShape
 from daybreak.data.shards import Tokens
 from daybreak.engine import faults, loop
@@ -26,6 +28,7 @@ from daybreak.stages.scores import keep_hidden, keep_scores
 QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
 QUICK_LEAST_BYTES = 20_000
 LEAST_SCORING_SECONDS = 0.05
+BEST_MARK = "best_mark"
 MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
 
 
@@ -67,6 +70,11 @@ def _quick_bytes(bench: Workbench) -> int:
     return max(QUICK_LEAST_BYTES, bench.plan.evaluation_bytes // QUICK_SHARE)
 
 
+def quick_tokens(bench: Workbench) -> int:
+    """Held-out tokens that a mark is scored on."""
+    return _tokens_of(bench, _quick_bytes(bench))
+
+
 def _validation(bench: Workbench, score: Score, position: loop.Position, progress: float, weights: str) -> Validation:
     return Validation(
         step=position.step,
@@ -87,19 +95,26 @@ def sample(bench: Workbench, built: Built, progress: float) -> Sample:
     return Sample(progress=progress, used_seconds=bench.stopwatch.used(), prompt=prompt, text=text)
 
 
+def candidates_of(built: Built) -> tuple[dict[str, dict[str, Tensor]], list[Touched]]:
+    """The weights that a run may end with, by name: the last ones first, and those of its best mark last."""
+    candidates, touched = techniques.fold(built.techniques, "weights", {"current": current(built)}, built.context)
+    if built.marks.best:
+        candidates = {**candidates, BEST_MARK: built.marks.best}
+    return candidates, touched
+
+
 def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> dict[str, Tensor]:
-    """The candidate that scores best; a replay takes what the first run took."""
+    """The candidate that scores best, all on the same held-out text; a replay takes what the first run took."""
     bench.ledger.enter("validation")
     trained = current(built)
-    candidates, touched = techniques.fold(built.techniques, "weights", {"current": trained}, built.context)
+    candidates, touched = candidates_of(built)
     for record in touched:
         bench.record(record)
     if len(candidates) == 1:
         return trained
     needed = bench.costs.get("model", 0.0) + bench.margin() + len(candidates) * LEAST_SCORING_SECONDS
     if bench.timed() and bench.remaining() < needed:
-        # An average stands in for the end of the decay, which there was no time for either.
-        best = next(name for name in reversed(candidates) if name != "current")
+        best = _unscored(built, candidates)
         bench.record(Event(name="weights chosen", used_seconds=bench.stopwatch.used(), detail={"weights": best}))
         load_into(built, candidates[best])
         return current(built)
@@ -116,7 +131,7 @@ def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> d
         validation = _validation(bench, answers.first(least).score(), position, 1.0, name)
         bench.record(validation)
         scores[name] = validation.loss(bench.plan.headline)
-    best = min(scores, key=lambda name: scores[name])
+    best = min(scores, key=lambda name: (math.isnan(scores[name]), scores[name]))
     earlier = [r for r in records.read(bench.run.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
     if bench.replayed and earlier:
         best = earlier[-1].detail["weights"]
@@ -124,6 +139,14 @@ def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> d
     chosen = original if best == "current" else candidates[best]
     load_into(built, chosen)
     return current(built)
+
+
+def _unscored(built: Built, candidates: Collection[str]) -> str:
+    """The candidate that is likely to be best, where there is no time to score them."""
+    if best_so_far(built) is built.marks.best:
+        return BEST_MARK
+    # An average stands in for the end of the decay, which there was no time for either.
+    return next((name for name in reversed(list(candidates)) if name not in ("current", BEST_MARK)), "current")
 
 
 def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[str, Any]:
@@ -208,6 +231,13 @@ def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
 
 def current(built: Built) -> dict[str, Tensor]:
     return tensors_of(built.module)
+
+
+def best_so_far(built: Built) -> dict[str, Tensor]:
+    """The current weights, or those of the best mark where the last one was worse."""
+    marks = built.marks
+    worse = bool(marks.best) and not marks.losses[-1] <= marks.least  # or no number at all
+    return marks.best if worse else current(built)
 
 
 def load_into(built: Built, weights: dict[str, Tensor]) -> None:

@@ -75,6 +75,8 @@ class Progress:
                 self._say(f"warning: {record.detail.get('what', '')}")
             case Event(name="mirror", detail={"name": name, "open": command}):
                 self._say(f"{name}: look at it with: {command}")
+            case Event(name="stopped early"):
+                self._say(f"{record.detail.get('progress', 1):4.0%}  stopped early: {record.detail.get('what', '')}")
             case Event(name="resumed"):
                 self._say(f"continued at step {record.detail.get('step')}, {units.duration(record.used_seconds)} used")
 

@@ -10,10 +10,11 @@ from daybreak.core.clock import Clock, SecondsClock
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.core.records import Event
 from daybreak.engine import checkpoints, loop
+from daybreak.engine.changes import Change
 from daybreak.engine.guard import Guard
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built
-from daybreak.stages.finish import current, load_into, write_model
+from daybreak.stages.finish import best_so_far, current, load_into, write_model
 
 PLANNED_SAVES = 20  # of a run that counts tokens, evenly over its progress: it goes back to one of these alone
 MOST_RETURNS = 3  # to a checkpoint, before the run says that it does not become sound
@@ -32,14 +33,18 @@ class Training:
     unsaved: bool = False  # the disk did not take the last checkpoint
     planned: int | None = None  # the step of the last planned save; None where the clock alone says when to save
     micro_batch: int = 0  # rows of one forward pass where the memory was too small for what was planned, as last told
+    exchanged: bool = False  # the weights, since the last checkpoint
+
+    def changed(self, change: Change) -> None:
+        self.exchanged |= change is Change.WEIGHTS
 
 
 def write(training: Training) -> None:
-    """model/ as it is now. Where the disk does not take it, an older one stands; the end tries again."""
+    """model/ as it is now, or was at a better mark. Where the disk does not take it, an older one stands."""
     bench = training.bench
     with bench.ledger.within("saving"), bench.cost("model"):
         try:
-            write_model(bench, current(training.built))
+            write_model(bench, best_so_far(training.built))
         except ResourceError as error:
             bench.warn(str(error))
 
@@ -138,7 +143,7 @@ def go_back(training: Training, why: str) -> None:
             received=f"{why}; step {training.planned} was not saved, and from an older one the run would not repeat",
             attempt="free some disk space and begin again with another --out; or without --reproducible",
         )
-    _put_in_place(bench, built, training.guard, tensors, facts)
+    _put_in_place(bench, built, training.guard, tensors, facts, back=True)
     if training.planned is not None:
         checkpoints.forget_after(bench.run.checkpoints_folder, training.planned)
     training.guard.forgive()
@@ -152,9 +157,15 @@ def go_back(training: Training, why: str) -> None:
 
 
 def _put_in_place(
-    bench: Workbench, built: Built, guard: Guard, tensors: dict[str, Tensor], facts: dict[str, Any]
+    bench: Workbench,
+    built: Built,
+    guard: Guard,
+    tensors: dict[str, Tensor],
+    facts: dict[str, Any],
+    *,
+    back: bool = False,
 ) -> None:
-    """All of a checkpoint but the position."""
+    """All of a checkpoint but the position. back: to an earlier moment of this process; some followers stay as now."""
 
     def under(prefix: str) -> dict[str, Tensor]:
         return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
@@ -164,6 +175,6 @@ def _put_in_place(
     built.schedule.load(facts["schedule"])
     guard.load(facts["guard"])
     for follower in built.followers:
-        if follower.name in facts["followers"]:
+        if follower.name in facts["followers"] and not (back and getattr(follower, "survives", False)):
             kept = {name: t.to(bench.device) for name, t in under(f"follower.{follower.name}.").items()}
             follower.load(kept, facts["followers"][follower.name])

@@ -15,8 +15,7 @@ from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved
-from daybreak.core.headlines import Headline
-from daybreak.core.records import Checksum, Event, Step, Validation
+from daybreak.core.records import Checksum, Event, Step
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 from daybreak.data.batches import Windows
@@ -28,9 +27,11 @@ from daybreak.stages.build import Built, batches_of, build
 from daybreak.stages.finish import (
     MIXING_SHARE,
     QUICK_SHARE,
+    best_so_far,
     choose_weights,
     current,
     finish,
+    quick_tokens,
     sample,
     validate,
     weights_checksum,
@@ -50,6 +51,9 @@ MOST_SLOWER = 4.0
 MARKS = 10  # moments of the run at which model/ is written, and scored and sampled where that is cheap
 MODEL_SHARE = 0.02  # of the budget that writing model/ on the way may take
 VALIDATION_SHARE = 0.009
+STOPPING_SHARE = 0.06  # where held-out text is scored to end a run in time; what it takes is won by the earlier end
+MARK_PASSES = 1.0  # over the text between two marks, where a tenth of the run is more of them
+LEAST_BETWEEN = 3  # times the tokens that a mark scores are trained on before the next one
 SAMPLING_SHARE = 0.005
 
 
@@ -73,6 +77,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     saver = checkpoints.Writer(bench.run.checkpoints_folder, now=bench.stopwatch.used)
     training = Training(bench=bench, built=built, clock=clock, position=position, guard=guard, saver=saver)
     training.micro_batch, training.planned = position.micro_batch, facts.get("planned")
+    built.context.changes.watch("checkpoint", training.changed)
     bench.ledger.enter("training")
     while True:
         try:
@@ -141,6 +146,8 @@ def stepped(
     guard: Guard | None = None,
 ) -> Iterator[Step]:
     """The loop over a plan's batches on its device; moves `position` along. Raises Unsound."""
+    guard = guard or Guard()
+    built.context.changes.watch("guard", guard.changed)
     return loop.steps(
         built.module,
         built.loss,
@@ -157,9 +164,12 @@ def stepped(
 
 def _consume(training: Training, steps: Iterator[Step]) -> None:
     """Takes the steps; between them writes, scores, samples and saves, each within its share of the budget."""
-    bench, position, guard, saver = training.bench, training.position, training.guard, training.saver
+    bench, built, position = training.bench, training.built, training.position
+    guard, saver = training.guard, training.saver
     saved_at = bench.stopwatch.used()
     marks, planned = int(position.progress * MARKS), int(position.progress * PLANNED_SAVES)
+    looks = _looks(bench, built)
+    looked = int(position.progress * looks)
     writes = list[float]()  # each in rows that could have been trained on meanwhile
     reserved, fastest, checked = 0.0, math.inf, _checksum_every(bench)
     if position.step == 0:  # there is always a model, and something to go back to
@@ -187,6 +197,10 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
         faults.at("step.end")
         if bench.signals.received:
             raise _ended(training)
+        if step.progress * looks >= looked + 1 and step.progress * MARKS < marks + 1:
+            _score(training, step.progress)
+            built.module.train()
+        looked = int(step.progress * looks)
         if step.progress * MARKS >= marks + 1:
             marks, reserved = int(step.progress * MARKS), 0.0
             if _mark(training, step.progress):
@@ -207,12 +221,31 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
         due = used - saved_at > pause and not saver.busy()
         named = training.planned is not None and not step.skipped and int(step.progress * PLANNED_SAVES) > planned
         # Shortly before the end there is nothing left that it could save.
-        if bench.signals.save or named or (due and getattr(training.clock, "end", math.inf) - used > 0.5 * pause):
-            bench.signals.save = False
+        due = due and getattr(training.clock, "end", math.inf) - used > 0.5 * pause
+        # What goes back must not go to weights from before they were exchanged.
+        named |= training.planned is not None and training.exchanged
+        if bench.signals.save or named or training.exchanged or due:
+            bench.signals.save = training.exchanged = False
             with bench.ledger.within("saving"), bench.cost("checkpoint"):
                 save(training, planned=named)
             planned = int(step.progress * PLANNED_SAVES) if named else planned
             saved_at = bench.stopwatch.used()
+        if why := built.enough():
+            detail = {"what": why, "progress": step.progress}
+            bench.record(Event(name="stopped early", used_seconds=bench.stopwatch.used(), detail=detail))
+            return
+
+
+def _looks(bench: Workbench, built: Built) -> float:
+    """Moments of the run at which held-out text is scored, the marks among them.
+
+    Where a text is small, a tenth of a long run reads it many times: it may be learnt by heart before the first mark.
+    """
+    if not any(hasattr(follower, "enough") for follower in built.followers):
+        return MARKS
+    scored = quick_tokens(bench)
+    between = max(MARK_PASSES * bench.plan.predicted.corpus_tokens, LEAST_BETWEEN * scored)
+    return max(MARKS, bench.plan.tokens / between)
 
 
 def _checksum_every(bench: Workbench) -> int:
@@ -226,31 +259,12 @@ def _checksum_every(bench: Workbench) -> int:
 
 def _mark(training: Training, progress: float) -> bool:
     """About every tenth of the run; whether model/ was written. Each thing is done while its share of time lasts."""
-    bench, built, position = training.bench, training.built, training.position
+    bench, built = training.bench, training.built
     budget = bench.plan.budget.seconds
+    _score(training, progress)
     written = bench.affords("model", MODEL_SHARE * budget * progress)
     if written:
         write(training)
-    if bench.replayed:
-        scored = bench.validations.get(position.step)
-        scored = scored and dataclasses.replace(scored, used_seconds=bench.stopwatch.used())
-    elif _must_validate(bench, built) or bench.affords(
-        "validation", scaling.looking_seconds(VALIDATION_SHARE, budget) * progress
-    ):
-        scored = None
-        with bench.ledger.within("validation"), bench.cost("validation"):
-            try:
-                scored = validate(bench, built, position, progress)
-            except (RuntimeError, MemoryError) as error:
-                if not memory.ended(error) or _must_validate(bench, built):
-                    raise
-                memory.let_go()
-                bench.warn("the memory was too small to score the model here")
-    else:
-        scored = None
-    if scored is not None:
-        bench.record(scored)
-        _follow_mark(built, scored, bench.plan.headline)
     if not bench.replayed and bench.affords("sample", scaling.looking_seconds(SAMPLING_SHARE, budget) * progress):
         with bench.ledger.within("samples"), bench.cost("sample"):
             bench.record(sample(bench, built, progress))
@@ -258,15 +272,35 @@ def _mark(training: Training, progress: float) -> bool:
     return written
 
 
-def _must_validate(bench: Workbench, built: Built) -> bool:
-    """Whether scores on the way change the weights of a run that must repeat: then none is left out."""
-    return not bench.timed() and any(hasattr(follower, "validated") for follower in built.followers)
+def _score(training: Training, progress: float) -> None:
+    """Scores a part of the held-out text, and tells the followers; while its share of the time lasts."""
+    bench, built, position = training.bench, training.built, training.position
+    budget = bench.plan.budget.seconds
+    stopping = any(hasattr(follower, "enough") for follower in built.followers)
+    share = STOPPING_SHARE * budget if stopping else scaling.looking_seconds(VALIDATION_SHARE, budget)
+    if bench.replayed:
+        scored = bench.validations.get(position.step)
+        scored = scored and dataclasses.replace(scored, used_seconds=bench.stopwatch.used())
+    elif _must_validate(bench) or bench.affords("validation", share * progress):
+        scored = None
+        with bench.ledger.within("validation"), bench.cost("validation"):
+            try:
+                scored = validate(bench, built, position, progress)
+            except (RuntimeError, MemoryError) as error:
+                if not memory.ended(error) or _must_validate(bench):
+                    raise
+                memory.let_go()
+                bench.warn("the memory was too small to score the model here")
+    else:
+        scored = None
+    if scored is not None:
+        bench.record(scored)
+        built.marked(scored.progress, scored.loss(bench.plan.headline))
 
 
-def _follow_mark(built: Built, scored: Validation, headline: Headline) -> None:
-    for follower in built.followers:
-        if scored.progress < 1 and hasattr(follower, "validated"):  # at the end there is nothing left to change
-            follower.validated(built.module, scored.progress, scored.loss(headline))
+def _must_validate(bench: Workbench) -> bool:
+    """Whether the run must repeat: scores on the way say which weights it ends with, so none is left out."""
+    return not bench.timed()
 
 
 # The clock
@@ -333,7 +367,7 @@ def _ended(training: Training) -> DaybreakError:
     bench = training.bench
     with bench.ledger.within("saving"):
         save(training, wait=True)
-        write_model(bench, current(training.built))
+        write_model(bench, best_so_far(training.built))
     bench.ledger.enter("leaving")
     kind = Interrupted if bench.signals.received == "SIGINT" else Saved
     return kind(

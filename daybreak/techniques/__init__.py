@@ -15,7 +15,7 @@ import importlib.metadata
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from daybreak.core.errors import UsageError, nearest
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
+from daybreak.engine.changes import Changes
 
 SEAMS = ("shape", "documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
 MAY_TOUCH_NOTHING = ("documents", "batches", "optimizer", "weights")  # what there is to change depends on more
@@ -78,6 +79,17 @@ NETWORKS = ("gpt", "bert", "t5", "lstm", "foreign")
 NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
 
+class BestMark(Protocol):
+    """The best of the held-out losses so far, and the weights that had it."""
+
+    least: float  # the loss
+    progress: float
+
+    def put_back(self, module: Any) -> None: ...
+
+    def load(self, best: dict[str, Any], facts: dict[str, Any]) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What a technique may look at while it is folded in."""
@@ -86,6 +98,8 @@ class Context:
     machine: Machine
     run: Run | None = None  # its folder; none while a probe times steps
     kept: dict[str, Any] = dataclasses.field(default_factory=dict)  # by techniques, from one seam to a later one
+    marks: BestMark | None = None  # of the run; none where nothing is scored on the way
+    changes: Changes = dataclasses.field(default_factory=Changes)  # told of exchanged weights and the like
     scored: tuple[np.ndarray, np.ndarray] | None = None  # held-out tokens [n] and the network's nats [n], at the end
 
 

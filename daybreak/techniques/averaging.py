@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
+from daybreak.engine.changes import Change
 from daybreak.models.gpt import tensors_of
 from daybreak.techniques import NETWORKS, Context, Technique, passes
 
@@ -66,6 +67,11 @@ class Mean:
         else:
             # By name: weights that come back from a checkpoint are in another order.
             torch._foreach_lerp_(list(self.weights.values()), [current[n] for n in self.weights], 1 / self.taken)
+
+    def changed(self, change: Change) -> None:
+        """A mean of weights from before and after an exchange lies between two models, and is neither."""
+        if change is Change.WEIGHTS:
+            self.weights, self.taken = {}, 0
 
     def state(self) -> tuple[dict[str, Tensor], list[int]]:
         return self.weights, [self.taken, self.last]

@@ -1,32 +1,36 @@
-"""When held-out text gets worse for two marks in a row, back to the best mark, and on at a low rate."""
+"""When held-out text gets worse for two marks in a row, back to the best mark, and to an end at a falling rate."""
 
 import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
-from daybreak.models.gpt import tensors_of
+from daybreak.engine.changes import Change
 from daybreak.techniques import NETWORKS, Context, Technique, passes
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping(Technique):
-    """Early stopping (https://doi.org/10.1007/3-540-49430-8_3) that does not end the run.
+    """Early stopping (https://doi.org/10.1007/3-540-49430-8_3) that lets the best weights settle before it ends.
 
-    The weights of the best mark are put back and kept as a candidate. The time that is left is trained at a low
-    constant rate, which settles them and gives what averages them something to average.
+    The weights of the best mark are put back, and the rate falls in a line to nothing over as much of the run as
+    `settling` says: weights that were trained at a high rate gain by its decay. Then the run ends, though time may be
+    left: where the text is learnt by heart, more of it makes the model worse.
     """
 
     claim: ClassVar[str] = "bits_per_byte"
     families: ClassVar[tuple[str, ...]] = NETWORKS
-    does: ClassVar[str] = "when held-out text got worse twice in a row, back to the best weights, and on at a low rate"
+    does: ClassVar[str] = (
+        "when held-out text got worse twice in a row, back to the best weights, and to an end at a falling rate"
+    )
     refuses_when: ClassVar[str] = "in runs that see the text fewer than two times"
     rises: int = 2  # marks in a row
-    rate: float = 0.1  # of the peak, afterwards
+    least_rise: float = 0.005  # above the best mark, as a share of it; less is noise
+    rate: float = 0.3  # of what it was at the best mark, afterwards
+    settling: float = 0.3  # of what was trained until the best mark, afterwards
     least_passes: float = 2.0  # over the text; in fewer, a run does not overfit
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
@@ -35,46 +39,68 @@ class EarlyStopping(Technique):
         return None
 
     def schedule(self, schedule: Any, run: Context) -> tuple[Any, int]:
-        run.kept["early_stopping"] = marks = Marks(self.rises)
-        schedule.ceiling = lambda: math.inf if marks.stopped is None else self.rate
+        run.kept["early_stopping"] = stopping = Stopping(self, run)
+
+        def ceiling(progress: float) -> float:
+            if stopping.stopped is None:
+                return math.inf
+            return self.rate * schedule.planned(stopping.best) * stopping.left(progress)
+
+        schedule.ceiling = ceiling
         return schedule, 1
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
         return [*followers, run.kept["early_stopping"]], 1
 
-    def weights(self, candidates: dict[str, Any], run: Context) -> tuple[dict[str, Any], int]:
-        marks = run.kept["early_stopping"]
-        return (candidates, 0) if marks.stopped is None else ({**candidates, "early_stopping": marks.best}, 1)
 
-
-class Marks:
-    """Held-out figures on the way, and the weights of the best one."""
+class Stopping:
+    """Whether the run has stopped, and until when its best weights settle; all times are progress."""
 
     name = "early_stopping"
 
-    def __init__(self, rises: int) -> None:
-        self.rises = rises
-        self.figures: list[float] = []
-        self.best: dict[str, Tensor] = {}
-        self.stopped: float | None = None  # the progress then
+    def __init__(self, settings: EarlyStopping, run: Context) -> None:
+        self.settings, self.marks, self.changes = settings, run.marks, run.changes
+        self.losses: list[float] = []
+        self.stopped: float | None = None
+        self.best, self.end, self.progress = 0.0, 1.0, 0.0
 
     def __call__(self, module: Any, progress: float) -> None:
-        """After a step there is nothing to do; marks come by `validated`."""
+        self.progress = progress
 
-    @torch.no_grad()
+    def left(self, progress: float) -> float:
+        """Of the settling, from 1 to 0."""
+        assert self.stopped is not None
+        return min(1.0, max(0.0, (self.end - progress) / max(self.end - self.stopped, 1e-9)))
+
+    @property
+    def enough(self) -> str:
+        """Why the run ends now, in words; empty: it does not."""
+        if self.stopped is None or self.progress < self.end:
+            return ""
+        return (
+            f"the model stopped improving after {self.best:.0%} of the run: from then on it learnt the text by heart. "
+            "More text helps, more time does not"
+        )
+
     def validated(self, module: Any, progress: float, loss: float) -> None:
-        if not self.figures or loss < min(self.figures):
-            self.best = {name: weight.detach().clone() for name, weight in tensors_of(module).items()}
-        self.figures.append(loss)
-        latest = self.figures[-self.rises - 1 :]
-        rising = len(latest) > self.rises and all(a < b for a, b in itertools.pairwise(latest))
-        if rising and self.stopped is None:
-            self.stopped = progress
-            for name, weight in tensors_of(module).items():
-                weight.copy_(self.best[name])
+        """The marks have been told before."""
+        if self.stopped is not None or self.marks is None:
+            return
+        self.losses.append(loss)
+        latest = self.losses[-self.settings.rises - 1 :]
+        rising = len(latest) > self.settings.rises and all(a < b for a, b in itertools.pairwise(latest))
+        if rising and loss > self.marks.least + self.settings.least_rise * abs(self.marks.least):
+            self.stopped, self.best = progress, self.marks.progress
+            self.end = min(1.0, progress + self.settings.settling * self.best)
+            self.marks.put_back(module)
+            self.changes.tell(Change.WEIGHTS)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return self.best, {"figures": self.figures, "stopped": self.stopped}
+        return {}, {"losses": self.losses, "stopped": self.stopped, "best": self.best, "end": self.end}
 
     def load(self, best: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        self.best, self.figures, self.stopped = best, list(facts["figures"]), facts["stopped"]
+        self.losses, self.stopped = list(facts.get("losses", facts.get("figures", []))), facts["stopped"]
+        self.best, self.end = facts.get("best", self.stopped or 0.0), facts.get("end", 1.0)
+        if best and self.marks is not None:  # as checkpoints were before every run kept its best mark
+            facts = {"losses": self.losses, "least": min(self.losses), "progress": self.best}
+            self.marks.load(best, facts)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Machine, Plan
+from daybreak.engine.changes import Change
 from daybreak.models.gpt import tensors_of
 from daybreak.techniques import NETWORKS, Context, Technique
 
@@ -71,6 +72,11 @@ class Following:
     def __call__(self, module: Any, progress: float) -> None:
         if progress >= self.settings.start and progress - self.average.progress >= self.settings.every:
             self.average.follow(module, progress)
+
+    def changed(self, change: Change) -> None:
+        """After an exchange the average begins anew, from the weights that were put in."""
+        if change is Change.WEIGHTS:
+            self.average.weights = {}
 
     def state(self) -> tuple[dict[str, Tensor], float]:
         return self.average.weights, self.average.progress

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan
+from daybreak.engine.changes import Change, Changes
 from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Reached, Technique
 
@@ -46,7 +47,7 @@ class ShortFirst(Technique):
         return None
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        run.kept["short_first"] = halves = Halves(loss, self.until)
+        run.kept["short_first"] = halves = Halves(loss, self.until, run.changes)
         return halves, 1
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
@@ -56,12 +57,26 @@ class ShortFirst(Technique):
 class Halves(Around):
     """The loss of rows that are cut in two until the progress has come far enough."""
 
-    def __init__(self, inside: Any, until: float) -> None:
+    def __init__(self, inside: Any, until: float, changes: Changes | None = None) -> None:
         super().__init__(inside)
-        self.until, self.reached = until, Reached("short_first")
+        self.until, self.reached = until, Lengthening(until, changes or Changes())
 
     def __call__(self, module: Any, rows: Tensor) -> Tensor:
         return self.inside(module, halved(rows) if self.reached.progress < self.until else rows)
+
+
+class Lengthening(Reached):
+    """Tells when the rows become longer: places that no row had before are harder than the usual ones."""
+
+    def __init__(self, until: float, changes: Changes) -> None:
+        super().__init__("short_first")
+        self.until, self.changes = until, changes
+
+    def __call__(self, module: Any, progress: float) -> None:
+        before = self.progress
+        super().__call__(module, progress)
+        if before < self.until <= progress:
+            self.changes.tell(Change.LOSS)
 
 
 def halved(rows: Tensor) -> Tensor:
