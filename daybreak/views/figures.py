@@ -86,7 +86,7 @@ def comparison(facts: "Facts") -> list[dict[str, Any]]:
     if not isinstance(plan.shape, NgramShape):
         rate = totals["rows"] * plan.shape.context_length / max(1e-9, totals["seconds"]) if totals else None
         ramp = plan.technique("batch_ramp") is not None  # then the first steps are smaller, and there are more
-        steps = None if ramp else plan.tokens / max(1, plan.batch_tokens)
+        steps = None if ramp else round(plan.tokens / max(1, plan.batch_tokens))
         rows += [
             _row("tokens_per_second", "tokens/s", predicted.tokens_per_second, rate),
             _row("tokens", "tokens", plan.tokens, totals.get("tokens")),

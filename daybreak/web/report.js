@@ -184,7 +184,7 @@ function fillLoss(body, facts) {
 }
 
 // Losses are told in the unit of the headline; where that is no loss, in nats.
-const lossUnit = (facts) => say(facts.headline.higher ? "unit.nats" : `unit.${facts.headline.name}`);
+const lossUnit = (facts) => say(`unit.loss.${facts.headline.name}`);
 
 function lossSpec(facts) {
   const { curves, validations, samples, result, plan, budget, training } = facts;
