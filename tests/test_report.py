@@ -478,7 +478,7 @@ def test_the_page_in_a_browser(browser: Any, written: Callable[..., Run]) -> Non
     [
         (1.9, 1.7, "The network with its n-gram counts mixed in is the best, at 1.700", "1.700"),
         (1.9, None, "The network is the best, at 1.900", "1.900"),
-        (2.6, None, "Counting is still better than this model: Kneser-Ney counts reach 2.400", "2.600"),
+        (2.6, None, "Counting is still better than this model: Kneser-Ney counts, 2.400", "2.600"),
         (1.6, 1.7, "The network is the best, at 1.600", "1.600"),
     ],
 )
@@ -493,6 +493,22 @@ def test_the_page_leads_with_the_verdict_and_the_best_figure(
     places = opened.page.evaluate("[...document.querySelectorAll('.places .dot')].map((e) => parseFloat(e.style.left))")
     assert places == sorted(places) and places[-1] - places[0] > 70, "the differences fill the axis"
     assert "The axis begins at" in opened.page.inner_text(".compared .caption")
+
+
+def test_the_sentence_at_the_end_of_the_run_leads_the_page_and_its_own_counts_stand_beside(
+    browser: Any, written: Callable[..., Run]
+) -> None:
+    said = "The run is best with its counts, at 1.70 bits per byte. Use them: <b>generate</b> does."
+    detail = {"bits_per_byte": 1.9, "mixture": {"counts_bits_per_byte": 2.05}, "verdict": said}
+    run = written("run", *END[:2], Event(name="finished", used_seconds=60.25, detail=detail))
+    facts = report.read(run)
+    assert (facts["result"]["verdict"], facts["result"]["counts"]) == (said, 2.05)
+    page = Opened(browser, report.write(run)[0]).page
+    assert page.inner_text(".verdict-line") == said
+    assert "its n-gram counts alone" in page.inner_text(".places") and "2.050" in page.inner_text(".places")
+    assert "Kneser-Ney" not in page.inner_text(".places"), "which was of a part of the text"
+    chinese = Opened(browser, report.write(run, language="zh")[0]).page
+    assert "1.700" in chinese.inner_text(".verdict-line") and "generate" not in chinese.inner_text(".verdict-line")
 
 
 def test_while_it_runs_the_last_score_stands_beside_the_baselines(browser: Any, written: Callable[..., Run]) -> None:

@@ -55,14 +55,17 @@ def result(facts: "Facts") -> dict[str, Any]:
         baselines["xz"] = baselines["xz"] or _baseline("xz", corpus.xz_bits_per_byte)
         baselines["kneser_ney"] = baselines["kneser_ney"] or _baseline("kneser_ney", corpus.ngram_bits_per_byte)
     held_out = corpus.heldout_bytes if corpus is not None else 0
+    finished = facts.finished or {}
     return {
         "model": model,
         "more": [m for m in scored if m["needs"] != "model/"],
         **baselines,
+        "counts": (finished.get("mixture") or {}).get("counts_bits_per_byte"),  # of the run's own counts, alone
+        "verdict": finished.get("verdict"),
         "perplexity": next((m for m in found if m["name"] == "perplexity"), None),
         "scored_share": model["bytes"] / held_out if model and held_out else None,
         "weights": next((e.detail.get("weights") for e in reversed(facts.events) if e.name == "weights chosen"), None),
-        **{name: (facts.finished or {}).get(name) for name in ("weights_digest", "cut", "deviations")},
+        **{name: finished.get(name) for name in ("weights_digest", "cut", "deviations")},
         "measurements": found,
     }
 

@@ -86,20 +86,24 @@ function ranked({ result, validations, headline }) {
   const last = validations.at(-1);
   const own = [result.model && { ...result.model, name: say("bar.model"), kind: "own" }, ...result.more.map((more) => ({ ...more, name: say("bar.more", { needs: named("needs", more.needs) }), kind: "own" }))];
   if (!result.model && last && !headline.higher) own.push({ value: last.figure, name: say("bar.so_far", { progress: percent(last.progress) }), kind: "own" });
-  const others = ["kneser_ney", "xz"].map((name) => result[name] && { ...result[name], name: say(`bar.${name}`), kind: "other" });
+  // The run's own counts are of all of the text, Kneser-Ney as a baseline of a part.
+  const counted = known(result.counts) && { value: result.counts, name: say("bar.counts"), kind: "other" };
+  const baseline = (name) => result[name] && { ...result[name], name: say(`bar.${name}`), kind: "other" };
+  const others = [counted || baseline("kneser_ney"), baseline("xz")];
   if (!own.some(Boolean)) return []; // nothing of the run's own to compare yet
   const found = [...own, ...others].filter((entry) => entry && known(entry.value));
   return found.sort((a, b) => a.value - b.value);
 }
 
-// What the figures mean, in words.
+// What the figures mean, in words: the run's own where it has said it, which is in English.
 function verdict(facts) {
   const { result, headline } = facts;
+  if (result.verdict && parts.language === "en") return make("p", { class: "verdict-line" }, result.verdict);
   const entries = ranked(facts);
   if (!result.model || headline.higher || entries.length < 2) return null;
   const [best, ...rest] = entries;
   const key = best.kind === "other" ? best.name === say("bar.xz") ? "xz" : "counting" : counts(facts) ? "ngram" : best.needs === "model/" ? "model" : "mixture";
-  const values = { best: bits(best.value), unit: say(`unit.${headline.name}`), rest: rest.map((entry) => `${entry.kind === "own" ? say(entry.needs === "model/" ? "verdict.alone" : "verdict.mixed") : entry.name} ${bits(entry.value)}`).join(say("list.join")) };
+  const values = { best: bits(best.value), name: best.name, unit: say(`unit.${headline.name}`), rest: rest.map((entry) => `${entry.kind === "own" ? say(entry.needs === "model/" ? "verdict.alone" : "verdict.mixed") : entry.name} ${bits(entry.value)}`).join(say("list.join")) };
   return make("p", { class: "verdict-line" }, say(`verdict.${key}`, values));
 }
 
@@ -114,7 +118,8 @@ function figures(facts) {
     const share = known(result.scored_share) ? say(result.scored_share > 0.999 ? "figure.all" : "figure.share", { size: size(result.model.bytes), share: percent(result.scored_share) }) : "";
     for (const [i, one] of own.entries()) {
       const label = one === result.model ? say("figure.model", { figure: name }) : say("figure.more", { figure: name, needs: named("needs", one.needs) });
-      list.push(figure(told(one.value), label, i === 0 ? share : "", i === 0));
+      const interval = one.interval ? say("figure.interval", { low: told(one.interval[0]), high: told(one.interval[1]) }) : "";
+      list.push(figure(told(one.value), label, [i === 0 ? share : "", interval].filter(Boolean).join(say("figure.join")), i === 0));
     }
   } else if (validations.length) {
     const last = validations.at(-1);
@@ -152,7 +157,7 @@ function compared(facts) {
     return make("li", { class: i ? null : "best" }, make("span", { class: "name" }, name), make("span", { class: "track" }, line, dot), make("span", { class: "number" }, bits(value)), make("span", { class: "number more" }, more));
   });
   const axis = make("p", { class: "axis", "aria-hidden": "true" }, make("span", {}, bits(low)), make("span", {}, bits(high)));
-  const remark = result.kneser_ney || result.xz ? make("p", { class: "quiet" }, say("bar.sample")) : null;
+  const remark = make("p", { class: "quiet" }, say(known(result.counts) ? "bar.sample_xz" : "bar.sample"));
   return make("div", { class: "compared" }, make("p", { class: "caption" }, say("bar.caption", { low: bits(low) })), make("ul", { class: "bars places" }, rows), axis, remark);
 }
 
