@@ -51,6 +51,11 @@ def test_every_error_stands_in_the_drawing() -> None:
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in KINDS)
 
 
+def test_a_part_of_blanks_is_quoted_and_what_a_terminal_would_obey_is_escaped() -> None:
+    told = str(DaybreakError("what", received="\n", attempt="\x1b[31mred\udcff 中"))
+    assert told == "what\n  received: '\\n'\n  try: \\x1b[31mred\\udcff 中"
+
+
 def test_parts_must_be_given_by_name() -> None:
     with pytest.raises(TypeError):
         DaybreakError("what")  # type: ignore[call-arg]

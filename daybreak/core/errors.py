@@ -26,7 +26,14 @@ class DaybreakError(Exception):
         self.what, self.received, self.attempt = what, received, attempt
 
     def __str__(self) -> str:
-        return f"{self.what}\n  received: {self.received}\n  try: {self.attempt}"
+        return f"{_shown(self.what)}\n  received: {_shown(self.received)}\n  try: {_shown(self.attempt)}"
+
+
+def _shown(part: str) -> str:
+    """With signs that a terminal would obey, or not show, written as escapes; a part of blanks is quoted."""
+    if not part.strip():
+        return repr(part)
+    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in part)
 
 
 class UsageError(DaybreakError):

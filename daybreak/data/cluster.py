@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from daybreak.core import errors, process
-from daybreak.core.errors import MissingPackage, ResourceError
+from daybreak.core.errors import MissingPackage, ResourceError, UsageError
 
 Item = TypeVar("Item")
 
@@ -19,8 +19,8 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
     """Does `work` on every item, wherever; yields once for each, in their order, when it is done.
 
     address: "local" (a Ray of this machine, for this command), "auto" (the cluster that this machine is of), or one
-    such as "ray://HOST:10001". Raises MissingPackage: Ray is not installed; ResourceError: it cannot be
-    reached, or an item cannot be done; and what `work` raises.
+    such as "ray://HOST:10001". Raises MissingPackage: Ray is not installed; UsageError: it cannot be
+    reached; ResourceError: an item cannot be done; and what `work` raises.
     """
     if not items:
         return
@@ -97,7 +97,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     try:
         ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ResourceError(
+        raise UsageError(
             "the cluster cannot be reached",
             received=f"--cluster {address}: {str(error).strip().splitlines()[0]}",
             attempt="`ray status` on one of its machines, or --cluster local",

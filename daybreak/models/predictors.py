@@ -1,5 +1,6 @@
 """Predictors: what a finished run gives back, behind one face: a network, an n-gram model, or a mixture of both."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -314,7 +315,7 @@ class Score:
 
     @property
     def bits_per_byte(self) -> float:
-        return self.nats / (self.bytes * np.log(2)) if self.bytes else float("nan")
+        return self.nats / (self.bytes * math.log(2)) if self.bytes else float("nan")
 
     @property
     def perplexity(self) -> float:
