@@ -18,11 +18,13 @@ from late import Late
 import daybreak
 from daybreak import cli
 from daybreak.core import records
-from daybreak.core.errors import NotRepeatable
+from daybreak.core.errors import NotRepeatable, ResourceError
 from daybreak.core.records import Event, Phase, Step
 from daybreak.core.request import Request
 from daybreak.core.run import Run
+from daybreak.data.workers import Failed
 from daybreak.engine import faults
+from daybreak.stages import count, prepare
 from daybreak.stages import run as stages_run
 from daybreak.views import cards
 
@@ -368,6 +370,49 @@ def test_a_reproducible_run_that_leaves_its_plan_says_so_everywhere_and_not_with
     again_log = tmp_path / "again" / run.log_file.name
     assert records.first_difference(run.log_file, again_log) == ""
     assert len(records.standing_checksums(again_log)) >= 2
+
+
+def test_counting_takes_what_the_budget_says_and_not_what_is_left_of_it(small_text, tmp_path, monkeypatch):
+    """Time that passes before it changes nothing, until there is too little of it: then the deadline cuts the run."""
+    monkeypatch.setattr(count, "COUNTING_SHARE", 0.004)
+    request = Request(sources=(str(small_text),), seconds=20.0, family="ngram", reproducible=True)
+    models, told = [], []
+    for name, waited in (("at once", 0.0), ("later", 8.0), ("too late", 1e6)):
+        late = Late(phase="train", seconds=waited)
+        finished = stages_run.run(request, late, out=str(tmp_path / name), stopwatch=late.stopwatch)
+        models.append((finished.run.model_folder / "model.safetensors").read_bytes())
+        told.append((finished.figures["cut"], len(finished.figures["deviations"])))
+    assert models[0] == models[1] != models[2]
+    assert told == [(False, 0), (False, 0), (True, 1)]
+
+
+def test_a_reproducible_run_leaves_out_no_part_of_the_text(tmp_path, monkeypatch):
+    """Other runs go on without a part whose process ended twice, and say so."""
+    from pydoc_data import topics
+
+    whole = "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
+    (tmp_path / "text").mkdir()
+    for number in range(3):
+        (tmp_path / "text" / f"{number}.txt").write_text(whole[number * 90_000 : (number + 1) * 90_000])
+    monkeypatch.setattr(prepare, "PART_BYTES", 50_000)
+    real, reason = prepare.each, "tried 2 times; its process gave no sign of life for 60 s"
+
+    def failing(work, items, *, what, **more):
+        for item in items:
+            if "1.txt" in what(item):
+                yield Failed(item=item, name=what(item), reason=reason)
+            else:
+                yield from real(work, [item], what=what, **more)
+
+    request, run = Request(sources=(str(tmp_path / "text"),), seconds=60.0), Run(tmp_path / "run")
+    exact = request.replace(reproducible=True)
+    monkeypatch.setattr(prepare, "each", failing)
+    part = prepare.scanned(run, request)
+    assert any(reason in what for what in part.skipped)
+    with pytest.raises(ResourceError, match="leaves none out"):
+        prepare.scanned(run, exact)
+    monkeypatch.setattr(prepare, "each", real)
+    assert prepare.scanned(run, exact).read_bytes > part.read_bytes
 
 
 def test_sigusr1_saves_and_goes_on_and_a_terminal_that_goes_away_is_not_missed(small_text, tmp_path):

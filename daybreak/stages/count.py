@@ -24,11 +24,7 @@ def count(bench: Bench) -> dict[str, Any]:
     shape = bench.plan.shape
     assert isinstance(shape, NgramShape)
     bench.ledger.enter("training")
-    seconds, memory_bytes = COUNTING_SHARE * bench.remaining(), COUNTING_SHARE * bench.machine.memory_bytes
-    slower = _times_slower(bench, shape.order)
-    most = max(LEAST_TOKENS, countable(shape.order, seconds=seconds / slower, memory_bytes=memory_bytes))
-    if most < len(bench.train):
-        bench.warn(f"{most:,} of {len(bench.train):,} tokens are counted: more would not fit the time or the memory")
+    most = _most(bench, shape.order)
     model = counted(bench.train, most, order=shape.order, vocabulary=bench.tokenizer.vocabulary)
     bench.ledger.enter("the end")
     token_nats = _nats(bench, model)
@@ -49,6 +45,33 @@ def count(bench: Bench) -> dict[str, Any]:
         "bytes": total,
         "tokens": tokens_scored,
     }
+
+
+def _most(bench: Bench, order: int) -> int:
+    """How many tokens of the text are counted.
+
+    Of a run that must repeat, as many as its whole budget says, not what is left of it; where that much time is not
+    left, the deadline cuts the run.
+    """
+    slower, memory_bytes = _times_slower(bench, order), COUNTING_SHARE * bench.machine.memory_bytes
+
+    def fitting(seconds: float) -> int:
+        share = COUNTING_SHARE * seconds / slower
+        most = max(LEAST_TOKENS, countable(order, seconds=share, memory_bytes=memory_bytes))
+        return min(len(bench.train), most)
+
+    every = len(bench.train)
+    if bench.timed():
+        most = fitting(bench.remaining())
+    else:
+        # What is counted takes half of the budget at most, and may begin as late as that.
+        most, left = fitting(bench.plan.budget.seconds), fitting(bench.remaining() / COUNTING_SHARE)
+        if left < most:
+            bench.cut_short(f"the deadline left time for {left:,} of the {most:,} tokens that were to be counted")
+            return left
+    if most < every:
+        bench.warn(f"{most:,} of {every:,} tokens are counted: more would not fit the time or the memory")
+    return most
 
 
 def _times_slower(bench: Bench, order: int) -> float:

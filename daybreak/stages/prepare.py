@@ -16,7 +16,7 @@ import numpy as np
 from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.clock import boot_seconds
-from daybreak.core.errors import BudgetTooShort, DataError, UsageError, nearest
+from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError, nearest
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.types import Account, Corpus, Origin, Request, TechniqueChoice
 from daybreak.data import cluster, remote, sources, store, workers
@@ -55,6 +55,8 @@ def scanned(run: Run, request: Request) -> Corpus:
         cleaning, _ = cleaning_of(request)
         corpus = run.corpus()
         whole = not corpus.unread_bytes or request.seconds  # what there was no time for is read where there is
+        # What was given up when it was prepared without a promise is tried again.
+        whole = whole and not (request.reproducible and len(told["keys"]) < len(told["made_of"]))
         if whole and told["made_of"] == [work.key for work in _work(run, request, cleaning)]:
             return corpus
         for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
@@ -73,7 +75,7 @@ def scan(run: Run, request: Request) -> Corpus:
     left_out: list[str] = []
     groups = _groups(run, request, cleaning, left_out)
     work = [one for group in groups for one in group]
-    made, unread = _made(work, request)
+    made, unread = _made(work, request, left_out=left_out)
     whole = scanning.Whole(run.documents_folder, list(made.values()))
     accounts = store.total(part.facts.accounts for part in whole.parts)
     findings = whole.findings()
@@ -420,12 +422,15 @@ def check_weights(request: Request) -> None:
         )
 
 
-def _made(work: Sequence[store.Work], request: Request, *, alone: bool = False) -> tuple[dict[str, str], int]:
+def _made(
+    work: Sequence[store.Work], request: Request, *, alone: bool = False, left_out: list[str] | None = None
+) -> tuple[dict[str, str], int]:
     """Of each part that is cleaned and on disk, the key and the key of what was read of it, which may be its beginning;
     and how many bytes of files there was no time for.
 
-    What is there already is not made again. alone: in this process, where there is no time to start others. Raises
-    BudgetTooShort: too little was read in its share of the time, and DataError.
+    What is there already is not made again. alone: in this process, where there is no time to start others. left_out:
+    is given a sentence on each part whose process ended, or was stuck, twice. Raises BudgetTooShort: too little was
+    read in its share of the time; ResourceError: a part was given up, and the run must repeat; and DataError.
     """
     begun = time.perf_counter()
     seconds = READING_SHARE * request.seconds or math.inf
@@ -442,7 +447,15 @@ def _made(work: Sequence[store.Work], request: Request, *, alone: bool = False) 
     with contextlib.closing(each(making, todo, processes=processes, address=request.cluster, what=_said)) as results:
         for one, result in zip(todo, results, strict=True):
             if isinstance(result, workers.Failed):
+                if request.reproducible:
+                    raise ResourceError(
+                        "a part of the text cannot be prepared, and a reproducible run leaves none out",
+                        received=str(result),
+                        attempt="free memory, or the same command again: what is done stays done",
+                    )
                 failed.add(one.key)
+                if left_out is not None:
+                    left_out.append(f"{result.name} was left out: {result.reason}")
                 continue
             faults.at("prepare.part")
             if result is None:
