@@ -259,3 +259,31 @@ def test_a_run_of_the_folder_that_it_works_in_goes_on_after_a_kill(project: Path
     assert [path.name for path in (project / "runs").iterdir()] == [run.name], "the same folder goes on"
     check_text(run)
     shutil.rmtree(project / "runs")
+
+
+@pytest.mark.long
+def test_nothing_that_a_command_leaves_in_the_folder_is_text(project: Path) -> None:
+    def daybreak(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "daybreak", *words], cwd=project, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    small = ("--set", "layers=1", "--set", "width=64")
+    daybreak("run", ".", "--for", "40s", "--out", "network", *small, "--mirror", "tensorboard")
+    daybreak("run", ".", "--for", "20s", "--family", "ngram")
+    daybreak("plan", ".", "--for", "40s", "--out", "planned.json", *small)
+    daybreak("report", "network", "--out", "page.html", "--language", "zh")
+    daybreak("export", "network", "--to", "hf", "--out", "for-others/hf")
+    daybreak("export", "network", "--to", "gguf", "--out", "for-others/gguf")
+    daybreak("measure", "network", "--for", "15s")
+    (counts,) = (project / "runs").iterdir()
+    daybreak("compare", "network", str(counts))
+    daybreak("baselines", ".", "--for", "25s", "--models", "ngram,gpt", "--out", "beside")
+    daybreak("train", "planned.json", "--out", "carried-out")  # its text is scanned again and has to be the same
+    told = json.loads(daybreak("prepare", ".", "--out", "prepared", "--vocabulary", "512", "--json"))
+    check_text(project / "prepared")
+    assert len(told["skipped"]) == 4, told["skipped"]
+    for what in (outputs.RUN_FOLDER, outputs.MODEL, outputs.PAGE, "results of this command"):
+        assert any(what in sentence for sentence in told["skipped"]), told["skipped"]

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -209,16 +210,29 @@ print(process.run(process.daybreak("--help"), stdout=process.PIPE, text=True, ch
     assert not sprung()
 
 
+def test_the_compiler_includes_nothing_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty entry in CPATH is the working folder, as in PYTHONPATH."""
+    from daybreak.engine.machine import compiler
+    from daybreak.models.native import compiled
+
+    if not compiler():
+        pytest.skip("no compiler is here")
+    (tmp_path / "math.h").write_text("#error a trap\n")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "one.c").write_text("#include <math.h>\nint one(void) { return 1; }\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CPATH", os.pathsep)
+    assert compiled(tmp_path / "source" / "one.c", Path("kernels"), compiler(), ()).library.one() == 1
+
+
 @pytest.mark.long
 def test_every_command_imports_nothing_from_the_working_folder(traps, small_text: Path) -> None:
     folder, sprung = traps
     (folder / "text.txt").write_bytes(small_text.read_bytes())
-    (folder / "large.jsonl").write_text(
-        "".join(
-            json.dumps({"text": f"{number} {small_text.read_text()[number : number + 400]}"}) + "\n"
-            for number in range(18_000)
-        )
-    )  # more than one process takes alone
+    draw, words = random.Random(0), small_text.read_text().split()
+    texts = (" ".join(draw.choices(words, k=100)) for _ in range(12_000))
+    # More than one process takes alone.
+    (folder / "large.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     carried_out(folder, command("prepare", "large.jsonl", "--out", "prepared"))
     carried_out(folder, command("plan", "large.jsonl", "--for", "60s", "--out", "plan.json"))
     mirrors = ("--mirror", "tensorboard", "--mirror", "wandb", "--mirror", "trackio")
