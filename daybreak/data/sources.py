@@ -26,7 +26,6 @@ _ANY_DEPTH = re.compile(r"(?:^|(?<=/))\*\*(?:/|$)")
 _NOT_BUILTIN = frozenset(("test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "_bundled"))
 # What is left out where it was not named itself.
 CLOSED = "a folder that may not be entered"
-OWN = "where the results of this command go, or daybreak's cache"
 _IN_PART = "cannot be read, or only in part"
 
 
@@ -64,7 +63,7 @@ def search(sources: Sequence[str], *, own: Collection[Path] = ()) -> Found:
     unreadable or a run folder, or a file named directly that is no text.
     """
     found: dict[tuple[int, int], Path] = {}
-    walk = _Walk({_identity(path) for path in (*own, cache.folder())})
+    walk = _Walk({_identity(path) for path in own}, {_identity(cache.folder())})
     for source in sources:
         path = Path(source)
         if remote.is_address(source):
@@ -137,8 +136,13 @@ def _is_builtin_text(file: Path, name: Path) -> bool:
 class _Walk:
     """Goes through folders and patterns, and keeps what it leaves out."""
 
-    def __init__(self, own: Collection[tuple[int, int]] = (), names: Collection[str] = ()) -> None:
-        self._own, self._names = frozenset(own), frozenset(names)
+    def __init__(
+        self,
+        own: Collection[tuple[int, int]] = (),  # where the command's own results go, which is not worth a word
+        caches: Collection[tuple[int, int]] = (),
+        names: Collection[str] = (),
+    ) -> None:
+        self._own, self._caches, self._names = frozenset(own), frozenset(caches), frozenset(names)
         self._kinds: dict[Path, str] = {}  # what folders are
         self.left_out: defaultdict[str, list[Path]] = defaultdict(list)
 
@@ -194,20 +198,20 @@ class _Walk:
                     yield from self.expanded(f"{glob.escape(str(folder))}/{rest}")
 
     def _is_left_out(self, folder: Path) -> bool:
+        if _identity(folder) in self._own:
+            return True
         if folder not in self._kinds:
-            self._kinds[folder] = self._kind(folder)
+            cached = _identity(folder) in self._caches
+            self._kinds[folder] = outputs.CACHE if cached else outputs.kind_of_folder(folder)
             if what := self._kinds[folder]:
                 self.left_out[what].append(folder)
         return self._kinds[folder] != ""
 
-    def _kind(self, folder: Path) -> str:
-        return OWN if _identity(folder) in self._own else outputs.kind_of_folder(folder)
-
     def _is_text(self, path: Path) -> bool:
-        what = ""
-        if not _is_regular(path):
-            what = SPECIAL
-        elif _identity(path) in self._own or outputs.is_page_file(path):
+        if _identity(path) in self._own:
+            return False
+        what = "" if _is_regular(path) else SPECIAL
+        if not what and outputs.is_page_file(path):
             what = outputs.PAGE
         if what:
             self.left_out[what].append(path)
