@@ -26,7 +26,7 @@ from daybreak.models import ngram_files
 from daybreak.models.ngram import KneserNey
 from daybreak.stages.compare import compare
 from daybreak.stages.evaluate import evaluate
-from daybreak.stages.scores import CELL_BYTES, Scores, common_cells, of_heldout, on_text
+from daybreak.stages.scores import CELL_BYTES, Scores, common, of_heldout, on_text
 from daybreak.views import verdicts
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -37,6 +37,10 @@ DOCUMENTS = [f"{i} {TEXT}"[: 700 + 13 * i] + "é" for i in range(30)]
 def stream_of(tokenizer: Tokenizer, documents: list[str]) -> np.ndarray:
     parts = [[tokenizer.end_of_text, *tokenizer.encode(text)] for text in documents]
     return np.array([token for part in parts for token in part], dtype=np.uint16)
+
+
+def common_cells(scores: list[Scores]) -> int:
+    return len(common(scores)[0].sizes)
 
 
 def scored(tokenizer: Tokenizer, documents: list[str], rate: float = 1.0, **changes: Any) -> Scores:

@@ -21,8 +21,11 @@ class Headline:
         """What is to become small: the headline itself, or nats of a target where it is no loss."""
         return nats if self.higher else figure
 
-    def told(self, value: float, digits: int = 3) -> str:
+    def told(self, value: float, digits: int = 3, *, half: float | None = None) -> str:
+        """The value in words. half: of its interval, told behind it."""
         number = f"{value:.{max(0, digits - 2)}%}" if self.percent else f"{value:.{digits}f}"
+        if half is not None:
+            number += f" \u00b1 {half:.1%}" if self.percent else f" \u00b1 {max(half, 0.001):.2g}"
         return f"{number} {self.words}"
 
 

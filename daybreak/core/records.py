@@ -90,6 +90,8 @@ class Measurement:
     needs: str = "model/"  # what has to be kept to reach the figure
     bytes: int = 0  # of text that it was measured on
     note: str = ""
+    interval: list[float] | None = None  # low and high, 95%; None where there is none
+    share: float = 1.0  # of the held-out text that it was measured on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

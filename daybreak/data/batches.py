@@ -170,6 +170,22 @@ def windows(
         yield _window(stream, full, len(stream), len(stream) - full, end_of_text)
 
 
+def chosen_windows(
+    stream: np.ndarray, starts: np.ndarray, context_length: int, *, end_of_text: int, rows: int = 32
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `windows`, of those windows of the stream alone that start at these tokens, in their order.
+
+    A window that the stream ends in comes as [1, rest], as there.
+    """
+    before = np.append(np.int64(end_of_text), stream[:-1]) if len(stream) else stream
+    for first in range(0, len(starts), rows):
+        group = starts[first : first + rows]
+        for part in np.split(group, np.flatnonzero(np.diff(group + context_length > len(stream))) + 1):
+            width = min(context_length, len(stream) - int(part[0]))
+            places = part[:, None] + np.arange(width)
+            yield before[places].astype(np.int64), stream[places].astype(np.int64)
+
+
 def _window(stream: np.ndarray, start: int, stop: int, width: int, end_of_text: int) -> tuple[np.ndarray, np.ndarray]:
     part = np.empty(stop - start + 1, dtype=np.int64)
     part[0] = stream[start - 1] if start else end_of_text

@@ -84,6 +84,9 @@ def rate_factor(batch: int) -> float:
 UNDIMINISHED = 600.0  # seconds of a budget, up to which what looks on has its whole share
 
 
+SCORING_MOST = 0.04  # of a budget: where all held-out text takes more at its end, a part is scored, spread over it
+
+
 def looking_seconds(share: float, budget: float) -> float:
     """For figures and samples: their price is that of the text and the model, so long runs need a falling share."""
     return share * budget * min(1.0, (UNDIMINISHED / budget) ** 0.5)

@@ -225,6 +225,11 @@ class Mixture:
         self.network: Network = inner.network if isinstance(inner, Mixture) else inner
         self.end_of_text = self.network.end_of_text
 
+    @property
+    def innermost(self) -> "Mixture":
+        """The mixture whose part is the network itself."""
+        return self.inner.innermost if isinstance(self.inner, Mixture) else self
+
     def mixed(self, network_nats: np.ndarray, stream: np.ndarray) -> np.ndarray:
         """Nats [n] of the first n tokens of the stream, from the network's."""
         counted, unsure = self.counts.stream(stream[: len(network_nats)])

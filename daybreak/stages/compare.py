@@ -54,10 +54,9 @@ def compare(
         told(sentence)
     labels = labels_of(runs)
     _check_alike(labels, scored)
-    cells = scores.common_cells(scored)
-    if not cells:
+    common = scores.common(scored)
+    if not len(common[0].sizes):
         raise _different_texts(labels, scored, on)
-    common = [one.first(cells) for one in scored]
     units = bootstrap.units(common[0].documents, common[0].sizes)
     described = [
         {"label": label, **_described(run, plan), **_reached(whole, one)}

@@ -11,6 +11,7 @@ from daybreak.models import ngram_files
 from daybreak.models.ngram import SECONDS_PER_TOKEN_AND_ORDER, KneserNey, countable, counted
 from daybreak.stages.bench import Bench
 from daybreak.stages.scores import keep_scores
+from daybreak.stages.sureness import RESAMPLES_AT_THE_END, beside, of_cells
 
 COUNTING_SHARE = 0.5  # of the time left and of the memory
 SCORING_SHARE = 0.3  # of the time that counting leaves
@@ -28,23 +29,37 @@ def count(bench: Bench) -> dict[str, Any]:
     model = counted(bench.train, most, order=shape.order, vocabulary=bench.tokenizer.vocabulary)
     bench.ledger.enter("the end")
     token_nats = _nats(bench, model)
-    stream = bench.heldout.slice(0, token_nats.shape[1])
-    sizes = bench.tokenizer.token_bytes[stream]
+    stream, scored = bench.heldout.slice(0, len(bench.heldout)), token_nats.shape[1]
+    every = bench.tokenizer.token_bytes[stream]
+    sizes = every[:scored]
     nats = token_nats[:, sizes > 0].sum(1)
     best = int(nats.argmin())
     bench.ledger.enter("saving")
     ngram_files.save_ngram(bench.run.model_folder, model.at_order(best + 1), tokenizer_file=bench.run.tokenizer_file)
     total, tokens_scored = int(sizes.sum(dtype=np.int64)), int((sizes > 0).sum())
     bits = float(nats[best] / total / np.log(2))
-    bench.record(Measurement(name="bits_per_byte", value=bits, unit="bits/byte", bytes=total, note=f"order {best + 1}"))
-    keep_scores(bench, stream, token_nats[best])
-    bench.ledger.enter("leaving")
-    return {
+    kept = keep_scores(bench, stream, token_nats[best], where=np.arange(len(stream)) < scored)
+    figures: dict[str, Any] = {
         "bits_per_byte": bits,
         "perplexity": float(np.exp(nats[best] / tokens_scored)),
         "bytes": total,
         "tokens": tokens_scored,
+        "heldout_share": total / max(1, int(every.sum(dtype=np.int64))),
     }
+    figures = beside(figures, of_cells(kept, resamples=RESAMPLES_AT_THE_END) if kept else {})
+    bench.record(
+        Measurement(
+            name="bits_per_byte",
+            value=bits,
+            unit="bits/byte",
+            bytes=total,
+            note=f"order {best + 1}",
+            interval=figures.get("bits_per_byte_interval"),
+            share=figures["heldout_share"],
+        )
+    )
+    bench.ledger.enter("leaving")
+    return figures
 
 
 def _most(bench: Bench, order: int) -> int:

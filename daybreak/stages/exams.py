@@ -11,6 +11,7 @@ import torch
 from daybreak.core.headlines import MASKED_ACCURACY, SPAN_LOSS, Headline
 from daybreak.core.types import Plan
 from daybreak.data import batches
+from daybreak.data.blocks import spread_out
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.models.predictors import Counts, Network, Score, nats_of
 from daybreak.stages.aims import objective_of
@@ -34,7 +35,7 @@ class Answers:
     def first(self, count: int) -> Self:
         return self.part(slice(count))
 
-    def part(self, of: slice) -> Self:
+    def part(self, of: slice | np.ndarray) -> Self:
         hits = None if self.hits is None else self.hits[of]
         return replace(self, nats=self.nats[of], sizes=self.sizes[of], hits=hits)
 
@@ -72,11 +73,33 @@ def told(headline: Headline, score: Score) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """What was scored of a text: windows from all over it, or all of them."""
+
+    answers: Answers  # in the order of the text
+    windows: np.ndarray  # bool [w]: those of the text that were scored
+    tokens: np.ndarray  # bool [n]: the tokens of the text in them
+
+    @property
+    def whole(self) -> bool:
+        return bool(self.windows.all())
+
+
 class Exam(Protocol):
     """Of a plan: the same text gives the same questions, whatever model is asked."""
 
     def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
         """stream: held-out tokens [n] with the end-of-text token before each document; as much of it as time allows."""
+        ...
+
+    def put_spread(
+        self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
+    ) -> Part:
+        """As `put`, and what is scored where there is not the time for all is spread over the text.
+
+        tokens: about how many are to be scored at most. What is asked of a token is the same as in `put`.
+        """
         ...
 
 
@@ -102,6 +125,24 @@ class NextTokens:
         nats = nats_of(network, stream_windows(stream, end, context), stream, seconds=seconds)
         return Answers(nats=nats, sizes=self.tokenizer.token_bytes[stream[: len(nats)]].astype(np.int64))
 
+    def put_spread(
+        self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
+    ) -> Part:
+        end, context = self.tokenizer.end_of_text, module.shape.context_length
+        sizes = self.tokenizer.token_bytes[stream].astype(np.int64)
+        starts = np.arange(0, len(stream), context)
+        order = spread_out(starts, sizes)[: None if tokens is None else max(1, -(-tokens // context))]
+        network = Network(module, end_of_text=end, known_tokens=self.tokenizer.vocabulary)
+        rows = max(1, EVALUATION_TOKENS // context)
+        chosen = batches.chosen_windows(stream, starts[order], context, rows=rows, end_of_text=end)
+        found = nats_of(network, chosen, stream, seconds=seconds)
+        nats, scored = np.zeros(len(stream), np.float32), np.zeros(len(stream), bool)
+        places = (starts[order][:, None] + np.arange(context)).ravel()
+        places = places[places < len(stream)][: len(found)]
+        nats[places], scored[places] = found, True
+        answers = Answers(nats=nats[scored], sizes=sizes[scored])
+        return Part(answers=answers, windows=scored[starts], tokens=scored)
+
 
 class Hidden:
     """Tokens that an objective hides, from those around them; which ones follows from the text alone."""
@@ -111,10 +152,12 @@ class Hidden:
         self.sizes = tokenizer.token_bytes.astype(np.int64)
 
     def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
+        return self._answers(module, list(self.rows(stream, module.shape.context_length)), seconds)
+
+    def _answers(self, module: Any, rows: list[np.ndarray], seconds: float) -> Answers:
         module.eval()
         begun = time.perf_counter()
         nats, hits, sizes = [], [], []
-        rows = list(self.rows(stream, module.shape.context_length))
         for done, batch in enumerate(rows, 1):
             targets = self.objective.scored(module, torch.from_numpy(batch).to(module.lm_head.weight.device))
             nats.append(targets[0].float().cpu().numpy())
@@ -134,15 +177,35 @@ class Hidden:
             of_a_row=len(nats[0]) // len(rows[0]),
         )
 
+    def put_spread(
+        self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
+    ) -> Part:
+        context = min(module.shape.context_length, max(1, len(stream) - 1))
+        starts = np.arange(0, len(stream) - context, context)
+        known = np.append(self.sizes, 0)
+        order = spread_out(starts, known[np.minimum(stream, len(self.sizes))])
+        order = order[: None if tokens is None else max(1, -(-tokens // context))]
+        found = self._answers(module, list(_rows(stream, starts[order], context)), seconds)
+        done = order[: len(found) // max(1, found.of_a_row)]
+        scored, windows = np.zeros(len(stream), bool), np.zeros(len(starts), bool)
+        windows[done] = True
+        scored[(starts[done][:, None] + np.arange(context)).ravel()] = True
+        targets = np.argsort(done, kind="stable")[:, None] * found.of_a_row + np.arange(found.of_a_row)
+        return Part(answers=found.part(targets.ravel()), windows=windows, tokens=scored)
+
     @staticmethod
     def rows(stream: np.ndarray, context: int) -> Iterator[np.ndarray]:
         """Windows [rows, context + 1] that do not overlap but for their last token; a rest is left out."""
         context = min(context, max(1, len(stream) - 1))
-        starts = np.arange(0, len(stream) - context, context)
-        rows = max(1, EVALUATION_TOKENS // context)
-        for first in range(0, len(starts), rows):
-            places = starts[first : first + rows, None] + np.arange(context + 1)
-            yield stream[places].astype(np.int64)
+        return _rows(stream, np.arange(0, len(stream) - context, context), context)
+
+
+def _rows(stream: np.ndarray, starts: np.ndarray, context: int) -> Iterator[np.ndarray]:
+    """Batches [rows, context + 1] of the windows that start at these tokens [w]."""
+    rows = max(1, EVALUATION_TOKENS // context)
+    for first in range(0, len(starts), rows):
+        places = starts[first : first + rows, None] + np.arange(context + 1)
+        yield stream[places].astype(np.int64)
 
 
 def stream_windows(

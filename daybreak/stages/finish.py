@@ -18,12 +18,13 @@ from daybreak.data.shards import Tokens
 from daybreak.engine import faults, loop
 from daybreak.models import files
 from daybreak.models.gpt import tensors_of
-from daybreak.models.predictors import Mixture, Network, Score, summed
+from daybreak.models.predictors import Counts, Mixture, Network, Score, summed
 from daybreak.stages import writing
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built
-from daybreak.stages.exams import Answers, exam_of, figure, told
+from daybreak.stages.exams import Answers, Part, exam_of, figure, told
 from daybreak.stages.scores import keep_hidden, keep_scores
+from daybreak.stages.sureness import RESAMPLES_AT_THE_END, beside, of_cells, of_hidden
 
 QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
 QUICK_LEAST_BYTES = 20_000
@@ -73,6 +74,12 @@ def _quick_bytes(bench: Workbench) -> int:
 def quick_tokens(bench: Workbench) -> int:
     """Held-out tokens that a mark is scored on."""
     return _tokens_of(bench, _quick_bytes(bench))
+
+
+def whole_of_quick(bench: Workbench) -> float:
+    """How many times as long as a score on the way one of all held-out text takes."""
+    whole = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
+    return max(1.0, whole / max(1, min(_quick_bytes(bench), bench.heldout.bytes)))
 
 
 def _validation(bench: Workbench, score: Score, position: loop.Position, progress: float, weights: str) -> Validation:
@@ -163,23 +170,52 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     left = bench.remaining() - bench.margin() - MIXING_SHARE * bench.costs.get("counting", 0.0)
     # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
     most = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
-    beginning = bench.heldout.slice(0, _tokens_of(bench, most))
-    answers = _put(bench, module, beginning, max(0.1, left))
-    result = {**told(bench.plan.headline, answers.score()), "weights_digest": digest}
-    _record(bench, result)
+    stream = bench.heldout.slice(0, len(bench.heldout))
+    exam, seconds = exam_of(bench.plan, bench.tokenizer), max(0.1, left) if bench.timed() else float("inf")
+    part = exam.put_spread(module, stream, seconds=seconds, tokens=_tokens_of(bench, most))
+    result = {**told(bench.plan.headline, part.answers.score()), "weights_digest": digest}
     if bench.plan.headline.of_text:
-        stream = beginning[: len(answers)]
-        keep_scores(bench, stream, answers.nats, _mixed(bench, built, module, stream, answers.nats, result))
+        mixed = _mixed(bench, built, module, stream[part.tokens], part.answers.nats, result)
+        kept = keep_scores(bench, stream, part.answers.nats, mixed, where=part.tokens)
+        intervals = of_cells(kept, resamples=RESAMPLES_AT_THE_END) if kept else {}
     else:
-        keep_hidden(bench, beginning, answers, module.shape.context_length)
+        keep_hidden(bench, stream, part, module.shape.context_length)
+        intervals = of_hidden(bench.plan.headline, part.answers, resamples=RESAMPLES_AT_THE_END)
+    result = beside(result, intervals) | {"heldout_share": heldout_share(bench, part)}
+    _record(bench, result)
     bench.ledger.enter("leaving")
     return result
+
+
+def heldout_share(bench: Workbench, part: Part) -> float:
+    """How much of the held-out text was scored: of its bytes, or of its windows where tokens are hidden in them."""
+    if part.whole or not bench.plan.headline.of_text:
+        return float(part.windows.mean()) if len(part.windows) else 1.0
+    sizes = bench.tokenizer.token_bytes
+    return part.answers.score().bytes / int(sizes[bench.heldout.slice(0, len(bench.heldout))].sum(dtype=np.int64))
 
 
 def _record(bench: Workbench, result: dict[str, Any]) -> None:
     headline = bench.plan.headline
     for name, unit in ((headline.name, headline.unit), ("perplexity", "per token")):
-        bench.record(Measurement(name=name, value=result[name], unit=unit, bytes=result["bytes"]))
+        interval, share = result.get(f"{name}_interval"), result["heldout_share"]
+        shown = {"value": result[name], "unit": unit, "bytes": result["bytes"], "interval": interval, "share": share}
+        bench.record(Measurement(name=name, **shown))
+    if "mixture" in result:
+        mixture = result["mixture"]
+        bench.record(
+            Measurement(
+                name="bits_per_byte",
+                value=mixture["bits_per_byte"],
+                unit="bits/byte",
+                needs=Mixture.needs,
+                bytes=result["bytes"],
+                note=f"{mixture['weight_of_counts']:.2f} of the counts on average; each half of the text with the "
+                "weights of the other",
+                interval=mixture.get("bits_per_byte_interval"),
+                share=result["heldout_share"],
+            )
+        )
 
 
 def _mixed(
@@ -196,16 +232,9 @@ def _mixed(
     mixed = summed(mixed_nats, stream, bench.tokenizer.token_bytes)
     weight = predictor.mean_weight(stream)
     result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": weight}
-    bench.record(
-        Measurement(
-            name="bits_per_byte",
-            value=mixed.bits_per_byte,
-            unit="bits/byte",
-            needs=predictor.needs,
-            bytes=mixed.bytes,
-            note=f"{weight:.2f} of the counts on average; each half of the text with the weights of the other",
-        )
-    )
+    if isinstance(counts := predictor.innermost.counts, Counts):
+        alone = summed(counts.stream(stream)[0], stream, bench.tokenizer.token_bytes)
+        result["mixture"]["counts_bits_per_byte"] = alone.bits_per_byte
     return mixed_nats
 
 

@@ -43,7 +43,9 @@ FOREIGN_RATE = 2e-4  # of AdamW, for checkpoints of other tools
 # Of the lowest loss in a time (own runs).
 OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw", "foreign": "adamw"}
 CLEANED_BYTES_PER_SECOND = 1e8  # of the cleaned text, as it is read for encoding
-EVALUATION_SHARE = 0.02  # of the budget for the last figure; the figures on the way take half of that
+EVALUATION_SHARE = 0.02  # of the budget for the last figure, as a guess; the figures on the way take half of that
+SCORING_SPEED = 2.5  # times the speed of training
+LOADING_SECONDS = 0.4  # to read the model back before it is scored
 SAMPLING_SHARE = 0.005
 FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
 
@@ -96,8 +98,9 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
     pool = feasible[0] or feasible[1] or found
     best = best_of(pool)
-    phases = {**fixed, "compile": best.mode_seconds}
-    training = available - phases["compile"]
+    ending = _scoring_seconds(corpus, best, request.seconds) + LOADING_SECONDS
+    phases = {**fixed, "the end": ending, "compile": best.mode_seconds}
+    training = available + fixed["the end"] - ending - phases["compile"]
     # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
     _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
     phases["training"] = training
@@ -174,8 +177,14 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
         "validation": scaling.looking_seconds(EVALUATION_SHARE, budget) * 0.5,
         "samples": scaling.looking_seconds(SAMPLING_SHARE, budget),
         "saving": 0.005 * budget + 0.1,
-        "the end": scaling.looking_seconds(EVALUATION_SHARE, budget) + 0.4,
+        "the end": scaling.looking_seconds(EVALUATION_SHARE, budget) + LOADING_SECONDS,
     }
+
+
+def _scoring_seconds(corpus: Corpus, best: Candidate, budget: float) -> float:
+    """What scoring all held-out text at the end takes, or the most that it may."""
+    tokens = corpus.heldout_bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    return min(scaling.SCORING_MOST * budget, tokens / (SCORING_SPEED * best.tokens_per_second))
 
 
 def _check_long_enough(best: Candidate, training: float, request: Request, *, steps: int) -> None:
@@ -230,7 +239,7 @@ def _draft(
     headline = OF_OBJECTIVE[objective]
     figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, tokens)
     band = 0.10 if headline.of_text else 0.15
-    scored = scaling.looking_seconds(EVALUATION_SHARE, request.seconds) * 2.5 * best.tokens_per_second
+    scored = scaling.SCORING_MOST * request.seconds * SCORING_SPEED * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     reasons = reasons_of(
         corpus,

@@ -170,6 +170,7 @@ def carried_out(
     from daybreak.stages import encode
     from daybreak.stages.bench import Bench
     from daybreak.stages.signals import Signals
+    from daybreak.stages.verdict import verdict
 
     folder, display, ledger = session.folder, session.display, session.ledger
     ledger.enter("encode")
@@ -205,6 +206,7 @@ def carried_out(
         display.close()
     if plan.request is not None and figures["family"] == "ngram" != plan.request.family:
         figures["reason"] = plan.reasons["family"]
+    figures["verdict"] = verdict(plan, corpus, figures)
     _log_the_rest(session, corpus, _peak_memory_of(plan))
     log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
     _report(session)

@@ -1,13 +1,16 @@
 """Show: plans and results in words, for a terminal."""
 
+import textwrap
 from typing import Any
 
 from daybreak.core import units
+from daybreak.core.headlines import Headline
 from daybreak.core.shapes import NgramShape
-from daybreak.core.types import Plan
+from daybreak.core.types import Corpus, Plan
 from daybreak.techniques import UNASKED
 
 BAR = 30  # characters
+LINE = 100  # characters, of sentences
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -76,17 +79,36 @@ def baselines_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _with_interval(headline: Headline, figures: dict[str, Any]) -> str:
+    """The headline with half its interval, where it has one."""
+    value, interval = figures[headline.name], figures.get(f"{headline.name}_interval")
+    return headline.told(value, 4, half=max(value - interval[0], interval[1] - value) if interval else None)
+
+
+def _scored_part(finished: Any, corpus: Corpus) -> str:
+    """How much of the held-out text the figures are of, and how to get those of all of it."""
+    figures, of_text = finished.figures, finished.run.plan().headline.of_text
+    share = figures.get("heldout_share")
+    if share is None or (share >= 1 and not of_text):
+        return f"{units.size(figures['bytes'])} of held-out text"  # a run of an older version, or tokens hidden in it
+    if share >= 1:
+        return f"all {units.size(figures['bytes'])} of held-out text"
+    scored = f"{units.size(figures['bytes'])} of {units.size(corpus.heldout_bytes)} of held-out text ({share:.0%})"
+    part = scored if of_text else f"{share:.0%} of the held-out text"
+    return f"{part}; `daybreak evaluate {finished.run}` scores all"
+
+
 def finished_lines(finished: Any) -> list[str]:
     figures = finished.figures
     plan = finished.run.plan()
     headline, shape = plan.headline, plan.shape
-    lines = ["", f"{headline.told(figures[headline.name], 4)} on {units.size(figures['bytes'])} of held-out text"]
+    corpus = finished.run.corpus()
+    lines = ["", f"{_with_interval(headline, figures)} on {_scored_part(finished, corpus)}"]
     if "mixture" in figures:
         lines.append(
             f"{figures['mixture']['bits_per_byte']:.4f} with the n-gram counts mixed in "
             f"(weight {figures['mixture']['weight_of_counts']:.2f})"
         )
-    corpus = finished.run.corpus()
     own = not isinstance(shape, NgramShape) and not shape.native()
     alone = " (native: no; daybreak alone opens it)" if own else ""
     if headline.of_text:
@@ -94,6 +116,8 @@ def finished_lines(finished: Any) -> list[str]:
             f"{corpus.ngram_bits_per_byte:.4f} Kneser-Ney on {units.size(corpus.ngram_bytes)}, "
             f"{corpus.xz_bits_per_byte:.4f} xz, for comparison"
         )
+    if figures.get("verdict"):
+        lines += ["", *textwrap.wrap(figures["verdict"], LINE, break_long_words=False, break_on_hyphens=False)]
     lines += [
         "",
         f"report  {finished.run.report_file}",

@@ -26,7 +26,6 @@ from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built, batches_of, build
 from daybreak.stages.finish import (
     MIXING_SHARE,
-    QUICK_SHARE,
     best_so_far,
     choose_weights,
     current,
@@ -35,6 +34,7 @@ from daybreak.stages.finish import (
     sample,
     validate,
     weights_checksum,
+    whole_of_quick,
     write_model,
 )
 from daybreak.stages.saving import PLANNED_SAVES, Training, go_back, plans_saves, resumed, save, settle, write
@@ -332,7 +332,7 @@ def _set_end(bench: Workbench, clock: Clock, *, saving: float = 0.0) -> None:
     quick = bench.costs.get("validation", 0.003 * budget)
     candidates = 1 + sum(hasattr(techniques.class_of(choice.name), "weights") for choice in bench.plan.techniques)
     comparing = candidates * quick if candidates > 1 else 0.0
-    scoring = min(scaling.looking_seconds(0.02, budget), 1.15 * QUICK_SHARE * quick)
+    scoring = min(scaling.SCORING_MOST * budget, 1.15 * quick * whole_of_quick(bench))
     mixing = MIXING_SHARE * bench.costs.get("counting", 0.0)
     clock.end = budget - (1.3 * saving + comparing + scoring + mixing + bench.margin())
 

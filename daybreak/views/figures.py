@@ -63,11 +63,18 @@ def result(facts: "Facts") -> dict[str, Any]:
         "counts": (finished.get("mixture") or {}).get("counts_bits_per_byte"),  # of the run's own counts, alone
         "verdict": finished.get("verdict"),
         "perplexity": next((m for m in found if m["name"] == "perplexity"), None),
-        "scored_share": model["bytes"] / held_out if model and held_out else None,
+        "scored_share": _scored_share(model, held_out, facts.finished or {}),
         "weights": next((e.detail.get("weights") for e in reversed(facts.events) if e.name == "weights chosen"), None),
         **{name: finished.get(name) for name in ("weights_digest", "cut", "deviations")},
         "measurements": found,
     }
+
+
+def _scored_share(model: dict[str, Any] | None, held_out: int, finished: dict[str, Any]) -> float | None:
+    """Of the held-out text. Where tokens are hidden in it, the bytes that were scored do not tell."""
+    if "heldout_share" in finished:
+        return finished["heldout_share"]
+    return model["bytes"] / held_out if model and held_out else None
 
 
 def _baseline(name: str, value: float) -> dict[str, Any]:
