@@ -468,8 +468,11 @@ def test_the_page_in_a_browser(browser: Any, written: Callable[..., Run]) -> Non
             assert page.evaluate(CONTRAST, selector) >= 4.5, selector
         page.focus(".theme")
         page.keyboard.press("Enter")
-    page.click("#loss .toggle >> nth=0")
-    assert page.get_attribute("#loss .toggle", "aria-pressed") == "true"
+    for toggle in range(2):  # logarithmic time, and loss too
+        page.click(f"#loss .toggle >> nth={toggle}")
+        assert page.get_attribute(f"#loss .toggle >> nth={toggle}", "aria-pressed") == "true"
+        told = page.locator("#loss .chart > svg > text").all_text_contents()
+        assert len(told) > 8 and len(told) == len(set(told)), "every tick has a number of its own"
     assert opened.wrong == []
 
 

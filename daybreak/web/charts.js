@@ -18,7 +18,7 @@ const charts = (() => {
     })
     : null;
 
-  // spec: {label, series, xTitle, yTitle, logX, logY, xRange, yRange, height, xPercent, marks, bands, rules, legend}
+  // spec: {label, series, xTitle, yTitle, logX, logY, xRange, yRange, height, xUnit, xPercent, marks, bands, rules, legend}
   //   series: {name, x, y, color, width, dash, opacity, points (markers and no line), symbol, size, step, hover, legend}
   //   marks: {x, y, label, text}: buttons on the chart; hovering, focusing or tapping one shows the text, as text
   //   bands: {from, to, color} in y; rules: {x or y, label, color, dash}; colours are names of page.css
@@ -84,7 +84,7 @@ const charts = (() => {
       }
       const inside = found.filter((value) => value >= low * 0.999 && value <= high * 1.001);
       const tens = inside.filter((value) => /^1e|^10*$|^0\.0*1$/.test(String(Number(value.toPrecision(3)))));
-      return inside.length > most && tens.length > 1 ? tens : inside;
+      if (inside.length > 2) return inside.length > most && tens.length > 1 ? tens : inside;
     }
     const rough = (high - low) / Math.max(1, most);
     if (!(rough > 0) || !Number.isFinite(rough)) return [low];
@@ -95,7 +95,8 @@ const charts = (() => {
     return found;
   }
 
-  function told(value, all) {
+  function told(value, all, log) {
+    if (log && Math.max(...all) < 10000) return parts.number(value);
     const [low, high] = [Math.min(...all), Math.max(...all)];
     const step = all.length > 1 ? (high - low) / (all.length - 1) : Math.abs(value);
     if (Math.max(Math.abs(low), Math.abs(high)) >= 10000) return parts.count(value);
@@ -126,16 +127,17 @@ const charts = (() => {
     element.prepend(...(legend ? [legend] : []), drawing);
     const over = legend ? legend.offsetHeight : 0;
     const yTicks = ticks(yRange, spec.logY, Math.max(2, (height - over) / 50));
-    const left = 24 + 7 * Math.max(2, ...yTicks.map((value) => told(value, yTicks).length)) + (spec.yTitle ? 14 : -6);
+    const left = 24 + 7 * Math.max(2, ...yTicks.map((value) => told(value, yTicks, spec.logY).length)) + (spec.yTitle ? 14 : -6);
     const plot = { left: Math.round(left), right: width - 20, top: 10, bottom: height - over - (spec.xTitle ? 44 : 26) };
     drawing.setAttribute("height", height - over);
     const x = scale(xRange, spec.logX, plot.left, plot.right);
     const y = scale(yRange, spec.logY, plot.bottom, plot.top);
     const clip = `plot-${[...drawn.keys()].indexOf(element)}`;
     drawing.append(
-      shape("defs", {}, shape("clipPath", { id: clip }, shape("rect", { x: plot.left, y: plot.top - 6, width: Math.max(1, plot.right - plot.left + 8), height: Math.max(1, plot.bottom - plot.top + 6) }))),
+      shape("defs", {}, shape("clipPath", { id: clip }, shape("rect", { x: plot.left, y: plot.top - 6, width: Math.max(1, plot.right - plot.left + 2), height: Math.max(1, plot.bottom - plot.top + 6) }))),
       ...axes(spec, x, y, plot, yTicks),
-      shape("g", { "clip-path": `url(#${clip})` }, bands(spec, y, plot), rules(spec, x, y, plot), visible.map((one) => trace(one, x, y))),
+      shape("g", { "clip-path": `url(#${clip})` }, bands(spec, y, plot), rules(spec, x, y, plot), visible.filter((one) => !one.points).map((one) => trace(one, x, y))),
+      ...visible.filter((one) => one.points).flatMap((one) => points(one, x, y, plot)), // whole, also at the edge
       ...labels(spec, x, y, plot),
     );
     if (kept) element.append(resetButton(element));
@@ -144,13 +146,13 @@ const charts = (() => {
   }
 
   function axes(spec, x, y, plot, yTicks) {
-    const shownX = spec.xPercent ? (value) => parts.percent(value) : (value, all) => told(value, all);
+    const shownX = spec.xPercent ? (value) => parts.percent(value) : (value, all) => told(value, all, spec.logX);
     const xTicks = ticks(x.range, spec.logX, Math.max(2, (plot.right - plot.left) / 75));
     const middle = (plot.top + plot.bottom) / 2;
     return [
       ...yTicks.flatMap((value) => [
         shape("line", { class: "grid-line", x1: plot.left, x2: plot.right, y1: y.pixel(value), y2: y.pixel(value) }),
-        shape("text", { x: plot.left - 8, y: y.pixel(value), dy: "0.35em", "text-anchor": "end" }, told(value, yTicks)),
+        shape("text", { x: plot.left - 8, y: y.pixel(value), dy: "0.35em", "text-anchor": "end" }, told(value, yTicks, spec.logY)),
       ]),
       shape("line", { class: "grid-line", x1: plot.left, x2: plot.right, y1: plot.bottom, y2: plot.bottom }),
       ...xTicks.map((value) => shape("text", { x: x.pixel(value), y: plot.bottom + 17, "text-anchor": "middle" }, shownX(value, xTicks))),
@@ -179,7 +181,7 @@ const charts = (() => {
     const inside = named.filter((rule) => rule.y !== undefined && y.pixel(rule.y) <= plot.bottom && y.pixel(rule.y) >= plot.top);
     const level = inside.sort((a, b) => a.y - b.y).map((rule, i, all) => {
       const line = y.pixel(rule.y);
-      const close = i + 1 < all.length && line - y.pixel(all[i + 1].y) < 16;
+      const close = i + 1 < all.length && line - y.pixel(all[i + 1].y) < 18;
       const below = close && line + 13 < Math.min(plot.bottom, above);
       const at = below ? line + 13 : Math.min(line - 4, above - 16);
       above = below ? line : at;
@@ -189,8 +191,6 @@ const charts = (() => {
   }
 
   function trace(series, x, y) {
-    const ink = colour(series.color);
-    if (series.points) return series.x.map((value, i) => (known(series.y[i]) ? point(series, x.pixel(value), y.pixel(series.y[i]), ink) : null));
     const places = [];
     let broken = true;
     series.x.forEach((value, i) => {
@@ -203,12 +203,19 @@ const charts = (() => {
       broken = false;
     });
     return shape("path", {
-      d: places.join(""), fill: "none", style: `stroke: ${ink}`, "stroke-width": series.width || 2, opacity: series.opacity,
+      d: places.join(""), fill: "none", style: `stroke: ${colour(series.color)}`, "stroke-width": series.width || 2, opacity: series.opacity,
       "stroke-dasharray": DASHES[series.dash], "stroke-linejoin": "round",
     });
   }
 
-  function point(series, px, py, ink) {
+  function points(series, x, y, plot) {
+    const places = series.x.map((value, i) => [x.pixel(value), y.pixel(series.y[i])]);
+    const inside = ([px, py]) => px >= plot.left - 1 && px <= plot.right + 1 && py >= plot.top - 6 && py <= plot.bottom + 1;
+    return places.filter(inside).map(([px, py]) => point(series, px, py));
+  }
+
+  function point(series, px, py) {
+    const ink = colour(series.color);
     const size = series.size || 9;
     if ((series.symbol || "circle") === "circle") return shape("circle", { cx: px, cy: py, r: size / 2, style: `fill: ${ink}; stroke: var(--page)`, "stroke-width": 1.5 });
     const corners = Array.from({ length: 10 }, (_, i) => {
@@ -223,7 +230,7 @@ const charts = (() => {
   function keys(element, entries, off) {
     if (!entries.length) return null;
     return make("div", { class: "keys" }, entries.map((series) => {
-      const swatch = shape("svg", { width: 22, height: 14, "aria-hidden": "true" }, series.points ? point({ ...series, size: Math.min(11, series.size || 9) }, 11, 7, colour(series.color)) : trace({ ...series, width: Math.max(1.5, series.width || 2), step: false, x: [1, 21], y: [7, 7] }, { pixel: (v) => v }, { pixel: (v) => v }));
+      const swatch = shape("svg", { width: 22, height: 14, "aria-hidden": "true" }, series.points ? point({ ...series, size: Math.min(11, series.size || 9) }, 11, 7) : trace({ ...series, width: Math.max(1.5, series.width || 2), step: false, x: [1, 21], y: [7, 7] }, { pixel: (v) => v }, { pixel: (v) => v }));
       const button = make("button", { type: "button", "aria-pressed": String(!off.has(series.name)) }, swatch, series.name);
       button.addEventListener("click", () => {
         const now = hidden.get(element) || new Set();
@@ -312,7 +319,7 @@ const charts = (() => {
     const closest = rows.reduce((a, b) => (a.away <= b.away ? a : b));
     const place = x.pixel(closest.x);
     drawing.insertBefore(shape("line", { class: "cursor", x1: place, x2: place, y1: plot.top, y2: plot.bottom }), drawing.querySelector(".plot"));
-    const head = spec.xPercent ? parts.percent(closest.x, 1) : parts.number(closest.x, 4);
+    const head = spec.xPercent ? parts.percent(closest.x, 1) : `${parts.number(closest.x, 4)} ${spec.xUnit || ""}`;
     const box = make("div", { class: "readout", "aria-hidden": "true" }, make("b", {}, head), rows.map((row) => {
       const dot = make("i", {});
       dot.style.background = colour(row.series.color);

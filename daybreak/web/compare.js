@@ -77,6 +77,7 @@
       label: say("chart"),
       series: drawn,
       height: 420,
+      xUnit: say(`${view.over} unit`),
       xTitle: say(`${view.over} axis`),
       yTitle: say(`unit ${facts.headline}`),
       logX: view.log,

@@ -222,7 +222,7 @@ function lossSpec(facts) {
   ].filter(Boolean);
   return {
     label: say("loss.label", { unit: lossUnit(facts) }), series, rules, logX: view.logTime, logY: view.logLoss, height: 440,
-    xTitle: say(view.logTime ? "loss.x_log" : late ? "loss.x_late" : "loss.x", { unit: say(`loss.${unit}`), begin: seconds(training.begin) }), yTitle: lossUnit(facts),
+    xUnit: say(`loss.${unit}`), xTitle: say(view.logTime ? "loss.x_log" : late ? "loss.x_late" : "loss.x", { unit: say(`loss.${unit}`), begin: seconds(training.begin) }), yTitle: lossUnit(facts),
     xRange: [view.logTime ? Math.max(1e-6, moment(curves.loss.seconds[0])) / 1.1 : late ? moment(training.begin - 0.02 * (end - training.begin)) : 0, moment(1.01 * end)],
     yRange: lossRange(facts, rules),
     bands: predicted ? [{ from: predicted.figure_low, to: predicted.figure_high }] : [],
