@@ -749,8 +749,7 @@ def _print_by_tasks(facts: dict[str, Any], said: dict[str, str], as_json: bool) 
 
 def _print_finished(finished: Any, as_json: bool) -> None:
     if as_json:
-        skipped = list(finished.run.corpus().skipped)
-        print(terminal.as_json({"run": str(finished.run), **finished.figures, "skipped": skipped}))
+        print(terminal.as_json({"run": str(finished.run), **finished.figures, "skipped": finished.skipped}))
     else:
         from daybreak.stages.show import finished_lines
 

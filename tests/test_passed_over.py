@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from daybreak.core.clock import Stopwatch
+from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data.sources import Reading, find
-from daybreak.stages.run import plan_only, prepare_only
+from daybreak.stages.run import Finished, plan_only, prepare_only
 from daybreak.stages.show import fact_lines, plan_lines
 
 TURN = {"role": "user", "content": "hello you"}
@@ -149,4 +150,5 @@ def test_run_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:
     done = subprocess.run([*words, "--out", str(tmp_path / "run")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     check(json.loads(done.stdout.splitlines()[-1])["skipped"])
+    check(Finished(run=Run(tmp_path / "run"), figures={}).skipped)
     assert "100 of 300 rows skipped: no column 'text' in them" in " ".join(done.stderr.split())

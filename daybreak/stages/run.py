@@ -47,6 +47,13 @@ class Finished:
     run: Run
     figures: dict[str, Any]
 
+    @property
+    def skipped(self) -> list[str]:
+        """Sentences on what of the sources was not read."""
+        from daybreak.stages import prepare
+
+        return list(prepare.unread(self.run.corpus()))
+
 
 def run(
     request: Request,
