@@ -24,7 +24,7 @@ NETWORK_SECONDS = 4.0  # until the first step of a small one, likewise
 PLAN_BY, STEP_BY = 0.55, 0.75  # shares of the time by which there must be a plan, and a first step
 EARLIEST = 0.3  # share of the time that is always given to them
 LEAVING_SHARE = 0.05  # of the time, where nothing can be counted instead and an error must come in time
-READING_SHARE = 0.35  # of what is left, for reading, encoding and counting
+READING_SHARE, LEAST_READING_SHARE = 0.6, 0.1  # of what that leaves of the time, for reading, encoding and counting
 
 Result = TypeVar("Result")
 
@@ -114,7 +114,9 @@ def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
 
     folder, request, ledger = session.folder, session.request, session.ledger
     ledger.enter("scan")
-    corpus = prepare.corpus_to_count(folder, request, seconds=READING_SHARE * session.left())
+    left = session.left()
+    free = READING_SHARE * (left - COUNTING_SECONDS * Contention().factor())
+    corpus = prepare.corpus_to_count(folder, request, seconds=max(LEAST_READING_SHARE * left, free))
     longer = f"{refusal.seconds or 2 * request.seconds:.0f}s"
     what = "no time was left for a network: n-grams are counted instead"
     if request.family == "ngram":
