@@ -629,7 +629,9 @@ def baselines(
 ) -> None:
     """What a Transformer buys: each model for the same seconds on the same text, side by side."""
     from daybreak.core import units
+    from daybreak.core.request import Request
     from daybreak.core.run import write_json
+    from daybreak.stages import names
     from daybreak.stages.baselines import baselines as trained
     from daybreak.stages.run import guarded
     from daybreak.stages.show import baselines_lines
@@ -637,19 +639,17 @@ def baselines(
 
     if not duration:
         raise UsageError("the budget is missing", received="no --for", attempt="--for 5m, which each model then has")
-    units.seconds_of(duration)
-    options = [*(("--heldout", heldout) if heldout else ()), *(("--device", device) if device else ())]
-    options += ["--seed", str(seed)]
     asked = tuple(name.strip() for name in models.split(",") if name.strip())
+    request = Request(
+        sources=tuple(sources or ()),
+        seconds=units.seconds_of(duration),
+        heldout=heldout,
+        seed=seed,
+        device=device,
+    )
+    names.check(request)
     found = guarded(
-        lambda: trained(
-            tuple(sources or ()),
-            duration,
-            out=out,
-            models=asked,
-            options=options,
-            told=lambda line: print(line, file=sys.stderr, flush=True),
-        )
+        lambda: trained(request, out=out, models=asked, told=lambda line: print(line, file=sys.stderr, flush=True))
     )
     write_json(Path(out) / "baselines.json", found)
     if found["compared"]:
@@ -658,7 +658,8 @@ def baselines(
         print(terminal.as_json(found))
         return
     print("\n".join(baselines_lines(found)))
-    print(f"\npage  {Path(out) / 'baselines.html'}")
+    if found["compared"]:
+        print(f"\npage  {Path(out) / 'baselines.html'}")
 
 
 @command(MEASURE, "daybreak measure runs/novel --for 20m")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -15,8 +16,11 @@ import pytest
 
 from daybreak.core import run as runs
 from daybreak.core.errors import DataError, UsageError
+from daybreak.core.records import Event, Log
 from daybreak.core.run import Run, name_for, read_json, runs_in, write_json
-from daybreak.core.types import Request
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Plan, Request
+from daybreak.stages.folders import folder_of
 
 
 @pytest.fixture(autouse=True)
@@ -254,3 +258,29 @@ def test_a_killed_process_that_nobody_has_waited_for_is_not_alive(tmp_path):
     alive = run.worked_on()
     process.communicate()
     assert not alive
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_more_time_for_a_finished_run_is_answered_with_the_command_that_gives_it(
+    run: Run, plan: Callable[..., Plan], counts: bool
+) -> None:
+    asked = Request(sources=("novel.txt",), seconds=40.0, seed=3, settings={"layers": "2"})
+    write_json(run.request_file, asked.to_json())
+    shape = NgramShape(order=8, unit="byte", vocabulary=257)
+    write_json(run.plan_file, plan(**({"shape": shape} if counts else {})).to_json())
+    log = Log(run.log_file)
+    log.append(Event(name="finished", used_seconds=40.0, detail={}))
+    log.close()
+    (run.path.parent / "run-2").mkdir()
+    with pytest.raises(UsageError, match="the run is finished") as caught:
+        folder_of(asked.replace(seconds=60.0), str(run))
+    assert caught.value.received == f"--out {run}: --for was 40 s, is 60 s"
+    further = shlex.split(caught.value.attempt.partition(": ")[2])
+    given = dict(zip(further[2:-1:2], further[3:-1:2], strict=True))
+    assert further[:2] == ["daybreak", "run"] and further[-1] == "novel.txt"
+    expected = {"--out": f"{run}-3", "--for": "60s", "--seed": "3"}
+    assert given == expected | ({"--set": "layers=2"} if counts else {"--from": str(run)})
+    assert caught.value.attempt.startswith("to make it anew" if counts else "to train it further")
+    with pytest.raises(UsageError, match="another request") as caught:
+        folder_of(asked.replace(seconds=60.0, seed=4), str(run))
+    assert "--seed was 3, is 4" in caught.value.received

@@ -150,6 +150,10 @@ class Run:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return 0.0
 
+    def continued_at(self, used_seconds: float) -> None:
+        """Notes the time that is used when nobody works in the folder. Raises OSError."""
+        self._beat(0, used_seconds)
+
     def worked_on(self) -> bool:
         """Whether the process of the last heartbeat lives; on another machine, whether the heartbeat is fresh."""
         return bool(self._holder(time.time()))

@@ -26,7 +26,8 @@ from daybreak.data.sources import Part, Reading
 LANGUAGE_SAMPLED = 8  # one document in so many tells the language of all
 UNKNOWN_SHARE = 0.02  # of the text whose language its script and its commonest words do not tell
 _LANGUAGE_CHARACTERS = 4000
-LEAST_CHARACTERS = 120_000  # of a part, whatever the time: with less there is not enough to count, and to score on
+LANGUAGE_MODEL_SECONDS = 2.0  # to load it, on a machine that is a little busy
+LEAST_CHARACTERS = 200_000  # of a part, whatever the time: with less there is not enough to count, and to score on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,7 @@ def make(work: Work, *, until: float = math.inf) -> PartFacts:
             bytes=sum(columns.sizes),
             findings=reading.findings,
             accounts=tuple(tally.account() for tally in tallies),
-            languages=columns.told(),
+            languages=columns.told(hurried=until - boot_seconds() < LANGUAGE_MODEL_SECONDS),
             kinds=dict(kinds),
         )
         write_json(work.folder / f"{key}.json", facts.to_json())
@@ -163,10 +164,10 @@ class _Columns:
         else:
             self.languages[told] += weight * len(data)
 
-    def told(self) -> dict[str, int]:
-        """Bytes by language. What only the model can tell is asked where it is more than little."""
+    def told(self, *, hurried: bool = False) -> dict[str, int]:
+        """Bytes by language. What only the model can tell is asked where it is more than little, and not if hurried."""
         left = sum(size for _, size in self._unknown)
-        asked = left > UNKNOWN_SHARE * (left + sum(self.languages.values()))
+        asked = not hurried and left > UNKNOWN_SHARE * (left + sum(self.languages.values()))
         for text, size in self._unknown:
             found = language.UNKNOWN
             if asked:

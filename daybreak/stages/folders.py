@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import importlib.metadata
+import itertools
 import logging
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -14,7 +16,15 @@ from typing import Any
 
 from daybreak.core import failures, records
 from daybreak.core.clock import Ledger, Stopwatch
-from daybreak.core.errors import BudgetTooShort, DataError, Interrupted, ResourceError, Saved, UsageError
+from daybreak.core.errors import (
+    BudgetTooShort,
+    DataError,
+    DaybreakError,
+    Interrupted,
+    ResourceError,
+    Saved,
+    UsageError,
+)
 from daybreak.core.records import Event, Log, Phase
 from daybreak.core.request import OPTIONS, Request
 from daybreak.core.run import Run, name_for, runs_in, write_json
@@ -39,12 +49,29 @@ def folder_of(request: Request, out: str) -> Run:
         )
     goes_on = asked is None or asked.continues(request.shown())
     if asked is not None and not goes_on and not (request.shown().prolongs(asked) and not folder.finished()):
+        differs = f"--out {out}: {difference(asked, request.shown())}"
+        if folder.finished() and asked.replace(seconds=request.seconds).continues(request.shown()):
+            raise UsageError("the run is finished", received=differs, attempt=_further(folder, request.shown()))
         raise UsageError(
             "the folder holds a run of another text or another request",
-            received=f"--out {out}: {_difference(asked, request.shown())}",
+            received=differs,
             attempt="the command that made it, to continue it, or another --out",
         )
     return folder
+
+
+def _further(folder: Run, request: Request) -> str:
+    """What to type for more of a finished run: a network goes on from its weights; counts are made anew."""
+    place = next(path for number in itertools.count(2) if not (path := Path(f"{folder.path}-{number}")).exists())
+    try:
+        counts = folder.plan().shape.family == "ngram"
+    except DaybreakError:
+        counts = True
+    if not counts:  # the checkpoint says family and shape
+        request = request.replace(parent=str(folder), family="gpt", settings={})
+    words = request.words()
+    out = shlex.join(["daybreak", "run", "--out", str(place), *words])
+    return f"to {'make it anew' if counts else 'train it further'}: {out}"
 
 
 def _of_somebody(path: Path) -> bool:
@@ -53,7 +80,7 @@ def _of_somebody(path: Path) -> bool:
     return path.is_file() and not ours
 
 
-def _difference(asked: Request, request: Request) -> str:
+def difference(asked: Request, request: Request) -> str:
     """The options that differ, as they were and as they are."""
     one, other = asked.to_json(), request.to_json()
     if not asked.seconds:  # it was only prepared
@@ -197,6 +224,37 @@ def copied(old: Run, new: Run) -> Run:
             ) from None
         raise
     return new
+
+
+def begun_with(text: Run, run: Run, request: Request, *, used_seconds: float) -> None:
+    """A folder as if the run had been ended after it had read its text, with so many seconds used.
+
+    Texts, which are never written again, are shared with the folder that they come from. Raises ResourceError.
+    """
+    try:
+        for path in text.corpus_folder.rglob("*"):
+            place = run.corpus_folder / path.relative_to(text.corpus_folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file():
+                _shared(path, place)
+        run.continued_at(used_seconds)
+        log = Log(run.log_file)
+        log.append(Phase(name="scan", seconds=used_seconds, used_seconds=used_seconds))
+        log.close()
+        write_json(run.request_file, request.shown().to_json())  # last: before it, the folder is nobody's
+    except OSError as error:
+        run.remove()
+        raise failures.of_system(
+            error, what="the run folder cannot be made", place=run, attempt="--out with a folder you may write"
+        ) from None
+
+
+def _shared(path: Path, place: Path) -> None:
+    if path.suffix in (".text", ".npz"):
+        with contextlib.suppress(OSError):  # a disk without links
+            place.hardlink_to(path)
+            return
+    shutil.copy2(path, place)
 
 
 def _versions() -> dict[str, str]:

@@ -64,7 +64,7 @@ def fact_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
 
 def baselines_lines(found: dict[str, Any]) -> list[str]:
     """The table, with a bar of the bits per byte, and from when on each is ahead of which."""
-    rows = sorted(found["rows"], key=lambda row: row["bits_per_byte"])
+    rows = sorted((row for row in found["rows"] if row["trained"]), key=lambda row: row["bits_per_byte"])
     most = max(row["bits_per_byte"] for row in rows)
     lines = [f"{'model':8}{'bits per byte':>14}  {'':{BAR}}  {'than best':>9}  {'weights':>13}  {'tokens/s':>9}"]
     for row in rows:
@@ -73,7 +73,7 @@ def baselines_lines(found: dict[str, Any]) -> list[str]:
         rate = f"{row['tokens_per_second']:,.0f}" if row["tokens_per_second"] else ""
         more = f"+{row['more_than_best']:.1%}" if row["more_than_best"] else ""
         lines.append(f"{row['model']:8}{row['bits_per_byte']:14.4f}  {bar:{BAR}}  {more:>9}  {weights:>13}  {rate:>9}")
-    lines.append("")
+    lines += ["", *found["notes"], ""]
     for moment in sorted(found["overtakes"], key=lambda one: one["seconds"]):
         lines.append(f"{moment['run']} is ahead of {moment['than']} from {units.duration(moment['seconds'])} on")
     return lines

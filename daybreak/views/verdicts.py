@@ -189,7 +189,7 @@ def page(facts: dict[str, Any], *, language: str = "en") -> str:
     shown = {
         **facts,
         "verdicts": [{**verdict, "sentence": sentence(verdict, facts, said)} for verdict in facts["verdicts"]],
-        "remarks": remarks(facts, said),
+        "remarks": [*facts.get("notes", ()), *remarks(facts, said)],
         "how": said["method"].format(resamples=f"{facts['method']['resamples']:,}", seed=facts["method"]["seed"]),
         "rows": [
             [row["name"], *(_value(row["name"], row["values"][run["label"]], said) for run in facts["runs"])]
