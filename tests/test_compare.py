@@ -446,6 +446,18 @@ def test_a_terminal_of_any_width_shows_whole_figures(
     assert " ".join(lines).count("html_text") == 1, "and the techniques in one sentence"
 
 
+def test_the_page_folds_what_only_one_family_decides(finished: Callable[..., Run]) -> None:
+    counts = NgramShape(order=8, unit="byte", vocabulary=257)
+    both = judged(finished("network"), finished("counts", shape=counts))
+    shared, apart = verdicts._by_family(both)
+    assert [row["name"] for row in shared] == ["shape.family", "shape.vocabulary"]
+    assert "shape.layers" in [row["name"] for row in apart] and len(shared) + len(apart) == len(both["differences"])
+    alike = judged(finished("a"), finished("bb", batch_tokens=2048))
+    assert verdicts._by_family(alike) == (alike["differences"], [])
+    html = verdicts.page(both)
+    assert '"rows_apart": [["shape.layers", ' in html
+
+
 def test_large_counts_have_three_digits_on_a_terminal() -> None:
     told = {9_999: "9,999", 10_000: "10.0K", 33_158: "33.2K", 902_016: "902K", 999_960: "1.00M", 1_007_616: "1.01M"}
     assert {value: verdicts._count(value) for value in told} == told

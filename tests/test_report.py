@@ -515,6 +515,25 @@ def test_the_sentence_at_the_end_of_the_run_leads_the_page_and_its_own_counts_st
     assert "1.700" in chinese.inner_text(".verdict-line") and "generate" not in chinese.inner_text(".verdict-line")
 
 
+def test_the_table_of_techniques_says_what_was_done_and_folds_what_nobody_asked_for(
+    browser: Any, written: Callable[..., Run], plan: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    refused = _with_techniques(plan(), machine(), Request(sources=(), seconds=9.0), ()).refused
+    run = written(
+        "run", *END, techniques=(TechniqueChoice(name="quality"), TechniqueChoice(name="ema")), refused=refused
+    )
+    sums = {"documents": 9, "bytes": 99, "removed_bytes": 2_010_000, "fewer_bytes": 0}
+    account = Account(name="quality", removed_documents=440, changed_documents=0, **sums)
+    write_json(run.corpus_file, CORPUS.replace(accounts=(account,)).to_json())
+    page = Opened(browser, report.write(run)[0]).page
+    told = page.inner_text("#decisions")
+    assert "documents removed: 440 (2.01 MB)" in told and "yet" not in told
+    optional = sum(reason.startswith(techniques.UNASKED) for reason in refused.values())
+    assert f"{optional} more are off unless asked for" in told and "squared_relu" not in told
+    page.click("#decisions summary")
+    assert "squared_relu" in page.inner_text("#decisions")
+
+
 def test_while_it_runs_the_last_score_stands_beside_the_baselines(browser: Any, written: Callable[..., Run]) -> None:
     page = Opened(browser, report.write(written("run"))[0]).page  # its last score is 2 bits, at half the way
     places = page.locator(".places li").all_inner_texts()

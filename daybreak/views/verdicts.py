@@ -120,23 +120,30 @@ def _figures(facts: dict[str, Any], said: Words, width: int) -> Any:
 
 
 def _show_differences(facts: dict[str, Any], said: Words, console: "Console") -> None:
-    """The decisions that differ; between families, whose plans have hardly one in common, the first few of both."""
-    rows = facts["differences"]
-    between = len({run["family"] for run in facts["runs"]}) > 1
-    techniques = [row for row in rows if row["name"].startswith("techniques.")] if between else []
-    shared = [row for row in rows if not (between and (row in techniques or None in row["values"].values()))]
-    shown = shared[:MOST_ROWS] if between else shared
+    """The decisions that differ; between families, whose plans have hardly one in common, the first few of all."""
+    shared, apart = _by_family(facts)
+    shown = shared[:MOST_ROWS] if apart else shared
     if shown:
         console.print(_differences({**facts, "differences": shown}, said))
+    techniques = [row for row in apart if row["name"].startswith("techniques.")]
     for run in facts["runs"]:
         only = [row["name"].split(".")[1] for row in techniques if row["values"][run["label"]] is True]
         names = ", ".join(dict.fromkeys(only))
         if names:
             line = said["techniques of"].format(run=run["label"], names=names)
             console.print(line, markup=False, highlight=False)
-    left_out = len(rows) - len(shown) - len(techniques)
+    left_out = len(shared) + len(apart) - len(shown) - len(techniques)
     if left_out > 0:
         console.print(said["more decisions"].format(n=left_out), markup=False, highlight=False, style="dim")
+
+
+def _by_family(facts: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The decisions that differ and that all runs have made; and, between families, those that not all could make."""
+    rows = facts["differences"]
+    if len({run["family"] for run in facts["runs"]}) == 1:
+        return rows, []
+    apart = [row for row in rows if row["name"].startswith("techniques.") or None in row["values"].values()]
+    return [row for row in rows if row not in apart], apart
 
 
 def _differences(facts: dict[str, Any], said: Words) -> Any:
@@ -186,15 +193,21 @@ def _count(value: float | None) -> str:
 def page(facts: dict[str, Any], *, language: str = "en") -> str:
     """One self-contained HTML page. Raises UsageError: an unknown language."""
     said = words(language)
+    shared, apart = _by_family(facts)
+
+    def rows(differences: list[dict[str, Any]]) -> list[list[str]]:
+        return [
+            [row["name"], *(_value(row["name"], row["values"][run["label"]], said) for run in facts["runs"])]
+            for row in differences
+        ]
+
     shown = {
         **facts,
         "verdicts": [{**verdict, "sentence": sentence(verdict, facts, said)} for verdict in facts["verdicts"]],
         "remarks": [*facts.get("notes", ()), *remarks(facts, said)],
         "how": said["method"].format(resamples=f"{facts['method']['resamples']:,}", seed=facts["method"]["seed"]),
-        "rows": [
-            [row["name"], *(_value(row["name"], row["values"][run["label"]], said) for run in facts["runs"])]
-            for row in facts["differences"]
-        ],
+        "rows": rows(shared),
+        "rows_apart": rows(apart),
         "times": [units.duration(run["seconds"]) for run in facts["runs"]],
     }
     whole = pages.filled(

@@ -129,9 +129,10 @@
   }
 
   function decisions() {
-    const content = facts.rows.length
-      ? parts.table(say("differences"), [say("decision"), ...facts.runs.map((run) => run.label)], facts.rows)
-      : make("p", {}, say("no differences"));
+    const rows = (list) => parts.table(say("differences"), [say("decision"), ...facts.runs.map((run) => run.label)], list);
+    const { rows: shared, rows_apart: apart } = facts;
+    const more = apart.length ? make("details", {}, make("summary", {}, say("decisions apart", { n: apart.length })), rows(apart)) : null;
+    const content = shared.length || more ? [shared.length ? rows(shared) : null, more] : make("p", {}, say("no differences"));
     return make("section", {}, make("h2", {}, say("differences")), content);
   }
 
