@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from daybreak.core.clock import Stopwatch
 from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data.sources import Reading, find
+from daybreak.stages import prepare
 from daybreak.stages.run import Finished, plan_only, prepare_only
 from daybreak.stages.show import fact_lines, plan_lines
 
@@ -62,11 +64,16 @@ def test_rows_are_counted_with_reason_number_and_share(tmp_path: Path) -> None:
         ("a.jsonl", rows(*[{"messages": [TURN]}] * 3, {"messages": []}), "1 of 4 rows skipped: no text in them"),
         ("a.txt", "", "1 file skipped: empty, or blank (a.txt)"),
         ("a.txt", " \n\n", "1 file skipped: empty, or blank (a.txt)"),
+        ("a.json", "[]", "1 file skipped: empty, or blank (a.json)"),
+        ("a.csv", "number,text\n", "1 file skipped: empty, or blank (a.csv)"),
+        ("a.xml", "<?xml version='1.0'?><a><b/></a>", "1 file skipped: empty, or blank (a.xml)"),
+        ("a.zip", b"PK\5\6" + bytes(18), "1 file skipped: empty, or blank (a.zip)"),
+        ("a.gz", gzip.compress(b""), "1 file skipped: empty, or blank (a.gz)"),
         ("a.bin", b"\0\1\2" * 3000, "1 file skipped: binary, not text (a.bin; 9 KB, 100.0% of the bytes)"),
         ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(94), "1 file skipped: a 7z archive, which is not read (a.7z; 100 bytes"),
         ("a.txt", LINE.encode() * 9 + b"caf\xe9 " + b"\xc3\xa9" * 99, "1 bytes that are not text in the file's"),
     ],
-    ids=["no value", "broken", "number", "csv", "turns", "empty", "blank", "binary", "7z", "replaced"],
+    ids=range(15),
 )  # fmt: skip
 def test_what_is_left_out_is_said(tmp_path: Path, name: str, data: bytes | str, expected: str) -> None:
     _, notes = read(written(tmp_path, name, data))
@@ -143,6 +150,15 @@ def test_plan_says_what_is_left_out(dirty: Path) -> None:
     check(made.to_json()["skipped"])
     lines = plan_lines(made)
     check([line.strip() for line in lines[lines.index("not read") :]])
+
+
+def test_a_run_that_had_no_time_for_more_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    request = Request(sources=(str(dirty),), seconds=20.0)
+    corpus = prepare.corpus_to_count(run, request, seconds=10.0)
+    check(list(corpus.skipped))
+    assert not corpus.unread_bytes and len(corpus.skipped) == 3, "a picture is no text that there was no time for"
+    assert prepare.corpus_to_count(run, request, seconds=10.0).skipped == corpus.skipped
 
 
 def test_run_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:

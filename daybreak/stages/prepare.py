@@ -152,7 +152,9 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
     is the bytes. The facts take the place of those that are there. Raises DataError.
     """
     cleaning, steps = cleaning_of(request)
-    made_of, groups, paths, every_byte = _read_so_far(run, request, cleaning, seconds=seconds / 2)
+    left_out: list[str] = []
+    before = run.corpus().skipped if run.corpus_file.exists() else None
+    made_of, groups, paths, every_byte = _read_so_far(run, request, cleaning, left_out, seconds=seconds / 2)
     begun, seconds = time.perf_counter(), seconds / 2
     parts = [store.Stored(run.documents_folder, key) for key in sorted(key for group in groups for key in group)]
     text = "".join(_little(parts, TRIED_BYTES))
@@ -170,8 +172,9 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
     whole = scanning.Whole(run.documents_folder, [key for group in groups for key in group])
     whole.kept = np.cumsum(whole.sizes) <= max(most, int(whole.sizes[0]) if len(whole.sizes) else 0)
     accounts = store.total(part.facts.accounts for part in whole.parts)
-    notes = (*whole.findings().notes(), *_much_taken(accounts))
-    skipped = (*whole.findings().passed_over(), *_much_taken(accounts))
+    findings = whole.findings()
+    notes = (*left_out, *findings.notes(), *_much_taken(accounts))
+    skipped = before if before is not None else (*left_out, *findings.passed_over(), *_much_taken(accounts))
     heldout = Path(request.heldout) if request.heldout else None
     facts = scanning.scan(whole, cleaning.across, heldout=heldout, notes=notes, sample_bytes=TRIED_BYTES)
     for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
@@ -196,7 +199,7 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
         skipped=skipped,
         found=found,
         figures=figures,
-        unread=max(0, every_byte - whole.findings().bytes),
+        unread=max(0, every_byte - findings.bytes - findings.skipped_bytes),
         reading_seconds=time.perf_counter() - begun,
         grouped=groups,
     )
@@ -206,18 +209,18 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
 
 
 def _read_so_far(
-    run: Run, request: Request, cleaning: Cleaning, *, seconds: float
+    run: Run, request: Request, cleaning: Cleaning, left_out: list[str], *, seconds: float
 ) -> tuple[list[str], list[list[str]], tuple[str, ...], int]:
     """Keys of the parts that the text is made of; by source those that are on disk; its files, and their bytes.
 
-    Where nothing is on disk, it is read now, for so many seconds.
+    Where nothing is on disk, it is read now, for so many seconds. left_out: as of _groups, where it looks.
     """
     parts_file = run.documents_folder / "parts.json"
     if parts_file.exists() and run.corpus_file.exists():
         told, corpus = read_json(parts_file, "another --out"), run.corpus()
         groups = told.get("groups") or [told["keys"]]
         return told["made_of"], groups, corpus.sources, corpus.read_bytes + corpus.unread_bytes
-    groups = _groups(run, request, cleaning)
+    groups = _groups(run, request, cleaning, left_out)
     work = [one for group in groups for one in group]
 
     def found() -> dict[str, str]:
@@ -225,7 +228,7 @@ def _read_so_far(
 
     if not (stored := found()):
         with contextlib.suppress(BudgetTooShort):  # however little it is
-            _made(work, request.replace(seconds=seconds / READING_SHARE), alone=True)
+            _made(work, request.replace(seconds=seconds / READING_SHARE), alone=True, left_out=left_out)
         stored = found()
     keys = [[stored[one.key] for one in group if one.key in stored] for group in groups]
     return [one.key for one in work], keys, _paths_of(work), sum(map(_bytes_of, work))

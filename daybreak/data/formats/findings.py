@@ -76,6 +76,16 @@ class Findings:
     def skipped_rows(self) -> int:
         return sum(self.rows.values())
 
+    @property
+    def skipped_bytes(self) -> int:
+        """Of files that were passed over."""
+        return sum(self.lost[reason] for reason in self.skipped)
+
+    @property
+    def told(self) -> int:
+        """How often something was passed over."""
+        return sum(counts.total() for counts in (self.skipped, self.stopped, self.left_out, self.rows))
+
     def add(self, other: "Findings") -> None:
         """Those of what comes next."""
         self.files += other.files
@@ -130,7 +140,7 @@ class Findings:
         size = self.lost[reason]
         if not size:
             return ""
-        whole = self.bytes + sum(self.lost[other] for other in self.skipped)  # rows are a part of what was read
+        whole = self.bytes + self.skipped_bytes  # rows are a part of what was read
         return f"{before}{units.size(size)}, {size / max(whole, size):.1%} of the bytes"
 
 

@@ -14,6 +14,15 @@ _PACKED = {b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!": "a RAR archive", b"\x
 
 def documents(stream: Stream, findings: Findings) -> Iterator[Document]:
     """Raises Unsuitable: no text for us; Stopped: read only up to a place; and the errors of reading and unpacking."""
+    before, given = findings.told, False
+    for document in _documents(stream, findings):
+        given = True
+        yield document
+    if not given and findings.told == before:
+        findings.skip(stream.name, "empty, or blank")
+
+
+def _documents(stream: Stream, findings: Findings) -> Iterator[Document]:
     head = stream.peek(512)
     packed = packing(head)
     if packed:
@@ -77,13 +86,9 @@ def plain_documents(
     blocks: Iterable[bytes], kind: str, name: str, findings: Findings, *, continues: bool = False
 ) -> Iterator[Document]:
     """Text in pieces that join up to exactly it; a text of blanks alone is none."""
-    given = continues
     for index, piece in enumerate(pieces.pieces(blocks, pieces.WHOLE)):
         if index or continues or piece.strip():
-            given = True
             yield Document(encodings.decoded(piece, name, findings), index == 0 and not continues, kind)
-    if not given:
-        findings.skip(name, "empty, or blank")
 
 
 def range_documents(
