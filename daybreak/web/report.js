@@ -95,6 +95,8 @@ function ranked({ result, validations, headline }) {
   return found.sort((a, b) => a.value - b.value);
 }
 
+const ALIKE = 1.005; // figures that are closer are told as equal
+
 // What the figures mean, in words: the run's own where it has said it, which is in English.
 function verdict(facts) {
   const { result, headline } = facts;
@@ -102,7 +104,8 @@ function verdict(facts) {
   const entries = ranked(facts);
   if (!result.model || headline.higher || entries.length < 2) return null;
   const [best, ...rest] = entries;
-  const key = best.kind === "other" ? best.name === say("bar.xz") ? "xz" : "counting" : counts(facts) ? "ngram" : best.needs === "model/" ? "model" : "mixture";
+  const alike = rest.some((entry) => entry.kind === "own" && entry.value <= best.value * ALIKE);
+  const key = best.kind === "other" ? best.name === say("bar.xz") ? "xz" : alike ? "alike" : "counting" : counts(facts) ? "ngram" : best.needs === "model/" ? "model" : "mixture";
   const values = { best: bits(best.value), name: best.name, unit: say(`unit.${headline.name}`), rest: rest.map((entry) => `${entry.kind === "own" ? say(entry.needs === "model/" ? "verdict.alone" : "verdict.mixed") : entry.name} ${bits(entry.value)}`).join(say("list.join")) };
   return make("p", { class: "verdict-line" }, say(`verdict.${key}`, values));
 }
@@ -206,7 +209,7 @@ function lossSpec(facts) {
     { name: say("loss.smooth"), x: at(curves.smooth.seconds), y: curves.smooth.values, color: "accent", width: 2.5 },
     ...weights.map((name, i) => {
       const those = validations.filter((v) => v.weights === name);
-      return { name: say(name === "current" ? "loss.validation" : "loss.validation_of", { weights: name }), x: at(those.map((v) => v.used_seconds)), y: those.map((v) => v.loss), color: `series-${2 + (i % 4)}`, points: true };
+      return { name: say(name === "current" ? "loss.validation" : "loss.validation_of", { weights: named("weights", name) }), x: at(those.map((v) => v.used_seconds)), y: those.map((v) => v.loss), color: `series-${2 + (i % 4)}`, points: true };
     }),
   ];
   // A share of tokens has no place among losses.
@@ -247,7 +250,7 @@ function lossTable(facts) {
   const { smooth } = facts.curves;
   const every = Math.max(1, Math.ceil(smooth.seconds.length / 12));
   const picked = smooth.seconds.map((at, i) => [at, say("loss.smooth"), smooth.values[i]]).filter((_, i) => i % every === 0 || i === smooth.seconds.length - 1);
-  const scored = facts.validations.map((v) => [v.used_seconds, say(v.weights === "current" ? "loss.validation" : "loss.validation_of", { weights: v.weights }), v.loss]);
+  const scored = facts.validations.map((v) => [v.used_seconds, say(v.weights === "current" ? "loss.validation" : "loss.validation_of", { weights: named("weights", v.weights) }), v.loss]);
   const rows = [...picked, ...scored].sort((a, b) => a[0] - b[0]).map(([at, what, value]) => [seconds(at, 1), what, bits(value)]);
   return table(say("loss.table"), [say("column.seconds"), say("column.figure"), lossUnit(facts)], rows, { numeric: [0, 2] });
 }
