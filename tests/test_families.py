@@ -26,6 +26,7 @@ from daybreak.stages.compare import compare
 from daybreak.stages.evaluate import evaluate, load
 from daybreak.stages.exams import Answers, Hidden, figure
 from daybreak.stages.gaps import Filler
+from daybreak.stages.scores import Scores
 
 SETTINGS = {
     "bert": {"layers": 2, "width": 64},
@@ -70,6 +71,14 @@ def test_the_headline_stands_where_bits_per_byte_stands_for_a_gpt(run_of: Any, f
     assert told.value == finished.figures[headline.name] and told.unit == headline.unit
     assert plan.predicted.figure_low < plan.predicted.figure < plan.predicted.figure_high
     assert any(isinstance(r, Validation) for r in found) and any(isinstance(r, Sample) for r in found)
+    # The plan has said that a part of the held-out text is scored, and the run says which part it was.
+    share, interval = finished.figures["heldout_share"], finished.figures[f"{headline.name}_interval"]
+    assert 0.1 < share < 0.6 and told.share == share and told.interval == interval
+    assert interval is None or interval[0] <= told.value <= interval[1]
+    assert not Scores.read(finished.run.scores_file).whole
+    assert finished.figures["verdict"] and ("compares only" in finished.figures["verdict"]) == (family != "lstm")
+    samples = [r for r in found if isinstance(r, Sample)]
+    assert all(r.prompt.strip() and r.text.strip() for r in samples)
     steps = [r for r in found if isinstance(r, Step)]
     assert steps[-1].tokens >= TOKENS and steps[-1].nats < steps[0].nats - 0.1
     report = json.loads(finished.run.report_data_file.read_text())

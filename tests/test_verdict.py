@@ -127,6 +127,7 @@ def test_a_part_of_the_text_is_said_with_its_interval(
         "scores all"
     )
     assert "It is good." in part
+    assert "1.4000 Kneser-Ney, counted on a sample of 500 KB, 2.0000 xz, for comparison" in part
     figures["bytes"] = 244_000
     whole = ended(tmp_path, plan(), monkeypatch, **figures, heldout_share=1.0)
     assert whole[1] == "2.3855 \u00b1 0.046 bits per byte on all 244 KB of held-out text"

@@ -31,6 +31,7 @@ QUICK_LEAST_BYTES = 20_000
 LEAST_SCORING_SECONDS = 0.05
 BEST_MARK = "best_mark"
 MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
+INTERVAL_SECONDS = 0.15  # for the two bootstraps of many documents
 
 
 def _asked(bench: Workbench, module: Any, *, most_bytes: int, seconds: float) -> Answers:
@@ -167,7 +168,7 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     module = files.read(bench.run.model_folder, bench.device)
     digest = weights_digest(tensors_of(module))
     module.compute_dtype = built.module.compute_dtype
-    left = bench.remaining() - bench.margin() - MIXING_SHARE * bench.costs.get("counting", 0.0)
+    left = bench.remaining() - bench.margin() - after_scoring(bench)
     # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
     most = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
     stream = bench.heldout.slice(0, len(bench.heldout))
@@ -185,6 +186,11 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     _record(bench, result)
     bench.ledger.enter("leaving")
     return result
+
+
+def after_scoring(bench: Workbench) -> float:
+    """Seconds that mixing and the intervals take, as far as that is known."""
+    return MIXING_SHARE * bench.costs.get("counting", 0.0) + bench.slower * INTERVAL_SECONDS
 
 
 def heldout_share(bench: Workbench, part: Part) -> float:

@@ -243,6 +243,8 @@ def _log_the_rest(session: Session, corpus: Corpus, peak_bytes: int) -> None:
     """The figures that the model is compared with, and the memory that it took."""
     log = session.ledger.log
     note = f"counted on {units.size(corpus.ngram_bytes)}, scored on a beginning of the held-out text"
+    if corpus.ngram_bytes < corpus.bytes:
+        note += "; how much was counted depends on the time, so the figure does not compare between runs"
     for name, value, said in (
         ("xz", corpus.xz_bits_per_byte, "of a sample"),
         ("kneser_ney", corpus.ngram_bits_per_byte, note),

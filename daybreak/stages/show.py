@@ -85,6 +85,12 @@ def _with_interval(headline: Headline, figures: dict[str, Any]) -> str:
     return headline.told(value, 4, half=max(value - interval[0], interval[1] - value) if interval else None)
 
 
+def _sample(corpus: Corpus) -> str:
+    """What the counts were made of before the plan; how much that is depends on the time that there was."""
+    size = units.size(corpus.ngram_bytes)
+    return f"a sample of {size}" if corpus.ngram_bytes < corpus.bytes else size
+
+
 def _scored_part(finished: Any, corpus: Corpus) -> str:
     """How much of the held-out text the figures are of, and how to get those of all of it."""
     figures, of_text = finished.figures, finished.run.plan().headline.of_text
@@ -113,7 +119,7 @@ def finished_lines(finished: Any) -> list[str]:
     alone = " (native: no; daybreak alone opens it)" if own else ""
     if headline.of_text:
         lines.append(
-            f"{corpus.ngram_bits_per_byte:.4f} Kneser-Ney on {units.size(corpus.ngram_bytes)}, "
+            f"{corpus.ngram_bits_per_byte:.4f} Kneser-Ney, counted on {_sample(corpus)}, "
             f"{corpus.xz_bits_per_byte:.4f} xz, for comparison"
         )
     if figures.get("verdict"):

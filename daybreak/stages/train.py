@@ -25,7 +25,7 @@ from daybreak.models.native import NotCompiled
 from daybreak.stages.bench import Workbench
 from daybreak.stages.build import Built, batches_of, build
 from daybreak.stages.finish import (
-    MIXING_SHARE,
+    after_scoring,
     best_so_far,
     choose_weights,
     current,
@@ -333,8 +333,7 @@ def _set_end(bench: Workbench, clock: Clock, *, saving: float = 0.0) -> None:
     candidates = 1 + sum(hasattr(techniques.class_of(choice.name), "weights") for choice in bench.plan.techniques)
     comparing = candidates * quick if candidates > 1 else 0.0
     scoring = min(scaling.SCORING_MOST * budget, 1.15 * quick * whole_of_quick(bench))
-    mixing = MIXING_SHARE * bench.costs.get("counting", 0.0)
-    clock.end = budget - (1.3 * saving + comparing + scoring + mixing + bench.margin())
+    clock.end = budget - (1.3 * saving + comparing + scoring + after_scoring(bench) + bench.margin())
 
 
 def _after(followers: list[Any]) -> Callable[[Any, float], None] | None:
