@@ -538,8 +538,10 @@ def test_while_it_runs_the_last_score_stands_beside_the_baselines(browser: Any, 
     page = Opened(browser, report.write(written("run"))[0]).page  # its last score is 2 bits, at half the way
     places = page.locator(".places li").all_inner_texts()
     assert ["so far, at 50%" in line for line in places] == [True, False, False] and "best" in places[0]
-    first = Opened(browser, report.write(written("early", steps=0))[0]).page
+    first = Opened(browser, report.write(written("early", steps=0, pid=os.getpid()))[0]).page
     assert first.locator(".places").count() == 0, "nothing of its own to compare yet"
+    assert first.inner_text(".now").startswith("Now: timing this machine, for 1 s.")
+    assert "no figure" not in first.inner_text("main") and "no step" not in first.inner_text("#loss")
 
 
 def test_sections_without_content_are_left_out_of_the_page_and_of_the_menu(
@@ -554,6 +556,10 @@ def test_sections_without_content_are_left_out_of_the_page_and_of_the_menu(
     for name in ("loss", "rates", "samples"):
         assert not page.is_visible(f"#{name}") and not page.is_visible(f'nav a[href="#{name}"]')
     assert page.is_visible("#data")
+    fast = Phase(name="training", seconds=9.0, used_seconds=30.0)
+    counted = written("counted-too", fast, *END, steps=0, shape=NgramShape(order=8, unit="byte", vocabulary=257))
+    told = Opened(browser, report.write(counted)[0]).page.inner_text("#time")
+    assert "counting n-grams" in told and "training" not in told
 
 
 def test_the_loss_begins_where_training_does_and_every_language_has_a_name(

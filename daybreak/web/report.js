@@ -129,12 +129,13 @@ function figures(facts) {
     list.push(figure(told(last.figure), say("figure.on_the_way", { figure: name, progress: percent(last.progress) }), say("figure.scored", { size: size(last.bytes) }), true));
   }
   if (training) list.push(figure(count(training.tokens), say("figure.tokens"), say("figure.rate", { rate: count(training.tokens_per_second) })));
-  return list.length ? make("dl", { class: "figures" }, list) : now ? make("p", { class: "now" }, doing(now)) : nothing("figure.none");
+  return list.length ? make("dl", { class: "figures" }, list) : now ? make("p", { class: "now" }, doing(facts)) : nothing("figure.none");
 }
 
 // What a run that has no figure yet is doing, and how long that takes.
-function doing(now) {
-  const phase = named("phase", now.phase);
+function doing(facts) {
+  const { now } = facts;
+  const phase = phaseName(facts, now.phase);
   if (known(now.left) && now.left >= 1) return say("now.left", { phase, left: seconds(Math.round(now.left)) });
   return say(known(now.left) ? "now.soon" : "now.since", { phase, spent: seconds(Math.round(now.seconds)) });
 }
@@ -176,7 +177,7 @@ function spent(budget) {
 function fillLoss(body, facts) {
   if (!facts.curves.loss.seconds.length) {
     charts.drop(body.querySelector(".chart"));
-    body.replaceChildren(facts.now ? make("p", { class: "quiet" }, doing(facts.now)) : nothing("loss.none"));
+    body.replaceChildren(facts.now ? make("p", { class: "quiet" }, doing(facts)) : nothing("loss.none"));
     return;
   }
   let chart = body.querySelector(".chart");

@@ -6,12 +6,15 @@ const ENGLISH = parts.language === "en" ? {} : { lang: "en" }; // sentences of t
 const nothing = (key) => make("p", { class: "quiet" }, say(key));
 const machineName = (machine) => (machine.kind === "cpu" ? say("machine.cpu", { name: machine.name, cores: machine.cores }) : machine.name);
 
+// A model that only counts is trained by counting.
+const phaseName = (facts, name) => named("phase", name === "training" && counts(facts) ? "counting" : name);
+
 // Where the seconds went
 
 function fillTime(body, facts) {
   const { phases, budget, state } = facts;
   if (!phases.length || !budget.used) return body.replaceChildren(nothing("time.none"));
-  const stretches = phases.map((p) => ({ name: named("phase", p.name), key: p.name, seconds: p.seconds, planned: p.planned }));
+  const stretches = phases.map((p) => ({ name: phaseName(facts, p.name), key: p.name, seconds: p.seconds, planned: p.planned }));
   if (budget.unused > 0) stretches.push({ name: say(state === "running" ? "phase.left" : "phase.unused"), key: "unused", seconds: budget.unused });
   const sum = stretches.reduce((total, p) => total + p.seconds, 0);
   const base = budget.seconds || sum;
