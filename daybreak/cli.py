@@ -208,7 +208,7 @@ def prepare(
     asked: dict[str, Any],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to prepare.")] = "",
     vocabulary: Annotated[
-        int, typer.Option(metavar="TOKENS", help="Tokens of the tokenizer, one of the ladder.")
+        int, typer.Option(metavar="TOKENS", help="Tokens of the tokenizer, or as many as a small text has.")
     ] = 4096,
     as_json: Json = False,
 ) -> None:

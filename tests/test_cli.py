@@ -163,6 +163,15 @@ def test_prepare_prints_what_it_made(small_text, here, capsys):
     assert facts["documents"] > 0
 
 
+def test_prepare_takes_the_largest_vocabulary_that_a_small_text_has(here, capsys):
+    lines = [json.dumps({"text": f"The {n}th text says that {n * n} is the square of {n}."}) for n in range(2000)]
+    (here / "small.jsonl").write_text("\n".join(lines))
+    cli.app(["prepare", "small.jsonl", "--out", "ready", "--json"], standalone_mode=False)
+    corpus = json.loads((here / "ready" / "corpus" / "corpus.json").read_text())
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["vocab"] == max(map(int, corpus["bytes_per_token"])) < 4096 and facts["tokens"] > 0
+
+
 def test_the_command_prints_an_error_without_a_traceback(here):
     done = subprocess.run(
         [sys.executable, "-m", "daybreak", "run", "nothing.txt", "--for", "20s"],

@@ -12,6 +12,7 @@ from daybreak.core.types import Corpus, Origin, Plan, Probe, Request, Timing
 from daybreak.stages.candidates import Candidate, best_of, memory_bytes
 from daybreak.stages.plan import inherited_share, planned
 from daybreak.stages.show import plan_lines
+from daybreak.stages.vocabulary import nearest_vocabulary
 from daybreak.techniques import class_of
 
 
@@ -109,6 +110,15 @@ def test_every_decision_has_a_reason_and_settings_are_named(corpus, machine):
     assert plan.reasons["layers"] == "you set layers=3"
     for name in ("shape", "tokens", "vocabulary", "context_length", "batch_tokens", "optimizer", "schedule", "family"):
         assert plan.reasons[name]
+
+
+def test_a_vocabulary_that_a_text_is_too_small_for_is_the_next_smaller_one(corpus):
+    for wanted, taken in ((8192, 4096), (4096, 4096), (2048, 1024), (257, 257)):
+        assert nearest_vocabulary(wanted, corpus()) == taken
+    assert nearest_vocabulary(4096, corpus(bytes_per_token={"5000": 3.0})) == 5000
+    assert nearest_vocabulary(512, corpus(bytes_per_token={"4096": 3.0, "8192": 3.1})) == 4096
+    with pytest.raises(UsageError, match="no such vocabulary"):
+        nearest_vocabulary(300, corpus())
 
 
 def test_a_measured_shape_is_believed(corpus, machine):

@@ -89,25 +89,31 @@ class KneserNey:
         contexts = 1
         suffix_G = np.zeros(len(grams[0][1]), np.int64)  # ids of the grams without their first token
         opening_D = np.zeros(len(starts_D), np.int64)  # ids of the grams that open a document
-        for k, (keys_G, counts_G) in enumerate(grams, 1):
+        for k in range(1, order + 1):  # counts are let go of as soon as they are used: they are half of the memory
+            keys_G, counts_G = grams[k - 1]
+            grams[k - 1] = (keys_G, counts_G[:0])
             part, weight = _interpolation(keys_G, counts_G, contexts, bits)
             lower_part = lower_weight = np.zeros(0, np.float32)
+            contexts = len(counts_G)
+            del counts_G
             if k < order:
                 next_keys = grams[k][0][:-1]
-                context = suffix_G[(next_keys >> bits).astype(np.int64)]
-                queries = _keys(context, next_keys & _mask(bits), bits)
+                queries = suffix_G[(next_keys >> bits).view(np.int64)].view(np.uint64)
+                queries <<= bits
+                queries |= next_keys & _mask(bits)
                 distinct, times, ranks = _distinct(queries, with_ids=k + 1 < order)
+                del queries
                 ids = np.searchsorted(keys_G, distinct)
                 suffix_G = ids[ranks]
-                left_tokens_G = np.zeros_like(counts_G)
+                left_tokens_G = np.zeros(contexts, np.uint32)
                 left_tokens_G[ids] = times
+                del distinct, times, ranks, ids
                 long_enough_D = ends_D - starts_D >= k
                 starts_D, ends_D, opening_D = starts_D[long_enough_D], ends_D[long_enough_D], opening_D[long_enough_D]
                 opening_D = np.searchsorted(keys_G, _keys(opening_D, tokens_N[starts_D + k - 1], bits))
                 left_tokens_G[opening_D] += 1  # once, however many documents open with the gram
-                lower_part, lower_weight = _interpolation(keys_G, left_tokens_G, contexts, bits)
+                lower_part, lower_weight = _interpolation(keys_G, left_tokens_G, len(weight) - 1, bits)
             levels.append(_Level(keys_G, part, weight, lower_part, lower_weight))
-            contexts = len(counts_G)
         return cls(levels, vocabulary)
 
     def probabilities(self, tokens: np.ndarray, *, starts: np.ndarray | None = None) -> np.ndarray:
@@ -301,7 +307,7 @@ class CharacterVocabulary:
 def _grams(
     tokens_N: np.ndarray, order: int, bits: int, starts_D: np.ndarray, ends_D: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For k = 1 .. order: keys [G_k + 1] and raw counts [G_k].
+    """For k = 1 .. order: keys [G_k + 1] and raw counts, uint32 [G_k].
 
     As many tokens as fit are packed into 64 bits, whose sorted order is also that of all prefixes: one sort of the
     text serves all orders that fit (all eight of bytes). Where they do not, ids stand in for the tokens so far.
@@ -316,19 +322,28 @@ def _grams(
         whole_N = np.ones(len(codes_N), bool)
         for tail in range(1, done + span):
             whole_N[np.maximum(ends_D - tail, 0)] = False  # here the document ends before the gram does
-        codes_G, counts_G, ids = _distinct(codes_N[whole_N], with_ids=done + span < order)
+        # Grams that nothing follows are no prefixes.
+        ends = {k: codes_N[(ends_D - k)[ends_D - starts_D >= k]] for k in range(done + 1, done + span)}
+        last = done + span >= order
+        codes_W = codes_N[whole_N]
+        if last:
+            codes_N = codes_N[:0]
+        codes_G, counts_G, ids = _distinct(codes_W, with_ids=not last)
+        del codes_W
         found = [(codes_G, counts_G)]
         for k in range(done + span - 1, done, -1):
-            first = _first_of_runs(codes_G >> bits)
-            at_end_D = (ends_D - k)[ends_D - starts_D >= k]  # grams that nothing follows are no prefixes
+            shorter_G = codes_G >> bits
+            first = _first_of_runs(shorter_G)
             codes_G, counts_G = _with_more(
-                (codes_G >> bits)[first],
-                np.add.reduceat(counts_G, first) if len(first) else counts_G,
-                codes_N[at_end_D] >> bits * (done + span - k),
+                shorter_G[first],
+                np.add.reduceat(counts_G, first, dtype=np.uint32) if len(first) else counts_G,
+                ends[k] >> bits * (done + span - k),
             )
             found.append((codes_G, counts_G))
+            del shorter_G, first
         parents = codes_G[:0]
-        for codes_G, counts_G in reversed(found):
+        while found:
+            codes_G, counts_G = found.pop()
             keys_G = codes_G
             if len(parents):
                 keys_G = _keys(np.searchsorted(parents, codes_G >> bits), codes_G & _mask(bits), bits)
@@ -349,10 +364,10 @@ def _distinct(codes: np.ndarray, *, with_ids: bool) -> tuple[np.ndarray, np.ndar
     else:
         codes.sort()  # several times faster than argsort
     first = _first_of_runs(codes)
-    counts = np.diff(first, append=len(codes))
+    counts = np.diff(first, append=len(codes)).astype(np.uint32)
     ids = np.empty_like(by_code)
     if with_ids:
-        ids[by_code] = np.repeat(np.arange(len(first)), counts)
+        ids[by_code] = np.repeat(np.arange(len(first), dtype=np.uint32), counts)
     return codes[first], counts, ids
 
 
@@ -361,8 +376,8 @@ def _with_more(codes: np.ndarray, counts: np.ndarray, more: np.ndarray) -> tuple
     extra, times = np.unique(more, return_counts=True)
     place = np.searchsorted(codes, extra)
     known = np.searchsorted(codes, extra, "right") > place
-    counts[place[known]] += times[known]
-    return np.insert(codes, place[~known], extra[~known]), np.insert(counts, place[~known], times[~known])
+    counts[place[known]] += times[known].astype(counts.dtype)
+    return np.insert(codes, place[~known], extra[~known]), np.insert(counts, place[~known], times[~known].astype(counts.dtype))
 
 
 def _interpolation(keys: np.ndarray, counts: np.ndarray, contexts: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -371,10 +386,13 @@ def _interpolation(keys: np.ndarray, counts: np.ndarray, contexts: int, bits: in
     if len(counts):
         context = keys[:-1] >> bits
         first = _first_of_runs(context)
-        total = np.add.reduceat(counts, first)
+        context = context[first].astype(np.int64)
+        total = np.add.reduceat(counts, first, dtype=np.int64)
         taken = _discounts(counts)[np.minimum(counts, 3)]
-        part[:-1] = (counts - taken) / np.repeat(total, np.diff(first, append=len(counts)))
-        weight[context[first].astype(np.int64)] = np.add.reduceat(taken, first) / total
+        weight[context] = np.add.reduceat(taken, first) / total
+        np.subtract(counts, taken, out=taken)
+        taken /= np.repeat(total, np.diff(first, append=len(counts)))
+        part[:-1] = taken
     return part, weight
 
 

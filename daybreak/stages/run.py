@@ -311,7 +311,7 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
 def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
     from daybreak.stages import encode, prepare
-    from daybreak.stages.vocabulary import check, choice_of, known_vocabulary
+    from daybreak.stages.vocabulary import check, choice_of, nearest_vocabulary
 
     names.check(request)
     check(request)
@@ -319,11 +319,8 @@ def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
     folder = folder_of(request, out)
     with kept(folder, request, stopwatch):
         corpus = prepare.scanned(folder, request)
-        only = [int(size) for size in corpus.bytes_per_token]
-        vocabulary = int(request.settings["vocabulary"])
-        if len(only) == 1 and request.tokenizer != "auto":
-            vocabulary = only[0]
-        choice = choice_of(corpus, known_vocabulary(vocabulary, corpus))
+        vocabulary = nearest_vocabulary(int(request.settings["vocabulary"]), corpus)
+        choice = choice_of(corpus, vocabulary)
         train, held = encode.encode(folder, corpus, choice)
     return {
         "run": str(folder),

@@ -119,6 +119,17 @@ def known_vocabulary(vocabulary: int, corpus: Corpus) -> int:
     return vocabulary
 
 
+def nearest_vocabulary(vocabulary: int, corpus: Corpus) -> int:
+    """The one of the ladder that was asked for, or the next smaller one that this text has, or its smallest.
+
+    A tokenizer of one size has that. Raises UsageError: a number that is not of the ladder.
+    """
+    known = sorted(int(size) for size in corpus.bytes_per_token)
+    if len(known) > 1 and vocabulary not in VOCABULARY_LADDER:
+        return known_vocabulary(vocabulary, corpus)
+    return max((size for size in known if size <= vocabulary), default=known[0])
+
+
 def _byte_level(sample: Sequence[str], unseen: Sequence[str], *, largest: int, chinese: bool, others: bool) -> Learnt:
     """Byte-level BPE; or characters, where Chinese words are rare and characters say more at the same vocabulary."""
     join_han = not chinese or _joining_pays(sample, unseen, largest)
