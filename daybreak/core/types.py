@@ -137,6 +137,7 @@ class Timing(Value):
     memory_bytes: int
     compile_seconds: float  # 0 where nothing was compiled
     cold: bool  # the cache of what was compiled was empty
+    spread: float = 0.0  # by how much the slower steps took longer than the median, as a share of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +150,9 @@ class Probe(Value):
     compile_warm_seconds: float
     used_seconds: float  # of the budget when the probe was finished
     warnings: tuple[str, ...] = ()  # of what could not be measured
+    held_bytes: int = 0  # memory of the process when the probe was finished; 0: not measured
+    peak_bytes: int = 0  # the most that it had held by then
+    waiting: float = 0.0  # processes that wait for a processor, for each one that there is
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,3 +73,20 @@ def peak_memory_bytes() -> int:
         pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def held_memory_bytes() -> int:
+    """The memory that this process holds now; the most so far where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return peak_memory_bytes()
+
+
+def waiting() -> float:
+    """Processes that wait for a processor, for each one that there is: the load of the last minute beyond them all."""
+    try:
+        return max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)
+    except OSError:
+        return 0.0

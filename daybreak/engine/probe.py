@@ -14,7 +14,7 @@ from daybreak.core import cache
 from daybreak.core.run import write_json
 from daybreak.core.shapes import Shape
 from daybreak.core.types import Machine, Timing
-from daybreak.engine.hardware import peak_memory_bytes
+from daybreak.engine.hardware import held_memory_bytes, peak_memory_bytes
 from daybreak.engine.loop import Loss
 from daybreak.engine.machine import synchronize
 from daybreak.engine.optimizers import Optimizers, Rates
@@ -61,6 +61,11 @@ def memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_memory_bytes()
+
+
+def held_bytes(device: torch.device) -> int:
+    """Memory that this process holds now."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else held_memory_bytes()
 
 
 def time_training(
@@ -114,4 +119,5 @@ def time_training(
         memory_bytes=memory_bytes(device),
         compile_seconds=max(0.0, first - steady) + max(0.0, second - 2 * steady) if mode != "eager" else 0.0,
         cold=cold,
+        spread=max(0.0, sorted(taken)[int(0.75 * len(taken))] / steady - 1),
     )

@@ -26,12 +26,25 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # KenLM's choice too (its --discount_fallb
 
 SECONDS_PER_TOKEN_AND_ORDER = 1.5e-7  # of `fit`, on one core; bytes are faster
 LEAST_TOKENS = 50_000  # fewer counts of a training text teach nothing
-BYTES_PER_TOKEN_AND_ORDER = 40  # of memory while it fits
+MOST_BYTES_PER_TOKEN_AND_ORDER = 30  # of memory while it fits, where no gram comes again
+BYTES_PER_TOKEN_AND_ORDER = 20  # measured on books
+BYTES_PER_BYTE = 50  # of memory while it fits a text of bytes, whose short grams come again
+COUNTED_BYTES = 7  # of the model afterwards, for a token and an order
 
 
 def countable(order: int, *, seconds: float, memory_bytes: float) -> int:
     """How many tokens can be counted in this time and memory."""
-    return int(min(seconds / SECONDS_PER_TOKEN_AND_ORDER, memory_bytes / BYTES_PER_TOKEN_AND_ORDER) / order)
+    return int(min(seconds / SECONDS_PER_TOKEN_AND_ORDER, memory_bytes / MOST_BYTES_PER_TOKEN_AND_ORDER) / order)
+
+
+def counting_bytes(tokens: float, *, order: int, vocabulary: int) -> float:
+    """Bytes of memory while so many tokens are counted."""
+    return tokens * (BYTES_PER_BYTE if vocabulary <= 257 else order * BYTES_PER_TOKEN_AND_ORDER)
+
+
+def counted_bytes(tokens: float, *, order: int, vocabulary: int) -> float:
+    """Bytes of the model that is counted from so many tokens."""
+    return tokens * COUNTED_BYTES * (1 if vocabulary <= 257 else order)
 
 
 def counted(tokens: Any, most: int, *, order: int, vocabulary: int) -> KneserNey:
@@ -377,7 +390,9 @@ def _with_more(codes: np.ndarray, counts: np.ndarray, more: np.ndarray) -> tuple
     place = np.searchsorted(codes, extra)
     known = np.searchsorted(codes, extra, "right") > place
     counts[place[known]] += times[known].astype(counts.dtype)
-    return np.insert(codes, place[~known], extra[~known]), np.insert(counts, place[~known], times[~known].astype(counts.dtype))
+    return np.insert(codes, place[~known], extra[~known]), np.insert(
+        counts, place[~known], times[~known].astype(counts.dtype)
+    )
 
 
 def _interpolation(keys: np.ndarray, counts: np.ndarray, contexts: int, bits: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer
 LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: shorter ones blur what is counted
 TIE_ABOVE_PASSES = 2.0  # over the text: then fewer weights learn more of it that holds elsewhere
 ALIKE = 8.0  # times the operations of a token, either way: what was timed there tells how fast a shape will be
+LIBRARY_BYTES = 400e6  # of torch and all else that is imported, and of a sample of the text
 MODES = ("eager", "compiled", "kernels")
 STEP_TOKENS_FLOOR = {"cpu": 2048, "cuda": 16384}
 NEIGHBOURING = 0.75  # of the bytes a token that a checkpoint's tokenizer had on its text; with fewer it is another's
@@ -145,18 +146,7 @@ def _rated(
     rate, tokens = rates[mode], float(settings.get("tokens") or max(1.0, trained[mode]))
     floor = STEP_TOKENS_FLOOR.get(machine.kind, 4096)
     batch = settings.get("batch_tokens") or STEPS_MERGED.get(shape.family, 1) * scaling.batch_tokens(tokens, floor)
-    head = shape.vocabulary * shape.width
-    size, origin = corpus.bytes_per_token[str(tokenizer.vocabulary)], corpus.origin
-    inherited = scaling.INHERITED_SHARE * origin.seen if origin is not None and neighbouring(origin, size) else 0.0
-    expected = scaling.expected_bits_per_byte(
-        shape.matmul_parameters() - head,
-        head,
-        tokens * size + inherited,
-        corpus.bytes + inherited,
-        ngram_bits=corpus.ngram_bits_per_byte,
-        ngram_bytes=corpus.ngram_bytes,
-        ngram_fall=corpus.ngram_fall,
-    )
+    size = corpus.bytes_per_token[str(tokenizer.vocabulary)]
     most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
     return Candidate(
         shape=shape,
@@ -169,8 +159,24 @@ def _rated(
         batch_tokens=max(batch, shape.context_length),
         tokens_per_second=rate,
         tokens=tokens,
-        bits_per_byte=expected,
+        bits_per_byte=expected_bits(corpus, shape, tokens, size),
         bytes_per_token=size,
+    )
+
+
+def expected_bits(corpus: Corpus, shape: Network, tokens: float, bytes_per_token: float) -> float:
+    """Bits per byte of a GPT of this size after so many tokens of the text."""
+    head, origin = shape.vocabulary * shape.width, corpus.origin
+    known = origin is not None and neighbouring(origin, bytes_per_token)
+    inherited = scaling.INHERITED_SHARE * origin.seen if origin is not None and known else 0.0
+    return scaling.expected_bits_per_byte(
+        shape.matmul_parameters() - head,
+        head,
+        tokens * bytes_per_token + inherited,
+        corpus.bytes + inherited,
+        ngram_bits=corpus.ngram_bits_per_byte,
+        ngram_bytes=corpus.ngram_bytes,
+        ngram_fall=corpus.ngram_fall,
     )
 
 
@@ -204,7 +210,7 @@ def memory_bytes(shape: Network, micro_batch: int, mode: str = "eager") -> int:
     else:
         activations = 40 * shape.width * shape.depth() + 10 * shape.vocabulary
         scores = 6 * scores if shape.context_length <= 256 else 0
-    return int(16 * shape.parameters() + tokens * (activations + scores) + 400e6)
+    return int(16 * shape.parameters() + tokens * (activations + scores) + LIBRARY_BYTES)
 
 
 def _expected_tokens(machine: Machine, training: float, layers: int, width: int) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from daybreak.core import units
 from daybreak.core.records import Measurement
 from daybreak.core.shapes import NgramShape
 from daybreak.models import ngram_files
@@ -68,10 +69,10 @@ def _most(bench: Bench, order: int) -> int:
     Of a run that must repeat, as many as its whole budget says, not what is left of it; where that much time is not
     left, the deadline cuts the run.
     """
-    slower, memory_bytes = _times_slower(bench, order), COUNTING_SHARE * bench.machine.memory_bytes
+    pace, memory_bytes = _pace(bench, order), COUNTING_SHARE * bench.machine.memory_bytes
 
     def fitting(seconds: float) -> int:
-        share = COUNTING_SHARE * seconds / slower
+        share = COUNTING_SHARE * seconds / pace
         most = max(LEAST_TOKENS, countable(order, seconds=share, memory_bytes=memory_bytes))
         return min(len(bench.train), most)
 
@@ -85,19 +86,30 @@ def _most(bench: Bench, order: int) -> int:
             bench.cut_short(f"the deadline left time for {left:,} of the {most:,} tokens that were to be counted")
             return left
     if most < every:
-        bench.warn(f"{most:,} of {every:,} tokens are counted: more would not fit the time or the memory")
+        seconds = pace * SECONDS_PER_TOKEN_AND_ORDER * order * every
+        in_time = countable(order, seconds=COUNTING_SHARE * bench.remaining() / pace, memory_bytes=float("inf"))
+        why = (
+            f"all would take {units.duration(seconds)} of the {units.duration(bench.remaining())} that are left, of "
+            "which half is for it"
+            if in_time < every
+            else f"all would take more than half of the {units.size(bench.machine.memory_bytes)} of memory"
+        )
+        bench.warn(f"{most:,} of {every:,} tokens are counted: {why}")
     return most
 
 
-def _times_slower(bench: Bench, order: int) -> float:
-    """Than counting is taken to be; measured on the beginning of the text. 1 where nothing may depend on the time."""
+def _pace(bench: Bench, order: int) -> float:
+    """Seconds of a token in those that counting is taken to need; measured on the beginning of the text.
+
+    1 where nothing may depend on the time.
+    """
     few = min(len(bench.train), TRIED_TOKENS)
     if bench.plan.reproducible or not few:
         return 1.0
     begun = time.perf_counter()
     counted(bench.train, few, order=order, vocabulary=bench.tokenizer.vocabulary)
     taken = time.perf_counter() - begun
-    return max(1.0, LARGER * taken / (few * order * SECONDS_PER_TOKEN_AND_ORDER))
+    return LARGER * taken / (few * order * SECONDS_PER_TOKEN_AND_ORDER)
 
 
 def _nats(bench: Bench, model: KneserNey) -> np.ndarray:

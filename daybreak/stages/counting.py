@@ -2,14 +2,18 @@
 
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Budget, Corpus, OptimizerChoice, Plan, Prediction, Request, ScheduleChoice
+from daybreak.models.ngram import counting_bytes
 from daybreak.stages.settings import parsed
 from daybreak.stages.vocabulary import choice_of, known_vocabulary
 
+LIBRARY_BYTES = 3e8  # of numpy, tokenizers and a sample of the text
 
-def counting_plan(corpus: Corpus, request: Request, *, instead: str = "") -> Plan:
+
+def counting_plan(corpus: Corpus, request: Request, *, instead: str = "", held_bytes: int = 0) -> Plan:
     """The plan of the family ngram: its unit is the byte, or a token where characters take several bytes.
 
-    instead: why no network is trained, where one was asked for. Raises UsageError: an unknown setting or vocabulary.
+    instead: why no network is trained, where one was asked for. held_bytes: memory of this process, where it is known.
+    Raises UsageError: an unknown setting or vocabulary.
     """
     settings = parsed(request)
     wide = corpus.ngram_unit == "character"
@@ -20,13 +24,15 @@ def counting_plan(corpus: Corpus, request: Request, *, instead: str = "") -> Pla
     vocabulary = known_vocabulary(settings.get("vocabulary", best), corpus)
     wide = vocabulary != 257
     order = settings.get("order") or (4 if wide else 8)
+    tokens = int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)])
+    counting = counting_bytes(tokens, order=order, vocabulary=vocabulary)
     return Plan(
         objective="next_token",
         corpus=corpus.digest,
         tokenizer=choice_of(corpus, vocabulary),
         shape=NgramShape(order=order, unit="token" if wide else "byte", vocabulary=vocabulary),
         budget=Budget(clock="seconds", seconds=request.seconds, until=request.until),
-        tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),
+        tokens=tokens,
         batch_tokens=0,
         micro_batch=0,
         optimizer=OptimizerChoice(
@@ -48,8 +54,10 @@ def counting_plan(corpus: Corpus, request: Request, *, instead: str = "") -> Pla
             figure=corpus.ngram_bits_per_byte,
             figure_low=corpus.ngram_bits_per_byte * 0.9,
             figure_high=corpus.ngram_bits_per_byte * 1.1,
-            memory_bytes=int(60 * order * corpus.bytes),
-            corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(vocabulary)]),
+            memory_bytes=int(
+                (held_bytes or LIBRARY_BYTES) + counting_bytes(tokens, order=order, vocabulary=vocabulary)
+            ),
+            corpus_tokens=tokens,
             bytes_per_token=corpus.bytes_per_token[str(vocabulary)],
             mode="eager",
             compile_seconds=0.0,

@@ -123,7 +123,8 @@ def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
         what = "little time was left: n-grams of bytes are counted, of a part of the text"
     reason = f"{what} ({units.size(corpus.bytes)}). For more, try --for {longer}"
     asked = request.replace(family="ngram", settings={}, include=(), technique_settings={}, weights={})
-    plan = counting_plan(corpus, asked, instead=reason).replace(request=request.shown(), skipped=prepare.unread(corpus))
+    plan = counting_plan(corpus, asked, instead=reason, held_bytes=hardware.held_memory_bytes())
+    plan = plan.replace(request=request.shown(), skipped=prepare.unread(corpus))
     folder.forget_training()
     write_json(folder.plan_file, plan.to_json())
     folder.amend("family", family="ngram", reason=reason)

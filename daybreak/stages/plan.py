@@ -26,8 +26,9 @@ from daybreak.data import mixing
 from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import ladder
 from daybreak.models.families import FAMILIES, objective_name
-from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, memory_bytes, neighbouring
+from daybreak.stages.candidates import Candidate, Speed, best_of, candidates, expected_bits, memory_bytes, neighbouring
 from daybreak.stages.counting import counting_plan
+from daybreak.stages.memory import peak_bytes
 from daybreak.stages.reasons import REPEATED, reasons_of
 from daybreak.stages.settings import parsed
 from daybreak.techniques.ngram_mix import NgramMix
@@ -47,6 +48,8 @@ EVALUATION_SHARE = 0.02  # of the budget for the last figure, as a guess; the fi
 SCORING_SPEED = 2.5  # times the speed of training
 LOADING_SECONDS = 0.4  # to read the model back before it is scored
 SAMPLING_SHARE = 0.005
+MOST_WAITING = 3.0  # processes for a processor that a range of figures allows for
+MOST_FASTER = 1.5  # times the speed of the probe, where others leave the machine
 FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
 
 
@@ -59,7 +62,7 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     if request.reproducible:
         corpus, machine, probe = _nominal(corpus, machine)
     if request.family == "ngram":
-        return counting_plan(corpus, request)
+        return counting_plan(corpus, request, held_bytes=probe.held_bytes)
     if request.family not in FAMILIES and corpus.origin is None:
         raise UsageError("an unknown family", received=request.family, attempt=nearest(request.family, FAMILIES))
     settings = parsed(request)
@@ -104,8 +107,13 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
     _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
     phases["training"] = training
-    plan = _draft(corpus, machine, request, settings, best, phases, pool, timed=bool(feasible[0]))
-    return _with_techniques(plan, machine, request, {choice.name for choice in corpus.cleaning})
+    plan = _draft(corpus, machine, request, settings, best, phases, pool, probe, timed=bool(feasible[0]))
+    plan = _with_techniques(plan, machine, request, {choice.name for choice in corpus.cleaning})
+    return _with_memory(plan, machine, probe)
+
+
+def _with_memory(plan: Plan, machine: Machine, probe: Probe) -> Plan:
+    return plan.replace(predicted=plan.predicted.replace(memory_bytes=peak_bytes(plan, machine, probe)))
 
 
 def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
@@ -213,6 +221,7 @@ def _draft(
     best: Candidate,
     phases: dict[str, float],
     pool: list[Candidate],
+    probe: Probe,
     *,
     timed: bool,
 ) -> Plan:
@@ -236,9 +245,9 @@ def _draft(
     optimizers.check(optimizer)
     schedules.check(schedule)
     objective = objective_name(request.family, best.shape)
-    headline = OF_OBJECTIVE[objective]
     figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, tokens)
-    band = 0.10 if headline.of_text else 0.15
+    slower = slower_at_worst(probe)
+    low, high = _range(corpus, best, objective, tokens, slower)
     scored = scaling.SCORING_MOST * request.seconds * SCORING_SPEED * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     reasons = reasons_of(
@@ -253,6 +262,7 @@ def _draft(
         schedule=schedule,
         final_seconds=phases["the end"],
         validation_seconds=phases["validation"],
+        slower=slower,
     )
     return Plan(
         objective=objective,
@@ -275,8 +285,8 @@ def _draft(
         predicted=Prediction(
             tokens_per_second=best.tokens_per_second,
             figure=figure,
-            figure_low=figure * (1 - band),
-            figure_high=figure * (1 + band),
+            figure_low=low,
+            figure_high=high,
             memory_bytes=memory_bytes(shape, best.micro_batch, best.mode),
             corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
             bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
@@ -292,6 +302,26 @@ def _draft(
         request=request.shown(),
         mixture=tuple(request.weights[name] for name in request.sources) if request.weights else (),
     )
+
+
+def slower_at_worst(probe: Probe) -> float:
+    """Times by which steps may turn out slower than the probe's: 1 on a machine of this run alone.
+
+    In ten runs of a minute beside other work, at 2 to 7 processes for each processor, steps took up to 2.4 times as
+    long as they had in the probe.
+    """
+    return 1 + min(MOST_WAITING, probe.waiting) + max((t.spread for t in probe.timings), default=0.0)
+
+
+def _range(corpus: Corpus, best: Candidate, objective: str, tokens: float, slower: float) -> tuple[float, float]:
+    """The lowest and the highest headline to expect: by the law's error, and by the speed of the machine."""
+    headline, size = OF_OBJECTIVE[objective], best.bytes_per_token
+    band = 0.10 if headline.of_text else 0.15
+    figures = []
+    for seen in (tokens / slower, tokens * min(slower, MOST_FASTER)):
+        bits = best.bits_per_byte if seen == tokens else expected_bits(corpus, best.shape, seen, size)
+        figures.append(scaling.figure_of(best.shape.family, objective, bits, size, seen))
+    return min(figures) * (1 - band), max(figures) * (1 + band)
 
 
 def _mixing(corpus: Corpus, request: Request, best: Candidate, tokens: int) -> dict[str, str]:

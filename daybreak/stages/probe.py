@@ -10,7 +10,8 @@ from daybreak import techniques
 from daybreak.core.clock import Stopwatch
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Corpus, Machine, Plan, Probe, Request, Timing
-from daybreak.engine.probe import Timings, compile_cache, time_training
+from daybreak.engine.hardware import waiting
+from daybreak.engine.probe import Timings, compile_cache, held_bytes, memory_bytes, time_training
 from daybreak.models.native import NotCompiled
 from daybreak.models.objectives import token_nats
 from daybreak.stages.aims import objective_of
@@ -40,7 +41,7 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
         used_seconds=stopwatch.used() + TIMING_SECONDS,
     )
     if request.family == "ngram" or request.reproducible:
-        return known.replace(used_seconds=stopwatch.used())
+        return _with_state(known, device, stopwatch)
     for turn in range(MOST_SHAPES):
         plan = planned(corpus, machine, known, request)
         assert not isinstance(plan.shape, NgramShape)
@@ -69,7 +70,17 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
             compile_warm_seconds=timings.compile_seconds(cold=False),
             used_seconds=stopwatch.used(),
         )
-    return known.replace(used_seconds=stopwatch.used())
+    return _with_state(known, device, stopwatch)
+
+
+def _with_state(known: Probe, device: torch.device, stopwatch: Stopwatch) -> Probe:
+    """With what the process holds, and how busy the machine is, at the end of the probe."""
+    return known.replace(
+        used_seconds=stopwatch.used(),
+        held_bytes=held_bytes(device),
+        peak_bytes=memory_bytes(device),
+        waiting=waiting(),
+    )
 
 
 def _timed(plan: Plan, machine: Machine, device: torch.device, *, mode: str, cold: bool) -> Timing:

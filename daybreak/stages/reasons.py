@@ -19,6 +19,7 @@ from daybreak.stages.candidates import (
 )
 
 REPEATED = 2  # times that a text is read, from which on the weights decay faster
+WIDER = 1.2  # times as slow, from which on the range of the figure has a reason of its own
 DECAYING = ("muon", "muon_rms", "adamw", "adamw_rms")
 KINDS = {"bpe": "BPE", "bytes": "bytes", "unigram": "Unigram", "wordpiece": "WordPiece"}
 
@@ -36,11 +37,13 @@ def reasons_of(
     schedule: ScheduleChoice,
     final_seconds: float,
     validation_seconds: float,
+    slower: float = 1.0,
 ) -> dict[str, str]:
     """By the name of the decision. What the user has set is said to be that, and nothing else is.
 
     pool: the candidates that `best` was chosen from; timed: they are those that were timed on this machine just now.
     epochs: times that the text is read. Seconds are those of scoring, at the end and during training.
+    slower: times by which steps may turn out slower than was measured.
     """
     shape = best.shape
     reasons = {
@@ -65,6 +68,8 @@ def reasons_of(
             f"{optimizer.weight_decay:g}, as for texts that are read {'at least' if more else 'fewer than'} {REPEATED} "
             f"times: this one {epochs:.2f} times"
         )
+    if slower >= WIDER:
+        reasons["range"] = f"wide: the machine is busy, and steps may turn out {slower:.1f} times as slow as measured"
     if not shape.native():
         left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
         reasons["native"] = f"no: transformers has no class with {left}, so daybreak alone opens model/"

@@ -122,7 +122,8 @@ def prepared(session: Session, alarm: Alarm) -> Plan:
 def _counting(corpus: Corpus, request: Request) -> tuple[Plan, Machine]:
     from daybreak.stages.counting import counting_plan
 
-    return counting_plan(corpus, request), hardware.processor()
+    held = 0 if request.reproducible else hardware.held_memory_bytes()
+    return counting_plan(corpus, request, held_bytes=held), hardware.processor()
 
 
 def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:

@@ -17,9 +17,7 @@ def plan_lines(plan: Plan) -> list[str]:
     """What a run would do: the plan in short, decisions with their reasons, techniques, and where its seconds go."""
     from daybreak.stages.progress import summary
 
-    lines = summary(plan)
-    if not isinstance(plan.shape, NgramShape):
-        lines.append(f"memory: about {units.size(plan.predicted.memory_bytes)} at its peak")
+    lines = [*summary(plan), f"memory: about {units.size(plan.predicted.memory_bytes)} at its peak"]
     if plan.skipped:
         lines += ["", "not read", *(f"  {sentence}" for sentence in plan.skipped)]
     lines += ["", "why", *(f"  {name:20} {reason}" for name, reason in plan.reasons.items())]

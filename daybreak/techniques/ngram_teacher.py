@@ -35,7 +35,7 @@ class NgramTeacher(Technique):
     memory_share: float = 0.2  # of the memory, likewise
 
     def refuses(self, plan: Plan, machine: Machine) -> str | None:
-        tokens = min(plan.predicted.corpus_tokens, self._most(plan, machine))
+        tokens = self.counted_tokens(plan, machine)
         if tokens < LEAST_TOKENS:
             return f"only {tokens} tokens would be counted in its share of time, text and memory"
         return None
@@ -45,6 +45,9 @@ class NgramTeacher(Technique):
         most, vocabulary = self._most(run.plan, run.machine), run.plan.tokenizer.vocabulary
         run.kept["ngram_teacher"] = counted(batches.tokens, most, order=self.order, vocabulary=vocabulary)
         return batches, 0
+
+    def counted_tokens(self, plan: Plan, machine: Machine) -> int:
+        return min(plan.predicted.corpus_tokens, self._most(plan, machine))
 
     def _most(self, plan: Plan, machine: Machine) -> int:
         seconds, memory_bytes = self.time_share * plan.budget.seconds, self.memory_share * machine.memory_bytes
