@@ -132,6 +132,18 @@ def test_the_mixture_is_measured_beside_the_model(finished):
     assert mixed.value < alone.value
 
 
+def test_whoever_may_read_one_file_of_a_run_may_read_all(finished):
+    folder = finished.run.path
+    mine = folder / "new"
+    mine.touch()
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    assert {"counts.safetensors", "model.safetensors", "state.safetensors"} <= {path.name for path in files}
+    assert {
+        path.relative_to(folder): path.stat().st_mode for path in files if path.stat().st_mode != mine.stat().st_mode
+    } == {}
+    mine.unlink()
+
+
 def test_the_report_has_plan_fact_time_and_samples(finished, budget):
     assert finished.run.report_file.stat().st_size > 60_000, "the page brings its charts along"
     told = json.loads(finished.run.report_data_file.read_text())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from safetensors.numpy import load, save
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.models.ngram import CharacterVocabulary, KneserNey, best_order
+from daybreak.stages import count
 
 SHAKESPEARE = Path(__file__).resolve().parents[2] / "shared/data/lm_en_tinyshakespeare/input.txt"
 
@@ -231,3 +234,30 @@ def test_tiny_shakespeare() -> None:
     assert order == 7 and bits_per_byte == pytest.approx(2.1887, abs=0.002)
     for i in range(0, 2000, 100):
         assert model.distribution(heldout[:i].tolist()).sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("left", "memory", "faster", "why"),
+    [
+        (20.0, 1e10, 1.0, ""),
+        (2.0, 1e10, 1.0, r"all would take 2.. s, and 1 s are for counting"),
+        (2.0, 1e10, 4.0, ""),  # as measured just now
+        (20.0, 1e8, 1.0, r"all would take more than 50% of the 100 MB of memory"),
+    ],
+)
+def test_what_is_not_counted_has_its_true_reason(monkeypatch: pytest.MonkeyPatch, left, memory, faster, why) -> None:
+    order = 4
+    every = round(2.5 / (count.SECONDS_PER_TOKEN_AND_ORDER * order))
+    told: list[str] = []
+    bench = SimpleNamespace(
+        train=range(every),
+        machine=SimpleNamespace(memory_bytes=memory),
+        remaining=lambda: left,
+        timed=lambda: True,
+        warn=told.append,
+    )
+    monkeypatch.setattr(count, "_pace", lambda bench, order: 1 / faster)
+    most = count._most(bench, order)
+    assert (most == every) == (not why) == (not told)
+    if why:
+        assert re.fullmatch(rf"{most:,} of {every:,} tokens are counted: {why}", told[0])

@@ -289,6 +289,17 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def usual_mode(path: Path) -> None:
+    """Gives a file the mode that new files have here: safetensors lets nobody but the owner read what it writes.
+
+    Raises OSError.
+    """
+    beside = path.with_name(f".{path.name}.mode")
+    beside.touch()
+    shutil.copymode(beside, path)
+    beside.unlink()
+
+
 def inside(folder: Path, name: str) -> Path:
     """A file of the folder, by a name that stands in another file. Raises DataError: it leads out of the folder."""
     if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):

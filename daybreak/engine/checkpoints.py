@@ -19,7 +19,7 @@ from torch import Tensor
 
 from daybreak.core import units
 from daybreak.core.errors import DataError, ResourceError, UsageError
-from daybreak.core.run import inside
+from daybreak.core.run import inside, usual_mode
 from daybreak.engine import faults
 
 KEPT = 2
@@ -68,6 +68,7 @@ def _written(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[st
         aside.mkdir(parents=True)
         faults.at("checkpoint.state")
         save_file(tensors, str(aside / _STATE))
+        usual_mode(aside / _STATE)
         faults.at("checkpoint.facts")
         (aside / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
         files = {}

@@ -4,7 +4,6 @@ import functools
 import importlib
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from daybreak.core.errors import DataError
+from daybreak.core.run import usual_mode
 from daybreak.core.shapes import BertShape, ForeignShape, GptShape, Network, T5Shape
 from daybreak.core.types import Specials
 from daybreak.models import foreign_files, tokenizer_files
@@ -63,7 +63,7 @@ def save(
     def fill(aside: Path) -> None:
         save_file(held, str(aside / "model.safetensors"), metadata={"format": "pt"})
         write_config(aside / "config.json", config_of(shape, end_of_text, specials))
-        shutil.copymode(aside / "config.json", aside / "model.safetensors")  # which safetensors keeps to its owner
+        usual_mode(aside / "model.safetensors")
         if shape.family != "bert":
             write_config(aside / "generation_config.json", _generation(shape, end_of_text, specials))
         special = {"end_of_text": end_of_text, "token": token, "specials": specials}

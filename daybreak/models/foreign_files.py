@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from daybreak.core.run import usual_mode
 from daybreak.core.shapes import ForeignShape
 
 # All that the tokenizers of transformers read; those of GROWN still hold when tokenizer.json has more tokens.
@@ -47,5 +48,5 @@ def fill(folder: Path, shape: ForeignShape, weights: Mapping[str, Tensor], *, ke
     config |= {"architectures": [shape.architecture], "vocab_size": shape.vocabulary, "dtype": "float32"}
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")
-    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # which safetensors keeps to its owner
+    usual_mode(folder / "model.safetensors")
     keep(kept, folder)

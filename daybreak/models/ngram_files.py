@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors.numpy import load_file, save_file
 
 from daybreak.core.errors import DataError
+from daybreak.core.run import usual_mode
 from daybreak.models.ngram import KneserNey
 from daybreak.models.replaced import replaced, write_config
 
@@ -15,6 +16,7 @@ def save_ngram(folder: Path, ngram: KneserNey, *, tokenizer_file: Path) -> None:
 
     def fill(aside: Path) -> None:
         save_file(ngram.tensors(), str(aside / "model.safetensors"))
+        usual_mode(aside / "model.safetensors")
         write_config(
             aside / "config.json",
             {"model_type": "daybreak-ngram", "order": ngram.order, "vocab_size": ngram.vocabulary},

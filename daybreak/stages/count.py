@@ -77,25 +77,25 @@ def _most(bench: Bench, order: int) -> int:
         return min(len(bench.train), most)
 
     every = len(bench.train)
-    if bench.timed():
-        most = fitting(bench.remaining())
-    else:
+    left = bench.remaining() if bench.timed() else bench.plan.budget.seconds
+    most = fitting(left)
+    if not bench.timed():
         # What is counted takes half of the budget at most, and may begin as late as that.
-        most, left = fitting(bench.plan.budget.seconds), fitting(bench.remaining() / COUNTING_SHARE)
-        if left < most:
-            bench.cut_short(f"the deadline left time for {left:,} of the {most:,} tokens that were to be counted")
-            return left
+        in_time = fitting(bench.remaining() / COUNTING_SHARE)
+        if in_time < most:
+            bench.cut_short(f"the deadline left time for {in_time:,} of the {most:,} tokens that were to be counted")
+            return in_time
     if most < every:
-        seconds = pace * SECONDS_PER_TOKEN_AND_ORDER * order * every
-        in_time = countable(order, seconds=COUNTING_SHARE * bench.remaining() / pace, memory_bytes=float("inf"))
-        why = (
-            f"all would take {units.duration(seconds)} of the {units.duration(bench.remaining())} that are left, of "
-            "which half is for it"
-            if in_time < every
-            else f"all would take more than half of the {units.size(bench.machine.memory_bytes)} of memory"
-        )
-        bench.warn(f"{most:,} of {every:,} tokens are counted: {why}")
+        bench.warn(f"{most:,} of {every:,} tokens are counted: {_why(bench, every, order, left, pace)}")
     return most
+
+
+def _why(bench: Bench, every: int, order: int, left: float, pace: float) -> str:
+    """Why not all of the tokens are counted: for the time, or for the memory."""
+    needed = pace * SECONDS_PER_TOKEN_AND_ORDER * order * every
+    if needed > COUNTING_SHARE * left:
+        return f"all would take {units.duration(needed)}, and {units.duration(COUNTING_SHARE * left)} are for counting"
+    return f"all would take more than {COUNTING_SHARE:.0%} of the {units.size(bench.machine.memory_bytes)} of memory"
 
 
 def _pace(bench: Bench, order: int) -> float:

@@ -54,9 +54,7 @@ def counting_plan(corpus: Corpus, request: Request, *, instead: str = "", held_b
             figure=corpus.ngram_bits_per_byte,
             figure_low=corpus.ngram_bits_per_byte * 0.9,
             figure_high=corpus.ngram_bits_per_byte * 1.1,
-            memory_bytes=int(
-                (held_bytes or LIBRARY_BYTES) + counting_bytes(tokens, order=order, vocabulary=vocabulary)
-            ),
+            memory_bytes=int((held_bytes or LIBRARY_BYTES) + counting),
             corpus_tokens=tokens,
             bytes_per_token=corpus.bytes_per_token[str(vocabulary)],
             mode="eager",

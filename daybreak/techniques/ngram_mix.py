@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from daybreak.core.run import Run, write_json
+from daybreak.core.run import Run, usual_mode, write_json
 from daybreak.core.types import Machine, Plan
 from daybreak.models.ngram import LEAST_TOKENS, SECONDS_PER_TOKEN_AND_ORDER, KneserNey, countable, counted
 from daybreak.models.predictors import Counts, Mixture, Network, Weights, fitted_weights
@@ -81,6 +81,7 @@ def _save(run: Run, tensors: dict[str, np.ndarray], weights: Weights) -> None:
     beside = counts_file(run).with_suffix(".part")
     try:
         save_file(tensors, str(beside))
+        usual_mode(beside)
         beside.replace(counts_file(run))
     except SafetensorError as error:
         raise OSError(ENOSPC, str(error), str(beside)) from None

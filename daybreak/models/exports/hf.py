@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from daybreak.core.run import usual_mode
 from daybreak.models.exports import Opened, Source, traced
 from daybreak.models.tokenizer_files import completed, config_of
 
@@ -42,6 +43,7 @@ def write(source: Source, folder: Path, precision: str) -> None:
         weights = load_file(str(source.folder / "model.safetensors"))
         rounded = {name: weight.to(dtype) for name, weight in weights.items()}
         save_file(rounded, str(folder / "model.safetensors"), metadata={"format": "pt"})
+        usual_mode(folder / "model.safetensors")
     config_files(source, folder, precision)
     tokenizer_files(source, folder)
     if source.family == "bert":
