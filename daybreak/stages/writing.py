@@ -42,7 +42,8 @@ def opening(tokenizer: Tokenizer, heldout: Tokens) -> list[int]:
 def sample(plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
     """How a text begins (a part of `tokens`) and what the model writes; of a text with gaps, what it fills them with.
 
-    tokens: the beginning of one document. Both parts are whole characters.
+    tokens: the beginning of one document. Both parts are whole characters: what the model writes of one without
+    completing it is left out.
     """
     sampling = Sampling(max_tokens=SAMPLE_TOKENS, seed=plan.seed)
     if plan.objective == "next_token":
@@ -53,7 +54,8 @@ def sample(plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int])
             shows_text=tokenizer.shows_text,
         )
         prompt = prompt_of(tokenizer, tokens)
-        return prompt, "".join(continued(network, tokenizer, tokenizer.encode(prompt), sampling))
+        text = "".join(continued(network, tokenizer, tokenizer.encode(prompt), sampling))
+        return prompt, text.replace("\ufffd", "")
     pieces = pieces_of(tokenizer, list(tokens)[:LONGEST_PROMPT])
     module.eval()
     filled = Filler(module, tokenizer, plan).put_in(pieces, sampling, count=CANDIDATES)
