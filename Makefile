@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all promises lint clean
+.PHONY: demo test test-all promises sanitize lint clean
 
 # Before 23.3 pip warned of an extra (html_clean) whose name it had spelt otherwise.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -35,6 +35,10 @@ test-all: lint
 
 promises: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/promises.py --write docs/reliability.md
+
+# Our C and C++ under gcc's sanitizers, on random shapes; some minutes.
+sanitize: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/sanitize.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info
