@@ -24,7 +24,8 @@ def test_forked_processes_take_the_same_first_step(root: Path, tmp_path: Path) -
     kept = json.loads(file.read_text())
     told = kept["results"][0]["told"]
     assert (
-        kept["processes"] == 4 and {"rotation", "loss", "model.norm.weight", "gradient of model.norm.weight"} <= told.keys()
+        kept["processes"] == 4
+        and {"rotation", "loss", "model.norm.weight", "gradient of model.norm.weight"} <= told.keys()
     )
     other = {**told, "rotation": "0" * 16}
     file.write_text(json.dumps({**kept, "processes": 5, "results": [*kept["results"], {"times": 1, "told": other}]}))
