@@ -126,7 +126,7 @@ def _request(asked: Mapping[str, Any]) -> Request:
     from daybreak.core.clock import boot_seconds, process_start
 
     if not (asked["for_"] or asked["until"]):
-        print(f"no --for: {USUAL_BUDGET}; Ctrl-C keeps what is there", file=sys.stderr, flush=True)
+        print(f"no --for: as with --for {USUAL_BUDGET}; Ctrl-C keeps what is there", file=sys.stderr, flush=True)
     return request_of(asked, used=boot_seconds() - process_start())
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import inspect
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ import daybreak
 from daybreak import cli
 from daybreak.core.errors import UnknownKeyword, UsageError
 from daybreak.core.request import FIELDS, LARGEST_SEED, OPTIONS, Request, request_of, usual_of
+from daybreak.core.run import Run, write_json
 from daybreak.stages import folders
+from daybreak.views import figures
+from daybreak.views.facts import Facts
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), min_size=1, max_size=8)
 NAMES = WORDS.filter(lambda name: not set(name) & set(":,="))
@@ -203,3 +207,16 @@ def test_a_wrong_value_is_usage_in_three_parts(asked: dict[str, Any], told: str)
 
 def test_without_a_budget_it_is_ten_minutes() -> None:
     assert request_of({}).seconds == 600.0
+
+
+def test_the_report_repeats_a_run_whose_moment_has_passed_by_its_time(tmp_path: Path) -> None:
+    now = datetime.datetime.now().astimezone()
+    for days, words in ((-1, ["--for", "60s"]), (1, ["--until"])):
+        run = Run(tmp_path / f"{days}")
+        run.make()
+        moment = (now + datetime.timedelta(days=days)).isoformat()
+        write_json(run.request_file, Request(sources=("a.txt",), seconds=60.0, until=moment, parent="x").to_json())
+        facts = Facts(run)
+        facts.read()
+        told = shlex.split(figures.commands(facts)["run"])
+        assert told[2 : 2 + len(words)] == words and told[-3:] == ["--from", "x", "a.txt"]

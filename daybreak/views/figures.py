@@ -1,6 +1,8 @@
 """Figures: plan against fact, where the seconds went, the figures, and the commands that repeat a run."""
 
+import datetime
 import shlex
+import time
 from typing import TYPE_CHECKING, Any
 
 from daybreak.core import units
@@ -180,7 +182,10 @@ def commands(facts: "Facts") -> dict[str, str]:
     folder = shlex.quote(str(facts.run))
     found = {}
     if facts.request is not None:
-        found["run" if facts.request.seconds else "prepare"] = facts.request.command(str(facts.run))
+        request = facts.request
+        if request.until and datetime.datetime.fromisoformat(request.until).timestamp() <= time.time():
+            request = request.replace(until="")  # the moment has passed: as long as it was away
+        found["run" if request.seconds else "prepare"] = request.command(str(facts.run))
     if facts.plan is not None:
         found["train"] = f"daybreak train {folder}"
     if facts.curves:
