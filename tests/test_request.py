@@ -58,7 +58,7 @@ OTHERS: dict[str, Any] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_request_comes_back_from_the_command_that_asks_for_it(data: st.DataObject) -> None:
     values = {name: data.draw(strategy) for name, strategy in OTHERS.items()}
@@ -132,7 +132,7 @@ def test_a_refusal_names_options_that_exist() -> None:
             "native": False,
         }
     )
-    told = folders._difference(one, other)
+    told = folders.difference(one, other)
     flags = {word for word in told.split() if word.startswith("--")}
     assert {"--for", "--from", "--grow-vocabulary", "--set", "--with", "--without", "--weight", "--native"} == flags
     assert flags <= known
