@@ -221,7 +221,7 @@ def project(tmp_path: Path, small_text: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     for number in range(8):
-        (folder / f"{number}.txt").write_text(small_text.read_text()[number * 30_000 :][:30_000])
+        (folder / f"{number}.txt").write_text(small_text.read_text()[number * 10_000 :][:10_000])
     return folder
 
 
@@ -246,7 +246,7 @@ def check_text(run: Path) -> None:
 
 @pytest.mark.parametrize("moment", ["heartbeat.json", "request.json", "corpus/documents/*.text*"])
 def test_preparing_the_folder_that_it_works_in_goes_on_after_a_kill(project: Path, moment: str) -> None:
-    words = [sys.executable, "-P", "-m", "daybreak", "prepare", ".", "--out", "out", "--vocabulary", "512", "--json"]
+    words = [sys.executable, "-P", "-m", "daybreak", "prepare", ".", "--out", "out", "--vocabulary", "257", "--json"]
     run = killed_and_continued(project, words, lambda: any((project / "out").glob(moment)))
     check_text(run)
 

@@ -121,7 +121,7 @@ def test_files_of_a_folder_are_said(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> Path:
     folder = tmp_path_factory.mktemp("dirty")
-    texts = [small_text.read_text()[start : start + 1000] for start in range(0, 200_000, 1000)]
+    texts = [small_text.read_text()[start : start + 450] for start in range(0, 90_000, 450)]
     written(folder, "rows.jsonl", rows(*[{"text": text} for text in texts], *[{"body": "x"}] * 100))
     written(folder, "picture.png", b"\x89PNG\0\0data")
     (folder / ".hidden").write_text(LINE)
