@@ -277,16 +277,16 @@ def test_nothing_that_a_command_leaves_in_the_folder_is_text(project: Path) -> N
         return done.stdout
 
     small = ("--set", "layers=1", "--set", "width=64")
-    daybreak("run", ".", "--for", "40s", "--out", "network", *small, "--mirror", "tensorboard")
-    daybreak("run", ".", "--for", "20s", "--family", "ngram")
-    daybreak("plan", ".", "--for", "40s", "--out", "planned.json", *small)
+    daybreak("run", ".", "--for", "90s", "--out", "network", *small, "--mirror", "tensorboard")
+    daybreak("run", ".", "--for", "60s", "--family", "ngram")
+    daybreak("plan", ".", "--for", "90s", "--out", "planned.json", *small)
     daybreak("report", "network", "--out", "page.html", "--language", "zh")
     daybreak("export", "network", "--to", "hf", "--out", "for-others/hf")
     daybreak("export", "network", "--to", "gguf", "--out", "for-others/gguf")
     daybreak("measure", "network", "--for", "15s")
     (counts,) = (project / "runs").iterdir()
     daybreak("compare", "network", str(counts))
-    daybreak("baselines", ".", "--for", "25s", "--models", "ngram,gpt", "--out", "beside")
+    daybreak("baselines", ".", "--for", "60s", "--models", "ngram,gpt", "--out", "beside")
     daybreak("train", "planned.json", "--out", "carried-out")  # its text is scanned again and has to be the same
     told = json.loads(daybreak("prepare", ".", "--out", "prepared", "--vocabulary", "512", "--json"))
     check_text(project / "prepared")
