@@ -1,9 +1,15 @@
-"""Finish: which part of the held-out text a figure on the way is taken from."""
+"""Finish: which part of the held-out text a figure on the way is taken from, and the time for the last figure."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from daybreak.core.clock import SecondsClock
+from daybreak.core.types import Budget
+from daybreak.stages.bench import Workbench
 from daybreak.stages.finish import spread
+from daybreak.stages.train import _set_end
 
 
 class Numbered:
@@ -31,3 +37,35 @@ def test_a_part_isspread_over_the_whole_and_takes_nothing_twice(length, count, c
 
 def test_all_of_a_text_is_the_text():
     assert list(spread(Numbered(40), 40, 16)) == list(range(40))
+
+
+# The time for the end
+
+
+@pytest.mark.parametrize(
+    ("heldout", "quick_seconds", "expected"),
+    [
+        (200_000, 0.1, 1.15 * 0.1 * 10),  # all of it
+        (20_000, 0.1, 1.15 * 0.1),  # what was scored on the way is all there is
+        (5_000_000, 0.1, 0.04 * 100),  # more than may be kept for it: a part
+    ],
+)
+def test_training_ends_early_enough_for_all_heldout_text_or_for_a_part_of_the_time(
+    plan, tmp_path, heldout, quick_seconds, expected
+):
+    def end(**costs) -> float:
+        bench = Workbench(
+            run=SimpleNamespace(log_file=tmp_path),
+            plan=plan(budget=Budget(clock="seconds", seconds=100.0), evaluation_bytes=1000),
+            heldout=SimpleNamespace(bytes=heldout),
+            machine=SimpleNamespace(disk_bytes_per_second=1e9),
+            costs={"model": 0.1, **costs},
+            **dict.fromkeys(
+                ("corpus", "stopwatch", "ledger", "log", "tokenizer", "train", "show", "signals", "device")
+            ),
+        )
+        clock = SecondsClock(None, begin=0.0)
+        _set_end(bench, clock)
+        return clock.end
+
+    assert end(validation=0.0) - end(validation=quick_seconds) == pytest.approx(expected)

@@ -472,6 +472,17 @@ def test_each_reason_is_true_of_a_checkpoint(corpus, machine, monkeypatch, shape
     check_reasons(plan, text, words, pool)
 
 
+@pytest.mark.parametrize(("heldout", "whole"), [(50_000, True), (50_000_000, False)])
+def test_the_end_has_the_time_for_all_heldout_text_where_that_is_a_small_share(corpus, machine, heldout, whole):
+    plan = planned(corpus(heldout_bytes=heldout), machine(), unprobed(), asked(60.0))
+    predicted = plan.predicted
+    scoring = heldout / predicted.bytes_per_token / (2.5 * predicted.tokens_per_second)
+    assert (scoring < 0.04 * 60) == whole
+    assert predicted.phase_seconds["the end"] == pytest.approx(min(scoring, 0.04 * 60) + 0.4)
+    assert (plan.evaluation_bytes == heldout) == whole
+    assert sum(predicted.phase_seconds.values()) == pytest.approx(60.0)
+
+
 def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candidate]) -> None:
     reasons, shape, settings = dict(plan.reasons), plan.shape, request.settings
     for name, value in settings.items():
