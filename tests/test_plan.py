@@ -12,6 +12,7 @@ from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Corpus, Origin, Plan, Probe, Request, Timing
+from daybreak.engine import scaling
 from daybreak.models import ngram
 from daybreak.models.ngram import KneserNey
 from daybreak.stages.candidates import Candidate, best_of, memory_bytes
@@ -518,9 +519,13 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
                 assert shape.matmul_parameters() <= rival.shape.matmul_parameters()
 
     if told := reasons.pop("tokens", ""):
-        tokens, rate, times, each = re.fullmatch(
-            r"(.+) tokens at ([\d,]+) a second: the text is read ([\d.]+) times, ([\d.]+) tokens for each weight", told
+        tokens, rate, times, each, heart = re.fullmatch(
+            r"(.+) tokens at ([\d,]+) a second: the text is read ([\d.]+) times, ([\d.]+) tokens for each weight"
+            r"(; read more often, so small a text is learnt by heart)?",
+            told,
         ).groups()
+        useful = scaling.most_tokens(shape.parameters(), corpus.bytes, plan.predicted.bytes_per_token)
+        assert not heart or (plan.tokens == int(useful) and not {"epochs", "tokens"} & request.settings.keys())
         assert tokens == units.count(plan.tokens)
         assert float(rate.replace(",", "")) == pytest.approx(plan.predicted.tokens_per_second, abs=0.6)
         epochs = plan.tokens * plan.predicted.bytes_per_token / corpus.bytes
@@ -528,10 +533,18 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
         assert float(each) == pytest.approx(plan.tokens / shape.matmul_parameters(), abs=0.06)
     epochs = plan.tokens * plan.predicted.bytes_per_token / corpus.bytes
     if told := reasons.pop("weight_decay", ""):
-        value, which = re.fullmatch(
-            r"([\d.]+), as for texts that are read (at least|fewer than) 2 times: this one [\d.]+ times", told
+        value, which, many, dense = re.fullmatch(
+            r"([\d.]+)(?:, as for texts that are read (at least|fewer than) 2 times: this one is read [\d.]+ times|"
+            r": against learning by heart a text that is read ([\d.]+) times, with ([\d.]+) weights for each byte "
+            r"of it)",
+            told,
         ).groups()
-        assert float(value) == plan.optimizer.weight_decay and (which == "at least") == (epochs >= 2)
+        assert float(value) == plan.optimizer.weight_decay
+        if dense:
+            assert float(many) >= 4 and float(dense) == pytest.approx(shape.parameters() / corpus.bytes, abs=0.06)
+            assert float(value) == pytest.approx(min(2.0, 0.2 * shape.parameters() / corpus.bytes), abs=0.06)
+        else:
+            assert (which == "at least") == (epochs >= 2) and float(value) <= 0.2
         assert plan.optimizer.name not in ("sgd", "adam", "adagrad")
     if told := reasons.pop("vocabulary", ""):
         count, each, share = re.search(rf"with {NUMBER} tokens, {NUMBER} bytes each; .* has (\d+)%", told).groups()

@@ -131,12 +131,14 @@ class Ledger:
 class SecondsClock:
     """Progress is the share of the training time that has passed; a slow hour shortens the run.
 
-    `begin` and `end` are seconds of the budget: training starts at the one and must be over at the other.
+    `begin` and `end` are seconds of the budget: training starts at the one and must be over at the other. Where there
+    is a most of tokens, it is over after them, too, and progress is the larger of the two shares.
     """
 
-    def __init__(self, stopwatch: Stopwatch, *, begin: float, end: float = math.inf) -> None:
-        self._stopwatch, self.begin, self.end = stopwatch, begin, end
-        self.progress = 0.0
+    def __init__(self, stopwatch: Stopwatch, *, begin: float, end: float = math.inf, most_tokens: int = 0) -> None:
+        """most_tokens: 0 where the time alone says when training is over."""
+        self._stopwatch, self.begin, self.end, self._most = stopwatch, begin, end, most_tokens
+        self.progress, self._done = 0.0, 0
 
     def used(self) -> float:
         return self._stopwatch.used()
@@ -144,15 +146,18 @@ class SecondsClock:
     def tick(self, expected_seconds: float, batch_tokens: int) -> Tick | None:
         used = self.used()
         # A step that is expected to end late is not begun, so the margin for its scatter is the reserve's business.
-        if used + expected_seconds > self.end:
+        if used + expected_seconds > self.end or (self._most and self._done >= self._most):
             return None
         share = (used + 0.5 * expected_seconds - self.begin) / max(self.end - self.begin, 1e-9)
         # Never backwards: a step that was expected to be long and was short must not raise the rate again.
+        if self._most:
+            share = max(share, (self._done + 0.5 * batch_tokens) / self._most)
+        self._done += batch_tokens
         self.progress = min(1.0, max(self.progress, share))
         return Tick(progress=self.progress)
 
-    def resume(self, progress: float) -> None:
-        self.progress = max(self.progress, progress)
+    def resume(self, progress: float, tokens: int = 0) -> None:
+        self.progress, self._done = max(self.progress, progress), tokens
 
     def stretch(self) -> None:
         """Where the end was put off: what is left of the progress goes evenly with what is left of the time."""

@@ -178,6 +178,7 @@ class Budget(Value):
     clock: str  # "seconds" or "tokens"
     seconds: float
     until: str = ""  # the moment given with --until, ISO; its seconds are counted anew on resume
+    most_tokens: int = 0  # training ends there though time is left: the text is learnt by heart; 0: nowhere
 
 
 OPTIMIZERS = ("muon", "muon_rms", "adamw", "adamw_rms", "adam", "sgd", "adagrad")

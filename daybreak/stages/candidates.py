@@ -1,5 +1,6 @@
 """Candidates: the shapes that fit, with the speed and the loss that each is expected to have in the time."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ class Candidate:
     tokens: float
     bits_per_byte: float  # of a GPT; families are ranked by it
     bytes_per_token: float
+    most_tokens: float  # that are worth training on, whatever the time
+
+    def epochs(self, corpus: Corpus) -> float:
+        """Times that the text is read."""
+        return self.tokens * self.bytes_per_token / corpus.bytes
 
 
 def candidates(
@@ -145,8 +151,11 @@ def _rated(
     mode = max(trained, key=lambda mode: trained[mode])
     rate, tokens = rates[mode], float(settings.get("tokens") or max(1.0, trained[mode]))
     floor = STEP_TOKENS_FLOOR.get(machine.kind, 4096)
-    batch = settings.get("batch_tokens") or STEPS_MERGED.get(shape.family, 1) * scaling.batch_tokens(tokens, floor)
     size = corpus.bytes_per_token[str(tokenizer.vocabulary)]
+    worthwhile = _most_tokens(corpus, shape, size, settings)
+    floor = scaling.least_batch(floor, worthwhile)
+    tokens = tokens if settings.get("tokens") else min(tokens, worthwhile)
+    batch = settings.get("batch_tokens") or STEPS_MERGED.get(shape.family, 1) * scaling.batch_tokens(tokens, floor)
     most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
     return Candidate(
         shape=shape,
@@ -161,6 +170,7 @@ def _rated(
         tokens=tokens,
         bits_per_byte=expected_bits(corpus, shape, tokens, size),
         bytes_per_token=size,
+        most_tokens=worthwhile,
     )
 
 
@@ -178,6 +188,17 @@ def expected_bits(corpus: Corpus, shape: Network, tokens: float, bytes_per_token
         ngram_bytes=corpus.ngram_bytes,
         ngram_fall=corpus.ngram_fall,
     )
+
+
+def _most_tokens(corpus: Corpus, shape: Network, size: float, settings: dict[str, Any]) -> float:
+    """Tokens that are worth training on; infinite where nobody has measured it."""
+    if settings.get("tokens"):
+        return math.inf
+    if settings.get("epochs"):
+        return max(1.0, settings["epochs"] * corpus.bytes / size)
+    if not isinstance(shape, GptShape) or corpus.origin is not None:
+        return math.inf
+    return scaling.most_tokens(shape.parameters(), corpus.bytes, size)
 
 
 def neighbouring(origin: Origin, bytes_per_token: float) -> bool:

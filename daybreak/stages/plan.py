@@ -106,7 +106,9 @@ def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *,
     training = available + fixed["the end"] - ending - phases["compile"]
     # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
     _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
-    phases["training"] = training
+    phases["training"] = min(training, best.tokens / best.tokens_per_second)
+    if training > phases["training"]:
+        phases["left over"] = training - phases["training"]
     plan = _draft(corpus, machine, request, settings, best, phases, pool, probe, timed=bool(feasible[0]))
     plan = _with_techniques(plan, machine, request, {choice.name for choice in corpus.cleaning})
     return _with_memory(plan, machine, probe)
@@ -232,7 +234,7 @@ def _draft(
     optimizer = optimizer_of(
         settings.get("optimizer") or OPTIMIZERS[shape.family],
         batch_tokens=best.batch_tokens,
-        weight_decay=0.1 if epochs < REPEATED else 0.2,
+        weight_decay=_weight_decay(corpus, best, epochs),
         width=shape.width,
         family=shape.rated_as(),
         inherited=inherited_share(corpus.origin, tokens, best.bytes_per_token),
@@ -270,7 +272,10 @@ def _draft(
         tokenizer=best.tokenizer,
         shape=shape,
         budget=Budget(
-            clock="tokens" if request.reproducible else "seconds", seconds=request.seconds, until=request.until
+            clock="tokens" if request.reproducible else "seconds",
+            seconds=request.seconds,
+            until=request.until,
+            most_tokens=int(best.most_tokens) if math.isfinite(best.most_tokens) and not request.reproducible else 0,
         ),
         tokens=tokens,
         batch_tokens=best.batch_tokens,
@@ -322,6 +327,12 @@ def _range(corpus: Corpus, best: Candidate, objective: str, tokens: float, slowe
         bits = best.bits_per_byte if seen == tokens else expected_bits(corpus, best.shape, seen, size)
         figures.append(scaling.figure_of(best.shape.family, objective, bits, size, seen))
     return min(figures) * (1 - band), max(figures) * (1 + band)
+
+
+def _weight_decay(corpus: Corpus, best: Candidate, epochs: float) -> float:
+    if isinstance(best.shape, GptShape) and corpus.origin is None:
+        return scaling.weight_decay(epochs, best.shape.parameters(), corpus.bytes)
+    return 0.1 if epochs < REPEATED else 0.2
 
 
 def _mixing(corpus: Corpus, request: Request, best: Candidate, tokens: int) -> dict[str, str]:

@@ -18,6 +18,7 @@ from daybreak.stages.candidates import (
     Candidate,
 )
 
+USUAL_DECAY = 0.2  # of texts that are read several times; small ones need more
 REPEATED = 2  # times that a text is read, from which on the weights decay faster
 WIDER = 1.2  # times as slow, from which on the range of the figure has a reason of its own
 DECAYING = ("muon", "muon_rms", "adamw", "adamw_rms")
@@ -46,11 +47,13 @@ def reasons_of(
     slower: times by which steps may turn out slower than was measured.
     """
     shape = best.shape
+    learnt_by_heart = best.tokens == best.most_tokens and "epochs" not in request.settings
     reasons = {
         "family": _family(corpus, request, best),
         "shape": _shape(request, best, pool, timed=timed),
         "tokens": f"{units.count(best.tokens)} tokens at {best.tokens_per_second:,.0f} a second: the text is read "
-        f"{epochs:.2f} times, {best.tokens / shape.matmul_parameters():.1f} tokens for each weight",
+        f"{epochs:.2f} times, {best.tokens / shape.matmul_parameters():.1f} tokens for each weight"
+        + ("; read more often, so small a text is learnt by heart" if learnt_by_heart else ""),
         "vocabulary": _vocabulary(corpus, request, best),
         "context_length": _context_length(corpus, best),
         "batch_tokens": _batch_tokens(machine, best),
@@ -63,17 +66,24 @@ def reasons_of(
     if optimizer.name.startswith("muon"):
         reasons["orthogonalize_steps"] = _orthogonalize_steps(best, optimizer.orthogonalize_steps)
     if optimizer.name in DECAYING:
-        more = epochs >= REPEATED
-        reasons["weight_decay"] = (
-            f"{optimizer.weight_decay:g}, as for texts that are read {'at least' if more else 'fewer than'} {REPEATED} "
-            f"times: this one {epochs:.2f} times"
-        )
+        reasons["weight_decay"] = _weight_decay(corpus, best, epochs, optimizer.weight_decay)
     if slower >= WIDER:
         reasons["range"] = f"wide: the machine is busy, and steps may turn out {slower:.1f} times as slow as measured"
     if not shape.native():
         left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
         reasons["native"] = f"no: transformers has no class with {left}, so daybreak alone opens model/"
     return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(request.settings)}
+
+
+def _weight_decay(corpus: Corpus, best: Candidate, epochs: float, decay: float) -> str:
+    often = f"read {epochs:.2f} times"
+    if decay > USUAL_DECAY:
+        dense = best.shape.parameters() / max(corpus.bytes, 1)
+        return (
+            f"{decay:g}: against learning by heart a text that is {often}, with {dense:.1f} weights for each byte of it"
+        )
+    more = "at least" if epochs >= REPEATED else "fewer than"
+    return f"{decay:g}, as for texts that are read {more} {REPEATED} times: this one is {often}"
 
 
 def _family(corpus: Corpus, request: Request, best: Candidate) -> str:
@@ -146,11 +156,14 @@ def _context_length(corpus: Corpus, best: Candidate) -> str:
 
 def _batch_tokens(machine: Machine, best: Candidate) -> str:
     told = f"{best.batch_tokens:,} tokens a step"
-    least, merged = STEP_TOKENS_FLOOR.get(machine.kind, 4096), STEPS_MERGED.get(best.shape.family, 1)
+    busy, merged = STEP_TOKENS_FLOOR.get(machine.kind, 4096), STEPS_MERGED.get(best.shape.family, 1)
+    least = scaling.least_batch(busy, best.most_tokens)
     base = scaling.batch_tokens(best.tokens, least)
     if merged * base < best.batch_tokens:
         return f"{told}: one sequence"
     twice = f", times {merged}, since few tokens of a step are targets" if merged > 1 else ""
+    if base == least < busy:
+        return f"{told}: so few that a small text takes about {scaling.FEW_STEPS} steps{twice}"
     if base == least:
         return f"{told}: the least that keeps the machine busy{twice}"
     if best.tokens < scaling.LONG_RUN_TOKENS:

@@ -20,6 +20,7 @@ def parsed(request: Request) -> dict[str, Any]:
         if field.name != "name"
     }
     kinds |= {"optimizer": str, "schedule": str, "batch_tokens": int, "micro_batch": int, "evaluation_bytes": int}
+    kinds["epochs"] = float  # most times that the text is read
     if request.reproducible:
         kinds["tokens"] = int
     if request.family == "ngram":

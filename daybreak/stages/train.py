@@ -314,8 +314,9 @@ def _clock(bench: Workbench, replay: list[Step] | None, position: loop.Position,
         clock = TokensClock(bench.stopwatch, tokens=bench.plan.tokens)
         clock.resume(position.tokens)
     else:
-        clock = SecondsClock(bench.stopwatch, begin=facts.get("begin", bench.stopwatch.used()))
-        clock.resume(facts.get("progress", 0.0))
+        begin, most = facts.get("begin", bench.stopwatch.used()), bench.plan.budget.most_tokens
+        clock = SecondsClock(bench.stopwatch, begin=begin, most_tokens=most)
+        clock.resume(facts.get("progress", 0.0), position.tokens)
     _set_end(bench, clock)
     if isinstance(clock, SecondsClock):
         clock.stretch()
