@@ -191,6 +191,22 @@ def test_the_beginning_that_both_have_scored_is_common(words: Tokenizer) -> None
         assert part.nats == pytest.approx(part.sizes)
 
 
+def test_runs_that_scored_parts_are_judged_on_the_text_that_both_have(finished: Callable[..., Run]) -> None:
+    runs = [finished("one"), finished("two", worse=0.5)]
+    for run, left in zip(runs, (slice(0, None, 3), slice(0, None, 2)), strict=True):
+        scores = Scores.read(run.scores_file)
+        kept = np.setdiff1d(np.arange(len(scores.sizes)), np.arange(len(scores.sizes))[left])
+        scores.cells(kept).save(run.scores_file)
+    facts = compare([str(run.path) for run in runs], resamples=200)
+    every = Scores.read(runs[0].scores_file), Scores.read(runs[1].scores_file)
+    shared = np.intersect1d(every[0].keys(), every[1].keys())
+    assert 0 < len(shared) < len(every[1].keys())
+    assert facts["text"]["bytes"] == every[0].cells(np.searchsorted(every[0].keys(), shared)).bytes
+    assert not facts["text"]["whole"]
+    said = verdicts.words("en")
+    assert said["part"] in verdicts.remarks(facts, said)
+
+
 def test_another_text_has_nothing_in_common(words: Tokenizer) -> None:
     one = scored(words, DOCUMENTS)
     assert common_cells([one, scored(words, [*DOCUMENTS[:-1], "else"])]) == 0

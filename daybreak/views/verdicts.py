@@ -50,7 +50,7 @@ def remarks(facts: dict[str, Any], said: Words) -> list[str]:
     drawn = said[text["kind"]].format(documents=f"{text['documents']:,}", units=f"{text['units']:,}")
     lines = [said["judged on"].format(bytes=units.size(text["bytes"]), text=of, units=drawn)]
     if not text["whole"]:
-        lines.append(said["beginning"])
+        lines.append(said["part"])
     for run, files in facts["seen_in_training"].items():
         lines.append(said["seen"].format(run=run, files=", ".join(files)))
     if len(facts["verdicts"]) > 1:
