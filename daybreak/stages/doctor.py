@@ -1,5 +1,6 @@
 """Doctor: what this machine can do, measured, and what would make it do more."""
 
+import importlib.util
 import os
 import time
 from typing import Any
@@ -8,8 +9,54 @@ import torch
 
 from daybreak import techniques
 from daybreak.core import cache, units
+from daybreak.core.errors import BudgetTooShort
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Corpus, Machine, Probe, Request
 from daybreak.engine import machine as machines
 from daybreak.engine.probe import Timings, compile_cache
+from daybreak.stages.plan import planned
+
+SECONDS = 60.0  # that the verdict is of
+UNTIL_THE_PLAN = 15.0  # of them, for imports, reading and timing
+INSTRUCTIONS = {
+    "amx_tile": "AMX",
+    "avx512_f": "AVX-512",
+    "avx2": "AVX2",
+    "sve": "SVE",
+    "neon": "NEON",
+}  # the best first
+# Packages that may be missing, the extra that brings each, and what it is for.
+EXTRAS = {
+    "transformers": ("hf", "checkpoints of others"),
+    "pyarrow": ("parquet", "Parquet files"),
+    "pypdf": ("documents", "PDF files"),
+    "jieba": ("zh", "Chinese words"),
+    "gguf": ("gguf", "export to llama.cpp"),
+    "onnx": ("onnx", "export to ONNX"),
+}
+# English prose of 10 MB, as it is usually measured.
+TYPICAL = Corpus(
+    sources=(),
+    heldout="",
+    threshold=0.02,
+    digest="",
+    files=1,
+    documents=2500,
+    bytes=10_000_000,
+    heldout_documents=50,
+    heldout_bytes=200_000,
+    replaced_bytes=0,
+    languages={"latin": 1.0},
+    bytes_per_token={"2048": 3.2, "4096": 3.7},
+    tokens_per_second=1e6,
+    bytes_per_second=5e6,
+    xz_bits_per_byte=2.6,
+    ngram_bits_per_byte=2.0,
+    ngram_unit="byte",
+    ngram_order=7,
+    ngram_bytes=1_000_000,
+    ngram_fall=0.1,
+)
 
 
 def examined(device: str = "") -> dict[str, Any]:
@@ -29,8 +76,34 @@ def examined(device: str = "") -> dict[str, Any]:
         "compile_cold_seconds": timings.compile_seconds(cold=True),
         "compile_warm_seconds": timings.compile_seconds(cold=False),
         "techniques": {name: reason or "usable" for name, reason in refusals.items()},
+        "verdict": verdict(machine, timings),
+        "missing_extras": {extra: what for package, (extra, what) in EXTRAS.items() if not _installed(package)},
         "advice": _advice(machine.kind, machine.compiler),
     }
+
+
+def verdict(machine: Machine, timings: Timings) -> str:
+    """What a minute is enough for here, on a text of 10 MB, by the planner and what was timed before."""
+    known = Probe(
+        timings=(),
+        earlier=tuple(timings.entries),
+        compile_cold_seconds=timings.compile_seconds(cold=True),
+        compile_warm_seconds=timings.compile_seconds(cold=False),
+        used_seconds=UNTIL_THE_PLAN,
+    )
+    how = f"{machine.cores} threads" if machine.kind == "cpu" else machine.name
+    if machine.kind == "cpu" and (named := _instructions()):
+        how += f", {named}"
+    try:
+        plan = planned(TYPICAL, machine, known, Request(sources=(), seconds=SECONDS))
+    except BudgetTooShort:
+        return f"{how}: a minute is too short for a network; --family ngram counts instead"
+    assert not isinstance(plan.shape, NgramShape)
+    used = [choice.name for choice in plan.techniques if choice.name in ("bf16", "kernels", "compiled")]
+    return (
+        f"{how}{''.join(f', {name}' for name in used)}: {SECONDS:.0f} s train about "
+        f"{units.count(plan.shape.parameters())} weights on about {units.count(plan.tokens)} tokens"
+    )
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -41,7 +114,13 @@ def lines(found: dict[str, Any]) -> list[str]:
         known.append(f"compiling took {found['compile_cold_seconds']:.0f} s with an empty cache")
     if found["compile_warm_seconds"]:
         known.append(f"{found['compile_warm_seconds']:.1f} s with a warm one")
+    unusable = {name: reason for name, reason in found["techniques"].items() if reason != "usable"}
+    extras = [f"{extra} ({what})" for extra, what in found["missing_extras"].items()]
     return [
+        f"verdict     {found['verdict']}",
+        *(f"advice      {sentence}" for sentence in found["advice"]),
+        *([f"extras      not installed: {', '.join(extras)}; pip install '.[NAME]' in the checkout"] if extras else []),
+        "",
         f"machine     {machine['kind']}: {machine['name']}, {machine['cores']} threads, "
         f"{units.size(machine['memory_bytes'])} of memory",
         f"matmul      {rates} GFLOP/s",
@@ -51,10 +130,21 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"versions    {', '.join(f'{name} {version}' for name, version in machine['versions'].items())}",
         f"cache       {found['cache_folder']}{'' if found['cache_writable'] else ' (not writable)'}",
         f"known       {'; '.join(known)}",
-        *(f"technique   {name}: {verdict}" for name, verdict in found["techniques"].items()),
-        *(f"advice      {sentence}" for sentence in found["advice"]),
+        f"techniques  {len(found['techniques']) - len(unusable)} of {len(found['techniques'])} can be used here; "
+        "`daybreak plan` says which a run would use",
+        *(f"  {name:18} cannot: {reason}" for name, reason in unusable.items()),
         f"measured in {found['seconds']:.1f} s",
     ]
+
+
+def _instructions() -> str:
+    """The widest instructions of the processor that torch has kernels for; empty where it does not say."""
+    told = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return next((named for name, named in INSTRUCTIONS.items() if told.get(name)), "")
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _writable() -> bool:
