@@ -230,7 +230,7 @@ def _variable(**values: str | None) -> Prepare:
 
 def _limit(kind: int, amount: int) -> Prepare:
     def prepare(place: Path, how: dict[str, Any]) -> None:
-        how["begin"].append(lambda: resource.setrlimit(kind, (amount, amount)))
+        how["limits"][kind] = min(amount, how["limits"].get(kind, amount))
 
     return prepare
 
@@ -278,13 +278,8 @@ def _no_processes(place: Path, how: dict[str, Any]) -> None:
 
 def _gone(place: Path, how: dict[str, Any]) -> None:
     """The working folder is taken away when the command starts."""
-
-    def begin() -> None:
-        folder = tempfile.mkdtemp()
-        os.chdir(folder)
-        Path(folder).rmdir()
-
-    how["begin"].append(begin)
+    folder = tempfile.mkdtemp()
+    how["begin"] += [lambda: os.chdir(folder), lambda: os.rmdir(folder)]  # noqa: PTH106
 
 
 SURROUNDINGS: dict[str, Prepare] = {
@@ -408,9 +403,22 @@ def _in_time() -> Iterator[None]:
 
 def elsewhere(one: Try, place: Path) -> Ended:
     """In a process of its own, in odd surroundings."""
-    how: dict[str, Any] = {"env": {**os.environ, "TMPDIR": str(place.parent)}, "begin": [], "before": (), "cwd": place}
+    how: dict[str, Any] = {
+        "env": {**os.environ, "TMPDIR": str(place.parent)},
+        "begin": [],
+        "limits": {},
+        "before": (),
+        "cwd": place,
+    }
     for name in one.surroundings:
         SURROUNDINGS[name](place, how)
+
+    def begin() -> None:
+        for change in how["begin"]:
+            change()
+        for kind, amount in how["limits"].items():  # last: what comes after them may lack what they limit
+            resource.setrlimit(kind, (amount, amount))
+
     with contextlib.ExitStack() as stack:
         out, err = (stack.enter_context(open(how.get(name) or os.devnull, "w")) for name in ("stdout", "stderr"))
         try:
@@ -421,7 +429,7 @@ def elsewhere(one: Try, place: Path) -> Ended:
                 stderr=err if "stderr" in how else subprocess.PIPE,
                 cwd=how["cwd"],
                 env=how["env"],
-                preexec_fn=lambda: [begin() for begin in how["begin"]],
+                preexec_fn=begin,
                 timeout=SECONDS,
             )
         except subprocess.TimeoutExpired:
@@ -476,7 +484,9 @@ def tried(numbers: Sequence[int], place: Path) -> tuple[list[str], collections.C
 
 
 def test_odd_words_end_in_an_exit_code_and_three_parts(place: Path) -> None:
-    found, codes = tried([n for n in range(48) if not drawn(n).surroundings], place)
+    quick = [n for n in range(52) if not drawn(n).surroundings and drawn(n).words[0] != "doctor"]  # which measures
+    assert len(quick) >= 35
+    found, codes = tried(quick, place)
     assert not found, "\n".join(found)
     assert codes[2] > 10  # most are wrong, and there were some
 
