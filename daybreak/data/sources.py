@@ -227,7 +227,7 @@ def _check_no_run(path: Path) -> None:
         raise DataError(
             "this is a run folder, not text",
             received=f"{path}, of the run {run}" if run != path.absolute() else str(path),
-            attempt="the text that the run was made from: its plan.json names it under `sources`",
+            attempt="the text that the run was made from: its request.json names it under `sources`",
         )
 
 
