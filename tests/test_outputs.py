@@ -283,7 +283,7 @@ def test_nothing_that_a_command_leaves_in_the_folder_is_text(project: Path) -> N
     daybreak("report", "network", "--out", "page.html", "--language", "zh")
     daybreak("export", "network", "--to", "hf", "--out", "for-others/hf")
     daybreak("export", "network", "--to", "gguf", "--out", "for-others/gguf")
-    daybreak("measure", "network", "--for", "15s")
+    daybreak("measure", "network", "--for", "90s")
     (counts,) = (project / "runs").iterdir()
     daybreak("compare", "network", str(counts))
     daybreak("baselines", ".", "--for", "60s", "--models", "ngram,gpt", "--out", "beside")

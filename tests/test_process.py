@@ -239,7 +239,7 @@ def test_every_command_imports_nothing_from_the_working_folder(traps, small_text
     small = ("--set", "layers=2", "--set", "width=64")
     carried_out(folder, command("run", "text.txt", "--for", "90s", "--out", "run", *small, *mirrors))
     compiled = ("--without", "kernels", "--with", "compiled")  # refused where the machine is too busy for it
-    carried_out(folder, command("run", "text.txt", "--for", "150s", "--out", "compiled", *compiled), codes=(0, 2))
+    carried_out(folder, command("run", "text.txt", "--for", "120s", "--out", "compiled", *compiled), codes=(0, 2))
     carried_out(folder, command("run", "text.txt", "--for", "60s", "--out", "counts", "--family", "ngram"))
     carried_out(folder, command("train", "run", "--replay", "--out", "again"))
     for words in (
@@ -249,7 +249,7 @@ def test_every_command_imports_nothing_from_the_working_folder(traps, small_text
         ("report", "run"),
         ("compare", "run", "counts"),
         ("mirror", "counts", "--to", "tensorboard"),
-        ("measure", "run", "--for", "20s"),
+        ("measure", "run", "--for", "90s"),
         ("export", "run", "--to", "gguf", "--out", "gguf"),
         ("export", "run", "--to", "hf", "--out", "hf"),
         ("list", "."),
