@@ -125,6 +125,9 @@ def test_pages_plans_and_models_are_no_text(here: Path, plan, machine) -> None:
     (here / "figures.json").write_text(
         json.dumps({"schema": 1, "name": "a", "path": "b", "state": "finished", "written_at": 1.0, "request": {}})
     )
+    sizes = {"bytes": 1, "heldout_bytes": 1, "seconds": 1.0}
+    beside = {"schema": 1, "budget": "60 s", "out": "b", "text": sizes, "notes": ["so " * 9000], "rows": []}
+    (here / "baselines.json").write_text(json.dumps(beside))
     (here / "copied").mkdir()
     (here / "copied" / "config.json").write_text('{"model_type": "qwen3"}')
     (here / "copied" / "model.safetensors").write_bytes(bytes(9))
@@ -139,7 +142,7 @@ def test_pages_plans_and_models_are_no_text(here: Path, plan, machine) -> None:
     assert list(map(str, found.files)) == ["mine.txt"]
     left_out = {what: sorted(names) for what, names in found.left_out.items()}
     assert left_out == {
-        outputs.PAGE: ["compared.html", "figures.json", "planned.json"],
+        outputs.PAGE: ["baselines.json", "compared.html", "figures.json", "planned.json"],
         outputs.MODEL: ["copied", "gguf"],
         outputs.ENVIRONMENT: ["node_modules", "venv"],
         outputs.CACHE: ["tags"],

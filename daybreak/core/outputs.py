@@ -30,7 +30,8 @@ _PAGE = re.compile(rb"\A<!doctype html>.{0,1500}(?:<title>[^<]* \xc2\xb7 daybrea
 _JSON = (  # keys at the start of a plan, of a report's facts and of those of `daybreak baselines`
     (b'"schema"', b'"objective"', b'"corpus"', b'"tokenizer"'),
     (b'"schema"', b'"name"', b'"state"', b'"written_at"', b'"request"'),
-    (b'"schema"', b'"budget"', b'"out"', b'"rows"', b'"bits_per_byte"'),
+    (b'"schema"', b'"budget"', b'"out"', b'"text"', b'"heldout_bytes"'),
+    (b'"schema"', b'"budget"', b'"out"', b'"rows"', b'"bits_per_byte"'),  # of an earlier version
 )
 _PACKAGES = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 
