@@ -14,6 +14,7 @@ import time
 import zoneinfo
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,7 @@ from daybreak.core.types import Budget, Request
 from daybreak.engine import faults
 from daybreak.stages import folders, prepare
 from daybreak.stages import run as running
+from daybreak.stages.in_time import Session
 from daybreak.stages.progress import Silence
 
 TINY = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32", "--without", "compiled"]
@@ -247,20 +249,25 @@ def test_a_budget_is_raised_in_an_unfinished_run_only_and_where_it_is_named(tmp_
     log = Log(run.log_file)
     log.append(Event(name="finished", used_seconds=60.0))
     log.close()
-    with pytest.raises(UsageError, match="another request") as error:
+    with pytest.raises(UsageError, match="the run is finished") as error:
         folders.folder_of(longer, "runs/one")
     assert "--for was 60 s, is 120 s" in error.value.received
 
 
 def test_a_raised_budget_holds_from_then_on_and_is_said_once(folder: Run, plan) -> None:
     said: list[records.Record] = []
-    display = SimpleNamespace(record=said.append)
+    display: Any = SimpleNamespace(record=said.append)
     log = Log(folder.log_file)
-    ledger = Ledger(log, Stopwatch(), name="start")
+    session = Session(
+        folder=folder,
+        request=Request(sources=("a.txt",), seconds=60.0),
+        display=display,
+        ledger=Ledger(log, Stopwatch(), name="start"),
+    )
     made = plan(budget=Budget(clock="seconds", seconds=60.0))
-    assert running._recounted(folder, made, display, ledger, seconds=60.0) == made and not folder.amendments()
+    assert running._recounted(session, made, seconds=60.0) == made and not folder.amendments()
     for seconds in (120.0, 120.0, 0.0):  # the command that raised it, the same again, and `daybreak train`
-        assert running._recounted(folder, made, display, ledger, seconds=seconds).budget.seconds == 120.0
+        assert running._recounted(session, made, seconds=seconds).budget.seconds == 120.0
     log.close()
     assert [(a["amendment"], a["seconds"]) for a in folder.amendments()] == [("budget", 120.0)]
     warnings = [r for r in records.read(folder.log_file) if isinstance(r, Event) and r.name == "warning"]
@@ -449,11 +456,12 @@ def test_until_is_counted_once_and_a_wall_clock_that_is_set_later_changes_nothin
     log = Log(folder.log_file)
     ledger = Ledger(log, Stopwatch(start=clock.boot_seconds()), name="start")
     made = plan(budget=Budget(clock="seconds", seconds=50.0, until=moment))
-    held = running._recounted(folder, made, Silence(), ledger).budget.seconds
+    session = Session(folder=folder, request=Request(sources=(), seconds=50.0), display=Silence(), ledger=ledger)
+    held = running._recounted(session, made).budget.seconds
     assert held == pytest.approx(2 * HOUR, abs=2)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + HOUR)
-    assert running._recounted(folder, made, Silence(), ledger).budget.seconds == pytest.approx(HOUR, abs=2)
+    assert running._recounted(session, made).budget.seconds == pytest.approx(HOUR, abs=2)
     log.close()
 
 

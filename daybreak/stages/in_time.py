@@ -21,7 +21,7 @@ from daybreak.stages.alarm import Alarm, OutOfTime
 # What an n-gram model takes from nothing to its report, on a processor of one's own, twice over (own runs).
 COUNTING_SECONDS = 1.5
 NETWORK_SECONDS = 4.0  # until the first step of a small one, likewise
-PLAN_BY, STEP_BY = 0.55, 0.75  # shares of the time by which there must be a plan, and a first step
+PLAN_BY, STEP_BY = 0.6, 0.8  # shares of the time by which there must be a plan, and a first step
 EARLIEST = 0.3  # share of the time that is always given to them
 LEAVING_SHARE = 0.05  # of the time, where nothing can be counted instead and an error must come in time
 READING_SHARE, LEAST_READING_SHARE = 0.6, 0.1  # of what that leaves of the time, for reading, encoding and counting
