@@ -455,9 +455,10 @@ def judged(one: Try, ended: Ended) -> list[str]:
         wrong.append(f"exit code {ended.code}")
     unseen = UNSEEN & set(one.surroundings)
     if ended.code not in (0, 130) and not unseen and "Usage: daybreak" not in err:
-        what, _, rest = err[max(0, err.rfind("error: ")) :].partition("\n  received: ")
+        last = f"\n{err}".rpartition("\nerror: ")[2]
+        what, _, rest = last.partition("\n  received: ")
         received, _, attempt = rest.partition("\n  try: ")
-        if not (what.removeprefix("error: ").strip() and received.strip() and attempt.strip()):
+        if not (what.strip() and received.strip() and attempt.strip()):
             wrong.append("no error in three parts")
     if ended.code == 0 and "full output" in one.surroundings and "--help" not in one.words:
         wrong.append("success, though nothing could be written")
