@@ -56,7 +56,10 @@ class Day:
             techniques=(),
             shape=SimpleNamespace(parameters=lambda: 1),
             headline=BITS_PER_BYTE,
+            evaluation_bytes=600_000,
         )
+        self.heldout = SimpleNamespace(bytes=600_000)
+        self.slower = 1.0
         self.machine = SimpleNamespace(disk_bytes_per_second=1e9, cores=2)
         self.stopwatch = Stopwatch(start=0.0, now=lambda: self.now)
         self.signals = SimpleNamespace(received="", save=False)
