@@ -600,3 +600,15 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
         slower = float(re.search(rf"{NUMBER} times as slow", told)[1])
         assert slower > 1.1 and plan.predicted.figure_high / plan.predicted.figure_low > 1.25
     assert reasons.keys() <= {"native"} and ("native" in reasons) == (not shape.native())
+
+
+@pytest.mark.parametrize("size", [20_000, 62_000, 250_000])
+def test_with_more_time_the_plan_of_a_small_text_stays_what_it_is(corpus, machine, size) -> None:
+    """A minute is enough for all that the text is worth: five and fifty are planned alike, and end as early."""
+    plans = []
+    for seconds in (60.0, 300.0, 3000.0):
+        request = asked(seconds, settings={"layers": "2", "width": "128", "vocabulary": "1024"})
+        plans.append(planned(corpus(bytes=size), machine(matmul_flops={"float32": 4e11}), unprobed(), request))
+    assert len({(plan.shape, plan.tokens, plan.batch_tokens, plan.optimizer) for plan in plans}) == 1
+    assert {plan.budget.most_tokens for plan in plans} == {plans[0].tokens}
+    assert plans[1].predicted.phase_seconds["left over"] > 200

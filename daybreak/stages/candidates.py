@@ -1,5 +1,6 @@
 """Candidates: the shapes that fit, with the speed and the loss that each is expected to have in the time."""
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Iterator
@@ -88,13 +89,13 @@ def candidates(
             passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
             tied = {"tied": True} if family == "gpt" and passes > TIE_ABOVE_PASSES else {}
             choice = tokenizer_of(corpus, vocabulary, family)
-            shape = ladder.of_family(
-                family,
-                *size,
-                vocabulary=choice.rows(),
-                context_length=_context(tokens),
-                changes={**tied, **shape_settings},
+            make = functools.partial(
+                ladder.of_family, family, *size, vocabulary=choice.rows(), changes={**tied, **shape_settings}
             )
+            # What more time would bring beyond that is not trained on, so it is no reason for a longer context.
+            smallest = make(context_length=ladder.CONTEXTS[0])
+            tokens = min(tokens, _most_tokens(corpus, smallest, measured[vocabulary], settings))
+            shape = make(context_length=_context(tokens))
             try:
                 shape.check()
             except UsageError as error:  # what was set may go together with another rung
