@@ -16,14 +16,15 @@ import pytest
 
 import daybreak
 from daybreak.core import records
-from daybreak.core.clock import Contention, Stopwatch
+from daybreak.core.clock import Contention, Ledger, Stopwatch, boot_seconds
 from daybreak.core.errors import BudgetTooShort, DataError
-from daybreak.core.records import Event
+from daybreak.core.records import Event, Log
 from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data import store
 from daybreak.data.sources import parts
 from daybreak.stages import in_time, prepare
+from daybreak.stages import run as running
 from daybreak.stages.alarm import Alarm, OutOfTime
 from daybreak.stages.progress import Silence
 
@@ -171,6 +172,21 @@ def test_a_text_of_which_nothing_can_be_counted_is_an_error_of_the_text(tmp_path
     run.make()
     with pytest.raises(DataError):
         prepare.corpus_to_count(run, request, seconds=0.2)
+
+
+def test_a_report_that_takes_too_long_does_not_make_a_run_late(tmp_path, asked) -> None:
+    asked("phase.report:slow=60")
+    run = Run(tmp_path / "run")
+    run.make()
+    log = Log(run.log_file)
+    stopwatch = Stopwatch(start=boot_seconds(), used_before=19.5)
+    ledger = Ledger(log, stopwatch, name="leaving", since=19.5)
+    request = Request(sources=(), seconds=20.0)
+    running._report(in_time.Session(folder=run, request=request, display=Silence(), ledger=ledger))
+    assert 19.8 < stopwatch.used() < 20.5
+    log.close()
+    [warning] = [r for r in records.read(run.log_file) if isinstance(r, Event)]
+    assert f"daybreak report {run}" in warning.detail["what"]
 
 
 def command(text: Path, out: Path, fault: str, *more: str) -> tuple[subprocess.CompletedProcess[str], float]:

@@ -20,7 +20,7 @@ from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Corpus, Machine, Plan, Request
 from daybreak.engine import faults, hardware
 from daybreak.stages import names
-from daybreak.stages.alarm import Alarm, lifting
+from daybreak.stages.alarm import Alarm, OutOfTime, lifting
 from daybreak.stages.folders import copied, folder_of, kept
 from daybreak.stages.in_time import (
     PLAN_BY,
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from daybreak.stages.bench import Bench
 
 LEAST_SECONDS = 8.0  # imports, a scan and a few seconds of anything; the plan knows better once it has measured
+REPORT_SECONDS = 0.5  # for the report, where the budget is used up already
+LEAVING_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +219,7 @@ def carried_out(
     figures["verdict"] = verdict(plan, corpus, figures)
     _log_the_rest(session, corpus, _peak_memory_of(plan))
     log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
-    _report(session)
+    _report(session, replayed=replay is not None)
     return Finished(run=folder, figures=figures)
 
 
@@ -266,14 +268,21 @@ def _peak_memory_of(plan: Plan) -> int:
     return memory_bytes(machines.pick_device(plan.request.device if plan.request else ""))
 
 
-def _report(session: Session) -> None:
+def _report(session: Session, *, replayed: bool = False) -> None:
     from daybreak.stages import report
     from daybreak.stages.signals import Signals
 
     log = session.ledger.log
-    with Signals():  # a Ctrl-C now is too late to save anything
-        faults.at("phase.report")
-        failed = report.at_the_end(session.folder)
+    with Signals(), Alarm(session.ledger.stopwatch) as alarm:  # a Ctrl-C now is too late to save anything
+        try:
+            if not replayed:
+                alarm.set(
+                    max(session.request.seconds, session.ledger.stopwatch.used() + REPORT_SECONDS) - LEAVING_SECONDS
+                )
+            faults.at("phase.report")
+            failed = report.at_the_end(session.folder)
+        except OutOfTime:
+            failed = f"no time was left for the report: daybreak report {session.folder}"
     if failed:
         with contextlib.suppress(OSError):  # a full disk
             log.append(Event(name="warning", used_seconds=session.ledger.stopwatch.used(), detail={"what": failed}))
