@@ -22,7 +22,7 @@ import json, os, sys, threading
 import torch
 from daybreak import cli
 from daybreak.engine import machine, probe
-from daybreak.stages import evaluate, export, generate, measure, train
+from daybreak.stages import compare, evaluate, export, generate, heirs, measure, train
 from daybreak.techniques import kernels, thread_parallel
 
 first = {}
@@ -77,13 +77,51 @@ def test_the_first_call_of_each_is_alone_on_the_main_thread_whatever_the_command
         ["evaluate", run, "--json"],
         ["generate", run, "The", "--max-tokens", "3", "--json"],
     ]
+    check(ways)
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert "thread_parallel" in [technique["name"] for technique in plan["techniques"]]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_and_on_the_rarer_ways(small_text: Path, tmp_path: Path):
+    """The probe of a timed plan, a run that goes on from another, scores of a run's pieces, and exports."""
+    run, again = str(tmp_path / "run"), str(tmp_path / "again")
+    sizes = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32"]
+    few = ["--set", "tokens=6000", "--reproducible"]
+    check(
+        [
+            ["plan", str(small_text), "--for", "60s", *sizes, "--json"],
+            ["run", str(small_text), "--for", "2m", "--out", run, *sizes, *few, "--without", "compiled", "--json"],
+            [
+                "run",
+                str(small_text),
+                "--for",
+                "2m",
+                "--out",
+                again,
+                "--from",
+                run,
+                *few,
+                "--without",
+                "compiled",
+                "--json",
+            ],
+            ["train", run, "--replay", "--out", str(tmp_path / "replayed"), "--json"],
+            ["compare", run, again, "--on", str(small_text), "--json"],
+            ["export", run, "--to", "gguf", "--json"],
+            ["doctor", "--json"],
+        ]
+    )
+
+
+def check(ways: list[list[str]]) -> None:
+    """Every way in a process of its own; of each function, where and how it was called first."""
     words = [sys.executable, "-c", NOTING, json.dumps(ways)]
     done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [way[:2] for way in told] == [[way[0], 0] for way in ways], done.stderr
-    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
-    assert "thread_parallel" in [technique["name"] for technique in plan["techniques"]]
     for way, _, first in told:
         assert {name: call for name, call in first.items() if call[:2] != [True, 1]} == {}, way
         assert {f"{name} torch.float32" for name in VECTOR_FUNCTIONS} <= first.keys(), way
