@@ -250,6 +250,8 @@ MISNAMED = {
     "run novel.txt --from runs/none": 2,
     "run novel.txt --heldout none.txt": 3,
     "run none.txt": 3,
+    "run http://[ --family ngram": 3,
+    "evaluate runs/model --on http://[": 3,
     "prepare none.txt": 3,
     "prepare novel.txt --with averagin": 2,
     "generate runs/none hello": 2,

@@ -460,7 +460,8 @@ def judged(one: Try, ended: Ended) -> list[str]:
         received, _, attempt = rest.partition("\n  try: ")
         if not (what.strip() and received.strip() and attempt.strip()):
             wrong.append("no error in three parts")
-    if ended.code == 0 and "full output" in one.surroundings and "--help" not in one.words:
+    printed = "--help" not in one.words and "there are no runs" not in err
+    if ended.code == 0 and "full output" in one.surroundings and printed:
         wrong.append("success, though nothing could be written")
     if ended.code == 0 and "--json" in one.words and not unseen and "--version" not in one.words:
         try:

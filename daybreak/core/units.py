@@ -86,7 +86,10 @@ def count(number: float) -> str:
 
 def address(source: str) -> str:
     """A web address as it may be shown: names, passwords and signatures that are a part of it are left out."""
-    parts = urllib.parse.urlsplit(source) if source.startswith(("http://", "https://")) else None
+    try:
+        parts = urllib.parse.urlsplit(source) if source.startswith(("http://", "https://")) else None
+    except ValueError:  # no address at all
+        return source
     if parts is None or not parts.hostname:
         return source
     host = parts.hostname + (f":{parts.port}" if parts.port else "")

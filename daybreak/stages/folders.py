@@ -112,8 +112,8 @@ def _said(value: Any) -> str:
 def kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
     """Holds the folder, counts the time used before, and takes away a folder in which nothing came to be.
 
-    Raises ResourceError for a disk that is full or may not be written, Interrupted for a Ctrl-C before training, and
-    Saved for a SIGTERM; what was prepared stays.
+    Raises ResourceError for a disk that is full, UsageError for one that may not be written, Interrupted for a Ctrl-C
+    before training, and Saved for a SIGTERM; what was prepared stays.
     """
     with terminable():
         yield from _kept(folder, request, stopwatch)

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import urllib.parse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -60,8 +61,17 @@ def check_file(path: str, option: str, attempt: str) -> None:
 
 
 def check_sources(sources: Sequence[str]) -> None:
-    """Raises DataError: a file or folder on this machine that is not there."""
+    """Raises DataError: an address that is none, or a file or folder on this machine that is not there."""
     for source in sources:
+        try:
+            urllib.parse.urlsplit(source)
+        except ValueError as error:
+            if "://" in source:
+                raise DataError(
+                    "the address cannot be read",
+                    received=f"{source}: {error}",
+                    attempt="an address such as https://...",
+                ) from None
         local = source != "-" and not re.match(r"[a-z][a-z0-9+.-]*://", source) and not glob.has_magic(source)
         if local and not _is_there(source, os.path.lexists):
             raise DataError(

@@ -25,7 +25,7 @@ def phase_seconds(run: Run) -> dict[str, float]:
 def write(run: Run, *, language: str = "en", out: str | Path = "") -> tuple[Path, Path]:
     """Writes the page and the facts as JSON, into the run's folder or to `out` and beside it; their paths.
 
-    Raises UsageError: an unknown language, or a page that is no .html. ResourceError: nowhere to write.
+    Raises UsageError: an unknown language, a page that is no .html, or a place that may not be written.
     """
     facts = read(run)
     page_file, data_file = run.report_file, run.report_data_file

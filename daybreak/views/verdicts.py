@@ -220,7 +220,7 @@ def page(facts: dict[str, Any], *, language: str = "en") -> str:
 
 
 def write_page(facts: dict[str, Any], out: str, *, language: str = "en") -> Path:
-    """Raises UsageError: no .html, or an unknown language. ResourceError: nowhere to write."""
+    """Raises UsageError: no .html, an unknown language, or a place that may not be written."""
     path = Path(out)
     if path.suffix not in (".html", ".htm"):
         raise UsageError(
