@@ -82,3 +82,13 @@ def test_a_clock_with_a_most_of_tokens_ends_at_whichever_comes_first() -> None:
     assert len(by_seconds) == 25 and by_seconds[-1] == pytest.approx(0.98)
     assert len(trained(0.1, resumed=500)) == 50
     assert all(later >= earlier for run in (by_tokens, by_seconds) for earlier, later in itertools.pairwise(run))
+
+
+def test_the_benchmark_says_which_longer_time_was_worse(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    import small_texts
+
+    assert small_texts.worsened({20: 1.0, 60: 1.009, 300: 0.9}) == []
+    assert small_texts.worsened({300: 1.02, 20: 1.0, 60: 1.005}) == ["300 s: 1.020, 2.0% worse than with less time"]
+    cells = [{"seconds": 20, "bits": value} for value in (1.0, 3.0, 2.0)] + [{"seconds": 60, "bits": None}]
+    assert small_texts.medians(cells, "bits") == {20: 2.0}
