@@ -185,8 +185,8 @@ class Model:
 @keywords.checked({**_FORMERLY, "mirrors": "mirror"})
 def run(
     *sources: str | os.PathLike[str],
-    for_: str = "",
-    until: str = "",
+    for_: str | None = None,
+    until: str | None = None,
     out: str | os.PathLike[str] = "",
     heldout: str | os.PathLike[str] = "",
     family: str = "gpt",
@@ -223,8 +223,8 @@ def run(
 @keywords.checked(_FORMERLY)
 def plan(
     *sources: str | os.PathLike[str],
-    for_: str = "",
-    until: str = "",
+    for_: str | None = None,
+    until: str | None = None,
     heldout: str | os.PathLike[str] = "",
     family: str = "gpt",
     tokenizer: str | os.PathLike[str] = "auto",

@@ -98,12 +98,14 @@ def asks(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             for name in names or OPTIONS:
                 kind, option = _annotated(name)
                 keywords.add(OPTIONS[name].name)
-                usual = usual_of(name) if FIELDS[name].type in (str, int, bool) else None
+                # A budget that is given and empty is a mistake; one that is not given is the usual one.
+                budget = name in ("seconds", "until")
+                usual = usual_of(name) if FIELDS[name].type in (str, int, bool) and not budget else None
                 parameters.append(
                     inspect.Parameter(
                         OPTIONS[name].name,
                         inspect.Parameter.KEYWORD_ONLY,
-                        default="" if name == "seconds" else usual,
+                        default=usual,
                         annotation=Annotated[kind, option],
                     )
                 )
@@ -125,7 +127,7 @@ def _request(asked: Mapping[str, Any]) -> Request:
     """Raises UsageError."""
     from daybreak.core.clock import boot_seconds, process_start
 
-    if not (asked["for_"] or asked["until"]):
+    if asked["for_"] is None and asked["until"] is None:
         print(f"no --for: as with --for {USUAL_BUDGET}; Ctrl-C keeps what is there", file=sys.stderr, flush=True)
     return request_of(asked, used=boot_seconds() - process_start())
 
@@ -684,7 +686,8 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Prove what each technique of a run's plan gained, on this machine."""
-    _known(path, device=device)
+    Run.open(path)
+    _known(device=device)
     from daybreak.core import units
     from daybreak.stages.measure import measure as measured
     from daybreak.stages.run import guarded

@@ -93,7 +93,7 @@ def test_it_learns_a_text_by_heart_and_says_it() -> None:
     text = Tokenizer.bytes_only().encode("the cat sat on the mat; ")
     row = torch.tensor([[256, *text]])
     optimizer, loss = torch.optim.Adam(made.parameters(), lr=0.01), NextToken()
-    for _ in range(150):
+    for _ in range(300):
         optimizer.zero_grad()
         (loss(made, row) / loss.targets(row)).backward()
         optimizer.step()

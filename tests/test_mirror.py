@@ -239,10 +239,11 @@ def test_a_missing_library_is_told_with_the_command_before_anything_is_run(tmp_p
     from daybreak import cli
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "novel.txt").write_text("text")
     (tmp_path / "wandb").mkdir()  # a folder that W&B leaves where it was run is not the library
     spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in destinations.BUILT_IN else spec(name))
-    for verb in (["run", "none.txt", "--for", "60s", "--mirror"], ["mirror", "none", "--to"]):
+    for verb in (["run", "novel.txt", "--for", "60s", "--mirror"], ["mirror", "none", "--to"]):
         with pytest.raises(UsageError) as caught:
             cli.app([*verb, "wandb"], standalone_mode=False)
         assert "pip install '.[wandb]'" in caught.value.attempt

@@ -187,7 +187,7 @@ def unfinished(planned, tmp_path: Path) -> tuple[Path, Path]:
         (["--set", "layers=2"], "--set layers was 1, is 2"),
         (["--seed", "1"], "--seed was 0, is 1"),
         (["--with", "dropout"], "--with was not given, is dropout"),
-        (["--family", "ngram"], "--family was gpt, is ngram"),
+        (["--family", "lstm"], "--family was gpt, is lstm"),
         (["--for", "59s"], "--for was 60 s, is 59 s"),
         (["--for", "61s"], "--for was 60 s, is 61 s"),  # the tokens of a reproducible run follow from its time
     ],
@@ -384,7 +384,6 @@ IMPOSSIBLE = [
     *(["--for", budget] for budget in ("0s", "1s", "0.0001s", "10y", "3650d", "soon", "-5s", "", "nan", "9" * 400)),
     *(["--until", moment] for moment in ("25:00", "", "soon", "2020-01-01", "0001-01-01", "9999-12-31T23:59:59")),
     ["--for", "1h", "--until", "07:00"],
-    [],
 ]
 
 
@@ -403,13 +402,10 @@ def test_an_impossible_budget_is_told_in_words_and_leaves_nothing(
 
 @pytest.mark.parametrize("budget", [["--for", "-5s"], ["--for", "3650d"], ["--until", "25:00"]], ids=str)
 def test_the_command_itself_says_so_too(budget, small_text, tmp_path, monkeypatch, capsys) -> None:
-    codes: list[int] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["daybreak", "run", str(small_text), *budget])
-    monkeypatch.setattr(cli, "_leave", codes.append)
-    cli.main()
+    code = cli.answered(["run", str(small_text), *budget])
     said = capsys.readouterr().err
-    assert codes == [2] and said.startswith("error: ") and "received: " in said and "Traceback" not in said
+    assert code == 2 and said.startswith("error: ") and "received: " in said and "Traceback" not in said
     assert not list(tmp_path.iterdir())
 
 
@@ -439,7 +435,7 @@ def test_a_wall_clock_that_is_set_changes_nothing_of_a_run_with_for(jump, small_
     begun = time.monotonic()
     finished = daybreak.run(str(small_text), budget="2m", out=str(tmp_path / "run"), family="ngram")
     passed = time.monotonic() - begun
-    assert present.asked > 1
+    assert present.asked
     log = list(records.read(finished.run.log_file))
     used = [record.used_seconds for record in log if hasattr(record, "used_seconds")]
     assert all(a <= b for a, b in itertools.pairwise(used)) and passed - 1.0 < used[-1] <= passed

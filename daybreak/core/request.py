@@ -283,7 +283,7 @@ def request_of(asked: Mapping[str, Any], *, used: float = 0.0) -> Request:
             values |= with_settings(given)
         else:
             values[name] = tuple(given) if isinstance(given, tuple) else _checked(option, given, type(usual_of(name)))
-    return Request(**{"sources": (), **_budget(asked.get("for_") or "", asked.get("until") or "", used), **values})
+    return Request(**{"sources": (), **_budget(asked.get("for_"), asked.get("until"), used), **values})
 
 
 def _checked(option: Option, given: Any, kind: Any) -> Any:
@@ -311,16 +311,16 @@ def listed(given: Any) -> tuple[str, ...]:
     return tuple(map(os.fspath, given))
 
 
-def _budget(duration: str, until: str, used: float) -> dict[str, Any]:
-    """`seconds` and `until` of a request. Raises UsageError."""
-    if duration and until:
+def _budget(duration: str | None, until: str | None, used: float) -> dict[str, Any]:
+    """`seconds` and `until` of a request; a time that is given and empty is a mistake. Raises UsageError."""
+    if duration is not None and until is not None:
         raise UsageError(
             "there are two budgets",
             received=f"--for {duration} and --until {until}",
             attempt="one of the two, such as --for 20m or --until 07:00",
         )
-    if not until:
-        return {"seconds": units.seconds_of(duration or USUAL_BUDGET)}
+    if until is None:
+        return {"seconds": units.seconds_of(USUAL_BUDGET if duration is None else duration)}
     now = datetime.datetime.now()
     end = units.moment_of(until, now)
     return {"seconds": end.timestamp() - now.timestamp() + used, "until": end.isoformat()}
