@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.core.clock import Stopwatch
+from daybreak.core.clock import Stopwatch, boot_seconds
 from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data.sources import Reading, find
@@ -146,7 +146,7 @@ def test_prepare_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:
 
 
 def test_plan_says_what_is_left_out(dirty: Path) -> None:
-    made = plan_only(Request(sources=(str(dirty),), seconds=60.0, family="ngram"), Stopwatch())
+    made = plan_only(Request(sources=(str(dirty),), seconds=60.0, family="ngram"), Stopwatch(start=boot_seconds()))
     check(made.to_json()["skipped"])
     lines = plan_lines(made)
     check([line.strip() for line in lines[lines.index("not read") :]])

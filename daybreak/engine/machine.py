@@ -16,12 +16,16 @@ from collections.abc import Callable
 import torch
 
 from daybreak.core import cache
+from daybreak.core.clock import Contention
 from daybreak.core.errors import UsageError
 from daybreak.core.run import write_json
 from daybreak.core.types import Machine
 from daybreak.engine.hardware import compiler, memory_available, processor_name
 
 STALE_SECONDS = 30 * 86400
+BUSY_STALE_SECONDS = 300.0  # what was measured beside other work says little of the next run
+BUSY = 1.2  # times as long as on an idle machine
+FASTEST_OF = 5  # turns: a rate is that of the fastest, which other work has disturbed least
 LONGEST_PRODUCT = 1.0  # seconds that a measured product may take, by what a small one tells
 MATMUL = {"cpu": 2048, "cuda": 4096, "mps": 2048}
 # The elementwise functions that torch has from MKL's vector library.
@@ -66,6 +70,8 @@ def measured(device: torch.device, *, anew: bool = False) -> Machine:
                 return known.replace(**{name: getattr(blank, name) for name in asked})
         except Exception:  # missing, torn or of another version: measure again
             pass
+    contention = Contention()
+    contention.factor()
     machine = blank.replace(
         matmul_flops={
             str(dtype).removeprefix("torch."): rate
@@ -76,6 +82,8 @@ def measured(device: torch.device, *, anew: bool = False) -> Machine:
         disk_bytes_per_second=_disk_rate(),
         measured_at=time.time(),
     )
+    if contention.factor() > BUSY:
+        machine = machine.replace(measured_at=machine.measured_at - STALE_SECONDS + BUSY_STALE_SECONDS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, machine.to_json())
@@ -156,6 +164,10 @@ def synchronize(device: torch.device) -> None:
 
 def timed(work: Callable[[], object], device: torch.device, *, times: int = 3) -> float:
     """Median seconds of `work`, after one turn that is not counted."""
+    return statistics.median(_turns(work, device, times))
+
+
+def _turns(work: Callable[[], object], device: torch.device, times: int) -> list[float]:
     work()
     synchronize(device)
     seconds = []
@@ -164,7 +176,7 @@ def timed(work: Callable[[], object], device: torch.device, *, times: int = 3) -
         work()
         synchronize(device)
         seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds)
+    return seconds
 
 
 def _matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -180,14 +192,14 @@ def _matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 def _rate_at(size: int, device: torch.device, dtype: torch.dtype) -> float:
     a, b = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
-    seconds = timed(lambda: a @ b, device)
+    seconds = min(_turns(lambda: a @ b, device, FASTEST_OF))
     return 2 * size**3 / seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
 def _bandwidth(device: torch.device) -> float:
     source = torch.ones(2**24, device=device)
     target = torch.empty_like(source)
-    return 2 * source.numel() * 4 / timed(lambda: target.copy_(source), device)
+    return 2 * source.numel() * 4 / min(_turns(lambda: target.copy_(source), device, FASTEST_OF))
 
 
 def _disk_rate() -> float:

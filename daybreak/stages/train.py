@@ -331,8 +331,9 @@ def _set_end(bench: Workbench, clock: Clock, *, saving: float = 0.0) -> None:
     guessed = 0.1 + 4 * bench.plan.shape.parameters() / max(bench.machine.disk_bytes_per_second, 1e7)
     saving = max(saving, bench.costs.get("model") or guessed)
     quick = bench.costs.get("validation", 0.003 * budget)
-    candidates = 1 + sum(hasattr(techniques.class_of(choice.name), "weights") for choice in bench.plan.techniques)
-    comparing = candidates * quick if candidates > 1 else 0.0
+    # The last weights, those of the best mark, and what techniques keep are scored against each other.
+    candidates = 2 + sum(hasattr(techniques.class_of(choice.name), "weights") for choice in bench.plan.techniques)
+    comparing = candidates * quick
     scoring = min(scaling.SCORING_MOST * budget, 1.15 * quick * whole_of_quick(bench))
     clock.end = budget - (1.3 * saving + comparing + scoring + after_scoring(bench) + bench.margin())
 
