@@ -333,9 +333,8 @@ def _set_end(bench: Workbench, clock: Clock, *, saving: float = 0.0) -> None:
     quick = bench.costs.get("validation", 0.003 * budget)
     # The last weights, those of the best mark, and what techniques keep are scored against each other.
     candidates = 2 + sum(hasattr(techniques.class_of(choice.name), "weights") for choice in bench.plan.techniques)
-    comparing = candidates * quick
-    scoring = min(scaling.SCORING_MOST * budget, 1.15 * quick * whole_of_quick(bench))
-    clock.end = budget - (1.3 * saving + comparing + scoring + after_scoring(bench) + bench.margin())
+    scoring = min(scaling.SCORING_MOST * budget, quick * (candidates + 1.3 * whole_of_quick(bench)))
+    clock.end = budget - (1.3 * saving + scoring + after_scoring(bench) + bench.margin())
 
 
 def _after(followers: list[Any]) -> Callable[[Any, float], None] | None:
