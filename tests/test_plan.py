@@ -17,9 +17,10 @@ from daybreak.models import ngram
 from daybreak.models.ngram import KneserNey
 from daybreak.stages.candidates import Candidate, best_of, memory_bytes
 from daybreak.stages.plan import inherited_share, planned
+from daybreak.stages.progress import summary
 from daybreak.stages.show import plan_lines
 from daybreak.stages.vocabulary import nearest_vocabulary
-from daybreak.techniques import class_of
+from daybreak.techniques import chosen, class_of
 
 
 @pytest.fixture
@@ -318,6 +319,15 @@ def test_a_plan_shows_first_what_matters_and_counts_what_nobody_asked_for(corpus
         shown = [line for line in techniques if re.search(rf"\b{name}\b", line)]
         assert len(shown) == (name not in unasked) and all(line.endswith(reason) for line in shown)
     assert len(techniques) < 16
+
+
+def test_the_line_of_a_plan_names_what_trains_and_counts_what_cleans(corpus, machine):
+    plan = planned(corpus(), machine(), unprobed(), asked(exclude=("averaging",)))
+    names = [choice.name for choice in plan.techniques]
+    assert "ngram_mix" in names and not any("cleaned" in line for line in summary(plan))
+    cleaned = tuple(chosen(name, asked()) for name in ("quality", "html_text"))
+    line, *_ = summary(plan.replace(techniques=(*cleaned, *plan.techniques)))
+    assert line.endswith(f"muon, {', '.join(names)}; text cleaned in 2 steps")
 
 
 # Memory and the range of the figure

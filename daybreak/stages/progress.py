@@ -184,11 +184,16 @@ def summary(plan: Plan) -> list[str]:
     shape, predicted = plan.shape, plan.predicted
     if isinstance(shape, NgramShape):
         return [f"plan: {shape.family} of order {shape.order} over {shape.unit}s"]
+    from daybreak import techniques
+
+    of_text = [t.name for t in plan.techniques if hasattr(techniques.class_of(t.name), "documents")]
+    of_training = [t.name for t in plan.techniques if t.name not in of_text]
+    cleaned = f"; text cleaned in {len(of_text)} steps" if of_text else ""
     lines = [
         f"plan: {units.count(shape.parameters())} weights ({shape.layers} layers of {shape.width}, "
         f"{plan.tokenizer.vocabulary} tokens, context {shape.context_length}), "
         f"{units.count(plan.tokens)} tokens at {predicted.tokens_per_second:,.0f}/s, "
-        f"{plan.optimizer.name}, {', '.join(t.name for t in plan.techniques) or 'no techniques'}",
+        f"{plan.optimizer.name}, {', '.join(of_training) or 'no techniques'}{cleaned}",
         f"expected: {plan.headline.told(predicted.figure, 2)} ({_band(plan)})",
     ]
     if not shape.native():
