@@ -95,7 +95,7 @@ def ran(text: Path, heldout: Path, seconds: int, seed: int, out: Path, more: lis
 
 def cells(asked: argparse.Namespace) -> Iterator[tuple[str, str, int, int, Path]]:
     """Language, size, seconds, seed, and where the figures are kept; the shortest runs first."""
-    for seconds, seed, language, size in product(asked.seconds, range(asked.seeds), asked.languages, asked.sizes):
+    for seconds, seed, language, size in product(asked.seconds, asked.seeds, asked.languages, asked.sizes):
         yield language, size, seconds, seed, asked.results / f"{language}-{size}-{seconds}s-{seed}.json"
 
 
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--languages", nargs="+", choices=SOURCES, default=list(SOURCES))
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--seconds", nargs="+", type=int, default=list(SECONDS))
-    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--show", action="store_true", help="only the table and the verdict of what is there")
     parser.add_argument("more", nargs="*", help="further words for `daybreak run`, after --")
     asked = parser.parse_args()
