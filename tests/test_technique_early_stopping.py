@@ -55,8 +55,8 @@ def marked(losses: list[float], stopping: Stopping, marks: Marks, first: int = 0
         ([5, 4, 3, 2], None),
         ([5, 4, 4.1, 3.9, 4.0, 3.8], None),  # a rise, and then not
         ([5, 4, 4, 4, 4], None),
-        ([5, 4, 4.001, 4.002, 4.003], None),  # by less than what noise does
-        ([5, 4, 4.01, 4.011, 4.021], 0.4),
+        ([5, 4, 4.02, 4.04, 4.06], None),  # by less than what noise does
+        ([5, 4, 4.01, 4.05, 4.081], 0.4),
         ([5, 4, 4.1, 4.2, 4.3, 4.4], 0.3),
         ([5, 4, math.nan, 4.1, 4.2], None),
         ([3, 4, 5], 0.2),

@@ -15,7 +15,7 @@ def effective_epochs(epochs: float) -> float:
     return 1 + half_life * (1 - math.exp(-(epochs - 1) / half_life))
 
 
-USEFUL_EPOCHS, EPOCHS_FALL = 21.0, 0.45
+USEFUL_EPOCHS, EPOCHS_FALL = 9.0, 0.15
 FEW_STEPS = 100  # with fewer, smaller batches learn more than they cost in speed (own runs on 20 KB: 1.6%)
 LEAST_BATCH = 512  # tokens; below it a step is all overhead
 MOST_DECAY = 2.0
@@ -31,8 +31,8 @@ def least_batch(floor: int, most_tokens: float) -> int:
 def most_tokens(weights: int, corpus_bytes: int, bytes_per_token: float) -> float:
     """Tokens after which a GPT has learnt its text by heart: from then on held-out text gets worse.
 
-    The more weights there are for each byte of text, the fewer times may it be read: about 5 times with 22, 9 times
-    with 7, 16 times with 2 (own runs on 20, 62 and 250 KB of English prose, the rate falling in a line to the end).
+    The more weights there are for each byte of text, the fewer times may it be read: about 6 times with 22 or 8, 7
+    times with 4 (own runs on 20, 62 and 250 KB of English and of Chinese, the rate falling in a line to the end).
     """
     epochs = USEFUL_EPOCHS * (weights / max(corpus_bytes, 1)) ** -EPOCHS_FALL
     return max(epochs * corpus_bytes / bytes_per_token, FEW_STEPS * LEAST_BATCH / 2)
