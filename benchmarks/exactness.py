@@ -34,8 +34,8 @@ from daybreak.core.types import Plan
 from daybreak.data import shards
 from daybreak.engine import loop
 from daybreak.engine import machine as machines
-from daybreak.stages.build import batches_of, build
-from daybreak.stages.train import stepped
+from daybreak.training.build import batches_of, build
+from daybreak.training.train import stepped
 
 TOKENS = 60_000
 SIZES = ("layers=1", "width=64", "context_length=32", f"tokens={TOKENS}")

@@ -5,7 +5,7 @@
 
 daybreak's seconds are those of the whole command: reading, cleaning, learning a tokenizer, planning, saving. The
 Trainer's are training alone, on tokens that are ready, with daybreak's tokenizer. Both models are put to the same
-held-out text with the same tokens hidden (stages/exams.py). Nothing else should run on the machine meanwhile.
+held-out text with the same tokens hidden (tasks/scoring.py). Nothing else should run on the machine meanwhile.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from daybreak.core.shapes import BertShape, T5Shape
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.models.layouts import modernbert
-from daybreak.stages.aims import objective_of
-from daybreak.stages.exams import exam_of, figure
+from daybreak.tasks.aims import objective_of
+from daybreak.tasks.scoring import exam_of, figure
 
 # The Trainer's learning rates and rows a step, of which the best is taken: its own 8 rows, and 32. A class can follow.
 CELLS = {"bert": ("5e-4@8", "2e-3@8", "2e-3@32", "1e-3@8@modernbert"), "t5": ("3e-3@8", "1e-3@32")}

@@ -209,7 +209,7 @@ def timed(cell: Cell, rows: int, machine: Any, device: Any, *, smoke: bool) -> t
     import torch
 
     from daybreak.engine.probe import time_training
-    from daybreak.stages.build import build
+    from daybreak.training.build import build
 
     plan = plan_of(cell.shape, cell.stack, rows, smoke=smoke)
     built = build(plan, machine, device)

@@ -16,8 +16,8 @@ from typing import Any
 
 from daybreak.core.records import standing_steps
 from daybreak.core.run import Run
+from daybreak.data.encode import texts_of
 from daybreak.models.baseline import ngram_figure
-from daybreak.stages.encode import texts_of
 from daybreak.stages.report import phase_seconds
 
 

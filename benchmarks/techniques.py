@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from daybreak import __version__, techniques
 from daybreak.core import units
 from daybreak.core.run import Run, write_json
-from daybreak.stages.cases import only_decodes
+from daybreak.stages.measure.ablations import only_decodes
 from daybreak.views import gains
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -30,8 +30,8 @@ os.environ["OMP_DYNAMIC"] = "FALSE"
 if TYPE_CHECKING:
     from daybreak.core.types import Plan
     from daybreak.stages.evaluate import Loaded
-    from daybreak.stages.gaps import Filled
     from daybreak.stages.run import Finished
+    from daybreak.tasks.fill_mask import Filled
 
 __all__ = [
     "BudgetTooShort",
@@ -87,8 +87,8 @@ class Model:
         until there is something to see. Warns where the prompt is longer than the context of
         the model. Raises UsageError: an encoder or an encoder-decoder, which fills gaps (`fill`).
         """
+        from daybreak.evaluation.generation import continuations
         from daybreak.models.predictors import Sampling
-        from daybreak.stages.generate import continuations
 
         sampling = Sampling(
             max_tokens=max_tokens,
@@ -116,8 +116,8 @@ class Model:
         min_tokens: int | None = None,
     ) -> Iterator[str]:
         """The continuation piece by piece, never a broken character."""
+        from daybreak.evaluation.generation import pieces
         from daybreak.models.predictors import Sampling
-        from daybreak.stages.generate import pieces
 
         sampling = Sampling(
             max_tokens=max_tokens,
@@ -132,7 +132,7 @@ class Model:
         return found
 
     def _warn_of_cut(self, prompt: str) -> None:
-        from daybreak.stages.generate import cut_prompt
+        from daybreak.evaluation.generation import cut_prompt
 
         if cut := cut_prompt(self._loaded, prompt):
             warnings.warn(cut, stacklevel=4)
@@ -155,7 +155,7 @@ class Model:
         Raises UsageError: another family, or no gap in the text.
         """
         from daybreak.models.predictors import Sampling
-        from daybreak.stages.gaps import filler_of
+        from daybreak.tasks.fill_mask import filler_of
 
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
         return filler_of(self._loaded).filled(text, sampling, count=candidates)
@@ -167,7 +167,7 @@ class Model:
         tasks: files of zero-shot questions, to be scored in the place of text; limit: at most so many of each file.
         """
         if tasks:
-            from daybreak.stages.questions import evaluate as answer
+            from daybreak.evaluation.questions import evaluate as answer
 
             return answer(str(self._loaded.run.path), listed(tasks), limit=limit)
         from daybreak.stages.evaluate import evaluate
@@ -212,8 +212,8 @@ def run(
     start of the process. Raises DaybreakError.
     """
     from daybreak.core.clock import Stopwatch, boot_seconds
-    from daybreak.stages.progress import Progress, Silence
     from daybreak.stages.run import run as carry_out
+    from daybreak.views.progress import Progress, Silence
 
     display, stopwatch = Silence() if quiet else Progress(), Stopwatch(start=boot_seconds())
     asked = {name: value for name, value in locals().items() if name in _KEYWORDS}

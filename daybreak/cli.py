@@ -172,9 +172,9 @@ RunFolder = Annotated[
 def run(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: Json = False) -> None:
     """Train the best model that fits the time: scan, probe, plan, encode, train, evaluate."""
     request = _request(asked)
-    from daybreak.stages.progress import Progress
     from daybreak.stages.run import guarded
     from daybreak.stages.run import run as carry_out
+    from daybreak.views.progress import Progress
 
     finished = guarded(lambda: carry_out(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
@@ -193,7 +193,7 @@ def plan(
     request = _request(asked)
     from daybreak.core.clock import Stopwatch
     from daybreak.stages.run import guarded, plan_only
-    from daybreak.stages.show import plan_lines
+    from daybreak.views.terminal import plan_lines
 
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
     if as_json:
@@ -236,8 +236,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Carry out a plan."""
-    from daybreak.stages.progress import Progress
     from daybreak.stages.run import guarded, train_only
+    from daybreak.views.progress import Progress
 
     finished = guarded(lambda: train_only(path, Progress(), out=out, replay=replay, mirrors=tuple(mirrors or ())))
     _print_finished(finished, as_json)
@@ -286,12 +286,12 @@ def evaluate(
             attempt="one command for each",
         )
     if harness:
-        from daybreak.stages.harness import evaluate as asked
+        from daybreak.evaluation.lm_eval import evaluate as asked
 
         names = [name.strip() for name in harness.split(",") if name.strip()]
         facts = guarded(lambda: asked(path, names, folder=harness_tasks, limit=limit, batch=batch, device=device))
     else:
-        from daybreak.stages.questions import evaluate as answered
+        from daybreak.evaluation.questions import evaluate as answered
 
         facts = guarded(lambda: answered(path, tasks or [], limit=limit, batch=batch, device=device, told=told))
     if as_json:
@@ -348,13 +348,13 @@ def generate(
         raise UsageError("there are two prompts", received=f"{prompt!r} and --prompt", attempt="one of the two")
     prompt = prompt if given is None else given
     _known(path, device=device)
+    from daybreak.evaluation.generation import check_stop, continuations, cut_prompt, nth, pieces, prompt_tokens
     from daybreak.models.predictors import Sampling
     from daybreak.stages.evaluate import load
-    from daybreak.stages.gaps import CANDIDATES, Filler, filled_json, lines
-    from daybreak.stages.generate import check_stop, continuations, cut_prompt, nth, pieces, prompt_tokens
-    from daybreak.stages.progress import harmless
     from daybreak.stages.run import guarded
     from daybreak.stages.tokenize import text_of
+    from daybreak.tasks.fill_mask import CANDIDATES, Filler, filled_json, lines
+    from daybreak.views.progress import harmless
 
     sampling = Sampling(
         max_tokens=max_tokens,
@@ -592,7 +592,7 @@ def compare(
                 received=" and ".join(name for name, given in (("--on", on), ("--out", out)) if given),
                 attempt="--task without these, or these without --task",
             )
-        from daybreak.stages.compare_tasks import compare as by_tasks
+        from daybreak.evaluation.compare_tasks import compare as by_tasks
 
         _print_by_tasks(
             guarded(lambda: by_tasks(paths or [], tasks, limit=limit, batch=batch, told=told)), said, as_json
@@ -630,14 +630,14 @@ def baselines(
     as_json: Json = False,
 ) -> None:
     """What a Transformer buys: each model for the same seconds on the same text, side by side."""
+    from daybreak.apps.baselines import baselines as trained
     from daybreak.core import units
     from daybreak.core.request import Request
     from daybreak.core.run import write_json
-    from daybreak.stages import names
-    from daybreak.stages.baselines import baselines as trained
+    from daybreak.planning import names
     from daybreak.stages.run import guarded
-    from daybreak.stages.show import baselines_lines
     from daybreak.views import verdicts
+    from daybreak.views.terminal import baselines_lines
 
     if not duration:
         raise UsageError("the budget is missing", received="no --for", attempt="--for 5m, which each model then has")
@@ -721,7 +721,7 @@ def measure(
 def _known(*runs: str, device: str = "", on: Sequence[str] | None = None, tasks: Sequence[str] | None = None) -> None:
     """Checks what a command names before torch is imported. Raises UsageError and DataError."""
     from daybreak.core.run import Run
-    from daybreak.stages import names
+    from daybreak.planning import names
 
     for run in runs:
         Run.with_model(run)
@@ -735,7 +735,7 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(terminal.as_json(facts))
         return
-    from daybreak.stages.show import fact_lines
+    from daybreak.views.terminal import fact_lines
 
     print("\n".join(fact_lines(facts)))
 
@@ -755,7 +755,7 @@ def _print_finished(finished: Any, as_json: bool) -> None:
     if as_json:
         print(terminal.as_json({"run": str(finished.run), **finished.figures, "skipped": finished.skipped}))
     else:
-        from daybreak.stages.show import finished_lines
+        from daybreak.views.terminal import finished_lines
 
         print("\n".join(finished_lines(finished)))
     if why := finished.figures.get("deviations"):

@@ -2,7 +2,7 @@
 
 from daybreak.core.clock import Stopwatch, boot_seconds
 from daybreak.core.records import Record, Step
-from daybreak.stages.progress import Silence
+from daybreak.views.progress import Silence
 
 
 class Late(Silence):

@@ -20,11 +20,11 @@ from daybreak.data.batches import Batches
 from daybreak.data.words import mixed
 from daybreak.engine import loop
 from daybreak.models.objectives import Around, NextToken, following
-from daybreak.stages.build import build
-from daybreak.stages.train import stepped
 from daybreak.techniques import Context, class_of, fold, make
 from daybreak.techniques.fill_in_the_middle import MIDDLE, PREFIX, SUFFIX
 from daybreak.techniques.span_masking import MASK
+from daybreak.training.build import build
+from daybreak.training.train import stepped
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.stages.background import NICENESS, give_way
+from daybreak.core.background import NICENESS, give_way
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 import daybreak
+from daybreak.apps import baselines as comparing
+from daybreak.apps.baselines import Curve, baselines, overtaken
 from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.request import Request
 from daybreak.core.run import Run
-from daybreak.stages import baselines as comparing
-from daybreak.stages import in_time, prepare
-from daybreak.stages.baselines import Curve, baselines, overtaken
+from daybreak.stages import prepare
 from daybreak.stages.report import phase_seconds
-from daybreak.stages.show import baselines_lines
+from daybreak.training import in_time
+from daybreak.views.terminal import baselines_lines
 
 INFINITE = float("inf")
 

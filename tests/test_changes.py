@@ -18,16 +18,16 @@ from daybreak.engine import checkpoints, loop, optimizers
 from daybreak.engine.changes import Change, Changes
 from daybreak.engine.guard import LEAST, Guard
 from daybreak.models.gpt import tensors_of
-from daybreak.stages import finish, saving
-from daybreak.stages.build import Built
-from daybreak.stages.finish import BEST_MARK, best_so_far, candidates_of
-from daybreak.stages.marks import Marks
-from daybreak.stages.saving import Training
 from daybreak.techniques import Context
 from daybreak.techniques.averaging import Mean
 from daybreak.techniques.batch_ramp import BatchRamp
 from daybreak.techniques.ema import Average, Ema, Following
 from daybreak.techniques.short_first import Lengthening
+from daybreak.training import checkpointing, finalize
+from daybreak.training.build import Built
+from daybreak.training.checkpointing import Training
+from daybreak.training.finalize import BEST_MARK, best_so_far, candidates_of
+from daybreak.training.marks import Marks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -162,12 +162,12 @@ def test_going_back_keeps_the_best_mark_and_the_rest_is_as_it_was(
     position = loop.Position(step=3)
     training = Training(bench=bench, built=built, clock=clock, position=position, guard=guard, saver=saver)
     mean(module, 0.1)
-    saving.save(training, wait=True)
+    checkpointing.save(training, wait=True)
     nn.init.constant_(module.weight, 7.0)
     mean(module, 0.3)
     marks.validated(module, 0.3, 4.0)
     nn.init.constant_(module.weight, math.nan)
-    saving.go_back(training, "a test")
+    checkpointing.go_back(training, "a test")
     assert module.weight.item() == 0.0 and mean.taken == 1 and mean.weights["weight"].item() == 0.0
     assert marks.best["weight"].item() == 7.0 and marks.least == 4.0 and marks.losses == [5.0, 4.0]
 
@@ -231,8 +231,8 @@ def test_the_weights_of_the_best_mark_are_taken_where_they_are_better(
             return losses[self.weight]
 
     validation = lambda bench, score, position, progress, name: SimpleNamespace(loss=lambda headline: score)  # noqa: E731
-    monkeypatch.setattr(finish, "_asked", lambda bench, module, **about: Answers(module.weight.item()))
-    monkeypatch.setattr(finish, "_validation", validation)
+    monkeypatch.setattr(finalize, "_asked", lambda bench, module, **about: Answers(module.weight.item()))
+    monkeypatch.setattr(finalize, "_validation", validation)
     bench: Any = SimpleNamespace(
         ledger=SimpleNamespace(enter=lambda name: None),
         record=lambda record: None,
@@ -245,8 +245,8 @@ def test_the_weights_of_the_best_mark_are_taken_where_they_are_better(
         run=SimpleNamespace(log_file="/nowhere"),
         replayed=False,
     )
-    monkeypatch.setattr(finish.records, "read", lambda path: [])
-    weights = finish.choose_weights(bench, built_of(module, marks), loop.Position())
+    monkeypatch.setattr(finalize.records, "read", lambda path: [])
+    weights = finalize.choose_weights(bench, built_of(module, marks), loop.Position())
     assert weights["weight"].item() == module.weight.item() == expected
     assert {name: weight.item() for name, weight in tensors_of(module).items()} == {"weight": expected}
 

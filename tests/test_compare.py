@@ -21,12 +21,12 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan, Request, TechniqueChoice, TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
-from daybreak.engine import bootstrap
+from daybreak.evaluation import bootstrap
+from daybreak.evaluation.score_table import CELL_BYTES, Scores, common, of_heldout, on_text
 from daybreak.models import ngram_files
 from daybreak.models.ngram import KneserNey
 from daybreak.stages.compare import compare
 from daybreak.stages.evaluate import evaluate
-from daybreak.stages.scores import CELL_BYTES, Scores, common, of_heldout, on_text
 from daybreak.views import verdicts
 
 HOSTILE = "<img src=x onerror=alert(1)>"

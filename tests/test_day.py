@@ -10,9 +10,9 @@ import daybreak
 from daybreak.core import records
 from daybreak.core.records import Measurement, Phase, Validation
 from daybreak.core.run import Run
+from daybreak.evaluation.score_table import Scores
 from daybreak.stages.report import phase_seconds
-from daybreak.stages.scores import Scores
-from daybreak.stages.show import finished_lines
+from daybreak.views.terminal import finished_lines
 
 BUDGET = 11.0
 

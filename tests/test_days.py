@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 
 from daybreak.core.clock import SecondsClock, Stopwatch
-from daybreak.core.headlines import BITS_PER_BYTE
+from daybreak.core.metrics import BITS_PER_BYTE
 from daybreak.core.records import Step, Validation
 from daybreak.core.types import ScheduleChoice
 from daybreak.engine import scaling
 from daybreak.engine.guard import Guard
 from daybreak.engine.loop import RECENT, Position
 from daybreak.engine.schedules import Schedule
-from daybreak.stages import saving, train
-from daybreak.stages.bench import LEAVING_SECONDS, MARGIN_SHARE
+from daybreak.training import checkpointing, train
+from daybreak.training.state import LEAVING_SECONDS, MARGIN_SHARE
 
 FLOOR = 0.05
 
@@ -128,11 +128,11 @@ class Day:
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(saving, "write_model", lambda day, weights: day.write())
+    monkeypatch.setattr(checkpointing, "write_model", lambda day, weights: day.write())
     monkeypatch.setattr(train, "validate", lambda day, built, position, progress: day.score(progress))
     monkeypatch.setattr(train, "sample", lambda day, built, progress: day.take(day.sizes["sample"]))
     monkeypatch.setattr(train, "save", lambda training, **how: training.bench.take(training.bench.sizes["save"]))
-    monkeypatch.setattr(saving, "best_so_far", lambda built: {})
+    monkeypatch.setattr(checkpointing, "best_so_far", lambda built: {})
 
     def carried_out(seed: int) -> tuple[Day, list[Step]]:
         day = Day(seed, monkeypatch)
@@ -146,7 +146,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
         saver: Any = SimpleNamespace(processor_seconds=0.0, busy=lambda: False)
         steps = day.trained(schedule, clock, position)
         parts: Any = {"bench": day, "built": built, "clock": clock, "position": position, "saver": saver}
-        train._consume(saving.Training(**parts, guard=Guard()), steps)
+        train._consume(checkpointing.Training(**parts, guard=Guard()), steps)
         ended = day.now
         day.write()
         assert day.now + min(LEAVING_SECONDS, 0.01 * day.budget) <= day.budget, "late"

@@ -22,7 +22,7 @@ import typer.main
 from daybreak import cli
 from daybreak.core import errors
 from daybreak.core.types import Request
-from daybreak.stages import settings
+from daybreak.planning import settings
 
 sys.path[:0] = [str(pages.ROOT / "benchmarks")]
 

@@ -24,8 +24,9 @@ from daybreak.core.request import Request
 from daybreak.core.run import Run
 from daybreak.data.workers import Failed
 from daybreak.engine import faults
-from daybreak.stages import count, prepare
+from daybreak.stages import prepare
 from daybreak.stages import run as stages_run
+from daybreak.training import ngram
 from daybreak.views import cards
 
 TINY = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32", "--without", "compiled"]
@@ -374,7 +375,7 @@ def test_a_reproducible_run_that_leaves_its_plan_says_so_everywhere_and_not_with
 
 def test_counting_takes_what_the_budget_says_and_not_what_is_left_of_it(small_text, tmp_path, monkeypatch):
     """Time that passes before it changes nothing, until there is too little of it: then the deadline cuts the run."""
-    monkeypatch.setattr(count, "COUNTING_SHARE", 0.004)
+    monkeypatch.setattr(ngram, "COUNTING_SHARE", 0.004)
     request = Request(sources=(str(small_text),), seconds=20.0, family="ngram", reproducible=True)
     models, told = [], []
     for name, waited in (("at once", 0.0), ("later", 8.0), ("too late", 1e6)):

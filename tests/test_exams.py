@@ -14,10 +14,10 @@ from daybreak.core.types import Plan
 from daybreak.data.batches import chosen_windows, windows
 from daybreak.data.blocks import BLOCK_BYTES, block_order
 from daybreak.data.tokenizers import Tokenizer
+from daybreak.evaluation.score_table import Scores, common
 from daybreak.models.gpt import Gpt
-from daybreak.stages import exams
-from daybreak.stages.exams import Hidden, NextTokens, exam_of
-from daybreak.stages.scores import Scores, common
+from daybreak.tasks import scoring
+from daybreak.tasks.scoring import Hidden, NextTokens, exam_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,7 +94,7 @@ def test_a_part_has_the_nats_of_the_whole_and_is_spread(scored: tuple[Gpt, NextT
     assert min(quarters) > 0.1  # a beginning would leave the last ones empty
     # Where there is no time at all, one pass of the model is made, of text from all over, too.
     hurried = exam.put_spread(module, stream, seconds=0.0)
-    assert 0 < hurried.tokens.sum() <= exams.EVALUATION_TOKENS
+    assert 0 < hurried.tokens.sum() <= scoring.EVALUATION_TOKENS
     assert hurried.tokens[len(stream) // 2 :].any()
 
 
@@ -128,7 +128,7 @@ def test_hidden_tokens_of_a_part_are_those_of_the_whole(network: Callable[..., G
 
 
 def _headline() -> Any:
-    from daybreak.core.headlines import MASKED_ACCURACY
+    from daybreak.core.metrics import MASKED_ACCURACY
 
     return MASKED_ACCURACY
 

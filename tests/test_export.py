@@ -23,13 +23,13 @@ from daybreak.core.shapes import BertShape, LstmShape, Network, NgramShape, T5Sh
 from daybreak.core.types import Specials, TokenizerChoice
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER
+from daybreak.evaluation import parity
 from daybreak.models import files, ngram_files
 from daybreak.models.exports import vocabularies
 from daybreak.models.families import OBJECTIVES, module_of, specials_of, spelled
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey
 from daybreak.models.objectives import NextToken
-from daybreak.stages import agreement
 from daybreak.stages.export import export, lines
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -436,7 +436,7 @@ def test_what_does_not_agree_is_not_kept(made, monkeypatch, wrong) -> None:
 def test_another_likeliest_text_is_an_error_unless_both_are_as_likely(made, monkeypatch) -> None:
     pytest.importorskip("gguf")
     read_back(monkeypatch)
-    right, calls = agreement._greedy, []
+    right, calls = parity._greedy, []
 
     def second_differs(*given: Any) -> Any:
         texts, rate = right(*given)
@@ -445,12 +445,12 @@ def test_another_likeliest_text_is_an_error_unless_both_are_as_likely(made, monk
             texts[3][5] = (texts[3][5] + 1) % 256
         return texts, rate
 
-    monkeypatch.setattr(agreement, "_greedy", second_differs)
+    monkeypatch.setattr(parity, "_greedy", second_differs)
     run = made()
     with pytest.raises(DataError, match="likeliest text"):
         export(run, "gguf")
     calls.clear()
-    monkeypatch.setattr(agreement, "_tie", lambda *_: True)
+    monkeypatch.setattr(parity, "_tie", lambda *_: True)
     assert export(run, "gguf")["continued_alike"] == 9
 
 

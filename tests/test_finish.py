@@ -7,9 +7,9 @@ import pytest
 
 from daybreak.core.clock import SecondsClock
 from daybreak.core.types import Budget
-from daybreak.stages.bench import Workbench
-from daybreak.stages.finish import spread
-from daybreak.stages.train import _set_end
+from daybreak.training.finalize import spread
+from daybreak.training.state import Workbench
+from daybreak.training.train import _set_end
 
 
 class Numbered:

@@ -32,7 +32,7 @@ FLOORS = {
 TOP = 5  # cli.py, __init__.py, __main__.py
 ONLY_IN = {
     "transformers": ("models/huggingface.py", "models/exports/stock.py"),
-    "lm_eval": ("stages/harness.py",),
+    "lm_eval": ("evaluation/lm_eval.py",),
     "torchao": ("techniques/",),
 }
 
@@ -127,7 +127,7 @@ def test_a_heavy_library_is_imported_in_its_place_only(library: str, places: tup
         ("data/scan.py", "daybreak.models.gpt", "sibling"),
         ("engine/loop.py", "daybreak.techniques", "upwards"),
         ("techniques/ema.py", "daybreak.techniques.bf16", "each other"),
-        ("techniques/ema.py", "daybreak.stages.train", "upwards"),
+        ("techniques/ema.py", "daybreak.training.train", "upwards"),
         ("nowhere/file.py", "os", "no floor"),
     ],
 )
@@ -143,7 +143,7 @@ def test_the_rule_itself_tells_a_broken_import(file: str, imported: str, told: s
         ("models/gpt.py", "torch.nn"),
         ("techniques/ema.py", "daybreak.techniques"),
         ("techniques/ema.py", "daybreak.models.gpt"),
-        ("stages/train.py", "daybreak.stages.build"),
+        ("training/train.py", "daybreak.training.build"),
         ("cli.py", "daybreak.stages.run"),
     ],
 )

@@ -17,7 +17,7 @@ from daybreak.core.run import Run
 from daybreak.models.gpt import tensors_of
 from daybreak.models.parents import read_parent
 from daybreak.stages.evaluate import load
-from daybreak.stages.heirs import weights_of
+from daybreak.training.starting_checkpoint import weights_of
 
 TOKENS = 12_000
 

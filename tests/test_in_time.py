@@ -23,10 +23,11 @@ from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data import store
 from daybreak.data.sources import parts
-from daybreak.stages import in_time, prepare
+from daybreak.stages import prepare
 from daybreak.stages import run as running
-from daybreak.stages.alarm import Alarm, OutOfTime
-from daybreak.stages.progress import Silence
+from daybreak.training import in_time
+from daybreak.training.alarm import Alarm, OutOfTime
+from daybreak.views.progress import Silence
 
 ASKED_BY_NAME = (
     {"family": "bert"},

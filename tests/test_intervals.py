@@ -7,9 +7,10 @@ import random
 
 import pytest
 
-from daybreak.engine import gains, intervals
-from daybreak.engine.gains import gain, log_time, slope_of
-from daybreak.engine.intervals import Estimate, combined, log_ratio, of_values, student_t
+from daybreak.evaluation import t_intervals
+from daybreak.evaluation.t_intervals import Estimate, combined, log_ratio, of_values, student_t
+from daybreak.stages.measure import gains
+from daybreak.stages.measure.gains import gain, log_time, slope_of
 
 # Two-sided quantiles, as every statistics table has them.
 TABLE = [
@@ -148,4 +149,4 @@ def test_verdicts(loss: Estimate, slope: Estimate, time: Estimate, verdict: str,
 def test_a_small_gain_is_small_and_an_unsure_one_is_not() -> None:
     assert gain(sure(0.0), sure(0.3), sure(-0.001)).small()
     assert not gain(sure(0.0, 0.01), sure(0.3), sure(0.0)).small()
-    assert intervals.CONFIDENCE == 0.95
+    assert t_intervals.CONFIDENCE == 0.95

@@ -29,9 +29,9 @@ from daybreak.models.fused.library import Library
 from daybreak.models.gpt import Gpt
 from daybreak.models.objectives import NextToken
 from daybreak.stages import run as stages_run
-from daybreak.stages import train
 from daybreak.techniques import kernels as technique
 from daybreak.techniques.kernels import MuonByKernels
+from daybreak.training import train
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no C++ compiler on this machine")
 

@@ -17,10 +17,10 @@ from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import Tokenizer
+from daybreak.evaluation import lm_eval
+from daybreak.evaluation.questions import scorer_of
 from daybreak.models.gpt import Gpt
-from daybreak.stages import harness
 from daybreak.stages.evaluate import load
-from daybreak.stages.questions import scorer_of
 
 TEXT = "the cat sat on the mat while a dog ran after the ball and the bird sang in a tree"
 WORDS = TEXT.split()
@@ -105,9 +105,9 @@ PAIRS = [(row["query"], f" {choice}") for row in ROWS for choice in row["choices
 
 
 def test_without_the_package_the_error_says_how_to_get_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harness, "LM", object)
+    monkeypatch.setattr(lm_eval, "LM", object)
     with pytest.raises(UsageError) as raised:
-        harness.evaluate(str(run), ["blimp"])
+        lm_eval.evaluate(str(run), ["blimp"])
     assert raised.value.attempt == "pip install '.[lm-eval]' in the checkout"
 
 
@@ -134,7 +134,7 @@ def test_scores_are_the_same_in_batches_of_1_and_of_16(
 
 def test_log_likelihoods_do_not_depend_on_the_batch(run: Run) -> None:
     loaded = load(run.path)
-    asked = [harness.DaybreakLM(loaded, scorer_of(loaded, batch)).loglikelihood(requests(*PAIRS)) for batch in (1, 16)]
+    asked = [lm_eval.DaybreakLM(loaded, scorer_of(loaded, batch)).loglikelihood(requests(*PAIRS)) for batch in (1, 16)]
     differences = [abs(one[0] - many[0]) for one, many in zip(*asked, strict=True)]
     assert max(differences) < 1e-5
     assert [one[1] for one in asked[0]] == [many[1] for many in asked[1]]
@@ -142,7 +142,7 @@ def test_log_likelihoods_do_not_depend_on_the_batch(run: Run) -> None:
 
 def test_greedy_text_ends_where_the_task_says(run: Run) -> None:
     loaded = load(run.path)
-    model = harness.DaybreakLM(loaded, scorer_of(loaded))
+    model = lm_eval.DaybreakLM(loaded, scorer_of(loaded))
     (whole,) = model.generate_until(requests((PAIRS[0][0], {"max_gen_toks": 20})))
     stop = whole[3:5]
     cut, none = model.generate_until(
@@ -167,7 +167,7 @@ def test_greedy_text_ends_where_the_task_says(run: Run) -> None:
 def test_an_interval_is_around_what_lm_eval_makes_of_its_values(name: str, values: list[Any]) -> None:
     metrics = pytest.importorskip("lm_eval.api.metrics", reason="lm-eval is an extra")
     aggregate = getattr(metrics, name)
-    low, high = harness.interval(values * 30, aggregate)
+    low, high = lm_eval.interval(values * 30, aggregate)
     assert low <= aggregate(values * 30) <= high and low < high
 
 
@@ -178,12 +178,12 @@ def test_an_unknown_task_and_data_that_cannot_be_had_are_refused(
     # To look through the thousands that it brings along takes ten seconds.
     monkeypatch.setattr(tasks, "TaskManager", functools.partial(tasks.TaskManager, include_defaults=False))
     with pytest.raises(UsageError, match="no such folder"):
-        harness.evaluate(str(run), ["local_last"], folder=str(folder / "nowhere"))
+        lm_eval.evaluate(str(run), ["local_last"], folder=str(folder / "nowhere"))
     with pytest.raises(UsageError, match="local_last"):
-        harness.evaluate(str(run), ["local_lasts"], folder=str(folder))
+        lm_eval.evaluate(str(run), ["local_lasts"], folder=str(folder))
     (folder / "rows.jsonl").unlink()
     with pytest.raises(DataError, match="cannot be had"):
-        harness.evaluate(str(run), ["local_last"], folder=str(folder))
+        lm_eval.evaluate(str(run), ["local_last"], folder=str(folder))
 
 
 @pytest.mark.long
@@ -198,7 +198,7 @@ def test_lm_evals_own_model_says_the_same_of_the_folder_that_transformers_opens(
     tokenizer = transformers.AutoTokenizer.from_pretrained(run.model_folder)
     theirs = HFLM(pretrained=opened, tokenizer=tokenizer, max_length=32, batch_size=4, add_bos_token=False)
     loaded = load(run.path)
-    ours = harness.DaybreakLM(loaded, scorer_of(loaded))
+    ours = lm_eval.DaybreakLM(loaded, scorer_of(loaded))
     texts = requests(*(("", context + rest) for context, rest in PAIRS))
     for one, other in zip(ours.loglikelihood(texts), theirs.loglikelihood(texts, disable_tqdm=True), strict=True):
         assert one[0] == pytest.approx(other[0], abs=1e-4, rel=1e-5) and one[1] == bool(other[1])

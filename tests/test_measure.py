@@ -24,10 +24,11 @@ from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.engine.machine import compiler
-from daybreak.stages import cases, cells, measure, measuring, report, start
-from daybreak.stages.marks import Marks
+from daybreak.stages import measure, report
+from daybreak.stages.measure import ablations, cold_start, runner, trials
 from daybreak.stages.run import prepare_only
 from daybreak.techniques import Context, Technique
+from daybreak.training.marks import Marks
 from daybreak.views import gains
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -102,7 +103,7 @@ def equal_times(place: Any, one: Plan, other: Plan, before: Any, *, until: float
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """Step times without the noise of the machine."""
-    monkeypatch.setattr(cells, "timed", equal_times)
+    monkeypatch.setattr(trials, "timed", equal_times)
 
 
 def row_of(found: dict[str, Any], name: str) -> dict[str, Any]:
@@ -157,35 +158,35 @@ def test_step_times_are_taken_in_turns_and_a_partial_cell_goes_on(
     a_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = a_run("idle", tokens=100 * 256)
-    monkeypatch.setattr(cells, "BLOCK_SECONDS", 0.0)
+    monkeypatch.setattr(trials, "BLOCK_SECONDS", 0.0)
     order: list[str] = []
-    block = cells._Side.block
+    block = trials._Side.block
 
     def noted(side: Any, progress: float, steps: int) -> float:
         order.append("one" if side.plan.techniques else "other")
         return block(side, progress, steps)
 
-    monkeypatch.setattr(cells._Side, "block", noted)
+    monkeypatch.setattr(trials._Side, "block", noted)
     place, plan = a_place(run), run.plan()
     other = plan.replace(techniques=())
-    made = cells.timed(place, plan, other, {}, until=math.inf)
-    assert made["done"] and len(made["one"]) == len(made["other"]) == cells.ROUNDS
-    assert all(len(round_) == cells.places_of(plan) == 10 for round_ in made["one"])
+    made = trials.timed(place, plan, other, {}, until=math.inf)
+    assert made["done"] and len(made["one"]) == len(made["other"]) == trials.ROUNDS
+    assert all(len(round_) == trials.places_of(plan) == 10 for round_ in made["one"])
     assert all(seconds > 0 for side in ("one", "other") for round_ in made[side] for seconds in round_)
     assert order[6:10] in (["one", "other", "other", "one"], ["other", "one", "one", "other"])
-    short = cells.timed(place, plan, other, {}, until=0.0)
-    assert len(short["one"]) == cells.LEAST_ROUNDS and not short["done"]
-    more = cells.timed(place, plan, other, short, until=math.inf)
-    assert more["done"] and more["one"][: cells.LEAST_ROUNDS] == short["one"]
+    short = trials.timed(place, plan, other, {}, until=0.0)
+    assert len(short["one"]) == trials.LEAST_ROUNDS and not short["done"]
+    more = trials.timed(place, plan, other, short, until=math.inf)
+    assert more["done"] and more["one"][: trials.LEAST_ROUNDS] == short["one"]
     place.end = place.stopwatch.used()
-    with pytest.raises(cells.OutOfTime):
-        cells.timed(place, plan, other, {}, until=math.inf)
-    with pytest.raises(cells.OutOfTime):
-        cells.learned(place, plan, 32 * 256)
+    with pytest.raises(trials.OutOfTime):
+        trials.timed(place, plan, other, {}, until=math.inf)
+    with pytest.raises(trials.OutOfTime):
+        trials.learned(place, plan, 32 * 256)
 
 
-def a_place(run: Run) -> cells.Place:
-    from daybreak.stages.signals import Signals
+def a_place(run: Run) -> trials.Place:
+    from daybreak.core.signals import Signals
 
     plan = run.plan()
     return measure._place(run, plan, "cpu", Stopwatch(), None, Signals(), 0.25)
@@ -193,7 +194,7 @@ def a_place(run: Run) -> cells.Place:
 
 def test_an_average_of_the_weights_costs_its_time_in_every_round(a_run: Callable[..., Run]) -> None:
     run = a_run("ema", tokens=100 * 256)
-    side = cells._Side(a_place(run), run.plan())
+    side = trials._Side(a_place(run), run.plan())
     for _ in range(2):
         side.forget()
         for progress, followed in ((0.65, False), (0.75, True), (0.95, True)):
@@ -203,7 +204,7 @@ def test_an_average_of_the_weights_costs_its_time_in_every_round(a_run: Callable
 
 def test_weights_are_chosen_on_the_other_half_of_the_text(a_run: Callable[..., Run]) -> None:
     run = a_run("ema")
-    cell = cells.learned(a_place(run), run.plan(), 32 * 256)
+    cell = trials.learned(a_place(run), run.plan(), 32 * 256)
     assert set(cell["weights"]) == {"current", "ema", "best_mark"}
     assert min(cell["weights"].values()) - 1e-9 <= cell["loss"] <= max(cell["weights"].values()) + 1e-9
     assert cell["steps"] == 32 and 3_000 < cell["scored_bytes"] < 6_000
@@ -213,7 +214,7 @@ def test_what_works_by_marks_gets_them(a_run: Callable[..., Run], monkeypatch: p
     marks = []
     monkeypatch.setattr(Marks, "validated", lambda self, module, progress, bits: marks.append((progress, bits)))
     run = a_run("early_stopping")
-    cells.learned(a_place(run), run.plan(), 32 * 256)
+    trials.learned(a_place(run), run.plan(), 32 * 256)
     assert len(marks) == 9 and all(0.09 < progress < 1 and 0 < bits < 9 for progress, bits in marks)
 
 
@@ -231,7 +232,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, steady: None) -> SimpleNamespace:
         bits = clock.bits(plan, tokens) + 0.001 * (plan.seed % 7)
         return {"loss": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": tokens / 20_000}
 
-    monkeypatch.setattr(cells, "learned", learned)
+    monkeypatch.setattr(trials, "learned", learned)
     clock.stopwatch = Stopwatch(start=0.0, now=lambda: clock.now)
     return clock
 
@@ -247,8 +248,8 @@ def test_how_long_verdicts_take_is_told_before_and_is_about_right(
     )
     assert "1 min 00 s will do for a part of it" in measure._estimate(3, {2: 400.0, 8: 900.0}, 60.0)
     place, plan = a_place(run), measure._plan_of(run)[0]
-    found = cases.of_techniques(plan, place.machine, (), ())
-    again = measuring.Measuring(place, plan, found, share=0.25, most_seeds=8, pace=1 / 20_000, told=print)
+    found = ablations.of_techniques(plan, place.machine, (), ())
+    again = runner.Measuring(place, plan, found, share=0.25, most_seeds=8, pace=1 / 20_000, told=print)
     place.costs["scoring"] = 0.0
     assert again.expected(0) == 0, "the step times are there already"
     two, three = again.expected(2), again.expected(3)
@@ -328,8 +329,8 @@ def test_an_optimizer_is_judged_at_its_best_rates(a_run: Callable[..., Run], mad
     assert rows["optimizer=sgd"]["learning_rate"] == pytest.approx(0.9)
     assert rows["optimizer=adam"]["rate_factor"] == 1.0 and rows["optimizer=adam"]["verdict"] == "gain"
     assert rows["optimizer=muon"]["note"] == "the plan itself"
-    searched = [plan for plan, tokens in made_up.made if plan.seed == measuring.SEARCH_SEED]
-    assert {plan.seed for plan, _ in made_up.made} - {measuring.SEARCH_SEED} == {0, 1}
+    searched = [plan for plan, tokens in made_up.made if plan.seed == runner.SEARCH_SEED]
+    assert {plan.seed for plan, _ in made_up.made} - {runner.SEARCH_SEED} == {0, 1}
     assert {plan.schedule.warmup for plan in searched} == {0.02}
     assert any("the best of those tried" in line for line in gains.remarks(found))
 
@@ -341,7 +342,7 @@ def test_a_training_that_diverges_is_a_loss(
         bits = None if plan.technique("frozen") else 2.0 - 0.1 * math.log(tokens)
         return {"loss": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": 1.0}
 
-    monkeypatch.setattr(cells, "learned", learned)
+    monkeypatch.setattr(trials, "learned", learned)
     found = measure.measure(str(a_run()), include=("frozen",), stopwatch=made_up.stopwatch)
     row = row_of(found, "frozen")
     assert (row["verdict"], row["diverged"], row["decided"]) == ("loss", "with", True)
@@ -361,8 +362,8 @@ def test_start_and_memory_are_told_apart(
         faster = 0.8 if one.technique("compiled") and not other.technique("compiled") else 1.0
         return {"one": [[1e-4 * faster] * 2] * 4, "other": [[1e-4] * 2] * 4, "steps": 2, "done": True}
 
-    monkeypatch.setattr(measuring, "apart", apart)
-    monkeypatch.setattr(cells, "timed", timed)
+    monkeypatch.setattr(runner, "apart", apart)
+    monkeypatch.setattr(trials, "timed", timed)
     run = a_run("fused_loss", "compiled", tokens=1_000_000)  # 100 s of steps
     found = measure.measure(str(run), stopwatch=made_up.stopwatch)
     compiled, fused = row_of(found, "compiled"), row_of(found, "fused_loss")
@@ -384,17 +385,19 @@ def test_start_and_memory_are_told_apart(
 @pytest.mark.long
 def test_a_plan_starts_in_a_process_of_its_own(plan: Callable[..., Plan], machine: Callable[..., Machine]) -> None:
     on = (TechniqueChoice(name="compiled"),) if compiler() else ()
-    found = start.apart(plan(techniques=on), machine(), "cpu", warm=True)
+    found = cold_start.apart(plan(techniques=on), machine(), "cpu", warm=True)
     assert set(found) == {"cold", "warm"}
     assert found["cold"]["step_seconds"] > 0 and found["cold"]["memory_bytes"] > 0
     if on:
         assert found["cold"]["start_seconds"] > found["warm"]["start_seconds"] > found["warm"]["step_seconds"]
     with pytest.raises(TimeoutError):
-        start.apart(plan(), machine(), "cpu", warm=False, seconds=0.05)
+        cold_start.apart(plan(), machine(), "cpu", warm=False, seconds=0.05)
     with pytest.raises(DaybreakError, match="process of its own"):
-        start.apart(plan(techniques=(TechniqueChoice(name="no_such"),)), machine(), "cpu", warm=False)
+        cold_start.apart(plan(techniques=(TechniqueChoice(name="no_such"),)), machine(), "cpu", warm=False)
     begins = plan(techniques=(TechniqueChoice(name="word_vectors"),))
-    assert start.first_steps(begins, machine(), "cpu")["step_seconds"] > 0  # there is no text to learn vectors from
+    assert (
+        cold_start.first_steps(begins, machine(), "cpu")["step_seconds"] > 0
+    )  # there is no text to learn vectors from
 
 
 # Errors
@@ -467,13 +470,13 @@ def on(plan: Plan) -> list[str]:
     return [choice.name for choice in plan.techniques]
 
 
-def left_out(plan: Plan, machine: Machine, name: str) -> cases.Case:
-    (case,) = cases.of_techniques(plan, machine, (name,), ())
+def left_out(plan: Plan, machine: Machine, name: str) -> ablations.Case:
+    (case,) = ablations.of_techniques(plan, machine, (name,), ())
     return case
 
 
-def added(plan: Plan, machine: Machine, name: str) -> cases.Case:
-    (case,) = cases.of_techniques(plan, machine, (), (name,))
+def added(plan: Plan, machine: Machine, name: str) -> ablations.Case:
+    (case,) = ablations.of_techniques(plan, machine, (), (name,))
     return case
 
 
@@ -531,15 +534,15 @@ def test_kinds_of_the_shape_are_compared_and_run_as_they_can(
     field: str, by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
 ) -> None:
     plan = by_kernels(compile_seconds=400.0)
-    found = cases.of_shapes(plan, machine(), field)
+    found = ablations.of_shapes(plan, machine(), field)
     assert [case.name for case in found] == [f"{field}={value}" for value in GptShape.CHOICES[field][1:]]
     assert all(case.modes() == ("eager", "kernels") and case.other == plan for case in found)
     # From a shape that the kernels are not made for, both sides run alike.
     other = found[0].one
-    assert {case.modes() for case in cases.of_shapes(other, machine(), field)} == {("eager", "eager")}
+    assert {case.modes() for case in ablations.of_shapes(other, machine(), field)} == {("eager", "eager")}
     # A kind that does not go with the rest of the shape is left out.
     shared = plan.replace(shape=plan.shape.replace(layers=2, layer_repeats=2))  # type: ignore[union-attr]
-    assert "norm=batch" not in [case.name for case in cases.of_shapes(shared, machine(), field)]
+    assert "norm=batch" not in [case.name for case in ablations.of_shapes(shared, machine(), field)]
 
 
 @pytest.mark.skipif(not compiler(), reason="there is no C++ compiler on this machine")
@@ -548,10 +551,10 @@ def test_every_kind_learns_beside_a_plan_by_the_kernels(a_run: Callable[..., Run
     predicted = run.plan().predicted.replace(mode="kernels", compile_seconds=1e4)  # which never pays
     write_json(run.plan_file, run.plan().replace(predicted=predicted).to_json())
     place, plan = a_place(run), run.plan()
-    found = [case for field in ("norm", "positions") for case in cases.of_shapes(plan, place.machine, field)]
-    bits = [cells.learned(place, side, 8 * 256)["loss"] for side in (plan, *(case.one for case in found))]
+    found = [case for field in ("norm", "positions") for case in ablations.of_shapes(plan, place.machine, field)]
+    bits = [trials.learned(place, side, 8 * 256)["loss"] for side in (plan, *(case.one for case in found))]
     assert len(bits) == 7 and all(4.0 < one < 9.0 for one in bits) and len(set(bits)) == 7
-    seven = measuring.Measuring(place, plan, found, share=0.25, most_seeds=2, pace=1e-4, told=print)
+    seven = runner.Measuring(place, plan, found, share=0.25, most_seeds=2, pace=1e-4, told=print)
     keys = [seven._start_keys(case) for case in found]
     assert len({with_it for with_it, _ in keys}) == 6 and len({without for _, without in keys}) == 1
     row = seven.row(found[0])
@@ -563,7 +566,7 @@ def test_every_kind_learns_beside_a_plan_by_the_kernels(a_run: Callable[..., Run
 def test_few_places_are_timed_where_time_is_short() -> None:
     def places(seconds: float) -> int:
         place = SimpleNamespace(end=seconds, left=lambda: seconds)
-        return cells._fitting(place, 10, 1.0)  # type: ignore[arg-type]
+        return trials._fitting(place, 10, 1.0)  # type: ignore[arg-type]
 
     assert [places(seconds) for seconds in (math.inf, 100.0, 28.0, 4.0)] == [10, 10, 7, 4]
-    assert cells._fitting(SimpleNamespace(end=4.0, left=lambda: 4.0), 2, 1.0) == 2  # type: ignore[arg-type]
+    assert trials._fitting(SimpleNamespace(end=4.0, left=lambda: 4.0), 2, 1.0) == 2  # type: ignore[arg-type]

@@ -18,12 +18,12 @@ import pytest
 
 import daybreak
 from daybreak.core import records
+from daybreak.core.background import NICENESS
 from daybreak.core.errors import UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Request
 from daybreak.stages import mirror as mirrors
-from daybreak.stages.background import NICENESS
 from daybreak.stages.mirror import started
 from daybreak.views import destinations
 from daybreak.views.points import STEPS_A_RUN, Place, Translation, place_of

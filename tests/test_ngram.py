@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.models.ngram import CharacterVocabulary, KneserNey, best_order
-from daybreak.stages import count
+from daybreak.training import ngram as count
 
 SHAKESPEARE = Path(__file__).resolve().parents[2] / "shared/data/lm_en_tinyshakespeare/input.txt"
 

@@ -19,7 +19,7 @@ from daybreak.core.types import Request
 from daybreak.data.sources import Reading, find
 from daybreak.stages import prepare
 from daybreak.stages.run import Finished, plan_only, prepare_only
-from daybreak.stages.show import fact_lines, plan_lines
+from daybreak.views.terminal import fact_lines, plan_lines
 
 TURN = {"role": "user", "content": "hello you"}
 LINE = "The quick brown fox jumps over the lazy dog, and nobody minds it.\n"

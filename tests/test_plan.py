@@ -15,12 +15,12 @@ from daybreak.core.types import Corpus, Origin, Plan, Probe, Request, Timing
 from daybreak.engine import scaling
 from daybreak.models import ngram
 from daybreak.models.ngram import KneserNey
-from daybreak.stages.candidates import Candidate, best_of, memory_bytes
-from daybreak.stages.plan import inherited_share, planned
-from daybreak.stages.progress import summary
-from daybreak.stages.show import plan_lines
-from daybreak.stages.vocabulary import nearest_vocabulary
+from daybreak.planning.candidates import Candidate, best_of, memory_bytes
+from daybreak.planning.planner import inherited_share, planned
+from daybreak.planning.tokenizer_choice import nearest_vocabulary
 from daybreak.techniques import chosen, class_of
+from daybreak.views.progress import summary
+from daybreak.views.terminal import plan_lines
 
 
 @pytest.fixture
@@ -435,7 +435,7 @@ def candidates_of(monkeypatch, *about) -> tuple[Plan, list[Candidate]]:
     """The plan, and those that it was chosen from."""
     pools = []
     with monkeypatch.context() as patch:
-        patch.setattr("daybreak.stages.plan.best_of", lambda pool: pools.append(pool) or best_of(pool))
+        patch.setattr("daybreak.planning.planner.best_of", lambda pool: pools.append(pool) or best_of(pool))
         plan = planned(*about)
     return plan, pools[-1]
 
@@ -463,7 +463,7 @@ def test_each_reason_is_true_of_what_was_timed(corpus, machine, monkeypatch, tim
     probe = unprobed().replace(timings=timings)
     with monkeypatch.context() as patch:
         pools = []
-        patch.setattr("daybreak.stages.plan.best_of", lambda pool: pools.append(pool) or best_of(pool))
+        patch.setattr("daybreak.planning.planner.best_of", lambda pool: pools.append(pool) or best_of(pool))
         plan = planned(corpus(), slow, probe, words, only_measured=True)
     assert len(pools[-1]) <= timed
     check_reasons(plan, corpus(), words, pools[-1])

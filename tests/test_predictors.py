@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from daybreak.core.errors import UsageError
 from daybreak.data.batches import windows
 from daybreak.data.tokenizers import Tokenizer
+from daybreak.evaluation.generation import continuations, pieces
 from daybreak.models import decoding
 from daybreak.models.gpt import Gpt
 from daybreak.models.ngram import KneserNey
@@ -34,7 +35,6 @@ from daybreak.models.predictors import (
     nats_of,
     summed,
 )
-from daybreak.stages.generate import continuations, pieces
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

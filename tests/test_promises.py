@@ -28,10 +28,11 @@ from daybreak.core.records import Event, Log, Phase
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Budget, Request
 from daybreak.engine import faults
-from daybreak.stages import folders, prepare
+from daybreak.stages import prepare
 from daybreak.stages import run as running
-from daybreak.stages.in_time import Session
-from daybreak.stages.progress import Silence
+from daybreak.training import session as folders
+from daybreak.training.in_time import Session
+from daybreak.views.progress import Silence
 
 TINY = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32", "--without", "compiled"]
 QUICK = [*TINY, "--without", "ngram_mix"]

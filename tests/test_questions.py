@@ -22,12 +22,11 @@ from daybreak.core.types import Plan
 from daybreak.data import questions
 from daybreak.data.questions import joint
 from daybreak.data.tokenizers import Tokenizer
-from daybreak.engine import bootstrap
+from daybreak.evaluation import bootstrap, compare_tasks
+from daybreak.evaluation.questions import Answers, answered, clusters_of, credit, difference, evaluate, pairs_of, scores
 from daybreak.models.choices import Likelihood, Pair
 from daybreak.models.gpt import Gpt
-from daybreak.stages import compare_tasks
 from daybreak.stages import evaluate as evaluating
-from daybreak.stages.questions import Answers, answered, clusters_of, credit, difference, evaluate, pairs_of, scores
 from daybreak.views import answers, verdicts
 
 PAIRS = [{"good": "the cat sleeps", "bad": "the cat sleep"}, {"good": "dogs bark", "bad": "dogs barks"}]
@@ -359,7 +358,7 @@ def test_a_folder_that_may_only_be_read_is_scored_all_the_same(
     def full(*_: Any) -> None:
         raise OSError("read-only")
 
-    monkeypatch.setattr("daybreak.stages.questions.write_json", full)
+    monkeypatch.setattr("daybreak.evaluation.questions.write_json", full)
     run = counted("good", GOOD)
     run.task_scores_file.write_text("damaged")
     assert evaluate(str(run), [file(PAIRS)])["tasks"]

@@ -18,7 +18,7 @@ import pytest
 
 from daybreak import techniques
 from daybreak.core.errors import UsageError
-from daybreak.core.headlines import HEADLINES
+from daybreak.core.metrics import HEADLINES
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Touched, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import SHAPES, NetworkShape, NgramShape
@@ -33,8 +33,8 @@ from daybreak.core.types import (
     TechniqueChoice,
 )
 from daybreak.data import personal, quality
+from daybreak.planning.planner import _with_techniques
 from daybreak.stages import report
-from daybreak.stages.plan import _with_techniques
 from daybreak.views import pages
 from daybreak.views.curves import HEAD, Curves
 from daybreak.views.facts import Facts

@@ -19,7 +19,7 @@ from daybreak import cli
 from daybreak.core.errors import UnknownKeyword, UsageError
 from daybreak.core.request import FIELDS, LARGEST_SEED, OPTIONS, Request, request_of, usual_of
 from daybreak.core.run import Run, write_json
-from daybreak.stages import folders
+from daybreak.training import session
 from daybreak.views import figures
 from daybreak.views.facts import Facts
 
@@ -132,7 +132,7 @@ def test_a_refusal_names_options_that_exist() -> None:
             "native": False,
         }
     )
-    told = folders.difference(one, other)
+    told = session.difference(one, other)
     flags = {word for word in told.split() if word.startswith("--")}
     assert {"--for", "--from", "--grow-vocabulary", "--set", "--with", "--without", "--weight", "--native"} == flags
     assert flags <= known

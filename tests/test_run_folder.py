@@ -20,7 +20,7 @@ from daybreak.core.records import Event, Log
 from daybreak.core.run import Run, name_for, read_json, runs_in, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan, Request
-from daybreak.stages.folders import folder_of
+from daybreak.training.session import folder_of
 
 
 @pytest.fixture(autouse=True)

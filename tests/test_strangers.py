@@ -272,7 +272,7 @@ def test_what_an_address_keeps_to_itself_is_written_nowhere() -> None:
 
 
 def test_what_a_model_says_moves_no_cursor() -> None:
-    from daybreak.stages.progress import harmless, plain
+    from daybreak.views.progress import harmless, plain
 
     said = "\x1b[2J\x1b]0;title\x07a\tb\r\nc\u202e\x9b1m 中文 é"
     for shown in (harmless(said), plain(said)):

@@ -15,10 +15,10 @@ from torch import nn
 from daybreak.core.records import Validation
 from daybreak.engine.changes import Change
 from daybreak.engine.schedules import Schedule
-from daybreak.stages.build import Built
-from daybreak.stages.marks import Marks
 from daybreak.techniques import Context, fold
 from daybreak.techniques.early_stopping import EarlyStopping, Stopping
+from daybreak.training.build import Built
+from daybreak.training.marks import Marks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -142,9 +142,9 @@ def test_a_replay_goes_back_where_its_run_went_back(small_text, tmp_path, monkey
     """The replay scores nothing on the way: it takes the run's own figures."""
     import daybreak
     from daybreak.core import records
-    from daybreak.stages import train
-    from daybreak.stages.progress import Silence
     from daybreak.stages.run import train_only
+    from daybreak.training import train
+    from daybreak.views.progress import Silence
 
     rising, validate = iter([3.0, 3.1, *(3.2 + 0.1 * index for index in range(20))]), train.validate
     monkeypatch.setattr(train, "validate", lambda *about: dataclasses.replace(validate(*about), figure=next(rising)))

@@ -21,8 +21,6 @@ from daybreak.engine.schedules import Schedule
 from daybreak.models.fused_loss import chunked
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.objectives import NextToken
-from daybreak.stages.build import build
-from daybreak.stages.marks import Marks
 from daybreak.techniques import ORDER, SEAMS, Context, Technique, class_of, fold, make
 from daybreak.techniques.averaging import Mean
 from daybreak.techniques.batch_ramp import BatchRamp
@@ -32,6 +30,8 @@ from daybreak.techniques.ema import Average, Ema, Following
 from daybreak.techniques.fused_loss import FusedLoss
 from daybreak.techniques.kernels import Kernels
 from daybreak.techniques.ngram_mix import NgramMix
+from daybreak.training.build import build
+from daybreak.training.marks import Marks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

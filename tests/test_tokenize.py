@@ -15,8 +15,8 @@ from daybreak import cli
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.types import Request
 from daybreak.data.tokenizers import Tokenizer
+from daybreak.planning import tokenizer_choice
 from daybreak.stages import tokenize as cutting
-from daybreak.stages import vocabulary
 
 WORDS = ["the", "fox", "sees", "a", "dog", "and", "we'll", "run", "over", "the", "hill", "12", "times"]
 
@@ -85,18 +85,18 @@ def test_wrong_commands_are_told(file: Path, tmp_path: Path) -> None:
 
 def test_refused_before_any_time_is_spent(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="keeps every byte"):
-        vocabulary.check(asked("wordpiece"))
+        tokenizer_choice.check(asked("wordpiece"))
     with pytest.raises(UsageError, match="did you mean 'unigram'"):
-        vocabulary.check(asked("unigrams"))
+        tokenizer_choice.check(asked("unigrams"))
     with pytest.raises(UsageError, match="--no-native"):
-        vocabulary.check(asked("words"))
+        tokenizer_choice.check(asked("words"))
     for good in (
         asked(),
         asked("words", family="ngram"),
         asked("words", native=False),
         asked("wordpiece", seconds=0.0),
     ):
-        vocabulary.check(good)
+        tokenizer_choice.check(good)
 
 
 def test_a_given_file_that_loses_text_is_refused_for_a_run_only(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_given_file_that_loses_text_is_refused_for_a_run_only(tmp_path: Path) 
     Tokenizer.learn([" ".join(WORDS)] * 9, 100 + 257, kind="wordpiece").save(path)
     texts = [" ".join(WORDS)] * 3
     with pytest.raises(UsageError, match="keeps every byte"):
-        vocabulary.learnt(asked(str(path)), texts, texts, largest=512, chinese=False)
-    found = vocabulary.learnt(asked(str(path), seconds=0.0), texts, texts, largest=512, chinese=False)
+        tokenizer_choice.learnt(asked(str(path)), texts, texts, largest=512, chinese=False)
+    found = tokenizer_choice.learnt(asked(str(path), seconds=0.0), texts, texts, largest=512, chinese=False)
     assert (
         found.kind == "file"
         and found.end_of_text == 3
@@ -116,7 +116,7 @@ def test_a_given_file_that_loses_text_is_refused_for_a_run_only(tmp_path: Path) 
 @pytest.mark.parametrize("kind", ["bytes", "characters", "bpe", "unigram", "words"])
 def test_the_kind_that_was_asked_for_is_learnt(kind: str) -> None:
     texts = [" ".join(random.Random(seed).choices(WORDS, k=40)) for seed in range(40)]
-    found = vocabulary.learnt(
+    found = tokenizer_choice.learnt(
         asked(kind, settings={"vocabulary": "300"}), texts[:30], texts[30:], largest=512, chinese=False
     )
     assert found.kind == kind and found.tried == {kind: found.bytes_per_token} and found.end_of_text is None
@@ -130,9 +130,9 @@ def test_auto_takes_characters_only_where_they_say_more() -> None:
     draw = random.Random(1)
     alphabet = [chr(code) for code in range(0x4E00, 0x4E00 + 240)] + [chr(0x7000 + 97 * i) for i in range(14)]
     texts = ["".join(draw.choices(alphabet, k=60)) for _ in range(300)]
-    found = vocabulary.learnt(asked(), texts[:270], texts[270:], largest=512, chinese=True)
+    found = tokenizer_choice.learnt(asked(), texts[:270], texts[270:], largest=512, chinese=True)
     assert set(found.tried) == {"bpe", "characters"} and found.notes
     ratio = {kind: sizes.get("512", sizes[max(sizes, key=int)]) for kind, sizes in found.tried.items()}
-    better = ratio["characters"] >= vocabulary.CHARACTERS_PAY_FROM * ratio["bpe"]
+    better = ratio["characters"] >= tokenizer_choice.CHARACTERS_PAY_FROM * ratio["bpe"]
     assert found.kind == ("characters" if better and "512" in found.tried["characters"] else "bpe")
-    assert vocabulary.learnt(asked("bpe"), texts[:270], texts[270:], largest=512, chinese=True).kind == "bpe"
+    assert tokenizer_choice.learnt(asked("bpe"), texts[:270], texts[270:], largest=512, chinese=True).kind == "bpe"

@@ -13,8 +13,8 @@ import pytest
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
-from daybreak.stages.show import finished_lines
-from daybreak.stages.verdict import verdict
+from daybreak.evaluation.verdict import verdict
+from daybreak.views.terminal import finished_lines
 
 
 def corpus(counting: float = 1.4, xz: float = 2.0, fitted: int = 500_000) -> Any:

@@ -22,12 +22,12 @@ from typing import Any
 import pytest
 
 from daybreak import cli
+from daybreak.core.background import NICENESS
 from daybreak.core.errors import UsageError
 from daybreak.core.records import Event, Log, Sample, Step, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Plan, Request
 from daybreak.stages import watch
-from daybreak.stages.background import NICENESS
 from daybreak.views import live
 from daybreak.views.live import Reader, Stream
 

@@ -12,7 +12,7 @@ import torch
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.models.gpt import Gpt
-from daybreak.stages import writing
+from daybreak.tasks import samples
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,7 +37,7 @@ class Held:
 
 def opened(tokenizer: Tokenizer, *documents: str) -> list[int]:
     held: Any = Held(tokenizer, documents)
-    return writing.opening(tokenizer, held)
+    return samples.opening(tokenizer, held)
 
 
 @pytest.fixture(scope="module", params=["bytes", "bpe"])
@@ -50,7 +50,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 def test_a_prompt_is_the_beginning_of_one_document_and_ends_with_a_word(tokenizer: Tokenizer) -> None:
     for first in range(40):
         text = ENGLISH[first:] + ENGLISH
-        prompt = writing.prompt_of(tokenizer, opened(tokenizer, "short", text, "other words " * 9))
+        prompt = samples.prompt_of(tokenizer, opened(tokenizer, "short", text, "other words " * 9))
         assert prompt and text.lstrip().startswith(prompt)
         rest = text.lstrip()[len(prompt) :]
         assert rest and not (prompt[-1].isalnum() and (rest[0].isalnum() or rest[0] == "'"))
@@ -60,16 +60,16 @@ def test_a_prompt_is_the_beginning_of_one_document_and_ends_with_a_word(tokenize
 def test_a_prompt_ends_with_a_character(tokenizer: Tokenizer) -> None:
     for first in range(len(CHINESE)):
         text = CHINESE[first:] + CHINESE
-        prompt = writing.prompt_of(tokenizer, opened(tokenizer, text))
+        prompt = samples.prompt_of(tokenizer, opened(tokenizer, text))
         assert prompt and text.startswith(prompt) and len(prompt) <= 9  # a word of Chinese is not read to its "end"
 
 
 def test_short_documents_leave_something_to_be_written(tokenizer: Tokenizer) -> None:
     for text in ("快", "好吃！", "\n\n ok", "a"):
-        prompt = writing.prompt_of(tokenizer, opened(tokenizer, text, text))
+        prompt = samples.prompt_of(tokenizer, opened(tokenizer, text, text))
         assert prompt and text.strip().startswith(prompt)
     assert opened(tokenizer) == []
-    assert writing.prompt_of(tokenizer, []) == ""
+    assert samples.prompt_of(tokenizer, []) == ""
 
 
 def test_a_longer_document_is_preferred(tokenizer: Tokenizer) -> None:
@@ -78,15 +78,15 @@ def test_a_longer_document_is_preferred(tokenizer: Tokenizer) -> None:
 
 
 def test_gaps_stand_between_whole_characters(tokenizer: Tokenizer) -> None:
-    tokens = tokenizer.encode(CHINESE + ENGLISH)[: writing.LONGEST_PROMPT]
-    pieces = writing.pieces_of(tokenizer, tokens)
+    tokens = tokenizer.encode(CHINESE + ENGLISH)[: samples.LONGEST_PROMPT]
+    pieces = samples.pieces_of(tokenizer, tokens)
     assert len(pieces) >= 2
     tokens = tokens[: sum(map(len, pieces)) + (len(pieces) - 1 if pieces[-1] else 0)]
     cut = b"".join(map(tokenizer.bytes_of, tokens)).decode("utf-8", "ignore")
     whole = "".join(tokenizer.decode(piece) for piece in pieces)
     assert "\ufffd" not in whole and set(whole) <= set(cut)
-    english = tokenizer.encode(ENGLISH)[: writing.LONGEST_PROMPT]
-    pieces = writing.pieces_of(tokenizer, english)
+    english = tokenizer.encode(ENGLISH)[: samples.LONGEST_PROMPT]
+    pieces = samples.pieces_of(tokenizer, english)
     assert [len(piece) for piece in pieces] == [8, 8, 8, 8, 0]
 
 
@@ -114,6 +114,6 @@ def test_a_sample_is_never_empty_and_never_broken(ending: Gpt, plan: Callable[..
     tokenizer = Tokenizer.bytes_only()
     begins = opened(tokenizer, CHINESE)
     for seed in range(16):
-        prompt, text = writing.sample(plan(seed=seed), ending, tokenizer, begins)
+        prompt, text = samples.sample(plan(seed=seed), ending, tokenizer, begins)
         assert CHINESE.startswith(prompt) and prompt
         assert text.strip() and "\ufffd" not in text

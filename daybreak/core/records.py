@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daybreak.core.headlines import Headline
+from daybreak.core.metrics import Headline
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from daybreak.core.headlines import OF_OBJECTIVE, Headline
+from daybreak.core.metrics import OF_OBJECTIVE, Headline
 from daybreak.core.request import Request as Request  # a plan keeps it
 from daybreak.core.shapes import GptShape, Shape
 from daybreak.core.values import Value, digest, plain

@@ -14,9 +14,8 @@ from daybreak.core.run import Run
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
 from daybreak.data import sources
-from daybreak.engine import bootstrap
-from daybreak.stages import scores
-from daybreak.stages.scores import Scores
+from daybreak.evaluation import bootstrap, score_table
+from daybreak.evaluation.score_table import Scores
 from daybreak.views.facts import Facts
 
 # What follows from the decisions, and what was asked.
@@ -49,12 +48,12 @@ def compare(
         skipped: list[str] = []
         if on or not run.scores_file.exists():
             told(f"scoring {run}")
-        scored.append(scores.on_text(run.path, tuple(on), skipped) if on else scores.of_heldout(run.path))
+        scored.append(score_table.on_text(run.path, tuple(on), skipped) if on else score_table.of_heldout(run.path))
     for sentence in skipped:  # the same for every run
         told(sentence)
     labels = labels_of(runs)
     _check_alike(labels, scored)
-    common = scores.common(scored)
+    common = score_table.common(scored)
     if not len(common[0].sizes):
         raise _different_texts(labels, scored, on)
     units = bootstrap.units(common[0].documents, common[0].sizes)

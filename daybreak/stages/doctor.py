@@ -14,7 +14,7 @@ from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Corpus, Machine, Probe, Request
 from daybreak.engine import machine as machines
 from daybreak.engine.probe import Timings, compile_cache
-from daybreak.stages.plan import planned
+from daybreak.planning.planner import planned
 
 SECONDS = 60.0  # that the verdict is of
 UNTIL_THE_PLAN = 15.0  # of them, for imports, reading and timing

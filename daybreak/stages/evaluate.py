@@ -17,15 +17,15 @@ from daybreak.core.types import Plan
 from daybreak.data import sources
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.engine import machine as machines
+from daybreak.evaluation.confidence import Ends, beside, bits, ends_of, of_hidden, of_text
 from daybreak.models import decode_step, files, ngram_files
 from daybreak.models.decoder import Decoder
 from daybreak.models.families import decoder_of
 from daybreak.models.fast import prepared
 from daybreak.models.gpt import Gpt
 from daybreak.models.predictors import Counts, Mixture, Network, Score, nats_of, summed
-from daybreak.stages.exams import exam_of, stream_windows, told
-from daybreak.stages.gaps import Filler
-from daybreak.stages.sureness import Ends, beside, bits, ends_of, of_hidden, of_text
+from daybreak.tasks.fill_mask import Filler
+from daybreak.tasks.scoring import exam_of, stream_windows, told
 
 PSEUDO_TOKENS = 4096  # of a text; each one takes a forward pass of its window
 PRECISIONS = ("float32", "bfloat16")  # of the weights that are multiplied with
@@ -169,7 +169,7 @@ def stream_of(tokenizer: Tokenizer, on: tuple[str, ...], skipped: list[str] | No
 
 def heldout_stream(run: Run, plan: Plan) -> np.ndarray:
     """The run's own held-out tokens."""
-    from daybreak.stages.encode import encode
+    from daybreak.data.encode import encode
 
     _, held = encode(run, run.corpus(), plan.tokenizer)
     return held.slice(0, len(held))

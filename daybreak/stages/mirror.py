@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core import process
+from daybreak.core.background import give_way
 from daybreak.core.errors import Interrupted, Saved, UsageError
 from daybreak.core.records import CHUNK_BYTES, Event, new_lines
 from daybreak.core.run import Run, write_json
-from daybreak.stages.background import give_way
-from daybreak.stages.signals import Signals
+from daybreak.core.signals import Signals
 from daybreak.views.destinations import Destination, check, destination, opening, say
 from daybreak.views.points import Place, Point, Translation, place_of
 

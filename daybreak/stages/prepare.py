@@ -25,7 +25,7 @@ from daybreak.data.cleaning import Cleaning
 from daybreak.data.tokenizing.byte_level import cores
 from daybreak.engine import faults
 from daybreak.models.baseline import ngram_figure
-from daybreak.stages import vocabulary
+from daybreak.planning import tokenizer_choice
 
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
@@ -91,7 +91,7 @@ def scan(run: Run, request: Request) -> Corpus:
     grouped = [[made[one.key] for one in group if one.key in made] for group in groups]
     _keep_kept(run, [one.key for one in work], grouped, whole)
     reading_seconds = time.perf_counter() - begun
-    largest = vocabulary.largest_vocabulary(facts.bytes, seconds)
+    largest = tokenizer_choice.largest_vocabulary(facts.bytes, seconds)
     unseen = list(facts.heldout_sample)
     unit = "character" if facts.languages.get("cjk", 0.0) > CJK_FROM else "byte"
     counted = _within(seconds * COUNTED_BYTES_PER_SECOND, 5e5, 2e7)
@@ -104,12 +104,14 @@ def scan(run: Run, request: Request) -> Corpus:
         faults.at("prepare.tokenizer")
         origin = None
         if request.parent:
-            from daybreak.stages import heirs  # it needs torch, whose import goes by beside the reading of text
+            from daybreak.training import (
+                starting_checkpoint,  # it needs torch, whose import goes by beside the reading of text
+            )
 
-            origin, tokenizer = heirs.origin_of(request, run, facts.sample)
-            found = vocabulary.inherited(request, tokenizer, unseen)
+            origin, tokenizer = starting_checkpoint.origin_of(request, run, facts.sample)
+            found = tokenizer_choice.inherited(request, tokenizer, unseen)
         else:
-            found = vocabulary.learnt(request, facts.sample, unseen, largest=largest, chinese=unit == "character")
+            found = tokenizer_choice.learnt(request, facts.sample, unseen, largest=largest, chinese=unit == "character")
         fitted = min(counted, sum(len(text.encode()) for text in facts.sample))
         _, part_bits, part = ngram_figure(facts.sample, unseen, unit=unit, most_bytes=fitted // PART)
         order, bits, fitted = figure.result()
@@ -180,7 +182,7 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
     for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
         old.unlink()
     _keep_kept(run, made_of, groups, whole)
-    found = vocabulary.bytes_alone(tokens_per_second=1 / seconds_per_byte)
+    found = tokenizer_choice.bytes_alone(tokens_per_second=1 / seconds_per_byte)
     figures = _Figures(
         unit="byte",
         order=order,
@@ -271,7 +273,7 @@ def _corpus(
     steps: tuple[TechniqueChoice, ...],
     accounts: tuple[Account, ...],
     skipped: tuple[str, ...],
-    found: vocabulary.Learnt,
+    found: tokenizer_choice.Learnt,
     figures: _Figures,
     unread: int,
     reading_seconds: float,

@@ -17,25 +17,16 @@ from daybreak.core.errors import BudgetTooShort, DataError, UsageError
 from daybreak.core.records import Event, Measurement
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
+from daybreak.core.signals import unbound
 from daybreak.core.types import Corpus, Machine, Plan, Request
 from daybreak.engine import faults, hardware
-from daybreak.stages import names
-from daybreak.stages.alarm import Alarm, OutOfTime, lifting
-from daybreak.stages.folders import copied, folder_of, kept
-from daybreak.stages.in_time import (
-    PLAN_BY,
-    STEP_BY,
-    Display,
-    Session,
-    begun,
-    check_hope,
-    give_up_at,
-    in_time,
-)
-from daybreak.stages.signals import unbound
+from daybreak.planning import names
+from daybreak.training.alarm import Alarm, OutOfTime, lifting
+from daybreak.training.in_time import PLAN_BY, STEP_BY, Display, Session, begun, check_hope, give_up_at, in_time
+from daybreak.training.session import copied, folder_of, kept
 
 if TYPE_CHECKING:
-    from daybreak.stages.bench import Bench
+    from daybreak.training.state import Bench
 
 LEAST_SECONDS = 8.0  # imports, a scan and a few seconds of anything; the plan knows better once it has measured
 REPORT_SECONDS = 0.5  # for the report, where the budget is used up already
@@ -122,7 +113,7 @@ def prepared(session: Session, alarm: Alarm) -> Plan:
 
 
 def _counting(corpus: Corpus, request: Request) -> tuple[Plan, Machine]:
-    from daybreak.stages.counting import counting_plan
+    from daybreak.training.counting import counting_plan
 
     held = 0 if request.reproducible else hardware.held_memory_bytes()
     return counting_plan(corpus, request, held_bytes=held), hardware.processor()
@@ -133,8 +124,8 @@ def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:
     ledger.enter("imports")
     faults.at("phase.imports")
     from daybreak.engine import machine as machines
-    from daybreak.stages.plan import planned
-    from daybreak.stages.probe import probe
+    from daybreak.planning.planner import planned
+    from daybreak.training.probe import probe
 
     ledger.enter("probe")
     display.phase("probe")
@@ -160,7 +151,7 @@ def _counted_anew(request: Request, ledger: Ledger) -> Request:
 
 def _import_the_rest() -> None:
     with contextlib.suppress(Exception):  # raised again where it is imported by who needs it
-        importlib.import_module("daybreak.stages.train")
+        importlib.import_module("daybreak.training.train")
 
 
 def carried_out(
@@ -176,11 +167,11 @@ def carried_out(
 
     alarm: lifted when the training has begun.
     """
+    from daybreak.core.signals import Signals
+    from daybreak.data import encode
     from daybreak.data.tokenizers import Tokenizer
-    from daybreak.stages import encode
-    from daybreak.stages.bench import Bench
-    from daybreak.stages.signals import Signals
-    from daybreak.stages.verdict import verdict
+    from daybreak.evaluation.verdict import verdict
+    from daybreak.training.state import Bench
 
     folder, display, ledger = session.folder, session.display, session.ledger
     ledger.enter("encode")
@@ -228,14 +219,14 @@ def _trained(
 ) -> dict[str, Any]:
     display.phase("train")
     if isinstance(bench.plan.shape, NgramShape):
-        from daybreak.stages.count import count
+        from daybreak.training.ngram import count
 
         if alarm:
             alarm.lift()
         return {**count(bench), **bench.promised()}
     from daybreak.engine import machine as machines
-    from daybreak.stages.bench import Workbench
-    from daybreak.stages.train import train
+    from daybreak.training.state import Workbench
+    from daybreak.training.train import train
 
     device = machines.pick_device(bench.plan.request.device if bench.plan.request else "")
     network = Workbench(**vars(bench), device=device)
@@ -269,8 +260,8 @@ def _peak_memory_of(plan: Plan) -> int:
 
 
 def _report(session: Session, *, replayed: bool = False) -> None:
+    from daybreak.core.signals import Signals
     from daybreak.stages import report
-    from daybreak.stages.signals import Signals
 
     log = session.ledger.log
     with Signals(), Alarm(session.ledger.stopwatch) as alarm:  # a Ctrl-C now is too late to save anything
@@ -295,7 +286,7 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
     """Scan, probe and plan. out: a run folder to keep, or a .json file for the plan alone. Raises DaybreakError."""
     import tempfile
 
-    from daybreak.stages.progress import Silence
+    from daybreak.views.progress import Silence
 
     _check(request)
     request = _adopted(request)
@@ -320,8 +311,9 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
 
 def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
-    from daybreak.stages import encode, prepare
-    from daybreak.stages.vocabulary import check, choice_of, nearest_vocabulary
+    from daybreak.data import encode
+    from daybreak.planning.tokenizer_choice import check, choice_of, nearest_vocabulary
+    from daybreak.stages import prepare
 
     names.check(request)
     check(request)
@@ -455,7 +447,7 @@ def _show(folder: Run, mirrors: tuple[str, ...], display: Display, ledger: Ledge
 
 
 def _check(request: Request) -> None:
-    from daybreak.stages.vocabulary import check as check_tokenizer
+    from daybreak.planning.tokenizer_choice import check as check_tokenizer
 
     names.check(request)
     check_tokenizer(request)
@@ -470,9 +462,9 @@ def _check(request: Request) -> None:
 def _adopted(request: Request) -> Request:
     if not (request.parent or request.grow):
         return request
-    from daybreak.stages import heirs
+    from daybreak.training import starting_checkpoint
 
-    return heirs.adopted(request)
+    return starting_checkpoint.adopted(request)
 
 
 def _again(folder: Run) -> Finished:

@@ -11,9 +11,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from daybreak.core import process
+from daybreak.core.background import give_way
 from daybreak.core.errors import DaybreakError, MissingPackage, ResourceError, UsageError
 from daybreak.core.run import Run
-from daybreak.stages.background import give_way
 from daybreak.stages.report import page
 from daybreak.views.live import Reader, Stream
 from daybreak.views.pages import WEB, words

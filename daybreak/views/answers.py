@@ -1,4 +1,4 @@
-"""Answers: scores on tasks in words, of one run and of runs compared; see stages/questions.py."""
+"""Answers: scores on tasks in words, of one run and of runs compared; see evaluation/questions.py."""
 
 from typing import TYPE_CHECKING, Any
 

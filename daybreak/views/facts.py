@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core.errors import DaybreakError
-from daybreak.core.headlines import BITS_PER_BYTE
+from daybreak.core.metrics import BITS_PER_BYTE
 from daybreak.core.records import Event, Measurement, Phase, Sample, Touched, Validation, new_lines
 from daybreak.core.run import Run
 from daybreak.core.shapes import NgramShape

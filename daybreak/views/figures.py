@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from daybreak.core import units
-from daybreak.core.headlines import BITS_PER_BYTE, HEADLINES
+from daybreak.core.metrics import BITS_PER_BYTE, HEADLINES
 from daybreak.core.shapes import NgramShape
 
 if TYPE_CHECKING:

@@ -1,0 +1,91 @@
+"""Sureness: the intervals beside the figures of a text, by the bootstrap over what in it is alike."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daybreak.core.metrics import MASKED_ACCURACY, Headline
+from daybreak.data.tokenizers import Tokenizer
+from daybreak.evaluation import bootstrap
+from daybreak.evaluation.score_table import Scores
+
+if TYPE_CHECKING:  # it needs torch, and counting does without
+    from daybreak.tasks.scoring import Answers
+
+RESAMPLES_AT_THE_END = 500  # of a run: its time is short, and to two digits the interval is the same
+STRETCHES = 100  # of consecutive targets, which are drawn; neighbours in a text are alike
+
+Ends = list[float] | None  # low and high; None: too little text for an interval
+
+
+def ends_of(
+    tops: np.ndarray,
+    bottoms: np.ndarray,
+    figure: Callable[[float], float] = float,
+    *,
+    resamples: int = bootstrap.RESAMPLES,
+) -> Ends:
+    """Of a rising function of sum(tops) / sum(bottoms), both [U] of what is drawn together."""
+    if len(tops) < bootstrap.LEAST_UNITS:
+        return None
+    found = bootstrap.ratio(tops, bottoms, resamples=resamples)
+    return [float(figure(found.low)), float(figure(found.high))]
+
+
+def bits(nats: float) -> float:
+    return nats / float(np.log(2))
+
+
+def of_text(stream: np.ndarray, tokenizer: Tokenizer, nats: np.ndarray) -> dict[str, Ends]:
+    """Of bits per byte and perplexity, over the documents or blocks of a text.
+
+    stream: tokens [n], as in Scores.of; nats: [n].
+    """
+    # A token is one in the cell that it is in, and has its share of each of two: as its nats do.
+    cells = Scores.of(stream, tokenizer, nats, np.ones(len(nats)), whole=True)
+    assert cells.mixed is not None
+    units = bootstrap.units(cells.documents, cells.sizes)
+    nats_U, sizes_U, tokens_U = (
+        np.bincount(units.of_cell, weights=values, minlength=units.count)
+        for values in (cells.nats, cells.sizes, cells.mixed)
+    )
+    return {"bits_per_byte": ends_of(nats_U, sizes_U, bits), "perplexity": ends_of(nats_U, tokens_U, np.exp)}
+
+
+def of_cells(cells: Scores, *, resamples: int = bootstrap.RESAMPLES) -> dict[str, Any]:
+    """Of the bits per byte of cells, and under "mixture" of those with what is mixed in, where there is that."""
+    units = bootstrap.units(cells.documents, cells.sizes)
+    sizes_U = np.bincount(units.of_cell, weights=cells.sizes, minlength=units.count)
+
+    def interval(nats: np.ndarray) -> dict[str, Any]:
+        nats_U = np.bincount(units.of_cell, weights=nats, minlength=units.count)
+        return {"bits_per_byte": ends_of(nats_U, sizes_U, bits, resamples=resamples)}
+
+    return interval(cells.nats) | ({} if cells.mixed is None else {"mixture": interval(cells.mixed)})
+
+
+def of_hidden(headline: Headline, answers: "Answers", *, resamples: int = bootstrap.RESAMPLES) -> dict[str, Ends]:
+    """Of the headline and perplexity of what was hidden in a text, over stretches of it."""
+    counted = np.flatnonzero(np.ones(len(answers), bool) if answers.every else answers.sizes > 0)
+    stretches = [part for part in np.array_split(counted, STRETCHES) if len(part)]
+    nats_U = np.array([answers.nats[part].sum(dtype=np.float64) for part in stretches])
+    counts_U = np.array([float(len(part)) for part in stretches])
+    first = ends_of(nats_U, counts_U, resamples=resamples)
+    if headline is MASKED_ACCURACY and answers.hits is not None:
+        hits_U = np.array([float(answers.hits[part].sum()) for part in stretches])
+        first = ends_of(hits_U, counts_U, resamples=resamples)
+    return {headline.name: first, "perplexity": ends_of(nats_U, counts_U, np.exp, resamples=resamples)}
+
+
+def beside(figures: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:
+    """The figures, each followed by its interval where it has one; figures within figures likewise."""
+    placed: dict[str, Any] = {}
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            placed[name] = beside(value, ends.get(name, {}))
+            continue
+        placed[name] = value
+        if name in ends:
+            placed[f"{name}_interval"] = ends[name]
+    return placed

@@ -1,0 +1,321 @@
+"""Candidates: the shapes that fit, with the speed and the loss that each is expected to have in the time."""
+
+import functools
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from daybreak.core.errors import UsageError
+from daybreak.core.shapes import SHAPES, GptShape, Network, NgramShape
+from daybreak.core.types import Corpus, Machine, Origin, Probe, Timing, TokenizerChoice
+from daybreak.engine import scaling
+from daybreak.models import ladder
+from daybreak.models.families import specials_of
+from daybreak.models.fused.library import fits
+from daybreak.planning.tokenizer_choice import choice_of, known_vocabulary
+
+UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
+UNKNOWN_WARM_SECONDS = 3.0
+KERNELS_SECONDS = 2.0  # of a C compiler with kernels.c
+SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
+LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: shorter ones blur what is counted
+TIE_ABOVE_PASSES = 2.0  # over the text: then fewer weights learn more of it that holds elsewhere
+ALIKE = 8.0  # times the operations of a token, either way: what was timed there tells how fast a shape will be
+LIBRARY_BYTES = 400e6  # of torch and all else that is imported, and of a sample of the text
+MODES = ("eager", "compiled", "kernels")
+STEP_TOKENS_FLOOR = {"cpu": 2048, "cuda": 16384}
+NEIGHBOURING = 0.75  # of the bytes a token that a checkpoint's tokenizer had on its text; with fewer it is another's
+STEPS_MERGED = {"t5": 2}  # where few of a step's tokens are targets: 4.6% less span loss in 300 s (own runs)
+CONTEXTS_PAY_FROM = (5e5, 5e7, 1e9, 1e10)  # tokens that are seen, for each of ladder.CONTEXTS but the first
+MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A shape with a vocabulary, how its layers run, and what it is expected to reach."""
+
+    shape: Network
+    mode: str
+    mode_seconds: float  # until the first step
+    compile_seconds: float  # of torch.compile, whether or not it is used
+    compiled_speedup: float
+    tokenizer: TokenizerChoice
+    micro_batch: int
+    batch_tokens: int
+    tokens_per_second: float
+    tokens: float
+    bits_per_byte: float  # of a GPT; families are ranked by it
+    bytes_per_token: float
+    most_tokens: float  # that are worth training on, whatever the time
+
+    def epochs(self, corpus: Corpus) -> float:
+        """Times that the text is read."""
+        return self.tokens * self.bytes_per_token / corpus.bytes
+
+
+def candidates(
+    corpus: Corpus,
+    machine: Machine,
+    speed: "Speed",
+    settings: dict[str, Any],
+    available: float,
+    *,
+    family: str = "gpt",
+    reshaped: Callable[[Network], Network] = lambda shape: shape,
+    **how: Any,
+) -> Iterator[Candidate]:
+    """Every rung with every vocabulary that was measured on the text, or with those that were set.
+
+    reshaped: what the techniques that were asked for make of a shape. modes: the ways in which layers may run.
+    only_measured: those in which this probe has timed a shape, if any. Raises UsageError where no rung goes together
+    with what was set.
+    """
+    fields = SHAPES[family].__dataclass_fields__ if family in SHAPES else {}
+    shape_settings = {name: value for name, value in settings.items() if name in fields}
+    wanted = shape_settings.pop("vocabulary", None)
+    measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
+    most = max(measured.values())
+    worthwhile = [size for size, bytes_per_token in measured.items() if bytes_per_token >= LEAST_OF_LONGEST * most]
+    if corpus.origin is not None:
+        yield _inherited(corpus, corpus.origin, machine, speed, settings, available, **how)
+        return
+    seen, wrong, possible = set(), None, False
+    for vocabulary in worthwhile if wanted is None else [known_vocabulary(wanted, corpus)]:
+        for layers, width in ladder.RUNGS:
+            size = int(shape_settings.get("layers", layers)), int(shape_settings.get("width", width))
+            tokens = settings.get("tokens") or _expected_tokens(machine, available, *size)
+            passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
+            tied = {"tied": True} if family == "gpt" and passes > TIE_ABOVE_PASSES else {}
+            choice = tokenizer_of(corpus, vocabulary, family)
+            make = functools.partial(
+                ladder.of_family, family, *size, vocabulary=choice.rows(), changes={**tied, **shape_settings}
+            )
+            # What more time would bring beyond that is not trained on, so it is no reason for a longer context.
+            smallest = make(context_length=ladder.CONTEXTS[0])
+            tokens = min(tokens, _most_tokens(corpus, smallest, measured[vocabulary], settings))
+            shape = make(context_length=_context(tokens))
+            try:
+                shape.check()
+            except UsageError as error:  # what was set may go together with another rung
+                wrong = wrong or error
+                continue
+            possible, shape = True, reshaped(shape)
+            if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
+                continue
+            seen.add(shape)
+            yield _rated(corpus, machine, speed, shape, choice, settings, available, **how)
+    if wrong is not None and not possible:
+        raise wrong
+
+
+def _inherited(
+    corpus: Corpus,
+    origin: Origin,
+    machine: Machine,
+    speed: "Speed",
+    settings: dict[str, Any],
+    available: float,
+    **how: Any,
+) -> Candidate:
+    """The shape of the checkpoint, in windows for as many tokens as it will see, or as were set."""
+    assert not isinstance(origin.shape, NgramShape)
+    tokens = settings.get("tokens") or _expected_tokens(machine, available, origin.shape.layers, origin.shape.width)
+    length = min(origin.shape.context_length, int(settings.get("context_length") or _context(tokens)))
+    choice = choice_of(corpus, max(int(vocabulary) for vocabulary in corpus.bytes_per_token))
+    choice = choice.replace(specials=origin.specials)
+    shape = origin.shape.replace(context_length=length)
+    return _rated(corpus, machine, speed, shape, choice, settings, available, **how)
+
+
+def _rated(
+    corpus: Corpus,
+    machine: Machine,
+    speed: "Speed",
+    shape: Network,
+    tokenizer: TokenizerChoice,
+    settings: dict[str, Any],
+    available: float,
+    *,
+    modes: tuple[str, ...],
+    only_measured: bool,
+) -> Candidate:
+    """In the mode in which most is trained in what getting it ready leaves of the time."""
+    if not (isinstance(shape, GptShape) and fits(shape)):
+        modes = tuple(mode for mode in modes if mode != "kernels")
+    elif "kernels" in modes:  # as fast as what is compiled, without the wait
+        modes = ("kernels",)
+    timed = [mode for mode in modes if (shape.key(), mode) in speed.timed] if only_measured else []
+    rates = {mode: speed.tokens_per_second(shape, mode) for mode in MODES}
+    trained = {mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes}
+    mode = max(trained, key=lambda mode: trained[mode])
+    rate, tokens = rates[mode], float(settings.get("tokens") or max(1.0, trained[mode]))
+    floor = STEP_TOKENS_FLOOR.get(machine.kind, 4096)
+    size = corpus.bytes_per_token[str(tokenizer.vocabulary)]
+    worthwhile = _most_tokens(corpus, shape, size, settings)
+    floor = scaling.least_batch(floor, worthwhile)
+    tokens = tokens if settings.get("tokens") else min(tokens, worthwhile)
+    batch = settings.get("batch_tokens") or STEPS_MERGED.get(shape.family, 1) * scaling.batch_tokens(tokens, floor)
+    most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
+    return Candidate(
+        shape=shape,
+        mode=mode,
+        mode_seconds=speed.ready_seconds(shape, mode),
+        compile_seconds=speed.ready_seconds(shape, "compiled"),
+        compiled_speedup=rates["compiled"] / rates["eager"],
+        tokenizer=tokenizer,
+        micro_batch=settings.get("micro_batch") or _micro_batch(shape, machine, min(batch, most), mode),
+        batch_tokens=max(batch, shape.context_length),
+        tokens_per_second=rate,
+        tokens=tokens,
+        bits_per_byte=expected_bits(corpus, shape, tokens, size),
+        bytes_per_token=size,
+        most_tokens=worthwhile,
+    )
+
+
+def expected_bits(corpus: Corpus, shape: Network, tokens: float, bytes_per_token: float) -> float:
+    """Bits per byte of a GPT of this size after so many tokens of the text."""
+    head, origin = shape.vocabulary * shape.width, corpus.origin
+    known = origin is not None and neighbouring(origin, bytes_per_token)
+    inherited = scaling.INHERITED_SHARE * origin.seen if origin is not None and known else 0.0
+    return scaling.expected_bits_per_byte(
+        shape.matmul_parameters() - head,
+        head,
+        tokens * bytes_per_token + inherited,
+        corpus.bytes + inherited,
+        ngram_bits=corpus.ngram_bits_per_byte,
+        ngram_bytes=corpus.ngram_bytes,
+        ngram_fall=corpus.ngram_fall,
+    )
+
+
+def _most_tokens(corpus: Corpus, shape: Network, size: float, settings: dict[str, Any]) -> float:
+    """Tokens that are worth training on; infinite where nobody has measured it."""
+    if settings.get("tokens"):
+        return math.inf
+    if settings.get("epochs"):
+        return max(1.0, settings["epochs"] * corpus.bytes / size)
+    if not isinstance(shape, GptShape) or corpus.origin is not None:
+        return math.inf
+    return scaling.most_tokens(shape.parameters(), corpus.bytes, size)
+
+
+def neighbouring(origin: Origin, bytes_per_token: float) -> bool:
+    """Whether a text is of the kind that a checkpoint has learnt from, by how its tokens fit; those were not grown."""
+    return not origin.grown and bytes_per_token > NEIGHBOURING * origin.bytes_per_token
+
+
+def tokenizer_of(corpus: Corpus, vocabulary: int, family: str) -> TokenizerChoice:
+    """With the special tokens of the family behind its own."""
+    choice = choice_of(corpus, vocabulary)
+    return choice.replace(specials=specials_of(family, vocabulary))
+
+
+def _micro_batch(shape: Network, machine: Machine, tokens: int, mode: str) -> int:
+    """Rows that fill the products without filling the memory."""
+    rows = max(1, tokens // shape.context_length)
+    while rows > 1 and memory_bytes(shape, rows, mode) > 0.8 * machine.memory_bytes:
+        rows //= 2
+    return rows
+
+
+def memory_bytes(shape: Network, micro_batch: int, mode: str = "eager") -> int:
+    """Weights, gradients and optimizer state, activations of a micro-batch, and the libraries themselves.
+
+    The kernels keep no logits but all of attention's weights, here in the wider of their two dtypes.
+    """
+    tokens, scores = micro_batch * shape.context_length, shape.scores()
+    if mode == "kernels":
+        activations, scores = 80 * shape.width * shape.depth(), 4 * scores
+    else:
+        activations = 40 * shape.width * shape.depth() + 10 * shape.vocabulary
+        scores = 6 * scores if shape.context_length <= 256 else 0
+    return int(16 * shape.parameters() + tokens * (activations + scores) + LIBRARY_BYTES)
+
+
+def _expected_tokens(machine: Machine, training: float, layers: int, width: int) -> float:
+    """About how many will be seen; what depends on it need not be exact, and must be known before a shape is rated."""
+    rate = max(machine.matmul_flops.values(), default=1e11)
+    return 0.3 * rate * max(training, 1.0) / (72 * layers * width**2)
+
+
+def _context(tokens: float) -> int:
+    """Short where few tokens are seen: attention costs what the weights do at T = 6 d, and long context pays late."""
+    context = ladder.CONTEXTS[0]
+    for length, least_tokens in zip(ladder.CONTEXTS[1:], CONTEXTS_PAY_FROM, strict=True):
+        if tokens >= least_tokens:
+            context = length
+    return context
+
+
+def best_of(candidates: list[Candidate]) -> Candidate:
+    lowest = min(candidate.bits_per_byte for candidate in candidates)
+    near = [c for c in candidates if c.bits_per_byte <= lowest * (1 + SMALLER_WITHIN)]
+    return min(near, key=lambda c: (c.shape.matmul_parameters(), c.bits_per_byte))
+
+
+class Speed:
+    """Tokens per second of a shape: measured where it was, else arithmetic and memory traffic, set by what was."""
+
+    # Bytes of memory traffic per token for each layer and unit of width, and for each word of the vocabulary. Compiled
+    # layers and kernels keep what they can in cache.
+    TRAFFIC: ClassVar = {"compiled": (350, 40), "eager": (650, 80), "kernels": (250, 20)}
+
+    def __init__(self, machine: Machine, probe: Probe, *, dtype: str) -> None:
+        self.machine, self.probe, self.dtype = machine, probe, dtype
+        # What was measured in this run is the truth of today; what was measured before says how machine and law differ.
+        self.known = {(t.shape.key(), t.mode): t for t in (*probe.earlier, *probe.timings) if t.dtype == dtype}
+        self.timed = {(t.shape.key(), t.mode): t for t in probe.timings if t.dtype == dtype}
+        # Newest first: how fast the machine is moves from hour to hour, and by more than the law errs.
+        pools = (list(self.timed.values()), list(self.known.values()))
+        self._measured = [{mode: self._against_law(pool, mode) for mode in MODES} for pool in pools]
+
+    def tokens_per_second(self, shape: Network, mode: str) -> float:
+        timing = self.timed.get((shape.key(), mode))
+        if timing is not None:
+            return timing.micro_batch * shape.context_length / timing.step_seconds
+        return shape.context_length * self._factor(shape, mode) / self._estimate(shape, mode)
+
+    def ready_seconds(self, shape: Network, mode: str) -> float:
+        """What a mode will still take before its first step: little where this process has used it, or one has."""
+        if mode == "eager":
+            return 0.0
+        if mode == "kernels":
+            used = any(known == "kernels" for _, known in self.known)
+            return 0.0 if used else KERNELS_SECONDS
+        if (shape.key(), mode) in self.timed:
+            return 0.5
+        if (shape.key(), mode) in self.known:
+            return self.probe.compile_warm_seconds or UNKNOWN_WARM_SECONDS
+        return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
+
+    def _against_law(self, pool: list[Timing], mode: str) -> list[tuple[float, float]]:
+        """Of every timing in a mode: the operations of a token, and how many times as fast as the law it was."""
+        pairs = []
+        for timing in pool:
+            shape = timing.shape
+            if timing.mode == mode and not isinstance(shape, NgramShape):
+                factor = self._estimate(shape, mode) * timing.micro_batch / timing.step_seconds
+                pairs.append((shape.flops_per_token(), factor))
+        return pairs
+
+    def _factor(self, shape: Network, mode: str) -> float:
+        """How machine and law differ at shapes of about this size: a tiny one says nothing of a large one."""
+        flops = shape.flops_per_token()
+        for measured in self._measured:
+            for known in (mode, *MODES):  # what holds back layers run one way holds back those run another way, too
+                near = [factor for timed, factor in measured[known] if 1 / ALIKE < timed / flops < ALIKE]
+                if near:
+                    return statistics.median(near)
+        return 1.0
+
+    def _estimate(self, shape: Network, mode: str) -> float:
+        """Seconds of a row. Narrow products do not reach the rate of wide ones."""
+        rate = self.machine.matmul_flops.get(self.dtype) or max(self.machine.matmul_flops.values(), default=5e10)
+        rate *= 0.6 * shape.width / (shape.width + 64)
+        layer_bytes, word_bytes = self.TRAFFIC[mode]
+        traffic = layer_bytes * shape.depth() * shape.width + word_bytes * shape.vocabulary
+        bandwidth = max(self.machine.bandwidth_bytes_per_second, 1e9)
+        return shape.context_length * (shape.flops_per_token() / rate + traffic / bandwidth)

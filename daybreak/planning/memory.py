@@ -1,0 +1,51 @@
+"""Memory: the most that the process of a run will hold, from what it holds after the probe and what still comes."""
+
+from typing import Any
+
+from daybreak import techniques
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Machine, Plan, Probe
+from daybreak.models import ngram
+from daybreak.planning.candidates import LIBRARY_BYTES, memory_bytes
+from daybreak.tasks.scoring import EVALUATION_TOKENS
+
+# Measured in runs of 20 to 60 s on texts of 0.25 to 17 MB (benchmarks/memory.py).
+NEVER_FREED = 35e6  # by allocations that do not fit where others were
+SCORED_SHARE = {"masked_tokens": 0.15, "span_corruption": 0.2}  # of the tokens that are read, those with logits
+
+
+def peak_bytes(plan: Plan, machine: Machine, probe: Probe) -> int:
+    """Of the process that trains a network, with libraries, text and counts; or of an accelerator, what training takes.
+
+    Where the probe was not measured (`held_bytes` is 0), the libraries are taken to be of their usual size.
+    """
+    shape = plan.shape
+    assert not isinstance(shape, NgramShape)
+    share = SCORED_SHARE.get(plan.objective, 1.0)
+    scored = 8 * EVALUATION_TOKENS * share * shape.vocabulary  # logits, and their softmax
+    saved = 12 * shape.parameters()  # a copy of weights and optimizer that is written while training goes on
+    needed = memory_bytes(shape, plan.micro_batch, plan.predicted.mode) - LIBRARY_BYTES
+    if machine.kind != "cpu":
+        return int(max(probe.peak_bytes, needed + scored))
+    base = LIBRARY_BYTES + needed
+    if probe.held_bytes:  # steps of what was timed are in it
+        timed = [
+            memory_bytes(t.shape, t.micro_batch, t.mode) - LIBRARY_BYTES
+            for t in probe.timings
+            if not isinstance(t.shape, NgramShape)
+        ]
+        base = probe.held_bytes + max(0.0, needed - max(timed, default=0.0))
+    counting, counts = _counts(plan, machine)
+    return int(max(probe.peak_bytes, base + max(counting, counts + scored + saved) + NEVER_FREED))
+
+
+def _counts(plan: Plan, machine: Machine) -> tuple[float, float]:
+    """Bytes while n-grams are counted beside the network, and bytes of the counts afterwards."""
+    while_counting, afterwards = 0.0, 0.0
+    for choice in plan.techniques:
+        technique: Any = techniques.make(choice)
+        if (of := getattr(technique, "counted_tokens", None)) is not None:
+            tokens, how = of(plan, machine), {"order": technique.order, "vocabulary": plan.tokenizer.vocabulary}
+            while_counting = afterwards + max(while_counting, ngram.counting_bytes(tokens, **how))
+            afterwards += ngram.counted_bytes(tokens, **how)
+    return while_counting, afterwards

@@ -1,0 +1,446 @@
+"""Plan: what was measured and what was asked in, every decision with its reason out. `planned` is a pure function."""
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import fields
+from typing import Any
+
+from daybreak import techniques
+from daybreak.core import units
+from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
+from daybreak.core.metrics import OF_OBJECTIVE
+from daybreak.core.shapes import GptShape, Network
+from daybreak.core.types import (
+    Budget,
+    Corpus,
+    Machine,
+    OptimizerChoice,
+    Origin,
+    Plan,
+    Prediction,
+    Probe,
+    Request,
+    ScheduleChoice,
+)
+from daybreak.data import mixing
+from daybreak.engine import optimizers, scaling, schedules
+from daybreak.models import ladder
+from daybreak.models.families import FAMILIES, objective_name
+from daybreak.planning.candidates import (
+    Candidate,
+    Speed,
+    best_of,
+    candidates,
+    expected_bits,
+    memory_bytes,
+    neighbouring,
+)
+from daybreak.planning.memory import peak_bytes
+from daybreak.planning.reasons import REPEATED, reasons_of
+from daybreak.planning.settings import parsed
+from daybreak.techniques.ngram_mix import NgramMix
+from daybreak.training.counting import counting_plan
+
+LEAST_STEPS = 20
+SMALL_BATCH_RATES = {"gpt": 0.03, "lstm": 0.03, "bert": 0.01, "t5": 0.015}  # of Muon (own runs)
+TABLE_RATES = {"bert": 0.005, "t5": 0.02}  # of embedding and head, beside Muon (own runs)
+SINGLE_RATES = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2, "adamw_rms": 2e-2}  # one for all weights
+LSTM_RATE = 2e-2  # of Adam and AdamW: 13% fewer bits in 60 s than with 3e-3, which suits a plain RNN (own runs)
+INHERITED_LEAST = 0.05  # of the rates; also where nobody has noted how long a checkpoint was trained
+DISTANT_SHARE = 0.7  # of the rates, where the text is of another kind
+FOREIGN_RATE = 2e-4  # of AdamW, for checkpoints of other tools
+# Of the lowest loss in a time (own runs).
+OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw", "foreign": "adamw"}
+CLEANED_BYTES_PER_SECOND = 1e8  # of the cleaned text, as it is read for encoding
+EVALUATION_SHARE = 0.02  # of the budget for the last figure, as a guess; the figures on the way take half of that
+SCORING_SPEED = 2.5  # times the speed of training
+LOADING_SECONDS = 0.4  # to read the model back before it is scored
+SAMPLING_SHARE = 0.005
+MOST_WAITING = 3.0  # processes for a processor that a range of figures allows for
+MOST_FASTER = 1.5  # times the speed of the probe, where others leave the machine
+FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
+
+
+def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, only_measured: bool = False) -> Plan:
+    """only_measured: choose among the shapes that this probe has timed, if there are any, and check the time.
+
+    Raises BudgetTooShort (with the shortest that works), ResourceError (no shape fits the memory) and UsageError (a
+    setting or technique that cannot be).
+    """
+    if request.reproducible:
+        corpus, machine, probe = _nominal(corpus, machine)
+    if request.family == "ngram":
+        return counting_plan(corpus, request, held_bytes=probe.held_bytes)
+    if request.family not in FAMILIES and corpus.origin is None:
+        raise UsageError("an unknown family", received=request.family, attempt=nearest(request.family, FAMILIES))
+    settings = parsed(request)
+    _check_native(request, settings)
+    dtypes = {"bf16": "bfloat16", "fp16": "float16"}
+    dtype = next((dtypes[name] for name in dtypes if _switched(name, request, machine)), "float32")
+    fixed = _fixed_seconds(corpus, probe, request)
+    modes = ("eager", *(name for name in ("compiled", "kernels") if _switched(name, request, machine)))
+    if any(techniques.class_of(name).inside_layers for name in request.include):
+        modes = tuple(mode for mode in modes if mode != "kernels")
+    speed = Speed(machine, probe, dtype=dtype)
+    available = request.seconds - sum(fixed.values())
+    found = list(
+        candidates(
+            corpus,
+            machine,
+            speed,
+            settings,
+            available,
+            family=request.family,
+            reshaped=_reshaping(request),
+            modes=modes,
+            only_measured=only_measured,
+        )
+    )
+    if not found:
+        raise ResourceError(
+            "no such model fits into the memory of this machine",
+            received=f"{request.settings} on {units.size(machine.memory_bytes)} of memory",
+            attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
+        )
+    timed = {(t.shape.key(), t.mode) for t in probe.timings}
+    measured = [candidate for candidate in found if (candidate.shape.key(), candidate.mode) in timed]
+    # What has been timed and can take its steps is preferred to what is only expected to.
+    pools = (measured if only_measured else [], found)
+    feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
+    pool = feasible[0] or feasible[1] or found
+    best = best_of(pool)
+    ending = _scoring_seconds(corpus, best, request.seconds) + LOADING_SECONDS
+    phases = {**fixed, "the end": ending, "compile": best.mode_seconds}
+    training = available + fixed["the end"] - ending - phases["compile"]
+    # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
+    _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
+    phases["training"] = min(training, best.tokens / best.tokens_per_second)
+    if training > phases["training"]:
+        phases["left over"] = training - phases["training"]
+    plan = _draft(corpus, machine, request, settings, best, phases, pool, probe, timed=bool(feasible[0]))
+    plan = _with_techniques(plan, machine, request, {choice.name for choice in corpus.cleaning})
+    return _with_memory(plan, machine, probe)
+
+
+def _with_memory(plan: Plan, machine: Machine, probe: Probe) -> Plan:
+    return plan.replace(predicted=plan.predicted.replace(memory_bytes=peak_bytes(plan, machine, probe)))
+
+
+def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
+    """Figures that are the same on every day, for a plan that must be: cautious ones for what was measured here."""
+    known = {"float32": 4e10, "bfloat16": 1.2e11}
+    rates = {
+        name: rate * machine.cores if machine.kind == "cpu" else 500 * rate
+        for name, rate in known.items()
+        if name in machine.fast_dtypes
+    }
+    machine = machine.replace(matmul_flops=rates, bandwidth_bytes_per_second=1e10, disk_bytes_per_second=1e8)
+    corpus = corpus.replace(bytes_per_second=2e7, tokens_per_second=2e6)
+    return (
+        corpus,
+        machine,
+        Probe(timings=(), earlier=(), compile_cold_seconds=0, compile_warm_seconds=0, used_seconds=8),
+    )
+
+
+# The shape
+
+
+def _check_native(request: Request, settings: dict[str, Any]) -> None:
+    """Raises UsageError: a setting leaves the class that transformers opens, and that was not given up."""
+    if request.family != "gpt":
+        return
+    taken = {name: value for name, value in settings.items() if name in GptShape.OPTIONS and name != "layer_repeats"}
+    shape = ladder.gpt(2, 128, vocabulary=257, context_length=128, changes=taken)
+    shape.check()
+    if request.native and (leaving := shape.leaves_class()):
+        raise UsageError(
+            "transformers has no class for this shape",
+            received=", ".join(f"--set {name}={request.settings[name]}" for name in leaving),
+            attempt="--no-native, and a model/ that daybreak alone opens; or without it",
+        )
+
+
+def _reshaping(request: Request) -> Callable[[Network], Network]:
+    """What the techniques that were asked for make of a shape, before it is rated."""
+    asked = [
+        name
+        for name in techniques.names()
+        if name in request.include
+        and name not in request.exclude
+        and request.family in techniques.class_of(name).families
+    ]
+    on = [(name, techniques.class_of(name)()) for name in asked]
+
+    def reshaped(shape: Network) -> Network:
+        shape, _ = techniques.fold(on, "shape", shape, request)
+        return shape
+
+    return reshaped
+
+
+# Time
+
+
+def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, float]:
+    """Seconds of the budget that are not training, by phase."""
+    budget = request.seconds
+    corpus_tokens = corpus.bytes / max(corpus.bytes_per_token.values())
+    counted = request.family in NgramMix.families and "ngram_mix" not in request.exclude
+    counting = 0.0 if not counted else NgramMix().seconds(corpus_tokens, budget)
+    return {
+        "until the plan": probe.used_seconds,
+        "encode": corpus.bytes / CLEANED_BYTES_PER_SECOND + corpus_tokens / corpus.tokens_per_second + 0.3,
+        "counting": counting,
+        "validation": scaling.looking_seconds(EVALUATION_SHARE, budget) * 0.5,
+        "samples": scaling.looking_seconds(SAMPLING_SHARE, budget),
+        "saving": 0.005 * budget + 0.1,
+        "the end": scaling.looking_seconds(EVALUATION_SHARE, budget) + LOADING_SECONDS,
+    }
+
+
+def _scoring_seconds(corpus: Corpus, best: Candidate, budget: float) -> float:
+    """What scoring all held-out text at the end takes, or the most that it may."""
+    tokens = corpus.heldout_bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    return min(scaling.SCORING_MOST * budget, tokens / (SCORING_SPEED * best.tokens_per_second))
+
+
+def _check_long_enough(best: Candidate, training: float, request: Request, *, steps: int) -> None:
+    """Raises BudgetTooShort where fewer steps fit."""
+    step_seconds = best.batch_tokens / best.tokens_per_second
+    if training >= steps * step_seconds:
+        return
+    shortest = math.ceil(1.15 * (request.seconds - training + LEAST_STEPS * step_seconds))
+    raise BudgetTooShort(
+        "the budget is too short for this machine and this text",
+        received=f"--for {units.duration(request.seconds)}, which leaves {units.duration(max(0.0, training))} for "
+        f"training at {units.duration(step_seconds)} a step",
+        attempt=f"--for {shortest}s, the shortest that works here; or --family ngram, which needs a few seconds",
+        seconds=shortest,
+    )
+
+
+# The plan itself
+
+
+def _draft(
+    corpus: Corpus,
+    machine: Machine,
+    request: Request,
+    settings: dict[str, Any],
+    best: Candidate,
+    phases: dict[str, float],
+    pool: list[Candidate],
+    probe: Probe,
+    *,
+    timed: bool,
+) -> Plan:
+    """The plan before its techniques. pool and timed: as for `reasons_of`."""
+    shape = best.shape
+    tokens = settings.get("tokens") or int(best.tokens)
+    epochs = tokens * corpus.bytes_per_token[str(best.tokenizer.vocabulary)] / corpus.bytes
+    optimizer = optimizer_of(
+        settings.get("optimizer") or OPTIMIZERS[shape.family],
+        batch_tokens=best.batch_tokens,
+        weight_decay=_weight_decay(corpus, best, epochs),
+        width=shape.width,
+        family=shape.rated_as(),
+        inherited=inherited_share(corpus.origin, tokens, best.bytes_per_token),
+    )
+    optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
+    schedule = ScheduleChoice(
+        name=settings.get("schedule", "linear"), warmup=warmup_of(optimizer.name), decay=0.7, floor=0.05
+    )
+    schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
+    optimizers.check(optimizer)
+    schedules.check(schedule)
+    objective = objective_name(request.family, best.shape)
+    figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, tokens)
+    slower = slower_at_worst(probe)
+    low, high = _range(corpus, best, objective, tokens, slower)
+    scored = scaling.SCORING_MOST * request.seconds * SCORING_SPEED * best.tokens_per_second
+    scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    reasons = reasons_of(
+        corpus,
+        machine,
+        request,
+        best,
+        pool,
+        timed=timed,
+        epochs=epochs,
+        optimizer=optimizer,
+        schedule=schedule,
+        final_seconds=phases["the end"],
+        validation_seconds=phases["validation"],
+        slower=slower,
+    )
+    return Plan(
+        objective=objective,
+        corpus=corpus.digest,
+        tokenizer=best.tokenizer,
+        shape=shape,
+        budget=Budget(
+            clock="tokens" if request.reproducible else "seconds",
+            seconds=request.seconds,
+            until=request.until,
+            most_tokens=int(best.most_tokens) if math.isfinite(best.most_tokens) and not request.reproducible else 0,
+        ),
+        tokens=tokens,
+        batch_tokens=best.batch_tokens,
+        micro_batch=best.micro_batch,
+        optimizer=optimizer,
+        schedule=schedule,
+        techniques=(),
+        refused={},
+        seed=request.seed,
+        reproducible=request.reproducible,
+        evaluation_bytes=settings.get("evaluation_bytes") or min(corpus.heldout_bytes, int(scored)),
+        predicted=Prediction(
+            tokens_per_second=best.tokens_per_second,
+            figure=figure,
+            figure_low=low,
+            figure_high=high,
+            memory_bytes=memory_bytes(shape, best.micro_batch, best.mode),
+            corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
+            bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
+            mode=best.mode,
+            compile_seconds=best.compile_seconds,
+            compiled_speedup=best.compiled_speedup,
+            phase_seconds=phases,
+            corpus_documents=corpus.documents,
+        ),
+        reasons=reasons | _mixing(corpus, request, best, tokens),
+        parent=corpus.origin.digest if corpus.origin else "",
+        origin=corpus.origin,
+        request=request.shown(),
+        mixture=tuple(request.weights[name] for name in request.sources) if request.weights else (),
+    )
+
+
+def slower_at_worst(probe: Probe) -> float:
+    """Times by which steps may turn out slower than the probe's: 1 on a machine of this run alone.
+
+    In ten runs of a minute beside other work, at 2 to 7 processes for each processor, steps took up to 2.4 times as
+    long as they had in the probe.
+    """
+    return 1 + min(MOST_WAITING, probe.waiting) + max((t.spread for t in probe.timings), default=0.0)
+
+
+def _range(corpus: Corpus, best: Candidate, objective: str, tokens: float, slower: float) -> tuple[float, float]:
+    """The lowest and the highest headline to expect: by the law's error, and by the speed of the machine."""
+    headline, size = OF_OBJECTIVE[objective], best.bytes_per_token
+    band = 0.10 if headline.of_text else 0.15
+    figures = []
+    for seen in (tokens / slower, tokens * min(slower, MOST_FASTER)):
+        bits = best.bits_per_byte if seen == tokens else expected_bits(corpus, best.shape, seen, size)
+        figures.append(scaling.figure_of(best.shape.family, objective, bits, size, seen))
+    return min(figures) * (1 - band), max(figures) * (1 + band)
+
+
+def _weight_decay(corpus: Corpus, best: Candidate, epochs: float) -> float:
+    if isinstance(best.shape, GptShape) and corpus.origin is None:
+        return scaling.weight_decay(epochs, best.shape.parameters(), corpus.bytes)
+    return 0.1 if epochs < REPEATED else 0.2
+
+
+def _mixing(corpus: Corpus, request: Request, best: Candidate, tokens: int) -> dict[str, str]:
+    """How often each source is read, and which too often."""
+    if not request.weights:
+        return {}
+    size = corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    request = request.shown()
+    names = list(request.sources)
+    weights = [request.weights[name] for name in names]
+    epochs = mixing.effective_epochs([int(corpus.groups[name] / size) for name in names], weights, tokens)
+    told = ", ".join(f"{name} {count:.2f} times" for name, count in zip(names, epochs, strict=True))
+    return {"mixture": "; ".join([told, *mixing.repetition_warnings(names, epochs)])}
+
+
+def optimizer_of(
+    name: str, *, batch_tokens: int, weight_decay: float, width: int, family: str = "gpt", inherited: float = 1.0
+) -> OptimizerChoice:
+    """An optimizer with the rates that are taken where nothing else is said.
+
+    width: of the model. family: as `Network.rated_as` has it. inherited: of `inherited_share`.
+    """
+    factor, small = scaling.rate_factor(batch_tokens), SMALL_BATCH_RATES.get(family, 0.02)
+    choice = OptimizerChoice(
+        name=name,
+        learning_rate=small if batch_tokens <= 16384 else min(small, 0.02) * factor,
+        table_learning_rate=TABLE_RATES.get(family, 0.004) * factor,
+        weight_decay=weight_decay,
+        momentum=0.95,
+        orthogonalize_steps=5 if optimizers.overhead(width, batch_tokens, 5) < FREE_OVERHEAD else 3,
+    )
+    if name not in ("muon", "muon_rms"):
+        rate = FOREIGN_RATE if family == "foreign" else SINGLE_RATES.get(name, 3e-3)
+        rate = LSTM_RATE if family == "lstm" and name in ("adam", "adamw") else rate
+        choice = choice.replace(learning_rate=rate, table_learning_rate=rate)
+    if family != "foreign":
+        matrices, tables = inherited * choice.learning_rate, inherited * choice.table_learning_rate
+        choice = choice.replace(learning_rate=matrices, table_learning_rate=tables)
+    return choice
+
+
+def inherited_share(origin: Origin | None, tokens: float, bytes_per_token: float) -> float:
+    """Of the usual rates, where what is trained was trained before: large steps would undo it.
+
+    As if the run were the last part of one that had trained the checkpoint too, its rates falling in a line. In runs of
+    60 s, 0.07 of the rates gave 6% fewer bits than 0.7 from a checkpoint of 20 minutes. A text of another kind leaves
+    little of what was learnt to be kept.
+    """
+    if origin is None:
+        return 1.0
+    if not neighbouring(origin, bytes_per_token):
+        return DISTANT_SHARE
+    if not origin.seen:
+        return INHERITED_LEAST
+    return max(INHERITED_LEAST, tokens / (tokens + origin.seen / origin.bytes_per_token))
+
+
+def warmup_of(optimizer: str) -> float:
+    """Share of the progress; Muon's steps are of one size from the first on."""
+    return 0.0 if optimizer == "muon" else 0.02
+
+
+def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Collection[str]) -> Plan:
+    """Every technique that is on by default or asked for, unless it refuses. Raises UsageError: asked for, refused."""
+    chosen, refused = [], {}
+    for name in (*request.include, *request.exclude):
+        techniques.class_of(name)
+    for name in techniques.names():
+        kind = techniques.class_of(name)
+        if name in request.exclude:
+            refused[name] = "you said --without"
+            continue
+        if not (kind.default and not hasattr(kind, "shape")) and name not in request.include:
+            refused[name] = f"{techniques.UNASKED}: --with {name}"
+            continue
+        choice = techniques.chosen(name, request)
+        if hasattr(kind, "documents"):
+            reason = None if name in cleaned else "the text gives it nothing to do"
+        else:
+            reason = techniques.unfit(name, plan) or techniques.make(choice).refuses(plan, machine)
+        if reason is None:
+            chosen.append(choice)
+        elif name in request.include:
+            given_up = "" if kind.native or not request.native else "; or with --no-native"
+            raise UsageError(
+                f"the technique {name} does not apply here",
+                received=f"--with {name}: {reason}",
+                attempt=f"without it{given_up}",
+            )
+        else:
+            refused[name] = reason
+    return plan.replace(techniques=tuple(chosen), refused=refused)
+
+
+def _switched(name: str, request: Request, machine: Machine) -> bool:
+    """Whether a technique that decides the speed will be on, as far as the machine alone can tell."""
+    kind: Any = techniques.class_of(name)
+    applies = name not in request.exclude and request.family in kind.families
+    return applies and kind().unusable(machine) is None
+
+
+def _names(value: Any) -> set[str]:
+    return {field.name for field in fields(value)}

@@ -1,0 +1,200 @@
+"""Reasons: one plain sentence for each decision of a plan, made of the same figures that the decision was made of."""
+
+from collections.abc import Sequence
+
+from daybreak.core import units
+from daybreak.core.metrics import OF_OBJECTIVE
+from daybreak.core.shapes import T5Shape
+from daybreak.core.types import Corpus, Machine, OptimizerChoice, Request, ScheduleChoice
+from daybreak.engine import optimizers, scaling
+from daybreak.models import ladder
+from daybreak.models.families import objective_name
+from daybreak.planning.candidates import (
+    CONTEXTS_PAY_FROM,
+    MICRO_BATCH_TOKENS,
+    SMALLER_WITHIN,
+    STEP_TOKENS_FLOOR,
+    STEPS_MERGED,
+    Candidate,
+)
+
+USUAL_DECAY = 0.2  # of texts that are read several times; small ones need more
+REPEATED = 2  # times that a text is read, from which on the weights decay faster
+WIDER = 1.2  # times as slow, from which on the range of the figure has a reason of its own
+DECAYING = ("muon", "muon_rms", "adamw", "adamw_rms")
+KINDS = {"bpe": "BPE", "bytes": "bytes", "unigram": "Unigram", "wordpiece": "WordPiece"}
+
+
+def reasons_of(
+    corpus: Corpus,
+    machine: Machine,
+    request: Request,
+    best: Candidate,
+    pool: Sequence[Candidate],
+    *,
+    timed: bool,
+    epochs: float,
+    optimizer: OptimizerChoice,
+    schedule: ScheduleChoice,
+    final_seconds: float,
+    validation_seconds: float,
+    slower: float = 1.0,
+) -> dict[str, str]:
+    """By the name of the decision. What the user has set is said to be that, and nothing else is.
+
+    pool: the candidates that `best` was chosen from; timed: they are those that were timed on this machine just now.
+    epochs: times that the text is read. Seconds are those of scoring, at the end and during training.
+    slower: times by which steps may turn out slower than was measured.
+    """
+    shape = best.shape
+    learnt_by_heart = best.tokens == best.most_tokens and "epochs" not in request.settings
+    reasons = {
+        "family": _family(corpus, request, best),
+        "shape": _shape(request, best, pool, timed=timed),
+        "tokens": f"{units.count(best.tokens)} tokens at {best.tokens_per_second:,.0f} a second: the text is read "
+        f"{epochs:.2f} times, {best.tokens / shape.matmul_parameters():.1f} tokens for each weight"
+        + ("; read more often, so small a text is learnt by heart" if learnt_by_heart else ""),
+        "vocabulary": _vocabulary(corpus, request, best),
+        "context_length": _context_length(corpus, best),
+        "batch_tokens": _batch_tokens(machine, best),
+        "micro_batch": _micro_batch(machine, best),
+        "optimizer": f"{optimizer.name}: the lowest loss in a given time for models of this family, by our own runs",
+        "schedule": _schedule(schedule),
+        "evaluation": f"{units.duration(final_seconds)} for the final score, {units.duration(validation_seconds)} for "
+        "scores during training",
+    }
+    if optimizer.name.startswith("muon"):
+        reasons["orthogonalize_steps"] = _orthogonalize_steps(best, optimizer.orthogonalize_steps)
+    if optimizer.name in DECAYING:
+        reasons["weight_decay"] = _weight_decay(corpus, best, epochs, optimizer.weight_decay)
+    if slower >= WIDER:
+        reasons["range"] = f"wide: the machine is busy, and steps may turn out {slower:.1f} times as slow as measured"
+    if not shape.native():
+        left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
+        reasons["native"] = f"no: transformers has no class with {left}, so daybreak alone opens model/"
+    return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(request.settings)}
+
+
+def _weight_decay(corpus: Corpus, best: Candidate, epochs: float, decay: float) -> str:
+    often = f"read {epochs:.2f} times"
+    if decay > USUAL_DECAY:
+        dense = best.shape.parameters() / max(corpus.bytes, 1)
+        return (
+            f"{decay:g}: against learning by heart a text that is {often}, with {dense:.1f} weights for each byte of it"
+        )
+    more = "at least" if epochs >= REPEATED else "fewer than"
+    return f"{decay:g}, as for texts that are read {more} {REPEATED} times: this one is {often}"
+
+
+def _family(corpus: Corpus, request: Request, best: Candidate) -> str:
+    shape = best.shape
+    objective = objective_name(request.family, shape)
+    headline = OF_OBJECTIVE[objective]
+    whose = "that of the checkpoint" if corpus.origin is not None else "as asked"
+    if not headline.of_text:
+        return f"{whose}; its measure is {headline.name}, so it is not compared with counting"
+    figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, best.tokens)
+    counts = corpus.ngram_bits_per_byte
+    told = f"expected to reach {figure:.2f} bits per byte; "
+    told += f"counting reached {counts:.2f} on {units.size(corpus.ngram_bytes)}"
+    better = "; --family ngram may be the better model in this time" if counts < figure else ""
+    return (f"{whose}; " if corpus.origin is not None else "") + told + better
+
+
+def _shape(request: Request, best: Candidate, pool: Sequence[Candidate], *, timed: bool) -> str:
+    shape, size = best.shape, _size(best)
+    if request.parent:
+        return f"{size}, as in the checkpoint"
+    whose = "" if shape.family == "gpt" else " for a GPT of this size"
+    told = f"{size}: predicted {best.bits_per_byte:.3f} bits per byte{whose}"
+    others = [c for c in pool if (c.shape.layers, c.shape.width) != (shape.layers, shape.width)]
+    if not others:
+        free = {"layers", "width"} - request.settings.keys()
+        why = "the only size that was timed" if timed and free else "no other size was left to choose from"
+        return f"{told}; {why}"
+    rival = min(others, key=lambda c: c.bits_per_byte)
+    other = _size(rival)
+    if rival.bits_per_byte >= best.bits_per_byte:
+        return f"{told}; the next best size, {other}, {rival.bits_per_byte:.3f}"
+    return (
+        f"{told}; {other} would reach {rival.bits_per_byte:.3f}, but of sizes within {SMALLER_WITHIN:.1%} the smallest "
+        "is taken"
+    )
+
+
+def _size(candidate: Candidate) -> str:
+    shape = candidate.shape
+    layers = f"{shape.layers} + {shape.decoder_layers}" if isinstance(shape, T5Shape) else str(shape.layers)
+    return f"{layers} layers of {shape.width}"
+
+
+def _vocabulary(corpus: Corpus, request: Request, best: Candidate) -> str:
+    choice, shape = best.tokenizer, best.shape
+    kind = KINDS.get(choice.kind, choice.kind)
+    if corpus.origin is not None:
+        kind = "the checkpoint's tokenizer"
+    elif choice.kind == "file":
+        kind = "the tokenizer of the file"
+    share = shape.vocabulary * shape.width / shape.matmul_parameters()
+    return (
+        f"{kind} with {choice.vocabulary:,} tokens, {best.bytes_per_token:.2f} bytes each; the output layer has "
+        f"{share:.0%} of the weights in matrices"
+    )
+
+
+def _context_length(corpus: Corpus, best: Candidate) -> str:
+    length = best.shape.context_length
+    if corpus.origin is not None and length == corpus.origin.shape.context_length:  # type: ignore[union-attr]
+        return f"{length} tokens, the longest that the checkpoint reads"
+    steps = zip(ladder.CONTEXTS[1:], CONTEXTS_PAY_FROM, strict=True)
+    longer = [(size, least) for size, least in steps if size > length]
+    if not longer or (isinstance(best.shape, T5Shape) and length >= ladder.LONGEST_T5):
+        return f"{length} tokens, the longest that is planned"
+    size, least = longer[0]
+    return f"{length} tokens; {size} pay in runs of about {units.count(least)} tokens and more"
+
+
+def _batch_tokens(machine: Machine, best: Candidate) -> str:
+    told = f"{best.batch_tokens:,} tokens a step"
+    busy, merged = STEP_TOKENS_FLOOR.get(machine.kind, 4096), STEPS_MERGED.get(best.shape.family, 1)
+    least = scaling.least_batch(busy, best.most_tokens)
+    base = scaling.batch_tokens(best.tokens, least)
+    if merged * base < best.batch_tokens:
+        return f"{told}: one sequence"
+    twice = f", times {merged}, since few tokens of a step are targets" if merged > 1 else ""
+    if base == least < busy:
+        return f"{told}: so few that a small text takes about {scaling.FEW_STEPS} steps{twice}"
+    if base == least:
+        return f"{told}: the least that keeps the machine busy{twice}"
+    if best.tokens < scaling.LONG_RUN_TOKENS:
+        return f"{told}: about a {scaling.STEPS:,}th of all tokens, as a power of two{twice}"
+    return f"{told}: grows with the {scaling.GROWTH:g}th power of all tokens, as a power of two{twice}"
+
+
+def _micro_batch(machine: Machine, best: Candidate) -> str:
+    rows, length = best.micro_batch, best.shape.context_length
+    told = f"{rows} sequence{'s' if rows > 1 else ''} at a time"
+    if rows * length >= best.batch_tokens:
+        return f"{told}: a whole step"
+    if rows >= min(best.batch_tokens, MICRO_BATCH_TOKENS.get(machine.kind, 8192)) // length:
+        return f"{told}: {rows * length:,} tokens keep the machine busy, and more would leave its caches"
+    return f"{told}: more would not fit into the memory"
+
+
+def _orthogonalize_steps(best: Candidate, steps: int) -> str:
+    share = optimizers.overhead(best.shape.width, best.batch_tokens, steps)
+    full = optimizers.overhead(best.shape.width, best.batch_tokens, 5)
+    told = f"{steps} iterations, which add {share:.1%} to the computing of a step"
+    return told if steps >= 5 else f"{told}; 5 would add {full:.1%}"
+
+
+def _schedule(schedule: ScheduleChoice) -> str:
+    floor = f"{schedule.floor:.0%} of its peak"
+    told = {
+        "linear": f"the learning rate falls in a line over the last {schedule.decay:.0%} of the run to {floor}",
+        "cosine": f"the learning rate falls in half a cosine to {floor}",
+        "constant": "the learning rate stays as it is",
+        "inverse_sqrt": f"the learning rate falls with the root of the progress, down to {floor}",
+        "plateau": f"the learning rate is halved whenever the loss stops falling, down to {floor}",
+    }
+    return f"{schedule.name}: {told[schedule.name]}"

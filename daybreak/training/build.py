@@ -1,0 +1,119 @@
+"""Build: a plan's module, loss, optimizer and schedule, with its techniques folded in."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from daybreak import techniques
+from daybreak.core.errors import UsageError
+from daybreak.core.records import Touched
+from daybreak.core.run import Run
+from daybreak.core.shapes import NgramShape, T5Shape
+from daybreak.core.types import Machine, Plan, Request
+from daybreak.data import shards
+from daybreak.data.batches import Batches
+from daybreak.data.mixing import Mixture
+from daybreak.engine import optimizers, schedules
+from daybreak.engine.machine import keep_freed_memory, settle_vector_functions
+from daybreak.models.families import module_of
+from daybreak.tasks.aims import objective_of
+from daybreak.techniques import Context
+from daybreak.training.marks import Marks
+
+
+@dataclass(kw_only=True)
+class Built:
+    """The things that the loop turns; `touched` says what each technique changed in them."""
+
+    module: Any  # with the public part of models/gpt.py's Gpt
+    loss: Any
+    optimizer: optimizers.Optimizers
+    schedule: schedules.Schedule
+    followers: list[Any]  # called after each step; `name`, `state`, `load` for checkpoints; some `validated`, `changed`
+    marks: Marks  # one of the followers
+    techniques: list[tuple[str, techniques.Technique]]
+    touched: list[Touched]
+    context: Context
+
+    def marked(self, progress: float, loss: float) -> None:
+        """Tells a held-out loss of the current weights to the followers; some exchange the weights for it."""
+        for follower in self.followers:
+            if progress < 1 and hasattr(follower, "validated"):  # at the end there is nothing left to change
+                follower.validated(self.module, progress, loss)
+
+    def enough(self) -> str:
+        """Why training ends though its clock gives leave for more, in words; empty: it does not."""
+        return next((why for follower in self.followers if (why := getattr(follower, "enough", ""))), "")
+
+    def context_with(self, **changes: Any) -> Context:
+        return replace(self.context, **changes)
+
+
+def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None = None) -> Built:
+    """Weights are those of the seed, the same on every machine. Raises UsageError: a technique that is not there."""
+    assert not isinstance(plan.shape, NgramShape)
+    settle_vector_functions()
+    on = [(choice.name, techniques.make(choice)) for choice in plan.techniques]
+    marks = Marks()
+    context = Context(plan=plan, machine=machine, run=run, marks=marks)
+    touched: list[Touched] = []
+
+    def folded(seam: str, thing: Any) -> Any:
+        changed, places = techniques.fold(on, seam, thing, context)
+        touched.extend(places)
+        return changed
+
+    # The plan's shape has been through this seam; what is edited into a plan must still agree with it.
+    request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
+    shape, places = techniques.fold(on, "shape", plan.shape, request)
+    touched.extend(places)
+    if shape != plan.shape:
+        raise UsageError(
+            "the plan's shape lacks what its techniques make of it",
+            received=f"{plan.shape.key()} in the place of {shape.key()}",
+            attempt="take the technique out of plan.json, or `daybreak plan` again",
+        )
+    if device.type == "cpu":
+        keep_freed_memory()
+    if plan.origin is not None and run is not None and not any(run.checkpoints_folder.glob("step-*")):
+        from daybreak.training import starting_checkpoint
+
+        module = starting_checkpoint.module_of(plan, run)
+    else:
+        module = module_of(plan.shape)
+        module.initialize(plan.seed)
+    module = folded("module", module.to(device).train())
+    loss = folded("loss", objective_of(plan))
+    dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step
+    factors = module.rate_factors() if isinstance(plan.shape, T5Shape) else None
+    made = optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains(), dtype=dtype, factors=factors)
+    optimizer = folded("optimizer", made)
+    rows = max(1, plan.batch_tokens // plan.shape.context_length)
+    schedule = folded("schedule", schedules.Schedule(plan.schedule, batch_rows=rows))
+    followers = folded("step", [marks])
+    for watcher in (optimizer, *followers):
+        if hasattr(watcher, "changed"):
+            context.changes.watch(getattr(watcher, "name", "optimizer"), watcher.changed)
+    return Built(
+        module=module,
+        loss=loss,
+        optimizer=optimizer,
+        schedule=schedule,
+        followers=followers,
+        marks=marks,
+        techniques=on,
+        touched=touched,
+        context=context,
+    )
+
+
+def batches_of(run: Run, train: shards.Tokens, plan: Plan) -> Batches | Mixture:
+    """What the plan trains on: its text, or its sources by their weights."""
+    assert not isinstance(plan.shape, NgramShape)
+    length = plan.shape.context_length
+    if not plan.mixture:
+        return Batches(train, context_length=length, seed=plan.seed)
+    name = f"train-{plan.tokenizer.vocabulary}"
+    parts = [shards.Tokens(run.corpus_folder, f"{name}-{number}") for number in range(len(plan.mixture))]
+    return Mixture(list(zip(parts, plan.mixture, strict=True)), context_length=length, seed=plan.seed)

@@ -1,0 +1,298 @@
+"""Finish: from trained weights to a chosen, written, read back and scored model/."""
+
+import hashlib
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from torch import Tensor
+
+from daybreak import techniques
+from daybreak.core import records
+from daybreak.core.records import Event, Measurement, Sample, Touched, Validation
+from daybreak.core.shapes import NgramShape
+from daybreak.data.shards import Tokens
+from daybreak.engine import faults, loop
+from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells, of_hidden
+from daybreak.evaluation.score_table import keep_hidden, keep_scores
+from daybreak.models import files
+from daybreak.models.gpt import tensors_of
+from daybreak.models.predictors import Counts, Mixture, Network, Score, summed
+from daybreak.tasks import samples
+from daybreak.tasks.scoring import Answers, Part, exam_of, figure, told
+from daybreak.training.build import Built
+from daybreak.training.state import Workbench
+
+QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
+QUICK_LEAST_BYTES = 20_000
+LEAST_SCORING_SECONDS = 0.05
+BEST_MARK = "best_mark"
+MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
+INTERVAL_SECONDS = 0.15  # for the two bootstraps of many documents
+
+
+def _asked(bench: Workbench, module: Any, *, most_bytes: int, seconds: float) -> Answers:
+    """A module put to held-out text from all over."""
+    stream = spread(bench.heldout, _tokens_of(bench, most_bytes), module.shape.context_length)
+    return _put(bench, module, stream, seconds)
+
+
+def _tokens_of(bench: Workbench, most_bytes: int) -> int:
+    """About how many held-out tokens so many bytes are."""
+    share = min(1.0, most_bytes / max(1, bench.heldout.bytes))
+    return max(1, round(share * len(bench.heldout)))
+
+
+def spread(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
+    """About `count` tokens in windows from all over: how a text begins may be much easier, or harder, than the rest."""
+    windows = max(1, count // context_length)
+    if count >= len(tokens) - context_length or windows == 1:
+        return tokens.slice(0, count)
+    starts = np.linspace(0, len(tokens) - context_length, windows).astype(int)
+    return np.concatenate([tokens.slice(start, start + context_length) for start in starts])
+
+
+def _put(bench: Workbench, module: Any, stream: np.ndarray, seconds: float) -> Answers:
+    exam = exam_of(bench.plan, bench.tokenizer)
+    return exam.put(module, stream, seconds=seconds if bench.timed() else float("inf"))
+
+
+def validate(bench: Workbench, built: Built, position: loop.Position, progress: float) -> Validation:
+    """Scores a part of the held-out text on the way."""
+    faults.at("validate")
+    seconds = max(0.05, 0.1 * bench.remaining())
+    answers = _asked(bench, built.module, most_bytes=_quick_bytes(bench), seconds=seconds)
+    return _validation(bench, answers.score(), position, progress, "current")
+
+
+def _quick_bytes(bench: Workbench) -> int:
+    return max(QUICK_LEAST_BYTES, bench.plan.evaluation_bytes // QUICK_SHARE)
+
+
+def quick_tokens(bench: Workbench) -> int:
+    """Held-out tokens that a mark is scored on."""
+    return _tokens_of(bench, _quick_bytes(bench))
+
+
+def whole_of_quick(bench: Workbench) -> float:
+    """How many times as long as a score on the way one of all held-out text takes."""
+    whole = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
+    return max(1.0, whole / max(1, min(_quick_bytes(bench), bench.heldout.bytes)))
+
+
+def _validation(bench: Workbench, score: Score, position: loop.Position, progress: float, weights: str) -> Validation:
+    return Validation(
+        step=position.step,
+        progress=progress,
+        used_seconds=bench.stopwatch.used(),
+        tokens=position.tokens,
+        figure=figure(bench.plan.headline, score),
+        perplexity=score.perplexity,
+        bytes=score.bytes,
+        weights=weights,
+    )
+
+
+def sample(bench: Workbench, built: Built, progress: float) -> Sample:
+    """What the model writes, at this moment, after how a held-out document begins, or into its gaps."""
+    begins = samples.opening(bench.tokenizer, bench.heldout)
+    prompt, text = samples.sample(bench.plan, built.module, bench.tokenizer, begins)
+    return Sample(progress=progress, used_seconds=bench.stopwatch.used(), prompt=prompt, text=text)
+
+
+def candidates_of(built: Built) -> tuple[dict[str, dict[str, Tensor]], list[Touched]]:
+    """The weights that a run may end with, by name: the last ones first, and those of its best mark last."""
+    candidates, touched = techniques.fold(built.techniques, "weights", {"current": current(built)}, built.context)
+    if built.marks.best:
+        candidates = {**candidates, BEST_MARK: built.marks.best}
+    return candidates, touched
+
+
+def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> dict[str, Tensor]:
+    """The candidate that scores best, all on the same held-out text; a replay takes what the first run took."""
+    bench.ledger.enter("validation")
+    trained = current(built)
+    candidates, touched = candidates_of(built)
+    for record in touched:
+        bench.record(record)
+    if len(candidates) == 1:
+        return trained
+    needed = bench.costs.get("model", 0.0) + bench.margin() + len(candidates) * LEAST_SCORING_SECONDS
+    if bench.timed() and bench.remaining() < needed:
+        best = _unscored(built, candidates)
+        bench.record(Event(name="weights chosen", used_seconds=bench.stopwatch.used(), detail={"weights": best}))
+        load_into(built, candidates[best])
+        return current(built)
+    scores: dict[str, float] = {}
+    original = {name: weight.detach().clone() for name, weight in trained.items()}
+    scored = {}
+    for name, weights in candidates.items():
+        load_into(built, weights)
+        seconds = max(LEAST_SCORING_SECONDS, 0.5 * bench.remaining() / len(candidates))
+        scored[name] = _asked(bench, built.module, most_bytes=_quick_bytes(bench), seconds=seconds)
+    # The time may not have been enough for all: what is compared is the text that every candidate was scored on.
+    least = min(map(len, scored.values()))
+    for name, answers in scored.items():
+        validation = _validation(bench, answers.first(least).score(), position, 1.0, name)
+        bench.record(validation)
+        scores[name] = validation.loss(bench.plan.headline)
+    best = min(scores, key=lambda name: (math.isnan(scores[name]), scores[name]))
+    earlier = [r for r in records.read(bench.run.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
+    if bench.replayed and earlier:
+        best = earlier[-1].detail["weights"]
+    bench.record(Event(name="weights chosen", used_seconds=bench.stopwatch.used(), detail={"weights": best, **scores}))
+    chosen = original if best == "current" else candidates[best]
+    load_into(built, chosen)
+    return current(built)
+
+
+def _unscored(built: Built, candidates: Collection[str]) -> str:
+    """The candidate that is likely to be best, where there is no time to score them."""
+    if best_so_far(built) is built.marks.best:
+        return BEST_MARK
+    # An average stands in for the end of the decay, which there was no time for either.
+    return next((name for name in reversed(list(candidates)) if name not in ("current", BEST_MARK)), "current")
+
+
+def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[str, Any]:
+    """Writes model/, reads it back, scores it alone, and then what the decode techniques make of it."""
+    bench.ledger.enter("saving")
+    if bench.timed() and bench.remaining() < bench.costs.get("model", 0.0) + bench.margin() and _written(bench):
+        bench.warn("something took the time that was kept for the end: model/ is the one of the last mark")
+    else:
+        write_model(bench, weights)
+    bench.ledger.enter("the end")
+    module = files.read(bench.run.model_folder, bench.device)
+    digest = weights_digest(tensors_of(module))
+    module.compute_dtype = built.module.compute_dtype
+    left = bench.remaining() - bench.margin() - after_scoring(bench)
+    # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
+    most = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
+    stream = bench.heldout.slice(0, len(bench.heldout))
+    exam, seconds = exam_of(bench.plan, bench.tokenizer), max(0.1, left) if bench.timed() else float("inf")
+    part = exam.put_spread(module, stream, seconds=seconds, tokens=_tokens_of(bench, most))
+    result = {**told(bench.plan.headline, part.answers.score()), "weights_digest": digest}
+    if bench.plan.headline.of_text:
+        mixed = _mixed(bench, built, module, stream[part.tokens], part.answers.nats, result)
+        kept = keep_scores(bench, stream, part.answers.nats, mixed, where=part.tokens)
+        intervals = of_cells(kept, resamples=RESAMPLES_AT_THE_END) if kept else {}
+    else:
+        keep_hidden(bench, stream, part, module.shape.context_length)
+        intervals = of_hidden(bench.plan.headline, part.answers, resamples=RESAMPLES_AT_THE_END)
+    result = beside(result, intervals) | {"heldout_share": heldout_share(bench, part)}
+    _record(bench, result)
+    bench.ledger.enter("leaving")
+    return result
+
+
+def after_scoring(bench: Workbench) -> float:
+    """Seconds that mixing and the intervals take, as far as that is known."""
+    return MIXING_SHARE * bench.costs.get("counting", 0.0) + bench.slower * INTERVAL_SECONDS
+
+
+def heldout_share(bench: Workbench, part: Part) -> float:
+    """How much of the held-out text was scored: of its bytes, or of its windows where tokens are hidden in them."""
+    if part.whole or not bench.plan.headline.of_text:
+        return float(part.windows.mean()) if len(part.windows) else 1.0
+    sizes = bench.tokenizer.token_bytes
+    return part.answers.score().bytes / int(sizes[bench.heldout.slice(0, len(bench.heldout))].sum(dtype=np.int64))
+
+
+def _record(bench: Workbench, result: dict[str, Any]) -> None:
+    headline = bench.plan.headline
+    for name, unit in ((headline.name, headline.unit), ("perplexity", "per token")):
+        interval, share = result.get(f"{name}_interval"), result["heldout_share"]
+        shown = {"value": result[name], "unit": unit, "bytes": result["bytes"], "interval": interval, "share": share}
+        bench.record(Measurement(name=name, **shown))
+    if "mixture" in result:
+        mixture = result["mixture"]
+        bench.record(
+            Measurement(
+                name="bits_per_byte",
+                value=mixture["bits_per_byte"],
+                unit="bits/byte",
+                needs=Mixture.needs,
+                bytes=result["bytes"],
+                note=f"{mixture['weight_of_counts']:.2f} of the counts on average; each half of the text with the "
+                "weights of the other",
+                interval=mixture.get("bits_per_byte_interval"),
+                share=result["heldout_share"],
+            )
+        )
+
+
+def _mixed(
+    bench: Workbench, built: Built, module: Any, stream: np.ndarray, nats: np.ndarray, result: dict[str, Any]
+) -> np.ndarray | None:
+    """Nats [n] with what the decode techniques mix in; None where there is nothing. Told in `result`, too."""
+    network = Network(module, end_of_text=bench.tokenizer.end_of_text, known_tokens=bench.tokenizer.vocabulary)
+    predictor, touched = techniques.fold(built.techniques, "decode", network, built.context_with(scored=(stream, nats)))
+    for record in touched:
+        bench.record(record)
+    if not isinstance(predictor, Mixture):
+        return None
+    mixed_nats = predictor.cross_fitted(nats, stream)
+    mixed = summed(mixed_nats, stream, bench.tokenizer.token_bytes)
+    weight = predictor.mean_weight(stream)
+    result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": weight}
+    if isinstance(counts := predictor.innermost.counts, Counts):
+        alone = summed(counts.stream(stream)[0], stream, bench.tokenizer.token_bytes)
+        result["mixture"]["counts_bits_per_byte"] = alone.bits_per_byte
+    return mixed_nats
+
+
+def _written(bench: Workbench) -> bool:
+    return (bench.run.model_folder / "config.json").exists()
+
+
+def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
+    """Raises ResourceError at the end of a run only: on the way, an older model/ stands and training goes on."""
+    assert not isinstance(bench.plan.shape, NgramShape)
+    faults.at("model.write")
+    files.save(
+        bench.run.model_folder,
+        bench.plan.shape,
+        weights,
+        tokenizer_file=bench.run.tokenizer_file,
+        end_of_text=bench.tokenizer.end_of_text,
+        token=bench.tokenizer.end_of_text_token,
+        specials=bench.plan.tokenizer.specials,
+        kept=bench.run.parent_folder if bench.plan.origin else None,
+    )
+
+
+def current(built: Built) -> dict[str, Tensor]:
+    return tensors_of(built.module)
+
+
+def best_so_far(built: Built) -> dict[str, Tensor]:
+    """The current weights, or those of the best mark where the last one was worse."""
+    marks = built.marks
+    worse = bool(marks.best) and not marks.losses[-1] <= marks.least  # or no number at all
+    return marks.best if worse else current(built)
+
+
+def load_into(built: Built, weights: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, weight in tensors_of(built.module).items():
+            weight.copy_(weights[name])
+
+
+def weights_checksum(weights: dict[str, Tensor]) -> str:
+    """As `weights_digest`, many times as fast: for the log, often."""
+    whole = xxhash.xxh3_128()
+    for name in sorted(weights):
+        whole.update(weights[name].detach().cpu().contiguous().numpy().data)
+    return whole.hexdigest()
+
+
+def weights_digest(weights: dict[str, Tensor]) -> str:
+    """Equal for weights that are equal to the last bit."""
+    whole = hashlib.blake2b(digest_size=16)
+    for name in sorted(weights):
+        whole.update(name.encode())
+        whole.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,116 @@
+"""Probe: times steps of the shapes that a plan would pick, and has the picked one compiled in passing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from daybreak import techniques
+from daybreak.core.clock import Stopwatch
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Corpus, Machine, Plan, Probe, Request, Timing
+from daybreak.engine.hardware import waiting
+from daybreak.engine.probe import Timings, compile_cache, held_bytes, memory_bytes, time_training
+from daybreak.models.native import NotCompiled
+from daybreak.models.objectives import token_nats
+from daybreak.planning.planner import LEAST_STEPS, planned
+from daybreak.tasks.aims import objective_of
+from daybreak.training.build import build
+
+PROBING_SHARE = 0.04  # of the budget that may go into a further shape
+TIMING_SECONDS = 1.2
+TIMING_SHARE = 0.02  # of the budget, where that is less
+MOST_SHAPES = 4
+EARLIER_TIMINGS = 40
+
+
+def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.device, stopwatch: Stopwatch) -> Probe:
+    """Measures the best shape by what is known, asks again with what was learnt, and so on while it pays.
+
+    The first shape is always timed, since a run compiles it anyway; a further one only where it costs little of the
+    budget. Raises BudgetTooShort and UsageError as the plan does.
+    """
+    compile_cache()
+    timings = Timings(machine)
+    known = Probe(
+        timings=(),
+        earlier=tuple(timings.entries[-EARLIER_TIMINGS:]),
+        compile_cold_seconds=timings.compile_seconds(cold=True),
+        compile_warm_seconds=timings.compile_seconds(cold=False),
+        used_seconds=stopwatch.used() + TIMING_SECONDS,
+    )
+    if request.family == "ngram" or request.reproducible:
+        return _with_state(known, device, stopwatch)
+    for turn in range(MOST_SHAPES):
+        plan = planned(corpus, machine, known, request)
+        assert not isinstance(plan.shape, NgramShape)
+        mode = plan.predicted.mode
+        if any(t.shape == plan.shape and t.mode == mode for t in known.timings):
+            break
+        cold = mode != "eager" and not timings.was_compiled(plan.shape, mode, plan.micro_batch)
+        price = TIMING_SECONDS + plan.predicted.phase_seconds["compile"]
+        if turn and price > PROBING_SHARE * request.seconds:
+            break
+        try:
+            timing = _timed(plan, machine, device, mode=mode, cold=cold)
+        except NotCompiled as error:
+            what = f"the plan does without the kernels: {error.what} ({error.received})"
+            machine, known = machine.replace(compiler=""), known.replace(warnings=(*known.warnings, what))
+            continue
+        steps_fit = plan.predicted.phase_seconds["training"] / timing.step_seconds
+        if steps_fit < LEAST_STEPS * plan.batch_tokens / (plan.micro_batch * plan.shape.context_length):
+            # About to be refused: others may have had the processor in that moment, so it is timed once more.
+            again = _timed(plan, machine, device, mode=mode, cold=False)
+            timing = min(timing, again, key=lambda timing: timing.step_seconds)
+        timings.add(timing)
+        known = known.replace(
+            timings=(*known.timings, timing),
+            compile_cold_seconds=timings.compile_seconds(cold=True),
+            compile_warm_seconds=timings.compile_seconds(cold=False),
+            used_seconds=stopwatch.used(),
+        )
+    return _with_state(known, device, stopwatch)
+
+
+def _with_state(known: Probe, device: torch.device, stopwatch: Stopwatch) -> Probe:
+    """With what the process holds, and how busy the machine is, at the end of the probe."""
+    return known.replace(
+        used_seconds=stopwatch.used(),
+        held_bytes=held_bytes(device),
+        peak_bytes=memory_bytes(device),
+        waiting=waiting(),
+    )
+
+
+def _timed(plan: Plan, machine: Machine, device: torch.device, *, mode: str, cold: bool) -> Timing:
+    assert not isinstance(plan.shape, NgramShape)
+    # Techniques that count or keep the text have nothing to do with a step's seconds.
+    of_a_step = [
+        c
+        for c in plan.techniques
+        if (hasattr(techniques.class_of(c.name), "module") or c.name in ("fused_loss", "thread_parallel"))
+        and not techniques.class_of(c.name).only_begins
+    ]
+    built = build(plan.replace(techniques=tuple(of_a_step)), machine, device)
+    size = (plan.micro_batch, plan.shape.context_length + 1)
+    rows = torch.randint(plan.tokenizer.vocabulary, size, generator=torch.Generator().manual_seed(0)).to(device)
+    return time_training(
+        built.module,
+        built.loss,
+        built.optimizer,
+        rows,
+        shape=plan.shape,
+        dtype=str(built.module.compute_dtype).removeprefix("torch."),
+        mode=mode,
+        cold=cold,
+        seconds=min(TIMING_SECONDS, TIMING_SHARE * plan.budget.seconds),
+        evaluate=_scoring(plan, built.module),
+    )
+
+
+def _scoring(plan: Plan, module: Any) -> Callable[[Tensor], object]:
+    if plan.objective == "next_token":
+        return lambda rows: token_nats(module, rows[:, :-1], rows[:, 1:])
+    objective = objective_of(plan)
+    return lambda rows: objective.scored(module, rows)

@@ -1,0 +1,131 @@
+"""Show: plans and results in words, for a terminal."""
+
+import textwrap
+from typing import Any
+
+from daybreak.core import units
+from daybreak.core.metrics import Headline
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Corpus, Plan
+from daybreak.techniques import UNASKED
+
+BAR = 30  # characters
+LINE = 100  # characters, of sentences
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """What a run would do: the plan in short, decisions with their reasons, techniques, and where its seconds go."""
+    from daybreak.views.progress import summary
+
+    lines = [*summary(plan), f"memory: about {units.size(plan.predicted.memory_bytes)} at its peak"]
+    if plan.skipped:
+        lines += ["", "not read", *(f"  {sentence}" for sentence in plan.skipped)]
+    lines += ["", "why", *(f"  {name:20} {reason}" for name, reason in plan.reasons.items())]
+    lines += ["", "techniques", *_technique_lines(plan)]
+    if plan.predicted.phase_seconds:
+        lines += ["", f"where {units.duration(plan.budget.seconds)} go"]
+        lines += [f"  {name:20} {units.duration(s)}" for name, s in plan.predicted.phase_seconds.items() if s > 0.005]
+    return lines
+
+
+def _technique_lines(plan: Plan) -> list[str]:
+    """Those that are on, those that were refused with the reason, and how many nobody asked for."""
+    lines = [f"  {'on':20} {', '.join(choice.name for choice in plan.techniques) or 'none'}"]
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in plan.refused.items():
+        by_reason.setdefault(UNASKED if reason.startswith(UNASKED) else reason, []).append(name)
+    unasked = by_reason.pop(UNASKED, [])
+    lines += [f"  {names[0]:20} off: {reason}" for reason, names in by_reason.items() if len(names) == 1]
+    lines += [f"  {'off':20} {', '.join(names)}: {reason}" for reason, names in by_reason.items() if len(names) > 1]
+    if unasked:
+        lines.append(
+            f"  {len(unasked)} more are off unless asked for by --with NAME; docs/techniques.md describes them"
+        )
+    return lines
+
+
+def fact_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *fact_lines(value, indent + "  ")]
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            lines += [f"{indent}{name if not index else '':20} {item}" for index, item in enumerate(value)]
+        elif name.endswith("_interval"):
+            shown = f"{value[0]:.4f} to {value[1]:.4f}" if value else "too little text for one"
+            lines.append(f"{indent}{'  95% interval':20} {shown}")
+        else:
+            shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+            lines.append(f"{indent}{name:20} {shown}")
+    return lines
+
+
+def baselines_lines(found: dict[str, Any]) -> list[str]:
+    """The table, with a bar of the bits per byte, and from when on each is ahead of which."""
+    rows = sorted((row for row in found["rows"] if row["trained"]), key=lambda row: row["bits_per_byte"])
+    most = max(row["bits_per_byte"] for row in rows)
+    lines = [f"{'model':8}{'bits per byte':>14}  {'':{BAR}}  {'than best':>9}  {'weights':>13}  {'tokens/s':>9}"]
+    for row in rows:
+        bar = "\u2588" * round(BAR * row["bits_per_byte"] / most)
+        weights = units.count(row["parameters"]) if row["parameters"] else "counts"
+        rate = f"{row['tokens_per_second']:,.0f}" if row["tokens_per_second"] else ""
+        more = f"+{row['more_than_best']:.1%}" if row["more_than_best"] else ""
+        lines.append(f"{row['model']:8}{row['bits_per_byte']:14.4f}  {bar:{BAR}}  {more:>9}  {weights:>13}  {rate:>9}")
+    lines += ["", *found["notes"], ""]
+    for moment in sorted(found["overtakes"], key=lambda one: one["seconds"]):
+        lines.append(f"{moment['run']} is ahead of {moment['than']} from {units.duration(moment['seconds'])} on")
+    return lines
+
+
+def _with_interval(headline: Headline, figures: dict[str, Any]) -> str:
+    """The headline with half its interval, where it has one."""
+    value, interval = figures[headline.name], figures.get(f"{headline.name}_interval")
+    return headline.told(value, 4, half=max(value - interval[0], interval[1] - value) if interval else None)
+
+
+def _sample(corpus: Corpus) -> str:
+    """What the counts were made of before the plan; how much that is depends on the time that there was."""
+    size = units.size(corpus.ngram_bytes)
+    return f"a sample of {size}" if corpus.ngram_bytes < corpus.bytes else size
+
+
+def _scored_part(finished: Any, corpus: Corpus) -> str:
+    """How much of the held-out text the figures are of, and how to get those of all of it."""
+    figures, of_text = finished.figures, finished.run.plan().headline.of_text
+    share = figures.get("heldout_share")
+    if share is None or (share >= 1 and not of_text):
+        return f"{units.size(figures['bytes'])} of held-out text"  # a run of an older version, or tokens hidden in it
+    if share >= 1:
+        return f"all {units.size(figures['bytes'])} of held-out text"
+    scored = f"{units.size(figures['bytes'])} of {units.size(corpus.heldout_bytes)} of held-out text ({share:.0%})"
+    part = scored if of_text else f"{share:.0%} of the held-out text"
+    return f"{part}; `daybreak evaluate {finished.run}` scores all"
+
+
+def finished_lines(finished: Any) -> list[str]:
+    figures = finished.figures
+    plan = finished.run.plan()
+    headline, shape = plan.headline, plan.shape
+    corpus = finished.run.corpus()
+    lines = ["", f"{_with_interval(headline, figures)} on {_scored_part(finished, corpus)}"]
+    if "mixture" in figures:
+        lines.append(
+            f"{figures['mixture']['bits_per_byte']:.4f} with the n-gram counts mixed in "
+            f"(weight {figures['mixture']['weight_of_counts']:.2f})"
+        )
+    own = not isinstance(shape, NgramShape) and not shape.native()
+    alone = " (native: no; daybreak alone opens it)" if own else ""
+    if headline.of_text:
+        lines.append(
+            f"{corpus.ngram_bits_per_byte:.4f} Kneser-Ney, counted on {_sample(corpus)}, "
+            f"{corpus.xz_bits_per_byte:.4f} xz, for comparison"
+        )
+    if figures.get("verdict"):
+        lines += ["", *textwrap.wrap(figures["verdict"], LINE, break_long_words=False, break_on_hyphens=False)]
+    lines += [
+        "",
+        f"report  {finished.run.report_file}",
+        f'try     daybreak generate {finished.run} "..."',
+        f"model   {finished.run.model_folder}{alone}",
+    ]
+    return lines
