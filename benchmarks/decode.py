@@ -151,7 +151,7 @@ def of_daybreak(folder: Path, device: str, name: str, precision: str) -> Continu
     import torch
     from daybreak.models import files
     from daybreak.models.predictors import Network, Sampling
-    from daybreak.stages.evaluate import decoder_for
+    from daybreak.evaluation.loaded import decoder_for
 
     module = files.read(folder, torch.device(device))
     module.compute_dtype = getattr(torch, precision)

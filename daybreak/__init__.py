@@ -29,7 +29,7 @@ os.environ["OMP_DYNAMIC"] = "FALSE"
 
 if TYPE_CHECKING:
     from daybreak.core.types import Plan
-    from daybreak.stages.evaluate import Loaded
+    from daybreak.evaluation.loaded import Loaded
     from daybreak.stages.run import Finished
     from daybreak.tasks.fill_mask import Filled
 
@@ -260,6 +260,6 @@ def load(
     from daybreak.core.run import Run
 
     Run.with_model(os.fspath(path))  # before torch is imported
-    from daybreak.stages.evaluate import load as load_run
+    from daybreak.evaluation.loaded import load as load_run
 
     return Model(load_run(os.fspath(path), device=device, without=listed(without), precision=precision))

@@ -349,8 +349,8 @@ def generate(
     prompt = prompt if given is None else given
     _known(path, device=device)
     from daybreak.evaluation.generation import check_stop, continuations, cut_prompt, nth, pieces, prompt_tokens
+    from daybreak.evaluation.loaded import load
     from daybreak.models.predictors import Sampling
-    from daybreak.stages.evaluate import load
     from daybreak.stages.run import guarded
     from daybreak.stages.tokenize import text_of
     from daybreak.tasks.fill_mask import CANDIDATES, Filler, filled_json, lines

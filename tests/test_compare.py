@@ -396,10 +396,10 @@ def test_held_out_text_without_kept_scores_is_scored_once(
     counted: Callable[..., Run], words: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = counted("flat", words, 1)
-    monkeypatch.setattr("daybreak.stages.evaluate.heldout_stream", lambda run, plan: stream_of(words, DOCUMENTS))
+    monkeypatch.setattr("daybreak.evaluation.streams.heldout_stream", lambda run, plan: stream_of(words, DOCUMENTS))
     first = of_heldout(run.path)
     assert run.scores_file.exists()
-    monkeypatch.setattr("daybreak.stages.evaluate.load", lambda path: pytest.fail("it was scored again"))
+    monkeypatch.setattr("daybreak.evaluation.loaded.load", lambda path: pytest.fail("it was scored again"))
     assert (of_heldout(run.path).nats == first.nats).all()
 
 

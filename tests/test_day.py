@@ -72,7 +72,7 @@ def test_the_figure_is_that_of_the_files_on_disk_computed_by_hand(finished):
 
 
 def _heldout(run: Run, *, ends: bool = False) -> list[int]:
-    from daybreak.stages.evaluate import heldout_stream
+    from daybreak.evaluation.streams import heldout_stream
 
     plan = run.plan()
     stream = heldout_stream(run, plan)

@@ -18,12 +18,13 @@ from daybreak.core.errors import DataError, UsageError
 from daybreak.core.metrics import BITS_PER_BYTE, HEADLINES, MASKED_ACCURACY, SPAN_LOSS
 from daybreak.core.records import Measurement, Sample, Step, Validation
 from daybreak.core.run import Run
+from daybreak.evaluation.loaded import load
 from daybreak.evaluation.score_table import Scores
 from daybreak.models.families import FAMILIES, OBJECTIVES, specials_of, spelled
 from daybreak.models.predictors import Sampling, Score
 from daybreak.stages import measure
 from daybreak.stages.compare import compare
-from daybreak.stages.evaluate import evaluate, load
+from daybreak.stages.evaluate import evaluate
 from daybreak.stages.measure.ablations import of_optimizers
 from daybreak.tasks.fill_mask import Filler
 from daybreak.tasks.scoring import Answers, Hidden, figure

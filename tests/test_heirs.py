@@ -14,9 +14,9 @@ import torch
 import daybreak
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
+from daybreak.evaluation.loaded import load
 from daybreak.models.gpt import tensors_of
 from daybreak.models.parents import read_parent
-from daybreak.stages.evaluate import load
 from daybreak.training.starting_checkpoint import weights_of
 
 TOKENS = 12_000

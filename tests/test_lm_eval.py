@@ -18,9 +18,9 @@ from daybreak.core.run import Run
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.evaluation import lm_eval
+from daybreak.evaluation.loaded import load
 from daybreak.evaluation.questions import scorer_of
 from daybreak.models.gpt import Gpt
-from daybreak.stages.evaluate import load
 
 TEXT = "the cat sat on the mat while a dog ran after the ball and the bird sang in a tree"
 WORDS = TEXT.split()

@@ -16,7 +16,6 @@ from daybreak.data import scan as scanning
 from daybreak.data import shards, sources, store, tokenizers, workers
 from daybreak.data.cleaning import Document
 from daybreak.data.tokenizing.byte_level import cores
-from daybreak.stages import prepare
 
 
 def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.Tokens, shards.Tokens]:
@@ -82,9 +81,9 @@ def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenize
             )
         )
     todo = [one for one in work if not shards.written(run.corpus_folder, one.name)]
-    processes = 1 if corpus.bytes < prepare.APART_BYTES else min(len(todo), cores())
+    processes = 1 if corpus.bytes < workers.APART_BYTES else min(len(todo), cores())
     address = request.cluster if (request := run.request()) else ""
-    made = prepare.each(encode_part, todo, processes=processes, address=address, what=lambda one: one.name)
+    made = workers.each(encode_part, todo, processes=processes, address=address, what=lambda one: one.name)
     with contextlib.closing(made) as results:
         for result in results:
             if isinstance(result, workers.Failed):

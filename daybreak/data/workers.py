@@ -19,13 +19,16 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from daybreak.core import process as starting
 from daybreak.core.errors import ResourceError
+from daybreak.data import cluster, workers
 from daybreak.data.worker import BLOCK, LENGTH, Raised, Reason, alive, answered, line
+
+APART_BYTES = 6_000_000  # of text from which several processes clean and encode it: to start one takes half a second
 
 __all__ = ["Failed", "alive", "ordered"]
 
@@ -274,3 +277,16 @@ def _no_worker(received: str) -> ResourceError:
         received=received,
         attempt="one process, which needs no other; the work must be a function of a module that can be imported",
     )
+
+
+def each(
+    work: Callable[[Any], object], items: Sequence[Any], *, processes: int, address: str, what: Callable[[Any], str]
+) -> Generator[Any, None, None]:
+    """Does the work on every item, here or on a cluster; yields in their order, `Failed` for one that was given up.
+
+    what: an item in words.
+    """
+    if address:
+        yield from cluster.ordered(work, items, address=address)
+    else:
+        yield from workers.ordered(work, items, processes=processes, what=what)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from daybreak.evaluation import bootstrap
+from daybreak.evaluation.loaded import load
 from daybreak.evaluation.questions import (
     Answers,
     answered,
@@ -18,7 +19,6 @@ from daybreak.evaluation.questions import (
 )
 from daybreak.models.choices import BATCH
 from daybreak.stages.compare import SURE, labels_of, opened
-from daybreak.stages.evaluate import load
 
 SMALLER_IS_BETTER = ("nats",)
 

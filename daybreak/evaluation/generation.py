@@ -6,8 +6,8 @@ from typing import Any
 
 from daybreak.core.errors import UsageError
 from daybreak.data.tokenizers import StreamDecoder, Tokenizer
+from daybreak.evaluation.loaded import Loaded
 from daybreak.models.predictors import Mixture, Network, Predictor, Sampling
-from daybreak.stages.evaluate import Loaded
 from daybreak.tasks.fill_mask import WRITTEN, Filler
 
 

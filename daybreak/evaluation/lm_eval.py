@@ -16,10 +16,10 @@ import numpy as np
 from daybreak.core.errors import DataError, MissingPackage, UsageError, nearest
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.generation import pieces
+from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.questions import SCHEMA, keep, pairs_of, scorer_of
 from daybreak.models.choices import BATCH, Pair, Scorer
 from daybreak.models.predictors import Sampling
-from daybreak.stages.evaluate import Loaded, load
 from daybreak.tasks.fill_mask import Filler
 
 try:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from daybreak.core.errors import DataError, DaybreakError
+from daybreak.evaluation.loaded import Loaded, decoder_for
+from daybreak.evaluation.streams import heldout_stream
 from daybreak.models import decoding
 from daybreak.models.decoder import Decoder
 from daybreak.models.exports import Opened, Source, traced
-from daybreak.stages.evaluate import Loaded, decoder_for, heldout_stream
 
 PROMPTS, PROMPT_TOKENS, CONTINUED_TOKENS = 10, 32, 64
 # The largest difference of a logit: as it is in float32; else as a part of the largest logit of ours.

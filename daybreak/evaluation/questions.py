@@ -15,11 +15,11 @@ from daybreak.data import questions
 from daybreak.data.questions import Task
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.evaluation import bootstrap
+from daybreak.evaluation.loaded import Loaded, load
 from daybreak.models.choices import BATCH, Causal, Counted, Likelihood, Pair, Scorer
 from daybreak.models.cloze import Infilled, Masked
 from daybreak.models.predictors import Counts, Network
 from daybreak.stages import report
-from daybreak.stages.evaluate import Loaded, load
 
 SCHEMA = 1
 TEXTS_AT_ONCE = 4096  # that are cut into tokens; then their tokens are there before the next come

@@ -18,7 +18,7 @@ from daybreak.data.blocks import block_order
 from daybreak.data.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from daybreak.stages.evaluate import Loaded
+    from daybreak.evaluation.loaded import Loaded
     from daybreak.tasks.scoring import Answers, Part
     from daybreak.training.state import Bench
 
@@ -285,7 +285,8 @@ def of_heldout(path: str | Path) -> Scores:
     run = Run.open(path)
     if run.scores_file.exists():
         return Scores.read(run.scores_file)
-    from daybreak.stages.evaluate import heldout_stream, load
+    from daybreak.evaluation.loaded import load
+    from daybreak.evaluation.streams import heldout_stream
 
     loaded = load(path)
     scores = _scored(loaded, heldout_stream(loaded.run, loaded.plan), fitted_on_it=True)
@@ -299,7 +300,8 @@ def on_text(path: str | Path, on: tuple[str, ...], skipped: list[str] | None = N
 
     Raises UsageError as `load`, and DataError: no text.
     """
-    from daybreak.stages.evaluate import load, stream_of
+    from daybreak.evaluation.loaded import load
+    from daybreak.evaluation.streams import stream_of
 
     loaded = load(path)
     return _scored(loaded, stream_of(loaded.tokenizer, on, skipped), fitted_on_it=False)

@@ -11,11 +11,11 @@ from daybreak.core import units
 from daybreak.core.errors import ResourceError, UsageError, nearest
 from daybreak.core.run import Run
 from daybreak.engine import faults
+from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.parity import compared, texts_of
 from daybreak.models.exports import Source, format_of
 from daybreak.models.families import spelled
 from daybreak.stages import report
-from daybreak.stages.evaluate import Loaded, load
 from daybreak.views import cards
 
 

@@ -5,11 +5,10 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,10 +18,11 @@ from daybreak.core.clock import boot_seconds
 from daybreak.core.errors import BudgetTooShort, DataError, ResourceError, UsageError, nearest
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.types import Account, Corpus, Origin, Request, TechniqueChoice
-from daybreak.data import cluster, remote, sources, store, workers
+from daybreak.data import remote, sources, store, workers
 from daybreak.data import scan as scanning
 from daybreak.data.cleaning import Cleaning
 from daybreak.data.tokenizing.byte_level import cores
+from daybreak.data.workers import APART_BYTES, each
 from daybreak.engine import faults
 from daybreak.models.baseline import ngram_figure
 from daybreak.planning import tokenizer_choice
@@ -36,7 +36,6 @@ COUNTED_BYTES_PER_SECOND = 25_000
 READING_SHARE = 0.25  # of the budget, for the first of three readings
 LEAST_READ_BYTES = 1_000_000  # of text; with less, a budget is too short for it
 PART_BYTES = 1 << 22  # of files that are read together: what is lost where a process is stopped
-APART_BYTES = 6_000_000  # of text from which several processes clean and encode it: to start one takes half a second
 SAMPLES, SAMPLE_CHARACTERS = 5, 400  # in the data card
 USUAL_FALL = 0.1  # of that figure, where there is too little text to see it
 LEAST_TRIED_CHARACTERS = 1000
@@ -489,19 +488,6 @@ def _made(
         unread -= sum(min(_bytes_of(one), read.get(one.cut_key, 0)) for one in left)
         _check_enough(time.perf_counter() - begun, sum(read.values()), request)
     return {one.key: made[one.key] for one in work if one.key in made}, unread
-
-
-def each(
-    work: Callable[[Any], object], items: Sequence[Any], *, processes: int, address: str, what: Callable[[Any], str]
-) -> Generator[Any, None, None]:
-    """Does the work on every item, here or on a cluster; yields in their order, `Failed` for one that was given up.
-
-    what: an item in words.
-    """
-    if address:
-        yield from cluster.ordered(work, items, address=address)
-    else:
-        yield from workers.ordered(work, items, processes=processes, what=what)
 
 
 def _said(work: store.Work) -> str:

@@ -1,0 +1,91 @@
+"""Loaded: the model of a run, read from model/, ready to score and to continue text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from daybreak import techniques
+from daybreak.core import cache
+from daybreak.core.errors import UsageError, nearest
+from daybreak.core.run import Run
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Plan
+from daybreak.data.tokenizers import Tokenizer
+from daybreak.engine import machine as machines
+from daybreak.models import decode_step, files, ngram_files
+from daybreak.models.decoder import Decoder
+from daybreak.models.families import decoder_of
+from daybreak.models.fast import prepared
+from daybreak.models.gpt import Gpt
+from daybreak.models.predictors import Counts, Network
+from daybreak.tasks.fill_mask import Filler
+
+PRECISIONS = ("float32", "bfloat16")  # of the weights that are multiplied with
+
+
+@dataclass(kw_only=True)
+class Loaded:
+    """A finished (or unfinished) run's model, ready to score and to continue text."""
+
+    run: Run
+    plan: Plan
+    tokenizer: Tokenizer
+    alone: Network | Counts | Filler  # from model/
+    predictor: Any  # with the run's decode techniques
+    context_length: int
+
+
+def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), precision: str = "float32") -> Loaded:
+    """Reads `model/` of a run. precision: one of PRECISIONS.
+
+    Raises UsageError: no such run or precision, or a run without a model yet.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError("an unknown precision", received=precision, attempt=nearest(precision, PRECISIONS))
+    run = Run.with_model(path)
+    plan = run.plan()
+    chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
+    tokenizer = Tokenizer.load(run.model_folder / "tokenizer.json")
+    if isinstance(plan.shape, NgramShape):
+        ngram = ngram_files.read_ngram(run.model_folder)
+        counts = Counts(ngram, end_of_text=tokenizer.end_of_text, shows_text=tokenizer.shows_text)
+        return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
+    module = files.read(run.model_folder, chosen)
+    module.compute_dtype = getattr(torch, precision)
+    if plan.objective != "next_token":
+        filler = Filler(module, tokenizer, plan)
+        length = module.shape.context_length
+        return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=filler, predictor=filler, context_length=length)
+    known = tokenizer.vocabulary
+    network = Network(
+        module,
+        end_of_text=tokenizer.end_of_text,
+        known_tokens=known,
+        shows_text=tokenizer.shows_text,
+        prepare=decoder_for,
+    )
+    predictor: Any = network
+    on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
+    if any(run.mixture_folder.glob("*.json")):
+        context = techniques.Context(plan=plan, machine=machines.described(chosen), run=run)
+        predictor, _ = techniques.fold(on, "decode", network, context)
+    return Loaded(
+        run=run,
+        plan=plan,
+        tokenizer=tokenizer,
+        alone=network,
+        predictor=predictor,
+        context_length=network.module.shape.context_length,
+    )
+
+
+def decoder_for(module: Gpt) -> Decoder:
+    """The fastest on this machine; its compiled step is in the user's cache, or made there in a second or two."""
+    if not isinstance(module, Gpt):
+        return decoder_of(module)
+    library = None
+    if module.lm_head.weight.device.type == "cpu":
+        library = decode_step.library(cache.folder() / "kernels", machines.compiler())
+    return prepared(module, library)
