@@ -348,11 +348,12 @@ def generate(
         raise UsageError("there are two prompts", received=f"{prompt!r} and --prompt", attempt="one of the two")
     prompt = prompt if given is None else given
     _known(path, device=device)
-    from daybreak.evaluation.generation import check_stop, continuations, cut_prompt, nth, pieces, prompt_tokens
+    from daybreak.evaluation.generation import continuations, cut_prompt, nth, pieces, prompt_tokens
     from daybreak.evaluation.loaded import load
     from daybreak.models.predictors import Sampling
     from daybreak.stages.run import guarded
     from daybreak.stages.tokenize import text_of
+    from daybreak.tasks.continuation import check_stop
     from daybreak.tasks.fill_mask import CANDIDATES, Filler, filled_json, lines
     from daybreak.views.progress import harmless
 

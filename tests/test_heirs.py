@@ -17,7 +17,7 @@ from daybreak.core.run import Run
 from daybreak.evaluation.loaded import load
 from daybreak.models.gpt import tensors_of
 from daybreak.models.parents import read_parent
-from daybreak.training.starting_checkpoint import weights_of
+from daybreak.planning.starting_checkpoint import weights_of
 
 TOKENS = 12_000
 

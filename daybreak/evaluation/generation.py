@@ -1,13 +1,13 @@
 """Generate: text after a prompt, as it comes, without a broken character and without what stands behind a stop."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from daybreak.core.errors import UsageError
-from daybreak.data.tokenizers import StreamDecoder, Tokenizer
 from daybreak.evaluation.loaded import Loaded
-from daybreak.models.predictors import Mixture, Network, Predictor, Sampling
+from daybreak.models.predictors import Mixture, Network, Sampling
+from daybreak.tasks.continuation import check_stop, continued
 from daybreak.tasks.fill_mask import WRITTEN, Filler
 
 
@@ -24,41 +24,6 @@ def pieces(loaded: Loaded, prompt: str, sampling: Sampling, *, stop: tuple[str, 
             attempt=f"`fill` with a text that has {WRITTEN} in it",
         )
     return continued(loaded.predictor, loaded.tokenizer, loaded.tokenizer.encode(prompt), sampling, stop=stop)
-
-
-def continued(
-    predictor: Predictor,
-    tokenizer: Tokenizer,
-    prompt: Sequence[int],
-    sampling: Sampling,
-    *,
-    stop: tuple[str, ...] = (),
-) -> Iterator[str]:
-    """As `pieces`, of any predictor, after the tokens of a prompt."""
-    decoder = StreamDecoder(tokenizer)
-    held = ""
-    for token in predictor.continuation(prompt, sampling):
-        held += decoder.push(token)
-        found = [place for text in stop if (place := held.find(text)) >= 0]
-        if found:
-            yield held[: min(found)]
-            return
-        safe = len(held) - _longest_beginning(held, stop)
-        if safe:
-            yield held[:safe]
-            held = held[safe:]
-    if held:
-        yield held
-
-
-def check_stop(stop: Sequence[str]) -> None:
-    """Raises UsageError: an empty stop string, which every text begins with."""
-    if "" in stop:
-        raise UsageError(
-            "a stop string is empty, so every text would end before its first character",
-            received="stop ''",
-            attempt="leave it out, or name the text to end before, such as --stop $'\\n\\n'",
-        )
 
 
 def continuations(
@@ -84,14 +49,3 @@ def cut_prompt(loaded: Loaded, prompt: str) -> str:
     """A sentence that says how much of the prompt the model sees; empty where it sees all of it."""
     count, seen = prompt_tokens(loaded, prompt)
     return f"the model sees the last {seen:,} of {count:,} tokens of the prompt" if seen < count else ""
-
-
-def _longest_beginning(text: str, stop: tuple[str, ...]) -> int:
-    """Characters at the end of `text` that begin one of the stop strings."""
-    longest = 0
-    for word in stop:
-        for size in range(min(len(word) - 1, len(text)), longest, -1):
-            if text.endswith(word[:size]):
-                longest = size
-                break
-    return longest

@@ -14,17 +14,13 @@ import numpy as np
 from daybreak.core.errors import DataError, ResourceError
 from daybreak.core.metrics import BITS_PER_BYTE, Headline
 from daybreak.core.run import Run
-from daybreak.data.blocks import block_order
 from daybreak.data.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from daybreak.evaluation.loaded import Loaded
-    from daybreak.tasks.scoring import Answers, Part
-    from daybreak.training.state import Bench
+    from daybreak.tasks.scoring import Answers
 
 CELL_BYTES = 512  # finer than any block that is made of them, and a megabyte has only two thousand
-KEPT_TOKENS = 1_000_000  # of the held-out text, at most
-KEPT_TOKENS_A_SECOND = 5000  # of the budget: keeping them takes about a thousandth of it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -223,58 +219,6 @@ def common(scores: Sequence[Scores]) -> list[Scores]:
     beyond = any(len(np.setdiff1d(other, known)) for known in every for other in keys)
     nothing = np.zeros(0, np.int64)
     return found if same and not beyond else [one.cells(nothing) for one in scores]
-
-
-def keep_scores(
-    bench: "Bench",
-    stream: np.ndarray,
-    nats: np.ndarray,
-    mixed: np.ndarray | None = None,
-    *,
-    where: np.ndarray | None = None,
-) -> Scores | None:
-    """Writes what the end of a run has scored, so that `compare` need not score it again. Costs no run its end.
-
-    stream: all held-out tokens [n]; where: bool [n], those that were scored, of which alone nats and mixed are. Of a
-    long text a part is kept that is spread over it, so that this takes a small share of the budget. What was kept comes
-    back; None where it could not be.
-    """
-    try:
-        for file in (bench.run.scores_file, bench.run.task_scores_file):
-            file.unlink(missing_ok=True)  # of an earlier model, where a run was continued
-        scored = np.ones(len(stream), bool) if where is None else where
-        most = min(KEPT_TOKENS, int(KEPT_TOKENS_A_SECOND * bench.plan.budget.seconds))
-        kept = scored & _first_blocks(bench.tokenizer.token_bytes[stream].astype(np.int64), scored, most)
-        chosen = kept[scored]
-        parts = nats[chosen], None if mixed is None else mixed[chosen]
-        scores = Scores.of(stream, bench.tokenizer, *parts, whole=len(stream) == len(bench.heldout), where=kept)
-        scores.save(bench.run.scores_file)
-        return scores
-    except Exception as error:  # whatever it is, the model is there
-        with contextlib.suppress(OSError):
-            bench.warn(f"the held-out scores could not be written: {error}")
-        return None
-
-
-def _first_blocks(sizes: np.ndarray, scored: np.ndarray, most: int) -> np.ndarray:
-    """bool [n]: the blocks that come first in the order of scoring, with at most so many scored tokens in them.
-
-    The first block is always among them.
-    """
-    order = block_order(sizes)
-    tokens = np.cumsum(np.bincount(order, weights=scored))
-    return order < max(1, int(np.searchsorted(tokens, most, side="right")))
-
-
-def keep_hidden(bench: "Bench", stream: np.ndarray, part: "Part", context: int) -> None:
-    """As `keep_scores`, of a model that is judged by what is hidden from it."""
-    try:
-        bench.run.scores_file.unlink(missing_ok=True)
-        scores = Scores.of_hidden(stream, part.answers, bench.plan.headline, context, where=part.windows)
-        scores.save(bench.run.scores_file)
-    except Exception as error:  # whatever it is, the model is there
-        with contextlib.suppress(OSError):
-            bench.warn(f"the held-out scores could not be written: {error}")
 
 
 def of_heldout(path: str | Path) -> Scores:

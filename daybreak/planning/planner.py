@@ -35,11 +35,11 @@ from daybreak.planning.candidates import (
     memory_bytes,
     neighbouring,
 )
+from daybreak.planning.counting import counting_plan
 from daybreak.planning.memory import peak_bytes
 from daybreak.planning.reasons import REPEATED, reasons_of
 from daybreak.planning.settings import parsed
 from daybreak.techniques.ngram_mix import NgramMix
-from daybreak.training.counting import counting_plan
 
 LEAST_STEPS = 20
 SMALL_BATCH_RATES = {"gpt": 0.03, "lstm": 0.03, "bert": 0.01, "t5": 0.015}  # of Muon (own runs)

@@ -103,9 +103,7 @@ def scan(run: Run, request: Request) -> Corpus:
         faults.at("prepare.tokenizer")
         origin = None
         if request.parent:
-            from daybreak.training import (
-                starting_checkpoint,  # it needs torch, whose import goes by beside the reading of text
-            )
+            from daybreak.planning import starting_checkpoint
 
             origin, tokenizer = starting_checkpoint.origin_of(request, run, facts.sample)
             found = tokenizer_choice.inherited(request, tokenizer, unseen)

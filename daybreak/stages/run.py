@@ -113,7 +113,7 @@ def prepared(session: Session, alarm: Alarm) -> Plan:
 
 
 def _counting(corpus: Corpus, request: Request) -> tuple[Plan, Machine]:
-    from daybreak.training.counting import counting_plan
+    from daybreak.planning.counting import counting_plan
 
     held = 0 if request.reproducible else hardware.held_memory_bytes()
     return counting_plan(corpus, request, held_bytes=held), hardware.processor()
@@ -462,7 +462,7 @@ def _check(request: Request) -> None:
 def _adopted(request: Request) -> Request:
     if not (request.parent or request.grow):
         return request
-    from daybreak.training import starting_checkpoint
+    from daybreak.planning import starting_checkpoint
 
     return starting_checkpoint.adopted(request)
 

@@ -9,8 +9,8 @@ import numpy as np
 from daybreak.core.types import Plan
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import Tokenizer
-from daybreak.evaluation.generation import continued
 from daybreak.models.predictors import Network, Sampling
+from daybreak.tasks.continuation import continued
 from daybreak.tasks.fill_mask import CANDIDATES, WRITTEN, Filled, Filler
 
 SAMPLE_TOKENS = 64

@@ -77,7 +77,7 @@ def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None
     if device.type == "cpu":
         keep_freed_memory()
     if plan.origin is not None and run is not None and not any(run.checkpoints_folder.glob("step-*")):
-        from daybreak.training import starting_checkpoint
+        from daybreak.planning import starting_checkpoint
 
         module = starting_checkpoint.module_of(plan, run)
     else:

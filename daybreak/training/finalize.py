@@ -17,13 +17,13 @@ from daybreak.core.shapes import NgramShape
 from daybreak.data.shards import Tokens
 from daybreak.engine import faults, loop
 from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells, of_hidden
-from daybreak.evaluation.score_table import keep_hidden, keep_scores
 from daybreak.models import files
 from daybreak.models.gpt import tensors_of
 from daybreak.models.predictors import Counts, Mixture, Network, Score, summed
 from daybreak.tasks import samples
 from daybreak.tasks.scoring import Answers, Part, exam_of, figure, told
 from daybreak.training.build import Built
+from daybreak.training.heldout_scores import keep_hidden, keep_scores
 from daybreak.training.state import Workbench
 
 QUICK_SHARE = 6  # one part in six of the scored text is scored on the way

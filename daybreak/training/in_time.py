@@ -109,8 +109,8 @@ def check_hope(session: Session, contention: Contention) -> None:
 
 def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
     """Prepares as much as can be counted in the time that is left, and plans that. Raises DataError."""
+    from daybreak.planning.counting import counting_plan
     from daybreak.stages import prepare
-    from daybreak.training.counting import counting_plan
 
     folder, request, ledger = session.folder, session.request, session.ledger
     ledger.enter("scan")

@@ -9,9 +9,9 @@ from daybreak.core import units
 from daybreak.core.records import Measurement
 from daybreak.core.shapes import NgramShape
 from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells
-from daybreak.evaluation.score_table import keep_scores
 from daybreak.models import ngram_files
 from daybreak.models.ngram import SECONDS_PER_TOKEN_AND_ORDER, KneserNey, countable, counted
+from daybreak.training.heldout_scores import keep_scores
 from daybreak.training.state import Bench
 
 COUNTING_SHARE = 0.5  # of the time left and of the memory
