@@ -593,7 +593,7 @@ def compare(
                 received=" and ".join(name for name, given in (("--on", on), ("--out", out)) if given),
                 attempt="--task without these, or these without --task",
             )
-        from daybreak.evaluation.compare_tasks import compare as by_tasks
+        from daybreak.stages.compare.tasks import compare as by_tasks
 
         _print_by_tasks(
             guarded(lambda: by_tasks(paths or [], tasks, limit=limit, batch=batch, told=told)), said, as_json

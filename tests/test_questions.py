@@ -22,11 +22,12 @@ from daybreak.core.types import Plan
 from daybreak.data import questions
 from daybreak.data.questions import joint
 from daybreak.data.tokenizers import Tokenizer
-from daybreak.evaluation import bootstrap, compare_tasks
+from daybreak.evaluation import bootstrap
 from daybreak.evaluation.questions import Answers, answered, clusters_of, credit, difference, evaluate, pairs_of, scores
 from daybreak.models.choices import Likelihood, Pair
 from daybreak.models.gpt import Gpt
 from daybreak.stages import evaluate as evaluating
+from daybreak.stages.compare import tasks as compare_tasks
 from daybreak.views import answers, verdicts
 
 PAIRS = [{"good": "the cat sleeps", "bad": "the cat sleep"}, {"good": "dogs bark", "bad": "dogs barks"}]

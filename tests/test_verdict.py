@@ -13,7 +13,7 @@ import pytest
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
-from daybreak.evaluation.verdict import verdict
+from daybreak.evaluation.conclusion import verdict
 from daybreak.views.terminal import finished_lines
 
 

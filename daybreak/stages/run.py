@@ -170,7 +170,7 @@ def carried_out(
     from daybreak.core.signals import Signals
     from daybreak.data import encode
     from daybreak.data.tokenizers import Tokenizer
-    from daybreak.evaluation.verdict import verdict
+    from daybreak.evaluation.conclusion import verdict
     from daybreak.training.state import Bench
 
     folder, display, ledger = session.folder, session.display, session.ledger

@@ -1,4 +1,4 @@
-"""Continuation: text after the tokens of a prompt, as it comes, without a broken character and without what stands behind a stop."""
+"""Continuation: text after the tokens of a prompt, without a broken character, to a stop string where there is one."""
 
 from collections.abc import Iterator, Sequence
 

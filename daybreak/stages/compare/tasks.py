@@ -17,8 +17,8 @@ from daybreak.evaluation.questions import (
     scores,
     tasks_of,
 )
+from daybreak.evaluation.verdicts import labels_of, opened, verdict_on
 from daybreak.models.choices import BATCH
-from daybreak.stages.compare import SURE, labels_of, opened
 
 SMALLER_IS_BETTER = ("nats",)
 
@@ -79,11 +79,12 @@ def _verdicts(labels: Sequence[str], found: Sequence[Sequence[Answers]]) -> list
             )
     for row, p in zip(rows, bootstrap.holm([row["p"] for row in rows]), strict=True):
         row["adjusted_p"] = p
-        row["verdict"] = _verdict(row)
+        row["verdict"] = verdict_on(
+            row["difference"],
+            row["low"],
+            row["high"],
+            p=p,
+            units=row["units"],
+            higher_is_better=row["score"] not in SMALLER_IS_BETTER,
+        )
     return rows
-
-
-def _verdict(row: dict[str, Any]) -> str:
-    if row["units"] < bootstrap.LEAST_UNITS or row["adjusted_p"] > SURE or row["low"] <= 0 <= row["high"]:
-        return "cannot tell"
-    return "better" if (row["difference"] < 0) == (row["score"] in SMALLER_IS_BETTER) else "worse"

@@ -16,6 +16,7 @@ from daybreak.core.types import Plan
 from daybreak.data import sources
 from daybreak.evaluation import bootstrap, score_table
 from daybreak.evaluation.score_table import Scores
+from daybreak.evaluation.verdicts import SURE, labels_of, opened, verdict_on
 from daybreak.views.facts import Facts
 
 # What follows from the decisions, and what was asked.
@@ -23,7 +24,6 @@ NO_DECISIONS = frozenset(
     ("schema", "corpus", "tokens", "evaluation_bytes", "refused", "predicted", "reasons", "request", "techniques")
 )
 OF_NETWORKS = frozenset(("batch_tokens", "micro_batch", "optimizer", "schedule"))  # counts are not trained by them
-SURE = 1 - bootstrap.CONFIDENCE
 
 
 def compare(
@@ -132,52 +132,10 @@ def _verdicts(
             "than": labels[earlier],
             **dataclasses.asdict(difference),
             "adjusted_p": p,
-            "verdict": _verdict(difference, p, units.count),
+            "verdict": verdict_on(difference.difference, difference.low, difference.high, p=p, units=units.count),
         }
         for (figure, (later, earlier)), difference, p in zip(asked, found, adjusted, strict=True)
     ]
-
-
-def _verdict(difference: bootstrap.Difference, p: float, units: int) -> str:
-    if units < bootstrap.LEAST_UNITS or p > SURE or difference.low <= 0 <= difference.high:
-        return "cannot tell"
-    return "better" if difference.difference < 0 else "worse"
-
-
-# Runs
-
-
-def opened(paths: Sequence[str]) -> list[Run]:
-    """Raises UsageError: fewer than two runs, or one that is not finished."""
-    if len(paths) < 2:
-        raise UsageError(
-            "there is nothing to compare with",
-            received=", ".join(paths) or "no run",
-            attempt="daybreak compare RUN RUN, two folders of finished runs or more",
-        )
-    runs = [Run.open(path) for path in paths]
-    for run in runs:
-        if not run.finished():
-            raise UsageError(
-                "the run is not finished",
-                received=str(run),
-                attempt="the same `daybreak run` command again: it continues; then compare",
-            )
-    return runs
-
-
-def labels_of(runs: Sequence[Run]) -> list[str]:
-    """The shortest ends of the paths that tell the folders apart; a folder that is named twice is numbered."""
-    whole = [run.path.resolve().parts for run in runs]
-    length = 1
-    while length < max(map(len, whole)) and len({parts[-length:] for parts in whole}) < len(set(whole)):
-        length += 1
-    names: list[str] = []
-    for parts in whole:
-        name = "/".join(parts[-length:]).replace("//", "/")
-        times = 1 + sum(whole[i] == parts for i in range(len(names)))
-        names.append(name if times == 1 else f"{name} ({times})")
-    return names
 
 
 def _described(run: Run, plan: Plan) -> dict[str, Any]:
