@@ -167,7 +167,7 @@ class Model:
         tasks: files of zero-shot questions, to be scored in the place of text; limit: at most so many of each file.
         """
         if tasks:
-            from daybreak.evaluation.questions import evaluate as answer
+            from daybreak.stages.evaluate.tasks import evaluate_tasks as answer
 
             return answer(str(self._loaded.run.path), listed(tasks), limit=limit)
         from daybreak.stages.evaluate import evaluate

@@ -286,12 +286,12 @@ def evaluate(
             attempt="one command for each",
         )
     if harness:
-        from daybreak.evaluation.lm_eval import evaluate as asked
+        from daybreak.stages.evaluate.tasks import evaluate_lm_eval as asked
 
         names = [name.strip() for name in harness.split(",") if name.strip()]
         facts = guarded(lambda: asked(path, names, folder=harness_tasks, limit=limit, batch=batch, device=device))
     else:
-        from daybreak.evaluation.questions import evaluate as answered
+        from daybreak.stages.evaluate.tasks import evaluate_tasks as answered
 
         facts = guarded(lambda: answered(path, tasks or [], limit=limit, batch=batch, device=device, told=told))
     if as_json:

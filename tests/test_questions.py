@@ -23,11 +23,12 @@ from daybreak.data import questions
 from daybreak.data.questions import joint
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.evaluation import bootstrap
-from daybreak.evaluation.questions import Answers, answered, clusters_of, credit, difference, evaluate, pairs_of, scores
+from daybreak.evaluation.questions import Answers, answered, clusters_of, credit, difference, pairs_of, scores
 from daybreak.models.choices import Likelihood, Pair
 from daybreak.models.gpt import Gpt
 from daybreak.stages import evaluate as evaluating
 from daybreak.stages.compare import tasks as compare_tasks
+from daybreak.stages.evaluate.tasks import evaluate_tasks
 from daybreak.views import answers, verdicts
 
 PAIRS = [{"good": "the cat sleeps", "bad": "the cat sleep"}, {"good": "dogs bark", "bad": "dogs barks"}]
@@ -282,7 +283,7 @@ def counted(tmp_path: Path, plan: Callable[..., Plan]) -> Callable[..., Run]:
 
 def test_an_ngram_model_answers_what_it_has_counted(counted: Callable[..., Run], file: Callable[..., str]) -> None:
     run, told = counted("good", GOOD), list[str]()
-    facts = evaluate(str(run), [file(ASKED, "verbs.jsonl"), file(LAST, "last.jsonl")], told=told.append)
+    facts = evaluate_tasks(str(run), [file(ASKED, "verbs.jsonl"), file(LAST, "last.jsonl")], told=told.append)
     assert told == ["verbs: 20 questions", "last: 1 questions"]
     verbs, last = facts["tasks"]
     assert verbs["scores"]["accuracy"]["value"] > 0.9 and verbs["chance"] == 0.5
@@ -292,7 +293,7 @@ def test_an_ngram_model_answers_what_it_has_counted(counted: Callable[..., Run],
     assert "verbs: 20, pairs; chance is 0.5000" in shown and "accuracy by part" in shown
     kept = json.loads(run.task_scores_file.read_text())["tasks"]
     assert kept["verbs"]["scores"] == verbs["scores"] and set(kept) == {"verbs", "last"}
-    again = evaluate(str(run), [file(ASKED, "verbs.jsonl")], limit=8)["tasks"][0]
+    again = evaluate_tasks(str(run), [file(ASKED, "verbs.jsonl")], limit=8)["tasks"][0]
     assert (again["items"], again["items_in_file"]) == (8, 20)
     kept = json.loads(run.task_scores_file.read_text())["tasks"]
     assert kept["verbs"]["items"] == 8 and set(kept) == {"verbs", "last"}
@@ -304,7 +305,7 @@ def test_a_network_answers_whatever_the_batch(
     module = network(vocabulary=320, context_length=64)
     run = small_runs.of_network(tmp_path / "net", plan(), module, Tokenizer.bytes_only())
     asked = [file(ASKED, "pairs.jsonl"), file(CHOICES * 5, "choices.jsonl"), file(LAST, "last.jsonl")]
-    one, many = (evaluate(str(run), asked, batch=batch) for batch in (1, 16))
+    one, many = (evaluate_tasks(str(run), asked, batch=batch) for batch in (1, 16))
     for first, second in zip(one["tasks"], many["tasks"], strict=True):
         for name, score in first["scores"].items():
             assert score == pytest.approx(second["scores"][name], rel=1e-4)
@@ -362,7 +363,7 @@ def test_a_folder_that_may_only_be_read_is_scored_all_the_same(
     monkeypatch.setattr("daybreak.evaluation.questions.write_json", full)
     run = counted("good", GOOD)
     run.task_scores_file.write_text("damaged")
-    assert evaluate(str(run), [file(PAIRS)])["tasks"]
+    assert evaluate_tasks(str(run), [file(PAIRS)])["tasks"]
 
 
 # Text
@@ -373,13 +374,13 @@ def test_bits_per_byte_and_perplexity_have_intervals(counted: Callable[..., Run]
     rows = [json.dumps({"text": f"{i} the cat sleeps and the dogs bark . " * (1 + i % 3)}) for i in range(40)]
     text = tmp_path / "test.jsonl"
     text.write_text("\n".join(rows))
-    facts = evaluating.evaluate(str(run), (str(text),))
+    facts = evaluating.evaluate_tasks(str(run), (str(text),))
     for name in ("bits_per_byte", "perplexity"):
         low, high = facts[f"{name}_interval"]
         assert low < facts[name] < high
         assert high - low < facts[name]
     (tmp_path / "short.txt").write_text("the cat")
-    short = evaluating.evaluate(str(run), (str(tmp_path / "short.txt"),))
+    short = evaluating.evaluate_tasks(str(run), (str(tmp_path / "short.txt"),))
     assert short["bits_per_byte_interval"] is None and short["bits_per_byte"] > 0
 
 

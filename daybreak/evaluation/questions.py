@@ -1,9 +1,9 @@
-"""Questions: zero-shot tests put before a run's model, scored with an interval each, and kept in its folder."""
+"""Questions: zero-shot tests put before a model, scored with an interval each, and kept in the run's folder."""
 
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,10 @@ from daybreak.data import questions
 from daybreak.data.questions import Task
 from daybreak.data.tokenizers import Tokenizer
 from daybreak.evaluation import bootstrap
-from daybreak.evaluation.loaded import Loaded, load
+from daybreak.evaluation.loaded import Loaded
 from daybreak.models.choices import BATCH, Causal, Counted, Likelihood, Pair, Scorer
 from daybreak.models.cloze import Infilled, Masked
 from daybreak.models.predictors import Counts, Network
-from daybreak.stages import report
 
 SCHEMA = 1
 TEXTS_AT_ONCE = 4096  # that are cut into tokens; then their tokens are there before the next come
@@ -34,43 +33,6 @@ class Answers:
     right: dict[str, np.ndarray]  # by the score's name: 1 right, 0 wrong, between them where options tie
     nats: np.ndarray  # of the right continuation
     cut: int  # questions of which a beginning did not fit into the context
-
-
-def evaluate(
-    path: str,
-    files: Sequence[str],
-    *,
-    limit: int = 0,
-    batch: int = BATCH,
-    device: str = "",
-    told: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """Scores of `model/` alone on the tasks in the files; they are kept in the run's scores.json, too.
-
-    limit: at most so many questions of a file, evenly spread. The keys are those of `daybreak evaluate --task --json`.
-    Raises UsageError as `load`, and DataError: a file without questions.
-    """
-    asked = tasks_of(files, limit)
-    loaded = load(path, device=device)
-    scorer = scorer_of(loaded, batch)
-    found = []
-    for task in asked:
-        told(f"{task.name}: {len(task.questions):,} questions")
-        found.append(described(task) | scores(answered(task, loaded.tokenizer, scorer)))
-    facts = {
-        "schema": SCHEMA,
-        "run": str(loaded.run),
-        "needs": loaded.alone.needs,
-        "method": {
-            "likelihood": scorer.method,
-            "resamples": bootstrap.RESAMPLES,
-            "seed": 0,
-            "confidence": bootstrap.CONFIDENCE,
-        },
-        "tasks": found,
-    }
-    keep(loaded.run, facts)
-    return facts
 
 
 def tasks_of(files: Sequence[str], limit: int = 0) -> list[Task]:
@@ -266,8 +228,6 @@ def keep(run: Run, facts: dict[str, Any]) -> None:
         tasks[task["name"]] = {"scored_at": moment, "method": facts["method"], **task}
     with contextlib.suppress(OSError):
         write_json(run.task_scores_file, {"schema": SCHEMA, "tasks": tasks})
-        if run.report_file.exists():
-            report.at_the_end(run)
 
 
 def difference(one: Answers, other: Answers, score: str) -> bootstrap.Interval:
