@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core.run import Run
-from daybreak.techniques import ON_DOCUMENTS
+from daybreak.data.cleaning import STEPS
 
 HERE = Path(__file__).resolve().parent
 
@@ -36,7 +36,7 @@ def ran(dirty: Path, out: Path, seconds: int, seed: int, *, cleaned: bool) -> di
         str(dirty / "heldout.jsonl"),
     ]
     words += ["--for", f"{seconds}s", "--seed", str(seed), "--out", str(out / name), "--json"]
-    for step in () if cleaned else ON_DOCUMENTS:
+    for step in () if cleaned else STEPS:
         words += ["--without", step]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:

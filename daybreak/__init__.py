@@ -242,7 +242,7 @@ def plan(
 ) -> "Plan":
     """What `run` would do, without doing it."""
     from daybreak.core.clock import Stopwatch, boot_seconds
-    from daybreak.stages.run import plan_only
+    from daybreak.stages.plan import plan_only
 
     stopwatch = Stopwatch(start=boot_seconds())
     asked = {name: value for name, value in locals().items() if name in _KEYWORDS}

@@ -192,7 +192,8 @@ def plan(
     """Show what `run` would do, and why, before the time is spent."""
     request = _request(asked)
     from daybreak.core.clock import Stopwatch
-    from daybreak.stages.run import guarded, plan_only
+    from daybreak.stages.plan import plan_only
+    from daybreak.stages.run import guarded
     from daybreak.views.terminal import plan_lines
 
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
@@ -216,7 +217,8 @@ def prepare(
 ) -> None:
     """Read and clean text, learn a tokenizer, and write tokens."""
     request = request_of(asked).replace(seconds=0.0, settings={"vocabulary": str(vocabulary)})
-    from daybreak.stages.run import guarded, prepare_only
+    from daybreak.stages.prepare import prepare_only
+    from daybreak.stages.run import guarded
 
     facts = guarded(lambda: prepare_only(request, out=out))
     _print(facts, as_json)

@@ -13,8 +13,7 @@ from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data import cluster, store
-from daybreak.stages import prepare
-from daybreak.stages.run import prepare_only
+from daybreak.stages.prepare import prepare_only
 
 ray = pytest.importorskip("ray", reason="pip install '.[cluster]'")
 
@@ -47,7 +46,7 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "PART_BYTES", 1 << 14)
+    monkeypatch.setattr(corpus, "PART_BYTES", 1 << 14)
 
 
 def prepared(text: Path, out: Path, address: str = "") -> dict[str, str]:
@@ -88,9 +87,9 @@ def test_a_killed_node_costs_its_own_work(
 @pytest.mark.long
 def test_an_error_of_the_text_comes_back_as_itself(tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"\0" * 3000)
-    (part,) = prepare.sources.parts([tmp_path / "broken"])
+    (part,) = corpus.sources.parts([tmp_path / "broken"])
     named = (tmp_path / "broken",)
-    work = store.Work(folder=tmp_path / "store", part=part, cleaning=prepare.Cleaning(), named=named)
+    work = store.Work(folder=tmp_path / "store", part=part, cleaning=corpus.Cleaning(), named=named)
     with pytest.raises(DataError, match="no text"):
         list(cluster.ordered(store.make, [work], address="local"))
 

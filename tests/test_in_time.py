@@ -23,7 +23,7 @@ from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data import store
 from daybreak.data.sources import parts
-from daybreak.stages import prepare
+from daybreak.planning import corpus_to_count, reading
 from daybreak.stages import run as running
 from daybreak.training import in_time
 from daybreak.training.alarm import Alarm, OutOfTime
@@ -145,7 +145,7 @@ def test_in_another_thread_the_alarm_is_asked_between_two_things() -> None:
 def test_of_a_part_that_takes_too_long_the_beginning_is_kept_with_a_name_of_its_own(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("".join(f"Line {line} of this text says {line * 7} and little else.\n\n" for line in range(20_000)))
-    cleaning, _ = prepare.cleaning_of(Request(sources=(str(text),), seconds=20.0))
+    cleaning, _ = reading.cleaning_of(Request(sources=(str(text),), seconds=20.0))
     [part] = parts([text], part_bytes=1 << 22)
     work = store.Work(folder=tmp_path / "documents", part=part, cleaning=cleaning)
     facts = store.make(work, until=0.0)
@@ -158,11 +158,11 @@ def test_of_a_part_that_takes_too_long_the_beginning_is_kept_with_a_name_of_its_
 def test_a_text_of_which_only_beginnings_were_read_is_counted(small_text, tmp_path) -> None:
     run, request = Run(tmp_path / "run"), Request(sources=(str(small_text),), seconds=20.0)
     run.make()
-    corpus = prepare.corpus_to_count(run, request, seconds=0.2)
+    corpus = corpus_to_count.corpus_to_count(run, request, seconds=0.2)
     assert corpus.tokenizer == "bytes" and corpus.bytes_per_token == {"257": 1.0}
     assert 0 < corpus.ngram_bits_per_byte < 6 and corpus.heldout_bytes > 0
     assert run.corpus() == corpus
-    again = prepare.corpus_to_count(run, request, seconds=0.2)
+    again = corpus_to_count.corpus_to_count(run, request, seconds=0.2)
     assert again.sources == corpus.sources
 
 
@@ -172,7 +172,7 @@ def test_a_text_of_which_nothing_can_be_counted_is_an_error_of_the_text(tmp_path
     run, request = Run(tmp_path / "run"), Request(sources=(str(tmp_path / "text.txt"),), seconds=20.0)
     run.make()
     with pytest.raises(DataError):
-        prepare.corpus_to_count(run, request, seconds=0.2)
+        corpus_to_count.corpus_to_count(run, request, seconds=0.2)
 
 
 def test_a_report_that_takes_too_long_does_not_make_a_run_late(tmp_path, asked) -> None:

@@ -28,6 +28,7 @@ from daybreak.models.fused import library as libraries
 from daybreak.models.fused.library import Library
 from daybreak.models.gpt import Gpt
 from daybreak.models.objectives import NextToken
+from daybreak.stages import plan as plan_of_stages
 from daybreak.stages import run as stages_run
 from daybreak.techniques import kernels as technique
 from daybreak.techniques.kernels import MuonByKernels
@@ -319,6 +320,6 @@ def test_where_nothing_can_be_compiled_the_plan_does_without_the_kernels(small_t
     monkeypatch.setattr(technique, "library", failing(refusal))
     sizes = {"layers": "1", "width": "64", "context_length": "32"}
     request = Request(sources=(str(small_text),), seconds=120.0, settings=sizes, exclude=("compiled",))
-    plan = stages_run.plan_only(request, Late(0).stopwatch, out=str(tmp_path / "run"))
+    plan = plan_of_stages.plan_only(request, Late(0).stopwatch, out=str(tmp_path / "run"))
     assert plan.predicted.mode == "eager" and not {"kernels", "thread_parallel"} & {c.name for c in plan.techniques}
     assert "the plan does without the kernels" in Run(tmp_path / "run").log_file.read_text()

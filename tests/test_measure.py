@@ -26,7 +26,7 @@ from daybreak.engine import optimizers
 from daybreak.engine.machine import compiler
 from daybreak.stages import measure, report
 from daybreak.stages.measure import ablations, cold_start, runner, trials
-from daybreak.stages.run import prepare_only
+from daybreak.stages.prepare import prepare_only
 from daybreak.techniques import Context, Technique
 from daybreak.training.marks import Marks
 from daybreak.views import gains

@@ -23,7 +23,7 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.types import Request
 from daybreak.data.formats.findings import HIDDEN
 from daybreak.data.sources import Reading, find, search
-from daybreak.stages.run import prepare_only
+from daybreak.stages.prepare import prepare_only
 from daybreak.views import pages
 
 PROSE = "It is a truth universally acknowledged, that a single man must be in want of a wife.\n"

@@ -17,8 +17,10 @@ from daybreak.core.clock import Stopwatch, boot_seconds
 from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data.sources import Reading, find
-from daybreak.stages import prepare
-from daybreak.stages.run import Finished, plan_only, prepare_only
+from daybreak.planning import corpus_to_count
+from daybreak.stages.plan import plan_only
+from daybreak.stages.prepare import prepare_only
+from daybreak.stages.run import Finished
 from daybreak.views.terminal import fact_lines, plan_lines
 
 TURN = {"role": "user", "content": "hello you"}
@@ -155,10 +157,10 @@ def test_plan_says_what_is_left_out(dirty: Path) -> None:
 def test_a_run_that_had_no_time_for_more_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     request = Request(sources=(str(dirty),), seconds=20.0)
-    corpus = prepare.corpus_to_count(run, request, seconds=10.0)
+    corpus = corpus_to_count.corpus_to_count(run, request, seconds=10.0)
     check(list(corpus.skipped))
     assert not corpus.unread_bytes and len(corpus.skipped) == 3, "a picture is no text that there was no time for"
-    assert prepare.corpus_to_count(run, request, seconds=10.0).skipped == corpus.skipped
+    assert corpus_to_count.corpus_to_count(run, request, seconds=10.0).skipped == corpus.skipped
 
 
 def test_run_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from daybreak.core.errors import DataError, UsageError
 from daybreak.core.request import Request, with_settings
 from daybreak.core.run import Run
 from daybreak.data import shards
-from daybreak.stages import prepare
-from daybreak.stages.run import prepare_only
+from daybreak.planning import reading, text_facts
+from daybreak.stages.prepare import prepare_only
 
 IN_SMALL_PARTS = """
 import sys
@@ -27,7 +27,7 @@ from daybreak.core.types import Request
 from daybreak.data import shards
 from daybreak.stages import prepare
 from daybreak.stages.run import prepare_only
-prepare.PART_BYTES = 1 << 14
+text_facts.PART_BYTES = 1 << 14
 prepare_only(Request(sources=(sys.argv[1],), seconds=0.0, settings={"vocabulary": "257"}), out=sys.argv[2])
 """
 
@@ -95,8 +95,8 @@ def test_other_files_or_other_steps_are_prepared_anew_and_the_same_are_not(
     folder.mkdir()
     for file in text.iterdir():
         (folder / file.name).write_text(file.read_text())
-    make = prepare.store.make
-    monkeypatch.setattr(prepare.store, "make", lambda work, **how: made.append(work.key) or make(work, **how))
+    make = text_facts.store.make
+    monkeypatch.setattr(text_facts.store, "make", lambda work, **how: made.append(work.key) or make(work, **how))
     out = str(tmp_path / "run")
     first = prepare_only(asked(folder), out=out)
     assert prepare_only(asked(folder), out=out) == first and len(made) == 1
@@ -117,12 +117,12 @@ def test_where_nothing_is_left_the_step_that_took_it_is_named(tmp_path: Path) ->
 def test_a_step_has_its_settings_from_the_command(text: Path) -> None:
     request = asked(text, "personal_data:action=tag", "language_filter:languages=zh")
     assert request.technique_settings["language_filter"] == {"languages": "zh"}
-    cleaning, steps = prepare.cleaning_of(request)
+    cleaning, steps = reading.cleaning_of(request)
     chosen = {choice.name: choice.settings for choice in steps}
     assert chosen["personal_data"] == {"action": "tag"} and chosen["language_filter"]["languages"] == "zh"
     assert [step.name for step in cleaning.steps] == [c.name for c in steps if not c.name.endswith("duplicates")]
     with pytest.raises(UsageError, match="no such setting"):
-        prepare.cleaning_of(asked(text, "personal_data:acton=tag"))
+        reading.cleaning_of(asked(text, "personal_data:acton=tag"))
     with pytest.raises(UsageError, match="name and a value"):
         asked(text, "personal_data:tag")
 
@@ -148,4 +148,4 @@ def test_sources_are_mixed_by_their_weights(text: Path, tmp_path: Path) -> None:
 )
 def test_weights_are_of_every_source_and_positive(weights: dict[str, float], what: str) -> None:
     with pytest.raises(UsageError, match=what):
-        prepare.check_weights(Request(sources=("a", "b"), seconds=0.0, weights=weights))
+        text_facts.check_weights(Request(sources=("a", "b"), seconds=0.0, weights=weights))

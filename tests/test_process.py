@@ -180,7 +180,7 @@ print(*workers.ordered(len, ["a", "bb", "ccc"], processes=2))
 def test_commands_import_nothing_from_the_working_folder(traps, small_text: Path) -> None:
     folder, sprung = traps
     (folder / "text.txt").write_bytes(small_text.read_bytes()[:60_000])
-    several = "from daybreak.stages import prepare; prepare.APART_BYTES, prepare.PART_BYTES = 0, 20_000; "
+    several = "from daybreak.planning import reading; reading.APART_BYTES, reading.PART_BYTES = 0, 20_000; "
     apart = [sys.executable, "-P", "-c", several + "from daybreak.cli import main; main()"]
     carried_out(folder, [*apart, "prepare", "text.txt", "text.txt", "--out", "prepared", "--vocabulary", "257"])
     assert "prepared" in carried_out(folder, command("report", "prepared"))

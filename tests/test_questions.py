@@ -374,13 +374,13 @@ def test_bits_per_byte_and_perplexity_have_intervals(counted: Callable[..., Run]
     rows = [json.dumps({"text": f"{i} the cat sleeps and the dogs bark . " * (1 + i % 3)}) for i in range(40)]
     text = tmp_path / "test.jsonl"
     text.write_text("\n".join(rows))
-    facts = evaluating.evaluate_tasks(str(run), (str(text),))
+    facts = evaluating.evaluate(str(run), (str(text),))
     for name in ("bits_per_byte", "perplexity"):
         low, high = facts[f"{name}_interval"]
         assert low < facts[name] < high
         assert high - low < facts[name]
     (tmp_path / "short.txt").write_text("the cat")
-    short = evaluating.evaluate_tasks(str(run), (str(tmp_path / "short.txt"),))
+    short = evaluating.evaluate(str(run), (str(tmp_path / "short.txt"),))
     assert short["bits_per_byte_interval"] is None and short["bits_per_byte"] > 0
 
 

@@ -166,7 +166,7 @@ def test_python_and_the_command_line_ask_the_same() -> None:
 
 def test_older_keywords_go_on_working(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Request] = []
-    monkeypatch.setattr("daybreak.stages.run.plan_only", lambda request, stopwatch: seen.append(request))
+    monkeypatch.setattr("daybreak.stages.plan.plan_only", lambda request, stopwatch: seen.append(request))
     older = {"settings": {"layers": 2}, "include": ["ema"], "exclude": ["bf16"], "parent": "x", "grow": 3}
     daybreak.plan("a.txt", budget="20m", **older)  # type: ignore[call-arg,arg-type]
     daybreak.plan("a.txt", for_="20m", set={"layers": 2}, with_=["ema"], without=["bf16"], from_="x", grow_vocabulary=3)

@@ -11,7 +11,7 @@ from daybreak.core.errors import BudgetTooShort
 from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data import store
-from daybreak.stages import prepare
+from daybreak.planning import reading, text_facts
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def slowly(monkeypatch: pytest.MonkeyPatch):
         return made(work, **how)
 
     monkeypatch.setattr(store, "make", make)
-    monkeypatch.setattr(prepare, "_processes", lambda work: 1)
-    monkeypatch.setattr(prepare, "LEAST_READ_BYTES", 100_000)
+    monkeypatch.setattr(reading, "_processes", lambda work: 1)
+    monkeypatch.setattr(reading, "LEAST_READ_BYTES", 100_000)
 
 
 @pytest.fixture
 def texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(prepare, "PART_BYTES", 60_000)
+    monkeypatch.setattr(reading, "PART_BYTES", 60_000)
     folder = tmp_path / "texts"
     folder.mkdir()
     for number in range(20):
@@ -46,20 +46,20 @@ def asked(texts: Path, seconds: float, **more: object) -> Request:
 
 def test_what_was_read_in_its_share_of_the_time_is_the_text(texts: Path, tmp_path: Path, slowly) -> None:
     run = Run(tmp_path / "run")
-    corpus = prepare.scanned(run, asked(texts, 2.4))  # a quarter of which is six parts of twenty
+    corpus = text_facts.scanned(run, asked(texts, 2.4))  # a quarter of which is six parts of twenty
     assert corpus.unread_bytes > 100_000 and corpus.read_bytes > 100_000
-    (told,) = prepare.unread(corpus)
+    (told,) = text_facts.unread(corpus)
     assert "left out" in told and "daybreak prepare" in told
-    assert prepare.scanned(run, asked(texts, 2.4)) == corpus, "an interrupted run goes on with what it has"
-    whole = prepare.scanned(run, asked(texts, 0.0))
-    assert not whole.unread_bytes and not prepare.unread(whole)
+    assert text_facts.scanned(run, asked(texts, 2.4)) == corpus, "an interrupted run goes on with what it has"
+    whole = text_facts.scanned(run, asked(texts, 0.0))
+    assert not whole.unread_bytes and not text_facts.unread(whole)
     assert corpus.read_bytes + corpus.unread_bytes == whole.read_bytes
 
 
 def test_what_was_read_comes_from_all_over_the_text(texts: Path, tmp_path: Path, slowly) -> None:
     run = Run(tmp_path / "run")
-    prepare.scanned(run, asked(texts, 2.4))
-    work = prepare._work(run, asked(texts, 2.4), prepare.cleaning_of(asked(texts, 2.4))[0])
+    text_facts.scanned(run, asked(texts, 2.4))
+    work = reading.parts_of(run, asked(texts, 2.4), reading.cleaning_of(asked(texts, 2.4))[0])
     read = [index for index, one in enumerate(work) if store.readable(one)]
     assert max(read) - min(read) >= len(read), "they are not one stretch of the text; by chance once in 800 times"
 
@@ -69,7 +69,7 @@ def test_a_budget_in_which_too_little_is_read_is_refused(
     texts: Path, tmp_path: Path, slowly, monkeypatch, more
 ) -> None:
     if not more:
-        monkeypatch.setattr(prepare, "LEAST_READ_BYTES", 10**9)
+        monkeypatch.setattr(reading, "LEAST_READ_BYTES", 10**9)
     with pytest.raises(BudgetTooShort) as caught:
-        prepare.scanned(Run(tmp_path / "run"), asked(texts, 2.4, **more))
+        text_facts.scanned(Run(tmp_path / "run"), asked(texts, 2.4, **more))
     assert "more to come" in caught.value.received

@@ -21,7 +21,7 @@ from daybreak.core.errors import (
 from daybreak.core.records import Validation
 from daybreak.core.request import Request
 from daybreak.core.run import Run
-from daybreak.stages import prepare
+from daybreak.planning import text_facts
 from daybreak.stages.compare import compare
 from daybreak.stages.report import phase_seconds
 from daybreak.training.session import begun_with, difference, kept
@@ -100,7 +100,7 @@ def baselines(
         f"{len(runs)} of {len(rows)} models were trained for {units.duration(request.seconds)} each on the same "
         f"{units.size(corpus.bytes)} of text, and scored on the same held-out text. It was read once: "
         f"{units.duration(reading)}, which are a part of each model's time.",
-        *prepare.unread(corpus),
+        *text_facts.unread(corpus),
         *(f"{row['model']} was not trained: {row['why']}" for row in rows if not row["trained"]),
     ]
     compared = None
@@ -138,7 +138,7 @@ def _prepared(request: Request, text: Run) -> Run:
         )
     with kept(text, request, Stopwatch(start=boot_seconds())) as ledger:
         ledger.enter("scan" if not text.corpus_file.exists() else "imports")
-        prepare.scanned(text, request)
+        text_facts.scanned(text, request)
         ledger.enter("leaving")
     return text
 

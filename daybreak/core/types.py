@@ -225,6 +225,9 @@ class Prediction(Value):
     corpus_documents: int = 0
 
 
+UNASKED = "only where it is asked for"  # how the reason begins of techniques that a plan does not consider by itself
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan(Value):
     """All that a run does. `plan.json` is the run: train reads nothing else."""

@@ -14,6 +14,20 @@ from daybreak.core.types import EXAMPLES, SUMMED, Account
 
 SHOWN_CHARACTERS = 160  # of an example
 BATCH_CHARACTERS = 1 << 20
+# The names of the steps in their order; each is a technique of that name.
+STEPS = (
+    "html_text",
+    "unicode_repair",
+    "control_characters",
+    "normalization",
+    "quality",
+    "language_filter",
+    "personal_data",
+    "stop_words",
+    "exact_duplicates",
+    "near_duplicates",
+    "decontamination",
+)
 VERSION = 2  # of what steps do: text that another version has cleaned is cleaned anew
 
 

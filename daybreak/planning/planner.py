@@ -11,6 +11,7 @@ from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, near
 from daybreak.core.metrics import OF_OBJECTIVE
 from daybreak.core.shapes import GptShape, Network
 from daybreak.core.types import (
+    UNASKED,
     Budget,
     Corpus,
     Machine,
@@ -414,7 +415,7 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Co
             refused[name] = "you said --without"
             continue
         if not (kind.default and not hasattr(kind, "shape")) and name not in request.include:
-            refused[name] = f"{techniques.UNASKED}: --with {name}"
+            refused[name] = f"{UNASKED}: --with {name}"
             continue
         choice = techniques.chosen(name, request)
         if hasattr(kind, "documents"):

@@ -43,9 +43,9 @@ class Finished:
     @property
     def skipped(self) -> list[str]:
         """Sentences on what of the sources was not read."""
-        from daybreak.stages import prepare
+        from daybreak.planning import text_facts
 
-        return list(prepare.unread(self.run.corpus()))
+        return list(text_facts.unread(self.run.corpus()))
 
 
 def run(
@@ -79,14 +79,14 @@ def run(
 
 def prepared(session: Session, alarm: Alarm) -> Plan:
     """Scan, probe and plan; what a folder has already is taken from it. Raises OutOfTime and BudgetTooShort."""
-    from daybreak.stages import prepare
+    from daybreak.planning import text_facts
 
     folder, request, display, ledger = session.folder, session.request, session.display, session.ledger
     contention = Contention()
     if folder.plan_file.exists():
         if not begun(folder):
             alarm.set(give_up_at(session, STEP_BY, contention))
-        prepare.check_unchanged(folder, request)
+        text_facts.check_unchanged(folder, request)
         plan = _recounted(session, folder.plan(), seconds=request.seconds)
         display.planned(plan, _machine_of(plan))
         return plan
@@ -99,12 +99,12 @@ def prepared(session: Session, alarm: Alarm) -> Plan:
     ledger.enter("scan")
     display.phase("scan")
     faults.at("phase.scan")
-    corpus = prepare.scanned(folder, request)
-    for what in prepare.unread(corpus):
+    corpus = text_facts.scanned(folder, request)
+    for what in text_facts.unread(corpus):
         session.warn(what)
     alarm.check()
     plan, machine = _counting(corpus, request) if counting else _of_a_network(corpus, session)
-    plan = plan.replace(skipped=prepare.unread(corpus))
+    plan = plan.replace(skipped=text_facts.unread(corpus))
     alarm.check()
     alarm.set(give_up_at(session, STEP_BY, contention))
     write_json(folder.plan_file, plan.to_json())
@@ -282,62 +282,6 @@ def _report(session: Session, *, replayed: bool = False) -> None:
 # Parts of it
 
 
-def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
-    """Scan, probe and plan. out: a run folder to keep, or a .json file for the plan alone. Raises DaybreakError."""
-    import tempfile
-
-    from daybreak.views.progress import Silence
-
-    _check(request)
-    request = _adopted(request)
-    with contextlib.ExitStack() as stack:
-        if out and not out.endswith(".json"):
-            folder = folder_of(request, out)
-        else:
-            folder = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "plan")
-        ledger = stack.enter_context(kept(folder, request, stopwatch))
-        request = _counted_anew(request, ledger)
-        session = Session(folder=folder, request=request, display=Silence(), ledger=ledger)
-        plan = in_time(session, lambda alarm: prepared(session, alarm), lambda plan: plan)
-    if out.endswith(".json"):
-        try:
-            write_json(Path(out), plan.to_json())
-        except OSError as error:
-            raise failures.of_system(
-                error, what="the plan cannot be written", place=out, attempt="--out with a file you may write"
-            ) from None
-    return plan
-
-
-def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
-    """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
-    from daybreak.data import encode
-    from daybreak.planning.tokenizer_choice import check, choice_of, nearest_vocabulary
-    from daybreak.stages import prepare
-
-    names.check(request)
-    check(request)
-    stopwatch = Stopwatch()
-    folder = folder_of(request, out)
-    with kept(folder, request, stopwatch):
-        corpus = prepare.scanned(folder, request)
-        vocabulary = nearest_vocabulary(int(request.settings["vocabulary"]), corpus)
-        choice = choice_of(corpus, vocabulary)
-        train, held = encode.encode(folder, corpus, choice)
-    return {
-        "run": str(folder),
-        "documents": corpus.documents,
-        "bytes": corpus.bytes,
-        "tokens": len(train),
-        "vocab": vocabulary,
-        "tokenizer": choice.kind,
-        "heldout": {"documents": corpus.heldout_documents, "bytes": corpus.heldout_bytes, "tokens": len(held)},
-        "read_bytes": corpus.read_bytes,
-        "skipped": list(prepare.unread(corpus)),
-        "removed": {account.name: account.removed_documents for account in corpus.accounts},
-    }
-
-
 def train_only(
     path: str, display: Display, *, out: str = "", replay: bool = False, mirrors: tuple[str, ...] = ()
 ) -> Finished:
@@ -399,7 +343,7 @@ def _machine_of(plan: Plan) -> Machine:
 def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch, mirrors: tuple[str, ...]) -> Finished:
     """A plan that lies alone: its text is scanned again and must be the same."""
     from daybreak.core.run import read_json
-    from daybreak.stages import prepare
+    from daybreak.planning import text_facts
 
     plan = Plan.from_json(read_json(path, "`daybreak plan --out plan.json`"), str(path))
     if plan.request is None:
@@ -412,7 +356,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
     with unbound(), contextlib.closing(display), kept(folder, plan.request, stopwatch) as ledger:
         session = Session(folder=folder, request=plan.request, display=display, ledger=ledger)
         ledger.enter("scan")
-        corpus = prepare.scanned(folder, plan.request)
+        corpus = text_facts.scanned(folder, plan.request)
         if corpus.digest != plan.corpus:
             raise DataError(
                 "the text is not the one that was planned for",

@@ -23,6 +23,7 @@ from daybreak.core.errors import UsageError, nearest
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
+from daybreak.data.cleaning import STEPS
 from daybreak.engine.changes import Changes
 
 SEAMS = ("shape", "documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
@@ -34,17 +35,7 @@ ORDER = (
     "value_embeddings",
     "x0_skips",
     "squared_relu",
-    "html_text",
-    "unicode_repair",
-    "control_characters",
-    "normalization",
-    "quality",
-    "language_filter",
-    "personal_data",
-    "stop_words",
-    "exact_duplicates",
-    "near_duplicates",
-    "decontamination",
+    *STEPS,
     "batch_ramp",
     "short_first",
     "packing",
@@ -72,9 +63,6 @@ ORDER = (
     "compiled",
     "cuda_graphs",
 )
-# Those on the seam `documents`, by name: a command that only prepares text has no use for what the others import.
-ON_DOCUMENTS = ORDER[ORDER.index("html_text") : ORDER.index("decontamination") + 1]
-UNASKED = "only where it is asked for"  # how the reason begins of those that a plan does not consider by itself
 NETWORKS = ("gpt", "bert", "t5", "lstm", "foreign")
 NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
@@ -211,7 +199,7 @@ def chosen(name: str, request: Request) -> TechniqueChoice:
 def on_documents(request: Request) -> list[TechniqueChoice]:
     """The techniques on the seam `documents` that are on by default or asked for, in order. Raises UsageError."""
     on = []
-    for name in (*ON_DOCUMENTS, *sorted(_third_parties())):
+    for name in (*STEPS, *sorted(_third_parties())):
         kind = class_of(name)
         if hasattr(kind, "documents") and (name in request.include or kind.default) and name not in request.exclude:
             on.append(chosen(name, request))

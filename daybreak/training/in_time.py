@@ -109,14 +109,14 @@ def check_hope(session: Session, contention: Contention) -> None:
 
 def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
     """Prepares as much as can be counted in the time that is left, and plans that. Raises DataError."""
+    from daybreak.planning import corpus_to_count, text_facts
     from daybreak.planning.counting import counting_plan
-    from daybreak.stages import prepare
 
     folder, request, ledger = session.folder, session.request, session.ledger
     ledger.enter("scan")
     left = session.left()
     free = READING_SHARE * (left - COUNTING_SECONDS * Contention().factor())
-    corpus = prepare.corpus_to_count(folder, request, seconds=max(LEAST_READING_SHARE * left, free))
+    corpus = corpus_to_count.corpus_to_count(folder, request, seconds=max(LEAST_READING_SHARE * left, free))
     longer = f"{refusal.seconds or 2 * request.seconds:.0f}s"
     what = "no time was left for a network: n-grams are counted instead"
     if request.family == "ngram":
@@ -124,7 +124,7 @@ def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
     reason = f"{what} ({units.size(corpus.bytes)}). For more, try --for {longer}"
     asked = request.replace(family="ngram", settings={}, include=(), technique_settings={}, weights={})
     plan = counting_plan(corpus, asked, instead=reason, held_bytes=hardware.held_memory_bytes())
-    plan = plan.replace(request=request.shown(), skipped=prepare.unread(corpus))
+    plan = plan.replace(request=request.shown(), skipped=text_facts.unread(corpus))
     folder.forget_training()
     write_json(folder.plan_file, plan.to_json())
     folder.amend("family", family="ngram", reason=reason)

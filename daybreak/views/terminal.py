@@ -6,8 +6,7 @@ from typing import Any
 from daybreak.core import units
 from daybreak.core.metrics import Headline
 from daybreak.core.shapes import NgramShape
-from daybreak.core.types import Corpus, Plan
-from daybreak.techniques import UNASKED
+from daybreak.core.types import UNASKED, Corpus, Plan
 
 BAR = 30  # characters
 LINE = 100  # characters, of sentences

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from daybreak.core import records
-from daybreak.core.errors import DataError, UsageError
+from daybreak.core.errors import DataError
 from daybreak.core.run import Run
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
 from daybreak.data import sources
 from daybreak.evaluation import bootstrap, score_table
 from daybreak.evaluation.score_table import Scores
-from daybreak.evaluation.verdicts import SURE, labels_of, opened, verdict_on
+from daybreak.evaluation.verdicts import labels_of, opened, verdict_on
 from daybreak.views.facts import Facts
 
 # What follows from the decisions, and what was asked.

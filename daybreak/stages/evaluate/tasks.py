@@ -1,4 +1,4 @@
-"""Evaluate by tasks: zero-shot questions put before a run's model; the scores are kept, and the run's report shows them."""
+"""Evaluate by tasks: zero-shot questions put before a run's model; the scores are kept and shown in the report."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

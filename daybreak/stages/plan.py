@@ -1,0 +1,39 @@
+"""Plan: what a run would do, and why, before its time is spent."""
+
+import contextlib
+from pathlib import Path
+
+from daybreak.core import failures
+from daybreak.core.clock import Stopwatch
+from daybreak.core.run import Run, write_json
+from daybreak.core.types import Plan, Request
+from daybreak.stages.run import _adopted, _check, _counted_anew, prepared
+from daybreak.training.in_time import Session, in_time
+from daybreak.training.session import folder_of, kept
+
+
+def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
+    """Scan, probe and plan. out: a run folder to keep, or a .json file for the plan alone. Raises DaybreakError."""
+    import tempfile
+
+    from daybreak.views.progress import Silence
+
+    _check(request)
+    request = _adopted(request)
+    with contextlib.ExitStack() as stack:
+        if out and not out.endswith(".json"):
+            folder = folder_of(request, out)
+        else:
+            folder = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "plan")
+        ledger = stack.enter_context(kept(folder, request, stopwatch))
+        request = _counted_anew(request, ledger)
+        session = Session(folder=folder, request=request, display=Silence(), ledger=ledger)
+        plan = in_time(session, lambda alarm: prepared(session, alarm), lambda plan: plan)
+    if out.endswith(".json"):
+        try:
+            write_json(Path(out), plan.to_json())
+        except OSError as error:
+            raise failures.of_system(
+                error, what="the plan cannot be written", place=out, attempt="--out with a file you may write"
+            ) from None
+    return plan
