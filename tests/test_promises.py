@@ -28,6 +28,7 @@ from daybreak.core.records import Event, Log, Phase
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Budget, Request
 from daybreak.engine import faults
+from daybreak.planning import text_facts
 from daybreak.stages import run as running
 from daybreak.training import session as folders
 from daybreak.training.in_time import Session
@@ -212,10 +213,10 @@ def test_another_text_is_refused_by_name(unfinished, tmp_path) -> None:
 def test_a_text_that_has_changed_by_a_byte_is_refused_and_a_copy_of_the_same_is_not(unfinished, small_text) -> None:
     text, path = unfinished
     run, asked = Run(path), Request(sources=(str(text),), seconds=60.0)
-    corpus.check_unchanged(run, asked)
+    text_facts.check_unchanged(run, asked)
     parts = sorted(file.name for file in run.documents_folder.iterdir())
     shutil.copyfile(small_text, text)  # the same bytes, at another time
-    corpus.check_unchanged(run, asked)
+    text_facts.check_unchanged(run, asked)
     data = bytearray(small_text.read_bytes())
     data[1000] = ord("x") if data[1000] != ord("x") else ord("y")
     text.write_bytes(data)
@@ -224,7 +225,7 @@ def test_a_text_that_has_changed_by_a_byte_is_refused_and_a_copy_of_the_same_is_
     assert "another --out" in error.attempt and f"daybreak train {path}" in error.attempt
     assert sorted(file.name for file in run.documents_folder.iterdir()) == parts
     text.unlink()
-    corpus.check_unchanged(run, asked)  # the folder has what it needs
+    text_facts.check_unchanged(run, asked)  # the folder has what it needs
     shutil.copyfile(small_text, text)
 
 

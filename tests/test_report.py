@@ -23,6 +23,7 @@ from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, 
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import SHAPES, NetworkShape, NgramShape
 from daybreak.core.types import (
+    UNASKED,
     Account,
     Corpus,
     Machine,
@@ -35,9 +36,9 @@ from daybreak.core.types import (
 from daybreak.data import personal, quality
 from daybreak.planning.planner import _with_techniques
 from daybreak.stages import report
-from daybreak.views import pages
+from daybreak.views import pages, report_data
 from daybreak.views.curves import HEAD, Curves
-from daybreak.views.facts import Facts
+from daybreak.views.run_facts import Facts
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \u2028 <!-- & {{style}}"
 NAME = "<img src=x onerror=alert(3)>"
@@ -152,13 +153,13 @@ def test_facts_are_read_on_from_where_the_last_reading_ended(written: Callable[.
         file.write(line[:30])
         file.flush()
         facts.read()
-        assert facts.json()["training"]["steps"] == 10  # the line is not whole yet
+        assert report_data.of_run(facts)["training"]["steps"] == 10  # the line is not whole yet
         file.write(line[30:] + "\n" + '{"record": "step", "torn\n' + '{"record": "unknown"}\n[]\n')
     assert facts.read()
-    assert facts.json()["training"]["steps"] == 11
+    assert report_data.of_run(facts)["training"]["steps"] == 11
     run.log_file.write_text("")
     facts.read()
-    assert facts.json()["training"] is None  # another log: nothing of the old one is left
+    assert report_data.of_run(facts)["training"] is None  # another log: nothing of the old one is left
 
 
 def test_a_step_repeated_after_a_resume_replaces_what_it_repeats(written: Callable[..., Run]) -> None:
@@ -528,7 +529,7 @@ def test_the_table_of_techniques_says_what_was_done_and_folds_what_nobody_asked_
     page = Opened(browser, report.write(run)[0]).page
     told = page.inner_text("#decisions")
     assert "documents removed: 440 (2.01 MB)" in told and "yet" not in told
-    optional = sum(reason.startswith(techniques.UNASKED) for reason in refused.values())
+    optional = sum(reason.startswith(UNASKED) for reason in refused.values())
     assert f"{optional} more are off unless asked for" in told and "squared_relu" not in told
     page.click("#decisions summary")
     assert "squared_relu" in page.inner_text("#decisions")

@@ -20,8 +20,8 @@ from daybreak.core.errors import UnknownKeyword, UsageError
 from daybreak.core.request import FIELDS, LARGEST_SEED, OPTIONS, Request, request_of, usual_of
 from daybreak.core.run import Run, write_json
 from daybreak.training import session
-from daybreak.views import figures
-from daybreak.views.facts import Facts
+from daybreak.views import report_data
+from daybreak.views.run_facts import Facts
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), min_size=1, max_size=8)
 NAMES = WORDS.filter(lambda name: not set(name) & set(":,="))
@@ -218,7 +218,7 @@ def test_the_report_repeats_a_run_whose_moment_has_passed_by_its_time(tmp_path: 
         write_json(run.request_file, Request(sources=("a.txt",), seconds=60.0, until=moment, parent="x").to_json())
         facts = Facts(run)
         facts.read()
-        told = shlex.split(figures.commands(facts)["run"])
+        told = shlex.split(report_data.commands(facts)["run"])
         assert told[2 : 2 + len(words)] == words and told[-3:] == ["--from", "x", "a.txt"]
 
 

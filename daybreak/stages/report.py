@@ -9,8 +9,8 @@ from daybreak.core import failures, records
 from daybreak.core.errors import DaybreakError, UsageError
 from daybreak.core.records import Phase
 from daybreak.core.run import Run, write_text
-from daybreak.views import pages
-from daybreak.views.facts import Facts
+from daybreak.views import pages, report_data
+from daybreak.views.run_facts import Facts
 
 
 def phase_seconds(run: Run) -> dict[str, float]:
@@ -50,7 +50,7 @@ def read(run: Run) -> dict[str, Any]:
     """The facts of a run now."""
     facts = Facts(run)
     facts.read()
-    return facts.json()
+    return report_data.of_run(facts)
 
 
 def page(facts: dict[str, Any], *, language: str = "en", live: bool = False) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from daybreak.core import units
 from daybreak.core.errors import UsageError
 from daybreak.core.run import Run
-from daybreak.views.facts import Facts
+from daybreak.views.run_facts import Facts
 
 
 def listed(folder: str) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from daybreak.core.run import Run
-from daybreak.views.facts import Facts
+from daybreak.views import report_data
+from daybreak.views.run_facts import Facts
 
 LEAST_PAUSE = 1.0  # seconds between two readings
 MOST_PAUSE = 60.0
@@ -84,12 +85,12 @@ class Reader:
             if self._facts is None:
                 self._facts, changed = Facts(self._run, points=POINTS), True
             if self._facts.read() or changed or self._told["problem"]:
-                self.state, changed = self._facts.json(), True
+                self.state, changed = report_data.of_run(self._facts), True
         except FileNotFoundError:
             watch["missing"], self._facts = True, None
         except Exception as error:  # files change under the reader: the next reading may do better
             watch["problem"], self._facts = f"{type(error).__name__}: {error}", None
-        self.state = self.state or Facts(self._run).json()  # of a run of which nothing is known
+        self.state = self.state or report_data.of_run(Facts(self._run))  # of a run of which nothing is known
         changed = changed or watch != self._told
         self._told = watch
         if changed:

@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from daybreak.models.exports import Opened, Source, vocabularies
+from daybreak.models.exports.gguf_names import named
 from daybreak.models.exports.hf import CHAT_TEMPLATE
 from daybreak.models.norms import NORM_EPSILON
 
@@ -15,23 +16,6 @@ PRECISIONS = ("float32", "float16", "bfloat16", "q8_0")
 LIBRARIES = ("gguf",)
 FILE = "model.gguf"
 BLOCK = 32  # weights that share a scale in q8_0; a row that is no multiple of it stays in float16
-
-TENSORS = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
 
 
 def refuses(source: Source) -> str:
@@ -123,15 +107,6 @@ def _kind(weight: np.ndarray, precision: str) -> Any:
     if precision == "q8_0":
         return kinds.F16 if weight.shape[-1] % BLOCK else kinds.Q8_0
     return {"float16": kinds.F16, "bfloat16": kinds.BF16}[precision]
-
-
-def named(name: str) -> str:
-    """A tensor's name in a GGUF of transformers' name."""
-    stem = name.removesuffix(".weight")
-    if stem.startswith("model.layers."):
-        _, _, layer, part = stem.split(".", 3)
-        return f"blk.{layer}.{TENSORS[part]}.weight"
-    return f"{TENSORS[stem]}.weight"
 
 
 def modelfile(source: Source) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from daybreak.models.decoder import Plain, State
 from daybreak.models.exports import Source, program, traced
-from daybreak.models.exports.gguf import named
+from daybreak.models.exports.gguf_names import named
 
 
 class ReadBack:

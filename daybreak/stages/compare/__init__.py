@@ -17,7 +17,8 @@ from daybreak.data import sources
 from daybreak.evaluation import bootstrap, score_table
 from daybreak.evaluation.score_table import Scores
 from daybreak.evaluation.verdicts import labels_of, opened, verdict_on
-from daybreak.views.facts import Facts
+from daybreak.views import report_data
+from daybreak.views.run_facts import Facts
 
 # What follows from the decisions, and what was asked.
 NO_DECISIONS = frozenset(
@@ -142,7 +143,7 @@ def _described(run: Run, plan: Plan) -> dict[str, Any]:
     """A row of the table, and the curve: bits per byte over seconds and over tokens."""
     facts = Facts(run, points=600)
     facts.read()
-    told = facts.json()
+    told = report_data.of_run(facts)
     result, training = told["result"], told["training"] or {}
     counted = isinstance(plan.shape, NgramShape)
     mixture = result["more"][0] if result["more"] else None

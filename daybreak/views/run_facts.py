@@ -1,7 +1,6 @@
 """Facts: everything that is known about a run, from its records alone, at any moment of it and after a crash."""
 
 import contextlib
-import dataclasses
 import json
 import math
 import os
@@ -10,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core.errors import DaybreakError
-from daybreak.core.metrics import BITS_PER_BYTE
 from daybreak.core.records import Event, Measurement, Phase, Sample, Touched, Validation, new_lines
 from daybreak.core.run import Run
-from daybreak.core.shapes import NgramShape
-from daybreak.views import figures
 from daybreak.views.curves import Curves
 
 GLANCE_BYTES = 1 << 18  # of the end of a log
@@ -255,72 +251,6 @@ class Facts:
         planned = self._planned_seconds("compile" if phase == "training" else phase)
         return {"phase": phase, "seconds": spent, "left": max(0.0, planned - spent) if planned else None}
 
-    def json(self) -> dict[str, Any]:
-        """Everything that the page shows, as strict JSON: numbers are finite or null."""
-        plan, corpus = self.plan, self.corpus
-        shape = plan.shape if plan is not None else None
-        context = 1 if shape is None or isinstance(shape, NgramShape) else shape.context_length
-        headline = plan.headline if plan is not None else BITS_PER_BYTE
-        bytes_per_token = (plan.predicted.bytes_per_token if plan is not None else 0.0) or 1.0
-        per_nat = 1 / (bytes_per_token * math.log(2)) if headline.of_text else 1.0
-        curves = self.curves.json(unit_per_nat=per_nat, context_length=context)
-        facts = {
-            "schema": 1,
-            "name": self.run.path.resolve().name,
-            "path": str(self.run),
-            "state": self.state(),
-            "now": self.now(),
-            "written_at": round(time.time(), 1),
-            "request": self.request.to_json() if self.request else None,
-            "plan": plan.to_json() if plan else None,
-            "headline": dataclasses.asdict(headline),
-            "parameters": shape.parameters() if shape is not None else None,
-            "corpus": _card(corpus.to_json()) if corpus else None,
-            "machine": self.told.get("machine"),
-            "versions": self.told.get("versions"),
-            "unreadable": dict(self.unreadable),
-            "amendments": self.amendments[-MOST_EVENTS:],
-            "budget": figures.budget(self),
-            "phases": figures.phases(self),
-            "result": figures.result(self),
-            "comparison": figures.comparison(self),
-            "training": self._training(context),
-            "curves": curves,
-            "validations": [{**vars(v), "loss": v.loss(headline)} for v in _thinned(self.validations, self.points)],
-            "samples": [{**vars(s), **_at(curves["smooth"], s.used_seconds)} for s in _thinned(self.samples, 100)],
-            "techniques": figures.techniques(self),
-            "measured": figures.measured(self),
-            "tasks": figures.tasks(self),
-            "reasons": plan.reasons if plan else {},
-            "events": [vars(e) for e in self.events[-MOST_EVENTS:]],
-            "events_in_all": len(self.events),
-            "commands": figures.commands(self),
-        }
-        return _strict(facts)
-
-    def _training(self, context_length: int) -> dict[str, Any] | None:
-        totals = self.curves.totals()
-        if not totals:
-            return None
-        rate = totals["rows"] * context_length / max(1e-9, totals["seconds"])
-        return {**totals, "tokens_per_second": rate}
-
-
-def _card(corpus: dict[str, Any]) -> dict[str, Any]:
-    return {**corpus, "sources": corpus["sources"][:MOST_SOURCES]}
-
-
-def _thinned(values: list[Any], most: int) -> list[Any]:
-    """Every n-th and the last."""
-    every = math.ceil(len(values) / most) or 1
-    return values[::-1][::every][::-1]
-
-
-def _at(curve: dict[str, list[float]], seconds: float) -> dict[str, float | None]:
-    """The loss of the smooth line at a moment."""
-    before = [y for x, y in zip(curve["seconds"], curve["values"], strict=True) if x <= seconds]
-    return {"loss": before[-1] if before else None}
-
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     found = []
@@ -343,14 +273,3 @@ def _object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _strict(value: Any) -> Any:
-    """Without the numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {str(name): _strict(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        if value and type(value[0]) is float and all(type(item) is float for item in value):
-            return value if all(map(math.isfinite, value)) else [x if math.isfinite(x) else None for x in value]
-        return [_strict(item) for item in value]
-    return value if not isinstance(value, float) or math.isfinite(value) else None

@@ -1,22 +1,74 @@
-"""Figures: plan against fact, where the seconds went, the figures, and the commands that repeat a run."""
+"""Report data: everything that the page of a run shows, as strict JSON: plan against fact, seconds, figures."""
 
+import dataclasses
 import datetime
+import math
 import shlex
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daybreak.core import units
 from daybreak.core.metrics import BITS_PER_BYTE, HEADLINES
 from daybreak.core.shapes import NgramShape
-
-if TYPE_CHECKING:
-    from daybreak.core.types import Account
-    from daybreak.views.facts import Facts
+from daybreak.core.types import Account
+from daybreak.views.run_facts import MOST_EVENTS, MOST_SOURCES, Facts
 
 UNTIL_THE_PLAN = ("imports", "scan", "probe", "plan")
 
 
-def budget(facts: "Facts") -> dict[str, Any]:
+def of_run(facts: Facts) -> dict[str, Any]:
+    """Everything that the page shows, as strict JSON: numbers are finite or null."""
+    plan, corpus = facts.plan, facts.corpus
+    shape = plan.shape if plan is not None else None
+    context = 1 if shape is None or isinstance(shape, NgramShape) else shape.context_length
+    headline = plan.headline if plan is not None else BITS_PER_BYTE
+    bytes_per_token = (plan.predicted.bytes_per_token if plan is not None else 0.0) or 1.0
+    per_nat = 1 / (bytes_per_token * math.log(2)) if headline.of_text else 1.0
+    curves = facts.curves.json(unit_per_nat=per_nat, context_length=context)
+    found = {
+        "schema": 1,
+        "name": facts.run.path.resolve().name,
+        "path": str(facts.run),
+        "state": facts.state(),
+        "now": facts.now(),
+        "written_at": round(time.time(), 1),
+        "request": facts.request.to_json() if facts.request else None,
+        "plan": plan.to_json() if plan else None,
+        "headline": dataclasses.asdict(headline),
+        "parameters": shape.parameters() if shape is not None else None,
+        "corpus": _card(corpus.to_json()) if corpus else None,
+        "machine": facts.told.get("machine"),
+        "versions": facts.told.get("versions"),
+        "unreadable": dict(facts.unreadable),
+        "amendments": facts.amendments[-MOST_EVENTS:],
+        "budget": budget(facts),
+        "phases": phases(facts),
+        "result": result(facts),
+        "comparison": comparison(facts),
+        "training": _training(facts, context),
+        "curves": curves,
+        "validations": [{**vars(v), "loss": v.loss(headline)} for v in _thinned(facts.validations, facts.points)],
+        "samples": [{**vars(s), **_at(curves["smooth"], s.used_seconds)} for s in _thinned(facts.samples, 100)],
+        "techniques": techniques(facts),
+        "measured": measured(facts),
+        "tasks": tasks(facts),
+        "reasons": plan.reasons if plan else {},
+        "events": [vars(e) for e in facts.events[-MOST_EVENTS:]],
+        "events_in_all": len(facts.events),
+        "commands": commands(facts),
+    }
+    return _strict(found)
+
+
+def _training(facts: Facts, context_length: int) -> dict[str, Any] | None:
+    totals = facts.curves.totals()
+    if not totals:
+        return None
+    rate = totals["rows"] * context_length / max(1e-9, totals["seconds"])
+    return {**totals, "tokens_per_second": rate}
+
+
+def budget(facts: Facts) -> dict[str, Any]:
     """Seconds asked for and used; `over` is what was used beyond the budget."""
     seconds, used = facts.budget_seconds(), facts.used_seconds()
     plan, request = facts.plan, facts.request
@@ -30,7 +82,7 @@ def budget(facts: "Facts") -> dict[str, Any]:
     }
 
 
-def phases(facts: "Facts") -> list[dict[str, Any]]:
+def phases(facts: Facts) -> list[dict[str, Any]]:
     """Name, seconds and planned seconds; with the budget's unused rest they add up to the budget (or what was used)."""
     seconds = dict(facts.phases)
     rest = facts.used_seconds() - sum(seconds.values())
@@ -43,7 +95,7 @@ def phases(facts: "Facts") -> list[dict[str, Any]]:
     return [{"name": name, "seconds": spent, "planned": planned.get(name)} for name, spent in seconds.items()]
 
 
-def result(facts: "Facts") -> dict[str, Any]:
+def result(facts: Facts) -> dict[str, Any]:
     """The figures: of model/ alone, of what needs more, and the baselines, each a Measurement's fields or None."""
     found = [vars(m) for m in facts.measurements.values()]
     headline = facts.plan.headline if facts.plan is not None else BITS_PER_BYTE
@@ -83,7 +135,7 @@ def _baseline(name: str, value: float) -> dict[str, Any]:
     return {"name": name, "value": value, "unit": "bits/byte", "needs": "", "bytes": 0, "note": ""}
 
 
-def comparison(facts: "Facts") -> list[dict[str, Any]]:
+def comparison(facts: Facts) -> list[dict[str, Any]]:
     """Rows of name, unit, plan, fact and their ratio; what is not known yet is None. Empty without a plan."""
     plan = facts.plan
     if plan is None:
@@ -120,7 +172,7 @@ def _row(name: str, unit: str, plan: float | None, fact: float | None) -> dict[s
     return {"name": name, "unit": unit, "plan": plan, "fact": fact, "ratio": ratio}
 
 
-def techniques(facts: "Facts") -> list[dict[str, Any]]:
+def techniques(facts: Facts) -> list[dict[str, Any]]:
     """Those that are on, with the number they claim to move and what they touched, then the refused with the reason.
 
     A step of cleaning has its `account`, as in corpus.json. `optional`: off because nobody asked for it.
@@ -161,14 +213,14 @@ def _account(account: "Account | None") -> dict[str, int] | None:
     return {name: getattr(account, name) for name in names}
 
 
-def measured(facts: "Facts") -> dict[str, Any] | None:
+def measured(facts: Facts) -> dict[str, Any] | None:
     """What `daybreak measure` has found, as in `measure.json`; None where there is none, or of another version."""
     found = facts.measured
     whole = found.get("schema") == 2 and isinstance(found.get("rows"), list) and isinstance(found.get("method"), dict)
     return found if whole else None
 
 
-def tasks(facts: "Facts") -> list[dict[str, Any]]:
+def tasks(facts: Facts) -> list[dict[str, Any]]:
     """Scores on zero-shot tasks, as `daybreak evaluate --task` has kept them; without files of this machine."""
     kept = facts.answered.get("tasks")
     if facts.answered.get("schema") != 1 or not isinstance(kept, dict):
@@ -177,7 +229,7 @@ def tasks(facts: "Facts") -> list[dict[str, Any]]:
     return [{name: task.get(name) for name in names} for task in kept.values() if isinstance(task, dict)]
 
 
-def commands(facts: "Facts") -> dict[str, str]:
+def commands(facts: Facts) -> dict[str, str]:
     """Shell commands that repeat the run, train its plan, replay its log, score it and use it."""
     folder = shlex.quote(str(facts.run))
     found = {}
@@ -205,3 +257,30 @@ def sentence(facts: dict[str, Any]) -> str:
         return f"{facts['name']}: {facts['state']}, {used} used"
     told = HEADLINES[facts["headline"]["name"]].told(model["value"], 4)
     return f"{facts['name']}: {facts['state']}, {told}, {used} used"
+
+
+def _card(corpus: dict[str, Any]) -> dict[str, Any]:
+    return {**corpus, "sources": corpus["sources"][:MOST_SOURCES]}
+
+
+def _thinned(values: list[Any], most: int) -> list[Any]:
+    """Every n-th and the last."""
+    every = math.ceil(len(values) / most) or 1
+    return values[::-1][::every][::-1]
+
+
+def _at(curve: dict[str, list[float]], seconds: float) -> dict[str, float | None]:
+    """The loss of the smooth line at a moment."""
+    before = [y for x, y in zip(curve["seconds"], curve["values"], strict=True) if x <= seconds]
+    return {"loss": before[-1] if before else None}
+
+
+def _strict(value: Any) -> Any:
+    """Without the numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {str(name): _strict(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        if value and type(value[0]) is float and all(type(item) is float for item in value):
+            return value if all(map(math.isfinite, value)) else [x if math.isfinite(x) else None for x in value]
+        return [_strict(item) for item in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
