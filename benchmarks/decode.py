@@ -123,7 +123,6 @@ def made(size: str, folder: Path) -> int:
     import torch
 
     from daybreak.core.shapes import GptShape
-    from daybreak.data.tokenizers import Tokenizer
     from daybreak.models import files
     from daybreak.models.gpt import Gpt
 
@@ -138,7 +137,7 @@ def made(size: str, folder: Path) -> int:
             if weight.ndim > 1:
                 weight.normal_(0.0, weight.shape[1] ** -0.5, generator=generator)
         module.lm_head.weight[end] = 0.0
-    Tokenizer.bytes_only().save(folder / "tokenizer.json")
+    byte_tokenizer().save(folder / "tokenizer.json")
     weights = dict(module.named_parameters())
     files.save(
         folder / "model", shape, weights, tokenizer_file=folder / "tokenizer.json", end_of_text=end, token="<|end|>"

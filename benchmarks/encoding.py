@@ -16,8 +16,9 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from daybreak.data.sources import Reading, find  # noqa: E402
-from daybreak.data.tokenizers import Tokenizer, utf8  # noqa: E402
-from daybreak.data.tokenizing.byte_level import ByteLevelBpe  # noqa: E402
+from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer  # noqa: E402
+from daybreak.data.tokenizers.base import utf8
+from daybreak.data.tokenizers.byte_level import ByteLevelBpe  # noqa: E402
 
 DATA_SETS = ("lm_zh_poetry", "lm_zh_laws", "lm_zh_techdocs", "lm_en_books")
 VOCABULARIES = (512, 2048, 8192)
@@ -48,7 +49,7 @@ def table(data: Path, names: list[str]) -> None:
     for kind, vocabulary in [("bytes", 257), *columns]:
         cells = []
         for seen, unseen in parts:
-            tokenizer = Tokenizer.learn(seen, vocabulary, kind=kind)
+            tokenizer = train_tokenizer(seen, vocabulary, kind=kind)
             tokens = sum(map(len, tokenizer.encode_documents(unseen)))
             size = sum(len(utf8(text)) for text in unseen)
             exact = all(tokenizer.decode(tokenizer.encode(text)) == text for text in unseen[:20])
@@ -62,7 +63,7 @@ def speed(data: Path) -> None:
     """Best of three: other programs only ever make it slower."""
     texts = texts_of(data / "lm_en_books", SPEED_CHARACTERS)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    bpe = Tokenizer.learn(texts[::4], 8192)
+    bpe = train_tokenizer(texts[::4], 8192)
     assert isinstance(bpe, ByteLevelBpe)
     alone = ByteLevelBpe(bpe.merges)
     library = bpe._tokenizers
@@ -74,7 +75,7 @@ def speed(data: Path) -> None:
         ),
         "bpe 8,192, one thread": lambda: [alone._encoded(text) for text in texts],
         "bpe 8,192, tokenizers' encode_batch_fast": lambda: library.encode_batch_fast(texts, add_special_tokens=False),
-        "bytes": lambda: Tokenizer.bytes_only().encode_documents(texts),
+        "bytes": lambda: byte_tokenizer().encode_documents(texts),
     }
     bpe.encode("warm"), alone.encode("warm")
     print(f"{megabytes:.1f} MB of English books, {len(os.sched_getaffinity(0))} cores")

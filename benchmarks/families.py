@@ -24,7 +24,8 @@ from torch import Tensor
 from daybreak.core.run import Run
 from daybreak.core.shapes import BertShape, T5Shape
 from daybreak.data.shards import Tokens
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import load_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.layouts import modernbert
 from daybreak.tasks.aims import objective_of
 from daybreak.tasks.scoring import exam_of, figure
@@ -56,7 +57,7 @@ def main() -> None:
 
 def parts(folder: Path) -> tuple[Any, Tokenizer, Tokens, np.ndarray]:
     run = Run(folder)
-    plan, tokenizer = run.plan(), Tokenizer.load(run.tokenizer_file)
+    plan, tokenizer = run.plan(), load_tokenizer(run.tokenizer_file)
     name = plan.tokenizer.vocabulary
     train, held = (Tokens(run.corpus_folder, f"{part}-{name}") for part in ("train", "heldout"))
     return plan, tokenizer, train, held.slice(0, min(len(held), 200_000))

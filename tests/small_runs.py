@@ -11,7 +11,7 @@ from daybreak.core.records import Event, Log
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan, Request, TokenizerChoice
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models import files, ngram_files
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey

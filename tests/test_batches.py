@@ -16,7 +16,7 @@ from daybreak.data import foreign, shards
 from daybreak.data.batches import LEAST_DOCUMENTS, Batches, documents_of, windows
 from daybreak.data.shards import Tokens
 from daybreak.data.sources import Document
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.data.windows import in_document, merged, most_context, overlapping
 
 TEXT = "".join(chr(33 + i % 90) + chr(33 + i // 90) for i in range(499))  # every pair of characters is somewhere else
@@ -25,7 +25,7 @@ TEXT = "".join(chr(33 + i % 90) + chr(33 + i // 90) for i in range(499))  # ever
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory) -> Tokens:
     folder = tmp_path_factory.mktemp("shards")
-    shards.write(folder, "train", [Document(TEXT, True)], Tokenizer.bytes_only(), shard_tokens=64)
+    shards.write(folder, "train", [Document(TEXT, True)], byte_tokenizer(), shard_tokens=64)
     return Tokens(folder, "train")
 
 
@@ -145,7 +145,7 @@ def test_what_stands_before_the_first_end_of_text_is_a_document() -> None:
 
 def test_shards_give_what_an_array_gives(tmp_path: Path) -> None:
     texts = [f"{number} " * (1 + number % 5) for number in range(100, 160)]
-    shards.write(tmp_path, "train", [Document(text, True) for text in texts], Tokenizer.bytes_only(), shard_tokens=50)
+    shards.write(tmp_path, "train", [Document(text, True) for text in texts], byte_tokenizer(), shard_tokens=50)
     tokens = Tokens(tmp_path, "train")
     whole = tokens.slice(0, len(tokens))
     positions = np.random.default_rng(0).integers(0, len(tokens), (7, 9))

@@ -21,6 +21,7 @@ from daybreak.core import clock, failures
 from daybreak.core.errors import DaybreakError
 from daybreak.core.records import Event, Log
 from daybreak.core.run import Run, write_json
+from daybreak.data.tokenizers import train_tokenizer
 
 
 def failure(*words: str) -> DaybreakError:
@@ -343,9 +344,8 @@ def test_a_closed_output_is_not_given_to_a_file(here):
 
 @pytest.mark.parametrize("text", ["é中😀", os.fsdecode(b"a\xffb")], ids=["characters", "bytes"])
 def test_text_that_the_output_cannot_show_ends_nothing(text, here):
-    from daybreak.data.tokenizers import Tokenizer
 
-    Tokenizer.learn(["a text\n" * 50], 257).save(here / "tokenizer.json")
+    train_tokenizer(["a text\n" * 50], 257).save(here / "tokenizer.json")
     ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     for words in (["tokenizer.json", text, "--json"], ["tokenizer.json", text]):
         done = command("tokenize", *words, here=here, **ascii_only)
@@ -493,9 +493,8 @@ def test_the_version(capsys):
 
 @pytest.fixture
 def runs(here, plan, network) -> Path:
-    from daybreak.data.tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.learn(["a text and another\n" * 50], 300)
+    tokenizer = train_tokenizer(["a text and another\n" * 50], 300)
     small_runs.of_network(here / "runs/good", plan(), network(vocabulary=tokenizer.vocabulary), tokenizer)
     log = Log(here / "runs/good/log.jsonl")
     log.append(

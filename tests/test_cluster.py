@@ -12,7 +12,8 @@ import pytest
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
 from daybreak.core.types import Request
-from daybreak.data import cluster, store
+from daybreak.data import cluster, sources, store
+from daybreak.data.cleaning import Cleaning
 from daybreak.stages.prepare import prepare_only
 
 ray = pytest.importorskip("ray", reason="pip install '.[cluster]'")
@@ -87,9 +88,9 @@ def test_a_killed_node_costs_its_own_work(
 @pytest.mark.long
 def test_an_error_of_the_text_comes_back_as_itself(tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"\0" * 3000)
-    (part,) = corpus.sources.parts([tmp_path / "broken"])
+    (part,) = sources.parts([tmp_path / "broken"])
     named = (tmp_path / "broken",)
-    work = store.Work(folder=tmp_path / "store", part=part, cleaning=corpus.Cleaning(), named=named)
+    work = store.Work(folder=tmp_path / "store", part=part, cleaning=Cleaning(), named=named)
     with pytest.raises(DataError, match="no text"):
         list(cluster.ordered(store.make, [work], address="local"))
 

@@ -35,7 +35,7 @@ import typer.main
 from daybreak import cli
 from daybreak.core import terminal
 from daybreak.core.run import write_json
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import train_tokenizer
 
 PARSERS: dict[str, Any] = dict(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 FIRST, COUNT = (int(number) for number in os.environ.get("DAYBREAK_TRIES", "0:5000").split(":"))
@@ -343,7 +343,7 @@ def furnished(place: Path, plan: Any, network: Any) -> Path:
         (place / os.fsdecode(b"\xff.txt")).write_text(words * 10)
     os.mkfifo(place / "pipe")
     documents = [words * 3, words[::-1] * 3]
-    tokenizer = Tokenizer.learn(documents, 300)
+    tokenizer = train_tokenizer(documents, 300)
     small_runs.of_counts(place / "runs/counts", plan(), documents, tokenizer, 3)
     small_runs.of_network(place / "runs/network", plan(), network(vocabulary=tokenizer.vocabulary), tokenizer)
     small_runs.of_counts(place / "runs/broken", plan(), documents, tokenizer, 3)

@@ -20,7 +20,8 @@ from daybreak.core.records import Event, Log, Measurement, Step, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan, Request, TechniqueChoice, TokenizerChoice
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.score_table import CELL_BYTES, Scores, common, of_heldout, on_text
 from daybreak.models import ngram_files
@@ -52,7 +53,7 @@ def scored(tokenizer: Tokenizer, documents: list[str], rate: float = 1.0, **chan
 
 @pytest.fixture(scope="module")
 def words() -> Tokenizer:
-    return Tokenizer.learn(DOCUMENTS, 400)
+    return train_tokenizer(DOCUMENTS, 400)
 
 
 # The bootstrap
@@ -159,7 +160,7 @@ def test_a_book_beside_very_many_letters_is_cut_too() -> None:
 
 
 def test_different_tokenizers_are_aligned_byte_by_byte(words: Tokenizer) -> None:
-    one, other = scored(Tokenizer.bytes_only(), DOCUMENTS), scored(words, DOCUMENTS)
+    one, other = scored(byte_tokenizer(), DOCUMENTS), scored(words, DOCUMENTS)
     sizes = [len(text.encode()) for text in DOCUMENTS]
     assert common_cells([one, other]) == len(one.sizes) == sum(math.ceil(size / CELL_BYTES) for size in sizes)
     assert np.bincount(other.documents, weights=other.sizes).tolist() == sizes
@@ -169,7 +170,7 @@ def test_different_tokenizers_are_aligned_byte_by_byte(words: Tokenizer) -> None
 
 
 def test_a_token_on_an_edge_is_split_by_its_bytes() -> None:
-    tokenizer = Tokenizer.learn(["abcd" * 50], 260)
+    tokenizer = train_tokenizer(["abcd" * 50], 260)
     four = tokenizer.encode("abcd")
     assert len(four) == 1
     stream = np.array([tokenizer.end_of_text, *tokenizer.encode("x"), *four * 200], dtype=np.uint16)
@@ -183,7 +184,7 @@ def test_a_token_on_an_edge_is_split_by_its_bytes() -> None:
 
 
 def test_the_beginning_that_both_have_scored_is_common(words: Tokenizer) -> None:
-    whole, stream = scored(Tokenizer.bytes_only(), DOCUMENTS), stream_of(words, DOCUMENTS)
+    whole, stream = scored(byte_tokenizer(), DOCUMENTS), stream_of(words, DOCUMENTS)
     for cut in (100, 333, len(stream) // 2, len(stream) - 1):
         part = Scores.of(stream[:cut], words, words.token_bytes[stream[:cut]].astype(float), None, whole=False)
         assert common_cells([whole, part]) == len(part.sizes)
@@ -243,7 +244,7 @@ def finished(tmp_path: Path, plan: Callable[..., Plan], words: Tokenizer) -> Cal
     ) -> Run:
         run = Run(tmp_path / name)
         run.make()
-        tokenizer = Tokenizer.bytes_only() if changes.pop("by_bytes", False) else words
+        tokenizer = byte_tokenizer() if changes.pop("by_bytes", False) else words
         request = Request(sources=("a.txt",), seconds=60.0)
         write_json(run.request_file, request.to_json())
         write_json(run.plan_file, plan(request=request, **changes).to_json())
@@ -377,7 +378,7 @@ def counted(finished: Callable[..., Run]) -> Callable[..., Run]:
 def test_any_text_is_scored_now(counted: Callable[..., Run], words: Tokenizer, tmp_path: Path) -> None:
     text = tmp_path / "test.txt"
     text.write_text(TEXT * 5)
-    runs = [counted("deep", Tokenizer.bytes_only(), 5), counted("flat", words, 1)]
+    runs = [counted("deep", byte_tokenizer(), 5), counted("flat", words, 1)]
     (tmp_path / "empty.txt").touch()
     told: list[str] = []
     facts = judged(*runs, on=[str(tmp_path / "*.txt")], told=told.append)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from daybreak.core.shapes import GptShape
-from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer
+from daybreak.data.tokenizers.base import END_OF_TEXT
 from daybreak.engine.machine import compiler
 from daybreak.models import decode_step, decoding, fast, files, native
 from daybreak.models.decoder import Decoder, Plain
@@ -136,7 +137,7 @@ def test_every_way_says_the_same_text(network, library: ctypes.CDLL) -> None:
 
 def test_greedy_text_is_that_of_transformers(network, library: ctypes.CDLL, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     tokenizer.save(tmp_path / "tokenizer.json")
     end = tokenizer.end_of_text
     module = network(vocabulary=320, layers=3, heads=4, key_value_heads=2, context_length=128, tied=True)

@@ -25,6 +25,7 @@ from daybreak.core.run import Run
 from daybreak.data import workers
 from daybreak.data.workers import Failed
 from daybreak.engine import faults
+from daybreak.planning import reading, text_facts
 from daybreak.stages import run as stages_run
 from daybreak.training import ngram
 from daybreak.views import cards
@@ -395,7 +396,7 @@ def test_a_reproducible_run_leaves_out_no_part_of_the_text(tmp_path, monkeypatch
     (tmp_path / "text").mkdir()
     for number in range(3):
         (tmp_path / "text" / f"{number}.txt").write_text(whole[number * 90_000 : (number + 1) * 90_000])
-    monkeypatch.setattr(corpus, "PART_BYTES", 50_000)
+    monkeypatch.setattr(reading, "PART_BYTES", 50_000)
     real, reason = workers.each, "tried 2 times; its process gave no sign of life for 60 s"
 
     def failing(work, items, *, what, **more):
@@ -407,13 +408,13 @@ def test_a_reproducible_run_leaves_out_no_part_of_the_text(tmp_path, monkeypatch
 
     request, run = Request(sources=(str(tmp_path / "text"),), seconds=60.0), Run(tmp_path / "run")
     exact = request.replace(reproducible=True)
-    monkeypatch.setattr(corpus, "each", failing)
-    part = corpus.scanned(run, request)
+    monkeypatch.setattr(reading, "each", failing)
+    part = text_facts.scanned(run, request)
     assert any(reason in what for what in part.skipped)
     with pytest.raises(ResourceError, match="leaves none out"):
-        corpus.scanned(run, exact)
-    monkeypatch.setattr(corpus, "each", real)
-    assert corpus.scanned(run, exact).read_bytes > part.read_bytes
+        text_facts.scanned(run, exact)
+    monkeypatch.setattr(reading, "each", real)
+    assert text_facts.scanned(run, exact).read_bytes > part.read_bytes
 
 
 def test_sigusr1_saves_and_goes_on_and_a_terminal_that_goes_away_is_not_missed(small_text, tmp_path):

@@ -13,7 +13,8 @@ import pytest
 from daybreak.core.types import Plan
 from daybreak.data.batches import chosen_windows, windows
 from daybreak.data.blocks import BLOCK_BYTES, block_order
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation.score_table import Scores, common
 from daybreak.models.gpt import Gpt
 from daybreak.tasks import scoring
@@ -47,7 +48,7 @@ def test_the_first_blocks_lie_spread_over_the_text(count: int) -> None:
 
 
 def test_blocks_are_of_text_wherever_tokens_end(documents: list[str]) -> None:
-    words, plain = Tokenizer.learn(documents, 400), Tokenizer.bytes_only()
+    words, plain = train_tokenizer(documents, 400), byte_tokenizer()
     starts = []
     for tokenizer in (words, plain):
         sizes = tokenizer.token_bytes[stream_of(tokenizer, documents)].astype(np.int64)
@@ -71,7 +72,7 @@ def test_chosen_windows_are_those_of_the_stream(length: int) -> None:
 
 @pytest.fixture(scope="module")
 def scored(network: Callable[..., Gpt], documents: list[str]) -> tuple[Gpt, NextTokens, np.ndarray, Any]:
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     module, stream = network(vocabulary=257, context_length=64).eval(), stream_of(tokenizer, documents)
     exam = NextTokens(tokenizer)
     return module, exam, stream, exam.put(module, stream)
@@ -107,7 +108,7 @@ class Rows:
 
 
 def test_hidden_tokens_of_a_part_are_those_of_the_whole(network: Callable[..., Gpt], documents: list[str]) -> None:
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     module, stream = network(vocabulary=257, context_length=64).eval(), stream_of(tokenizer, documents)
     exam = Hidden(Rows(), tokenizer, every=False)
     whole, every, part = (
@@ -137,7 +138,7 @@ def test_parts_of_different_tokenizers_are_compared_on_the_text_that_both_have(
     documents: list[str], tmp_path: Path
 ) -> None:
     found = []
-    for tokenizer, share in ((Tokenizer.bytes_only(), 0.5), (Tokenizer.learn(documents, 400), 0.7)):
+    for tokenizer, share in ((byte_tokenizer(), 0.5), (train_tokenizer(documents, 400), 0.7)):
         stream = stream_of(tokenizer, documents)
         sizes = tokenizer.token_bytes[stream].astype(np.int64)
         order = block_order(sizes)
@@ -160,7 +161,7 @@ def test_parts_of_different_tokenizers_are_compared_on_the_text_that_both_have(
 
 
 def test_scores_of_older_runs_have_their_places(documents: list[str], tmp_path: Path) -> None:
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     stream = stream_of(tokenizer, documents)
     scores = Scores.of(stream, tokenizer, np.ones(len(stream)), None, whole=True)
     scores.save(tmp_path / "new.npz")
@@ -170,4 +171,4 @@ def test_scores_of_older_runs_have_their_places(documents: list[str], tmp_path: 
 
 
 def test_every_kind_of_plan_has_an_exam_that_spreads(plan: Callable[..., Plan]) -> None:
-    assert hasattr(exam_of(plan(), Tokenizer.bytes_only()), "put_spread")
+    assert hasattr(exam_of(plan(), byte_tokenizer()), "put_spread")

@@ -21,8 +21,9 @@ import torch
 from daybreak.core.errors import DataError, MissingPackage, ResourceError, UsageError
 from daybreak.core.shapes import BertShape, LstmShape, Network, NgramShape, T5Shape
 from daybreak.core.types import Specials, TokenizerChoice
-from daybreak.data.tokenizers import Tokenizer
-from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER
+from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.data.tokenizers.byte_level import PRE_TOKENIZER
 from daybreak.evaluation import parity
 from daybreak.models import files, ngram_files
 from daybreak.models.exports import vocabularies
@@ -46,7 +47,7 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def learnt(small_text: Path) -> Tokenizer:
-    return Tokenizer.learn([small_text.read_text()[:60_000], *TEXTS[:2] * 3], 512)
+    return train_tokenizer([small_text.read_text()[:60_000], *TEXTS[:2] * 3], 512)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def made(tmp_path: Path, network: Callable[..., Gpt], plan: Callable[..., Any]) 
         train: Sequence[str] = (),
         **changes: Any,
     ) -> Path:
-        tokenizer = tokenizer or Tokenizer.bytes_only()
+        tokenizer = tokenizer or byte_tokenizer()
         specials = specials_of(shape.family if shape else "gpt", tokenizer.vocabulary)
         rows = -(-(tokenizer.vocabulary + len(spelled(specials))) // 64) * 64
         if shape is None:
@@ -341,14 +342,14 @@ def test_a_class_of_our_own_is_refused_with_what_leaves_the_stock_class(made) ->
 @pytest.mark.parametrize("kind", ["wordpiece", "unigram", "words"])
 def test_a_tokenizer_that_llama_cpp_does_not_have_is_refused(made, small_text, kind) -> None:
     pytest.importorskip("gguf")
-    tokenizer = Tokenizer.learn([small_text.read_text()[:20_000]], 512, kind=kind)
+    tokenizer = train_tokenizer([small_text.read_text()[:20_000]], 512, kind=kind)
     received = refused(made(tokenizer), "gguf")
     assert {"wordpiece": "WordPiece", "unigram": "Unigram", "words": "words"}[kind] in received
 
 
 def test_a_tokenizer_of_our_own_is_refused_for_transformers(made, small_text) -> None:
     pytest.importorskip("transformers")
-    tokenizer = Tokenizer.learn([small_text.read_text()[:20_000]], 512, kind="words")
+    tokenizer = train_tokenizer([small_text.read_text()[:20_000]], 512, kind="words")
     assert "words" in refused(made(tokenizer), "hf")
 
 
@@ -499,7 +500,7 @@ def test_what_began_as_the_model_of_others_goes_out_again(made, plan, tmp_path, 
     run = made()
     shutil.rmtree(run / "model")
     (tmp_path / "published").rename(run / "model")
-    module, tokenizer = files.read(run / "model", torch.device("cpu")), Tokenizer.load(run / "model" / "tokenizer.json")
+    module, tokenizer = files.read(run / "model", torch.device("cpu")), load_tokenizer(run / "model" / "tokenizer.json")
     mask = None
     if name == "bert":
         mask = next(i for i, piece in tokenizer.layout.special.items() if piece == "[MASK]")
@@ -545,7 +546,7 @@ def test_onnx_goes_on_from_keys_and_values_of_any_length(made, learnt) -> None:
 def test_llama_cpp_cuts_characters_as_we_do(made) -> None:
     pytest.importorskip("gguf")
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: pip install '.[llama]'")
-    found = export(made(Tokenizer.learn(TEXTS[:2] * 3, 300, kind="characters")), "gguf", prompts=TEXTS)
+    found = export(made(train_tokenizer(TEXTS[:2] * 3, 300, kind="characters")), "gguf", prompts=TEXTS)
     assert found["program"].startswith("llama.cpp")
     assert found["tokenizer_compared"]
 
@@ -561,7 +562,7 @@ def test_llama_cpp_writes_the_same_text(made, request, small_text, language, voc
         folder = request.getfixturevalue("data_folder") / "lm_zh_techdocs"
         lines_of = lzma.decompress(next(folder.iterdir()).read_bytes()).decode().splitlines()
         texts = [json.loads(line)["text"] for line in lines_of[:100]]
-    tokenizer = Tokenizer.learn(texts, vocabulary)
+    tokenizer = train_tokenizer(texts, vocabulary)
     run = made(tokenizer, layers=2, width=128, context_length=128, mlp_width=256, train=texts)
     found = export(run, "gguf")
     assert found["program"].startswith("llama.cpp")

@@ -19,7 +19,7 @@ from daybreak.core.run import Run, read_json
 from daybreak.core.types import Plan
 from daybreak.data import shards
 from daybreak.data.sources import Document, Reading
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_tokenizer
 from daybreak.engine import checkpoints
 from daybreak.models import files
 
@@ -54,22 +54,22 @@ def weights(folder: Path, network, shape, plan) -> Callable[[], object]:
 
 def _model(folder: Path, network, shape) -> Callable[[], object]:
     tokenizer = folder / "given.json"
-    Tokenizer.bytes_only().save(tokenizer)
+    byte_tokenizer().save(tokenizer)
     parts = dict(network(vocabulary=257).named_parameters())
     files.save(folder / "model", shape(vocabulary=257), parts, tokenizer_file=tokenizer, end_of_text=256, token="end")
     return lambda: files.read(folder / "model", torch.device("cpu"))
 
 
 def learnt(folder: Path, network, shape, plan) -> Callable[[], object]:
-    Tokenizer.learn(["a text of some words, and some more of them"] * 50, 300).save(folder / "tokenizer.json")
-    return lambda: Tokenizer.load(folder / "tokenizer.json").encode("some words")
+    train_tokenizer(["a text of some words, and some more of them"] * 50, 300).save(folder / "tokenizer.json")
+    return lambda: load_tokenizer(folder / "tokenizer.json").encode("some words")
 
 
 def foreign(folder: Path, network, shape, plan) -> Callable[[], object]:
-    Tokenizer.learn(["a text of some words, and some more of them"] * 50, 300, kind="unigram").save(
+    train_tokenizer(["a text of some words, and some more of them"] * 50, 300, kind="unigram").save(
         folder / "tokenizer.json"
     )
-    return lambda: Tokenizer.load(folder / "tokenizer.json").encode("some words")
+    return lambda: load_tokenizer(folder / "tokenizer.json").encode("some words")
 
 
 def planned(folder: Path, network, shape, plan) -> Callable[[], object]:
@@ -93,7 +93,7 @@ def saved(folder: Path, network, shape, plan) -> Callable[[], object]:
 
 
 def sharded(folder: Path, network, shape, plan) -> Callable[[], object]:
-    shards.write(folder, "train", [Document("some text", True), Document("more", True)], Tokenizer.bytes_only())
+    shards.write(folder, "train", [Document("some text", True), Document("more", True)], byte_tokenizer())
 
     def read() -> object:
         tokens = shards.Tokens(folder, "train")

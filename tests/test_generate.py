@@ -16,7 +16,7 @@ import daybreak
 from daybreak import cli
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Plan
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.models.gpt import Gpt
 from tests import small_runs
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, plan: Callable[..., Plan], network: Callable[..., Gpt]) -> Path:
     path = tmp_path_factory.mktemp("runs") / "tiny"
-    small_runs.of_network(path, plan(), network(vocabulary=257, context_length=32), Tokenizer.bytes_only())
+    small_runs.of_network(path, plan(), network(vocabulary=257, context_length=32), byte_tokenizer())
     return path
 
 

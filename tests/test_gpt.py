@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from daybreak.core.errors import DataError, ResourceError
-from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
+from daybreak.data.tokenizers import train_tokenizer
+from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.models import files
 from daybreak.models.gpt import Gpt
 from daybreak.models.predictors import Network, Sampling
@@ -33,7 +34,7 @@ def module(request: pytest.FixtureRequest, network) -> Gpt:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.learn(["the quick brown fox, the lazy dog; 春眠不觉晓 " * 5 + "in the end the fox is quick"], 300)
+    return train_tokenizer(["the quick brown fox, the lazy dog; 春眠不觉晓 " * 5 + "in the end the fox is quick"], 300)
 
 
 def saved(module: Gpt, tokenizer: Tokenizer, folder: Path) -> Path:

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.errors import UsageError
-from daybreak.data.tokenizers import Tokenizer, loaded
-from daybreak.data.tokenizing.growth import Grown, grown
-from daybreak.data.tokenizing.layout import Layout
+from daybreak.data.tokenizers import load_tokenizer, train_tokenizer
+from daybreak.data.tokenizers.growth import Grown, grown
+from daybreak.data.tokenizers.layout import Layout
 from daybreak.models import growth
 from daybreak.models.gpt import Gpt
 
@@ -112,7 +112,7 @@ def test_old_merges_happen_first(kind: str, olds: Any, news: Any) -> None:
 def test_daybreak_reads_it_with_the_same_end_of_text(kind: str, news: Any, olds: Any, tmp_path: Path) -> None:
     for name, data in (("old", olds[kind]), ("new", news[kind].data)):
         (tmp_path / name).write_text(json.dumps(data), encoding="utf-8")
-    old, new = loaded(tmp_path / "old"), loaded(tmp_path / "new")
+    old, new = load_tokenizer(tmp_path / "old"), load_tokenizer(tmp_path / "new")
     assert (new.end_of_text, new.kind, new.lossless) == (old.end_of_text, old.kind, old.lossless)
     assert new.vocabulary == news[kind].first + len(news[kind].pieces)
     assert new.encode(MIXED) == ids(by_the_library(news[kind].data), MIXED)
@@ -123,10 +123,10 @@ def test_daybreak_reads_it_with_the_same_end_of_text(kind: str, news: Any, olds:
 
 @pytest.mark.parametrize("kind", ["bytes", "bpe", "characters", "wordpiece", "unigram"])
 def test_our_own_tokenizers_grow_and_leave_room_for_special_tokens(kind: str, tmp_path: Path) -> None:
-    ours = Tokenizer.learn([hubs.ENGLISH], 300, kind=kind)
+    ours = train_tokenizer([hubs.ENGLISH], 300, kind=kind)
     new = grown(ours.to_json(), [hubs.CHINESE], 50, first=ours.vocabulary + 2)
     (tmp_path / "tokenizer.json").write_text(json.dumps(new.data), encoding="utf-8")
-    read = loaded(tmp_path / "tokenizer.json")
+    read = load_tokenizer(tmp_path / "tokenizer.json")
     assert new.first == ours.vocabulary + 2 and read.end_of_text == ours.end_of_text
     assert read.encode(hubs.ENGLISH) == ours.encode(hubs.ENGLISH)
     after = read.encode(hubs.CHINESE)
@@ -169,7 +169,7 @@ def test_what_cannot_be_continued_is_refused_in_words(changes: dict[str, Any], t
     with pytest.raises(UsageError, match="whole words"):
         grown({"model": words, "added_tokens": []}, [MIXED], 10)
     with pytest.raises(UsageError, match="whole words"):
-        grown(Tokenizer.learn([hubs.ENGLISH], 300, kind="words").to_json(), [MIXED], 10)
+        grown(train_tokenizer([hubs.ENGLISH], 300, kind="words").to_json(), [MIXED], 10)
 
 
 # The tables

@@ -19,8 +19,8 @@ from torch.utils.checkpoint import checkpoint
 from daybreak.core.errors import DataError, MissingPackage, UsageError
 from daybreak.core.shapes import ForeignShape
 from daybreak.core.types import Plan
-from daybreak.data.tokenizers import loaded
-from daybreak.data.tokenizing.growth import grown
+from daybreak.data.tokenizers import load_tokenizer
+from daybreak.data.tokenizers.growth import grown
 from daybreak.models import foreign_files, growth, huggingface, parents
 from daybreak.models.families import module_of
 from daybreak.models.gpt import tensors_of
@@ -104,7 +104,7 @@ def test_what_is_saved_is_opened_by_transformers_and_by_us_with_equal_logits(
     assert (out / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
     assert not any(weight.requires_grad for weight in again.parameters())
     auto = transformers.AutoTokenizer.from_pretrained(out)
-    tokenizer = loaded(out / "tokenizer.json")
+    tokenizer = load_tokenizer(out / "tokenizer.json")
     assert auto(hubs.ENGLISH, add_special_tokens=False)["input_ids"] == tokenizer.encode(hubs.ENGLISH)
 
 
@@ -113,7 +113,7 @@ def test_greedy_text_is_that_of_generate(name: str, published: Any) -> None:
     folder, theirs = published[name]
     parent = parents.read_parent(folder)
     module = started(parent)
-    tokenizer = loaded(folder / "tokenizer.json")
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
     prompt = tokenizer.encode("the quick fox")
     end = hubs.ROWS - 1  # an id above those of the text, so that a `Network` bans none of them
     sampling = Sampling(max_tokens=40, temperature=0)
@@ -301,7 +301,7 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
         opened = type(theirs).from_pretrained(out).eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(out)
     torch.testing.assert_close(opened(rows).logits[..., : new.first], theirs(rows).logits[..., : new.first], **EXACTLY)
-    ours = loaded(out / "tokenizer.json")
+    ours = load_tokenizer(out / "tokenizer.json")
     told = tokenizer(hubs.CHINESE, add_special_tokens=False)["input_ids"]
     assert told == ours.encode(hubs.CHINESE) and max(told) >= new.first
     again = parents.read_parent(out)

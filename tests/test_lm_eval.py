@@ -16,7 +16,7 @@ from daybreak import cli
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
 from daybreak.core.types import Plan
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import train_tokenizer
 from daybreak.evaluation import lm_eval
 from daybreak.evaluation.loaded import load
 from daybreak.evaluation.questions import scorer_of
@@ -81,7 +81,7 @@ TASKS = {"local_choices": CHOICES, "local_last": LAST, "local_rolling": ROLLING,
 
 @pytest.fixture
 def run(tmp_path: Path, plan: Callable[..., Plan], network: Callable[..., Gpt], one_thread: None) -> Run:
-    tokenizer = Tokenizer.learn([TEXT * 20], 300)
+    tokenizer = train_tokenizer([TEXT * 20], 300)
     return small_runs.of_network(tmp_path / "net", plan(), network(vocabulary=320, context_length=32), tokenizer)
 
 

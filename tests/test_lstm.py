@@ -8,7 +8,8 @@ import torch
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import LstmShape
-from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer
+from daybreak.data.tokenizers.base import END_OF_TEXT
 from daybreak.models import files
 from daybreak.models.families import decoder_of
 from daybreak.models.gpt import tensors_of
@@ -68,7 +69,7 @@ def test_forget_gates_begin_open() -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_is_written_comes_back(cell: str, tmp_path: Path) -> None:
     made = module(cell=cell).eval()
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     tokenizer.save(tmp_path / "tokenizer.json")
     files.save(
         tmp_path / "model",
@@ -90,7 +91,7 @@ def test_what_is_written_comes_back(cell: str, tmp_path: Path) -> None:
 
 def test_it_learns_a_text_by_heart_and_says_it() -> None:
     made = module(width=64).train()
-    text = Tokenizer.bytes_only().encode("the cat sat on the mat; ")
+    text = byte_tokenizer().encode("the cat sat on the mat; ")
     row = torch.tensor([[256, *text]])
     optimizer, loss = torch.optim.Adam(made.parameters(), lr=0.01), NextToken()
     for _ in range(300):

@@ -19,7 +19,8 @@ from test_strangers import DEEP, HOSTILE, REFUSED, Canary, pickled, zipped
 
 from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.shapes import ForeignShape, GptShape
-from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer
+from daybreak.data.tokenizers.base import END_OF_TEXT
 from daybreak.models import files, huggingface, parents
 from daybreak.models.layouts import nanogpt
 
@@ -211,7 +212,7 @@ def test_configs_of_older_versions_are_known(copied: Any) -> None:
 
 def test_a_run_gives_its_model(network, tmp_path: Path) -> None:
     tokenizer = tmp_path / "tokenizer.json"
-    ours = Tokenizer.bytes_only()
+    ours = byte_tokenizer()
     ours.save(tokenizer)
     for index, changes in enumerate(({"tied": True}, {"positions": "alibi", "layers": 2, "layer_repeats": 2})):
         module = network(vocabulary=320, **changes)

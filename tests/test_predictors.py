@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from daybreak.core.errors import UsageError
 from daybreak.data.batches import windows
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation.generation import continuations, pieces
 from daybreak.models import decoding
 from daybreak.models.gpt import Gpt
@@ -337,7 +338,7 @@ def test_no_tokens_asked_for_are_none(net: Network) -> None:
 
 def loaded(text: str) -> Any:
     """A run whose model says this text, byte by byte."""
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     predictor = SimpleNamespace(continuation=lambda prompt, sampling: iter(tokenizer.encode(text)))
     return SimpleNamespace(tokenizer=tokenizer, predictor=predictor)
 
@@ -380,7 +381,7 @@ def test_a_text_ends_before_its_stop_string(text: str, stop: tuple[str, ...], ex
 
 
 def test_a_stop_string_across_tokens_of_several_characters_is_found() -> None:
-    tokenizer = Tokenizer.learn(["the fox and the dog and the cat " * 20], 290)
+    tokenizer = train_tokenizer(["the fox and the dog and the cat " * 20], 290)
     text = "the dog and the fox and the cat"
     assert max(tokenizer.token_bytes[tokenizer.encode(text)]) > 2
     said = SimpleNamespace(
@@ -398,7 +399,7 @@ def test_text_is_given_out_as_soon_as_it_is_decided() -> None:
 
 
 def test_half_a_character_at_the_end_is_left_out() -> None:
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     said = SimpleNamespace(
         tokenizer=tokenizer,
         predictor=SimpleNamespace(continuation=lambda prompt, sampling: iter([97, 0xE6, 0x98])),
@@ -460,7 +461,7 @@ class Lover:
 @pytest.fixture(scope="module")
 def lovers(network) -> dict[str, Any]:
     """Predictors that end every text at once where they may: a network, counts, and both mixed."""
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     end, shows = tokenizer.end_of_text, tokenizer.shows_text
     module: Any = SimpleNamespace(lm_head=SimpleNamespace(weight=torch.zeros(1)), eval=lambda: None)
     net = Network(module, end_of_text=end, known_tokens=257, shows_text=shows, prepare=lambda _: Lover(tokenizer))
@@ -472,7 +473,7 @@ def lovers(network) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["network", "counts", "mixture"])
 def test_a_prompt_is_never_answered_by_nothing(lovers: dict[str, Any], kind: str) -> None:
-    tokenizer, predictor = Tokenizer.bytes_only(), lovers[kind]
+    tokenizer, predictor = byte_tokenizer(), lovers[kind]
     said: Any = SimpleNamespace(tokenizer=tokenizer, predictor=predictor)
     empty = 0
     for seed in range(60):
@@ -493,7 +494,7 @@ def test_the_likeliest_text_may_end_at_once_unless_more_is_asked_for(lovers: dic
 
 def test_each_of_several_continuations_has_a_seed_of_its_own(net: Network) -> None:
     seeds = []
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
 
     def continuation(prompt: list[int], sampling: Sampling) -> Any:
         seeds.append(sampling.seed)

@@ -15,7 +15,7 @@ import small_runs
 import daybreak
 from daybreak.core.errors import UsageError
 from daybreak.core.request import OPTIONS
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import train_tokenizer
 from daybreak.models.predictors import Sampling
 
 PAGE = pages.text_of(pages.ROOT / "docs" / "python.md")
@@ -25,7 +25,7 @@ TEXTS = ["the cat sat on the mat and so on\n" * 60, "another day of cats\n" * 60
 @pytest.fixture(scope="module", params=["counts", "network"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, plan: Any, network: Any) -> Any:
     folder = tmp_path_factory.mktemp("python")
-    tokenizer = Tokenizer.learn(TEXTS, 300)
+    tokenizer = train_tokenizer(TEXTS, 300)
     if request.param == "counts":
         run = small_runs.of_counts(folder / "run", plan(), TEXTS, tokenizer, 3)
     else:

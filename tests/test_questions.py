@@ -21,7 +21,8 @@ from daybreak.core.run import Run
 from daybreak.core.types import Plan
 from daybreak.data import questions
 from daybreak.data.questions import joint
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.questions import Answers, answered, clusters_of, credit, difference, pairs_of, scores
 from daybreak.models.choices import Likelihood, Pair
@@ -149,7 +150,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.learn(["the cat sat on the mat. the dog sat on the log. " * 20], 300)
+    return train_tokenizer(["the cat sat on the mat. the dog sat on the log. " * 20], 300)
 
 
 def test_context_and_continuation_are_cut_as_one_text(tokenizer: Tokenizer) -> None:
@@ -193,7 +194,7 @@ class Told:
 
 def test_scores_by_hand(file: Callable[..., str]) -> None:
     def found(rows: list[Any]) -> dict[str, Any]:
-        return scores(answered(questions.read(file(rows)), Tokenizer.bytes_only(), Told()))
+        return scores(answered(questions.read(file(rows)), byte_tokenizer(), Told()))
 
     assert found(PAIRS)["scores"]["accuracy"]["value"] == 0.5  # the shorter is the likelier
     choices = found(CHOICES)["scores"]
@@ -210,7 +211,7 @@ def test_scores_by_hand(file: Callable[..., str]) -> None:
 
 def test_no_number_is_no_score(file: Callable[..., str]) -> None:
     with pytest.raises(DataError, match="no number"):
-        answered(questions.read(file(PAIRS)), Tokenizer.bytes_only(), Told(math.nan))
+        answered(questions.read(file(PAIRS)), byte_tokenizer(), Told(math.nan))
 
 
 def test_questions_of_one_cluster_are_drawn_together(file: Callable[..., str]) -> None:
@@ -275,7 +276,7 @@ ASKED = [{"good": f"the {noun} {right} .", "bad": f"the {noun} {wrong} .", "UID"
 @pytest.fixture
 def counted(tmp_path: Path, plan: Callable[..., Plan]) -> Callable[..., Run]:
     def made(name: str, documents: list[str], order: int = 4) -> Run:
-        tokenizer = Tokenizer.learn(documents, 300)
+        tokenizer = train_tokenizer(documents, 300)
         return small_runs.of_counts(tmp_path / name, plan(), documents, tokenizer, order)
 
     return made
@@ -303,7 +304,7 @@ def test_a_network_answers_whatever_the_batch(
     tmp_path: Path, plan: Callable[..., Plan], network: Callable[..., Gpt], file: Callable[..., str], one_thread: None
 ) -> None:
     module = network(vocabulary=320, context_length=64)
-    run = small_runs.of_network(tmp_path / "net", plan(), module, Tokenizer.bytes_only())
+    run = small_runs.of_network(tmp_path / "net", plan(), module, byte_tokenizer())
     asked = [file(ASKED, "pairs.jsonl"), file(CHOICES * 5, "choices.jsonl"), file(LAST, "last.jsonl")]
     one, many = (evaluate_tasks(str(run), asked, batch=batch) for batch in (1, 16))
     for first, second in zip(one["tasks"], many["tasks"], strict=True):

@@ -17,7 +17,7 @@ from daybreak.data.cleaning import Cleaning, Document
 from daybreak.data.formats.findings import Findings
 from daybreak.data.scan import Scan, Whole
 from daybreak.data.sources import find
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer
 
 
 def prose(size: int, seed: int = 0) -> str:
@@ -199,7 +199,7 @@ def test_a_damaged_part_is_told_and_made_anew(tmp_path: Path) -> None:
 
 
 def test_shards_of_parts_join_to_the_tokens_of_the_whole(tmp_path: Path) -> None:
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     documents = [Document(prose(500, seed), seed % 3 == 0) for seed in range(30)]
     shards.write(tmp_path, "whole", documents, tokenizer)
     names = []

@@ -16,7 +16,8 @@ from torch._dynamo.testing import CompileCounter
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Plan, Request
-from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
+from daybreak.data.tokenizers import train_tokenizer
+from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates
 from daybreak.models import files, positions
@@ -348,7 +349,7 @@ def test_value_embeddings_are_in_the_last_layer_and_every_second_before() -> Non
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.learn(["the quick brown fox, the lazy dog " * 5 + "in the end the fox is quick"], 300)
+    return train_tokenizer(["the quick brown fox, the lazy dog " * 5 + "in the end the fox is quick"], 300)
 
 
 def saved(module: Gpt, tokenizer: Tokenizer, folder: Path) -> Path:

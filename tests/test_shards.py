@@ -7,8 +7,9 @@ from daybreak.core.errors import DataError, ResourceError, UsageError
 from daybreak.data import cleaning, shards
 from daybreak.data.shards import Tokens
 from daybreak.data.sources import Document
-from daybreak.data.tokenizers import Tokenizer
-from daybreak.data.tokenizing.byte_level import ByteLevelBpe
+from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.data.tokenizers.byte_level import ByteLevelBpe
 
 TEXTS = [("one", True), (" and", False), ("", True), ("two é", True), ("x" * 50, True), (" more", False)]
 DOCUMENTS = [Document(text, starts) for text, starts in TEXTS]
@@ -23,7 +24,7 @@ def expected(tokenizer: Tokenizer) -> list[int]:
 
 @pytest.fixture(params=["bytes", "bpe"])
 def tokenizer(request) -> Tokenizer:
-    return Tokenizer.bytes_only() if request.param == "bytes" else Tokenizer.learn(["one two one two x" * 9], 270)
+    return byte_tokenizer() if request.param == "bytes" else train_tokenizer(["one two one two x" * 9], 270)
 
 
 @pytest.mark.parametrize("shard_tokens", [7, 1000])
@@ -47,7 +48,7 @@ def test_round_trip(tmp_path, tokenizer: Tokenizer, shard_tokens: int, batch: in
 
 
 def test_rewriting_leaves_nothing_old(tmp_path) -> None:
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     first = shards.write(tmp_path, "train", DOCUMENTS, tokenizer, shard_tokens=5)
     second = shards.write(tmp_path, "train", DOCUMENTS, tokenizer, shard_tokens=40)
     assert len(first.files) > len(second.files) == len(list(tmp_path.glob("train-*.bin")))
@@ -56,7 +57,7 @@ def test_rewriting_leaves_nothing_old(tmp_path) -> None:
 
 
 def test_a_write_that_breaks_off_leaves_no_index(tmp_path) -> None:
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     shards.write(tmp_path, "train", DOCUMENTS, tokenizer)
 
     def broken():
@@ -70,13 +71,13 @@ def test_a_write_that_breaks_off_leaves_no_index(tmp_path) -> None:
 
 
 def test_no_documents(tmp_path) -> None:
-    shards.write(tmp_path, "none", [], Tokenizer.bytes_only())
+    shards.write(tmp_path, "none", [], byte_tokenizer())
     tokens = Tokens(tmp_path, "none")
     assert len(tokens) == 0 == len(tokens.starts) and tokens.slice(0, 0).tolist() == []
 
 
 def test_damage_is_found(tmp_path) -> None:
-    index = shards.write(tmp_path, "train", DOCUMENTS, Tokenizer.bytes_only(), shard_tokens=20)
+    index = shards.write(tmp_path, "train", DOCUMENTS, byte_tokenizer(), shard_tokens=20)
     file = tmp_path / index.files[0]
     whole = file.read_bytes()
     file.write_bytes(b"\1" + whole[1:])
@@ -93,7 +94,7 @@ def test_damage_is_found(tmp_path) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError):
-        shards.write(tmp_path / "file", "train", DOCUMENTS, Tokenizer.bytes_only())
+        shards.write(tmp_path / "file", "train", DOCUMENTS, byte_tokenizer())
 
 
 def test_large_vocabularies_take_four_bytes(tmp_path) -> None:

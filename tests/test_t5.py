@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import T5Shape
 from daybreak.core.types import Specials
-from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
+from daybreak.data.tokenizers import train_tokenizer
+from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates
 from daybreak.models import distances, files, infill, spans
@@ -79,7 +80,7 @@ def tokens(rows: int, length: int, seed: int = 7) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    found = Tokenizer.learn(
+    found = train_tokenizer(
         ["the quick brown fox, the lazy dog; 春眠不觉晓 " * 5 + "in the end it is quick"], VOCABULARY
     )
     assert (found.vocabulary, found.end_of_text) == (VOCABULARY, END)

@@ -15,7 +15,7 @@ from daybreak.core.run import Run
 from daybreak.core.types import TokenizerChoice
 from daybreak.data import shards, vectors
 from daybreak.data.sources import Document
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import train_tokenizer
 from daybreak.techniques import Context, fold
 from daybreak.techniques.word_vectors import WordVectors, neighbours, of_counts, of_file, placed
 
@@ -137,7 +137,7 @@ def context(tmp_path: Path, plan, machine) -> Any:
     run = Run(tmp_path / "run")
     run.make()
     text = "the cat sat on the mat. a dog lay on the rug. the cat lay on the rug. a dog sat on the mat. " * 20
-    tokenizer = Tokenizer.learn([text], 280)
+    tokenizer = train_tokenizer([text], 280)
     tokenizer.save(run.tokenizer_file)
     shards.write(run.corpus_folder, f"train-{tokenizer.vocabulary}", [Document(text, True)], tokenizer)
     choice = TokenizerChoice(kind="bpe", vocabulary=tokenizer.vocabulary)

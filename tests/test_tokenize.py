@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from daybreak import cli
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.types import Request
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import train_tokenizer
 from daybreak.planning import tokenizer_choice
 from daybreak.stages import tokenize as cutting
 
@@ -24,7 +24,7 @@ WORDS = ["the", "fox", "sees", "a", "dog", "and", "we'll", "run", "over", "the",
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tokenize") / "tokenizer.json"
-    Tokenizer.learn([" ".join(WORDS)] * 9, 300).save(path)
+    train_tokenizer([" ".join(WORDS)] * 9, 300).save(path)
     return path
 
 
@@ -101,7 +101,7 @@ def test_refused_before_any_time_is_spent(tmp_path: Path) -> None:
 
 def test_a_given_file_that_loses_text_is_refused_for_a_run_only(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
-    Tokenizer.learn([" ".join(WORDS)] * 9, 100 + 257, kind="wordpiece").save(path)
+    train_tokenizer([" ".join(WORDS)] * 9, 100 + 257, kind="wordpiece").save(path)
     texts = [" ".join(WORDS)] * 3
     with pytest.raises(UsageError, match="keeps every byte"):
         tokenizer_choice.learnt(asked(str(path)), texts, texts, largest=512, chinese=False)

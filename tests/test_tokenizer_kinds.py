@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.errors import MissingPackage, ResourceError, UsageError
-from daybreak.data.tokenizers import END_OF_TEXT, KINDS, NOT_LOSSLESS, StreamDecoder, Tokenizer, loaded, measure, utf8
-from daybreak.data.tokenizing import byte_level, words
-from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER
-from daybreak.data.tokenizing.library import LibraryTokenizer
+from daybreak.data.tokenizers import KINDS, NOT_LOSSLESS, byte_level, load_tokenizer, measure, train_tokenizer, words
+from daybreak.data.tokenizers.base import END_OF_TEXT, StreamDecoder, Tokenizer, utf8
+from daybreak.data.tokenizers.byte_level import PRE_TOKENIZER
+from daybreak.data.tokenizers.library import LibraryTokenizer
 
 POEM = "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少？"
 PROSE = "The quick brown fox doesn't jump over 12 lazy dogs; we'll see, said I'M the fox.\n"
@@ -32,7 +32,7 @@ LOSSLESS = [kind for kind in KINDS if kind not in NOT_LOSSLESS]
 
 @pytest.fixture(scope="module")
 def kinds() -> dict[str, Tokenizer]:
-    return {kind: Tokenizer.learn(TEXTS, 400, kind=kind) for kind in KINDS}
+    return {kind: train_tokenizer(TEXTS, 400, kind=kind) for kind in KINDS}
 
 
 def strange_strings(count: int) -> list[str]:
@@ -91,7 +91,7 @@ def test_round_trip_of_any_text(kinds: dict[str, Tokenizer], text: str) -> None:
 def test_a_file_gives_the_same_tokenizer(kinds: dict[str, Tokenizer], kind: str, tmp_path: Path) -> None:
     tokenizer, path = kinds[kind], tmp_path / "tokenizer.json"
     tokenizer.save(path)
-    again = loaded(path)
+    again = load_tokenizer(path)
     assert (again.kind, again.vocabulary, again.end_of_text) == (kind, tokenizer.vocabulary, tokenizer.end_of_text)
     assert again.to_json() == json.loads(path.read_text(encoding="utf-8")) or kind == "words"
     assert np.array_equal(again.token_bytes, tokenizer.token_bytes) and again.lossless == tokenizer.lossless
@@ -110,7 +110,7 @@ def test_the_library_itself_gives_the_same_tokens(kinds: dict[str, Tokenizer], k
 
 @pytest.mark.parametrize("kind", ["bytes", "characters", "bpe", "words"])
 def test_a_smaller_vocabulary_is_a_beginning(kinds: dict[str, Tokenizer], kind: str) -> None:
-    smaller = Tokenizer.learn(TEXTS, 280, kind=kind)
+    smaller = train_tokenizer(TEXTS, 280, kind=kind)
     assert smaller.to_json() == kinds[kind].truncated(smaller.vocabulary).to_json()
 
 
@@ -118,7 +118,7 @@ def test_a_smaller_vocabulary_is_a_beginning(kinds: dict[str, Tokenizer], kind: 
 def test_learnt_twice_it_is_the_same(kinds: dict[str, Tokenizer], kind: str) -> None:
     """Every learner has a hash of its own, and the order of what it counts with it."""
     texts = [POEM, "".join(chr(33 + 7 * index % 200) * 2 for index in range(300)), *TEXTS]
-    one, other = (Tokenizer.learn(texts, 600, kind=kind).to_json() for _ in range(2))
+    one, other = (train_tokenizer(texts, 600, kind=kind).to_json() for _ in range(2))
     assert json.dumps(one) == json.dumps(other)
 
 
@@ -146,7 +146,7 @@ def test_wordpiece_counts_the_bytes_of_the_text_and_not_of_its_tokens(kinds: dic
 
 
 def test_characters_by_hand() -> None:
-    tokenizer = Tokenizer.learn(["山山山水水风"], 1000, kind="characters")
+    tokenizer = train_tokenizer(["山山山水水风"], 1000, kind="characters")
     assert tokenizer.vocabulary == 259  # a character that is seen once stays bytes
     assert tokenizer.encode("a山水风") == [97, 256, 257, *"风".encode()]
     assert tokenizer.decode([257, 258, 256]) == "水山"
@@ -160,15 +160,15 @@ def test_words_are_cut_by_jieba_where_the_text_is_chinese(monkeypatch: pytest.Mo
     words._jieba.cache_clear()
     with pytest.raises(MissingPackage, match=r"\.\[zh\]"):
         list(words.cut("北京", chinese=True))
-    assert not Tokenizer.learn(["plain words, plain words"], 300, kind="words").chinese  # type: ignore[attr-defined]
+    assert not train_tokenizer(["plain words, plain words"], 300, kind="words").chinese  # type: ignore[attr-defined]
     words._jieba.cache_clear()
 
 
 def test_learning_what_there_is_not() -> None:
     with pytest.raises(UsageError, match="did you mean 'wordpiece'"):
-        Tokenizer.learn(TEXTS, 400, kind="wordpieces")
+        train_tokenizer(TEXTS, 400, kind="wordpieces")
     with pytest.raises(UsageError, match="too small"):
-        Tokenizer.learn(TEXTS, 256, kind="unigram")
+        train_tokenizer(TEXTS, 256, kind="unigram")
 
 
 def test_measure_takes_every_kind(kinds: dict[str, Tokenizer]) -> None:
@@ -222,7 +222,7 @@ def foreign(path: Path, *, split: str | None, ends: tuple[str, ...], shuffled: b
 def test_a_byte_level_file_keeps_its_ids(tmp_path: Path, split: str | None, shuffled: bool) -> None:
     path = tmp_path / "tokenizer.json"
     foreign(path, split=split, ends=("<|im_start|>", END_OF_TEXT), shuffled=shuffled)
-    tokenizer, theirs = loaded(path), library.Tokenizer.from_file(str(path))
+    tokenizer, theirs = load_tokenizer(path), library.Tokenizer.from_file(str(path))
     assert isinstance(tokenizer, LibraryTokenizer) and tokenizer.kind == "bpe" and tokenizer.lossless
     assert tokenizer.end_of_text == theirs.token_to_id(END_OF_TEXT)
     assert tokenizer.vocabulary == theirs.get_vocab_size()
@@ -238,7 +238,7 @@ def test_a_byte_level_file_keeps_its_ids(tmp_path: Path, split: str | None, shuf
 def test_a_unicode_form_is_kept_or_left_out(tmp_path: Path) -> None:
     path, apart = tmp_path / "tokenizer.json", "cafe\u0301"
     foreign(path, split=PRE_TOKENIZER, ends=(END_OF_TEXT,), normalizer={"type": "NFC"})
-    as_it_is, exact = loaded(path), loaded(path, lossless=True)
+    as_it_is, exact = load_tokenizer(path), load_tokenizer(path, lossless=True)
     assert "NFC" in as_it_is.loss and as_it_is.decode(as_it_is.encode(apart)) == unicodedata.normalize("NFC", apart)
     assert exact.lossless and exact.decode(exact.encode(apart)) == apart
     assert exact.encode(PROSE) == as_it_is.encode(PROSE)
@@ -248,16 +248,16 @@ def test_the_end_of_a_text_is_named_or_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     foreign(path, split=PRE_TOKENIZER, ends=("<|first|>", "<|second|>"))
     with pytest.raises(UsageError, match=r"<\|first\|>, <\|second\|>"):
-        loaded(path)
-    assert loaded(path, end_of_text="<|second|>").end_of_text_token == "<|second|>"
+        load_tokenizer(path)
+    assert load_tokenizer(path, end_of_text="<|second|>").end_of_text_token == "<|second|>"
     with pytest.raises(UsageError, match="no token is known"):
-        loaded(path, end_of_text="<|third|>")
+        load_tokenizer(path, end_of_text="<|third|>")
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": {"content": "<|first|>"}}')
-    named = loaded(path)
+    named = load_tokenizer(path)
     assert named.end_of_text_token == "<|first|>"
     (tmp_path / "run").mkdir()
     named.save(tmp_path / "run" / "tokenizer.json")
-    assert loaded(tmp_path / "run" / "tokenizer.json").end_of_text == named.end_of_text
+    assert load_tokenizer(tmp_path / "run" / "tokenizer.json").end_of_text == named.end_of_text
 
 
 def test_llamas_layout_falls_back_to_bytes(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_llamas_layout_falls_back_to_bytes(tmp_path: Path) -> None:
     )
     learner.add_special_tokens(["<unk>", "<s>", "</s>"])
     learner.save(str(tmp_path / "tokenizer.json"))
-    tokenizer = loaded(tmp_path / "tokenizer.json")
+    tokenizer = load_tokenizer(tmp_path / "tokenizer.json")
     tokens = tokenizer.encode("hi 山")
     assert tokens == [263, 259, *(3 + value for value in "山".encode())]
     assert tokenizer.bytes_of(263) == b" hi" and tokenizer.bytes_of(tokens[2]) == "山".encode()[:1]
@@ -293,11 +293,11 @@ def test_a_model_without_a_type_is_of_the_type_that_the_library_finds(tmp_path: 
     """As in the files of t5-small, xlm-roberta-base and other early ones."""
     path = tmp_path / "tokenizer.json"
     hubs.TOKENIZERS[name]().save(str(path))
-    typed = loaded(path)
+    typed = load_tokenizer(path)
     data = json.loads(path.read_text(encoding="utf-8"))
     kind = data["model"].pop("type")
     path.write_text(json.dumps(data), encoding="utf-8")
-    untyped, theirs = loaded(path), library.Tokenizer.from_file(str(path))
+    untyped, theirs = load_tokenizer(path), library.Tokenizer.from_file(str(path))
     assert isinstance(untyped, LibraryTokenizer) and type(theirs.model).__name__ == kind
     assert (untyped.kind, untyped.loss, untyped.vocabulary) == (typed.kind, typed.loss, typed.vocabulary)
     assert [untyped.bytes_of(i) for i in range(untyped.vocabulary)] == [
@@ -317,11 +317,11 @@ def test_whole_words_without_a_type_are_told_from_wordpiece(tmp_path: Path) -> N
     data = json.loads(words.to_str())
     del data["model"]["type"]
     path.write_text(json.dumps(data))
-    assert loaded(path).kind == "words"
+    assert load_tokenizer(path).kind == "words"
     del data["model"]["unk_token"]
     path.write_text(json.dumps(data))
     with pytest.raises(ResourceError, match="cannot be read") as caught:
-        loaded(path)
+        load_tokenizer(path)
     assert "names no type" in caught.value.received
 
 
@@ -329,9 +329,9 @@ def test_whole_words_without_a_type_are_told_from_wordpiece(tmp_path: Path) -> N
 def test_a_damaged_file_is_told(tmp_path: Path, damage: str) -> None:
     (tmp_path / "tokenizer.json").write_text(damage)
     with pytest.raises(ResourceError, match="cannot be read"):
-        loaded(tmp_path / "tokenizer.json")
+        load_tokenizer(tmp_path / "tokenizer.json")
     with pytest.raises(ResourceError, match="cannot be read"):
-        loaded(tmp_path / "missing.json")
+        load_tokenizer(tmp_path / "missing.json")
 
 
 def test_real_chinese_comes_back(data_folder: Path) -> None:
@@ -343,6 +343,6 @@ def test_real_chinese_comes_back(data_folder: Path) -> None:
         if len(texts) == 12:
             break
     for kind in ("characters", "bpe", "words"):
-        tokenizer = Tokenizer.learn(texts[:10], 1024, kind=kind)
+        tokenizer = train_tokenizer(texts[:10], 1024, kind=kind)
         for text in texts[10:]:
             assert tokenizer.decode(tokenizer.encode(text)) == text

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.errors import ResourceError, UsageError
-from daybreak.data.tokenizers import END_OF_TEXT, StreamDecoder, Tokenizer, measure
-from daybreak.data.tokenizing.byte_level import PRE_TOKENIZER, WORDS_FIRST, ByteLevelBpe
+from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, measure, train_tokenizer
+from daybreak.data.tokenizers.base import END_OF_TEXT, StreamDecoder, Tokenizer
+from daybreak.data.tokenizers.byte_level import PRE_TOKENIZER, WORDS_FIRST, ByteLevelBpe
 
 PANGRAM = "the quick brown fox doesn't jump over 12 lazy dogs; we'll see, said I'M the fox."
 CHINESE = "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少？"
@@ -39,12 +40,12 @@ def documents() -> list[str]:
 
 @pytest.fixture(scope="module")
 def tokenizer(documents: list[str]) -> Tokenizer:
-    return Tokenizer.learn(documents, 400)
+    return train_tokenizer(documents, 400)
 
 
 @pytest.fixture(scope="module")
 def bytes_only() -> Tokenizer:
-    return Tokenizer.bytes_only()
+    return byte_tokenizer()
 
 
 @settings(max_examples=60, deadline=None)
@@ -76,13 +77,13 @@ def test_ids(tokenizer: Tokenizer, bytes_only: Tokenizer) -> None:
     assert bytes_only.vocabulary == 257 and bytes_only.end_of_text == 256
     assert bytes_only.encode("é\n") == [*"é\n".encode()]
     assert tokenizer.encode_documents(["fox", ""])[1].dtype == np.uint16
-    assert len(Tokenizer.learn(["ab"], 1000).merges) == 0
+    assert len(train_tokenizer(["ab"], 1000).merges) == 0
     with pytest.raises(UsageError):
-        Tokenizer.learn(["text"], 256)
+        train_tokenizer(["text"], 256)
 
 
 def test_merges_are_a_prefix(documents: list[str], tokenizer: Tokenizer) -> None:
-    smaller = Tokenizer.learn(documents, 300)
+    smaller = train_tokenizer(documents, 300)
     assert smaller.merges == tokenizer.truncated(300).merges
     assert tokenizer.truncated(300).end_of_text == 299
     assert tokenizer.truncated(5).merges == ()
@@ -91,15 +92,15 @@ def test_merges_are_a_prefix(documents: list[str], tokenizer: Tokenizer) -> None
 def test_file_round_trip(tokenizer: Tokenizer, tmp_path) -> None:
     path = tmp_path / "tokenizer.json"
     tokenizer.save(path)
-    assert Tokenizer.load(path).merges == tokenizer.merges
+    assert load_tokenizer(path).merges == tokenizer.merges
     data = json.loads(path.read_text())
     data["model"]["merges"] = [" ".join(pair) for pair in data["model"]["merges"]]
     path.write_text(json.dumps(data))
-    assert Tokenizer.load(path).merges == tokenizer.merges
+    assert load_tokenizer(path).merges == tokenizer.merges
     for damaged in ("{}", "[]", "not json", json.dumps({**data, "added_tokens": []})):
         path.write_text(damaged)
         with pytest.raises(ResourceError):
-            Tokenizer.load(path)
+            load_tokenizer(path)
 
 
 def test_without_tiktoken(tokenizer: Tokenizer, documents: list[str]) -> None:
@@ -171,6 +172,6 @@ def test_measure(documents: list[str]) -> None:
     assert list(bytes_per_token) == ["257", "300", "400"]  # the text has no 32,768 tokens
     assert bytes_per_token["257"] == 1.0 < bytes_per_token["300"] < bytes_per_token["400"]
     assert rate > 0
-    learnt = Tokenizer.learn(documents, 300)
+    learnt = train_tokenizer(documents, 300)
     figures, _ = measure(["the fox"], (300,), learnt=learnt)
     assert figures == {"300": 7 / len(learnt.encode("the fox"))}

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from daybreak.core.types import Plan
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.gpt import Gpt
 from daybreak.tasks import samples
 
@@ -43,8 +44,8 @@ def opened(tokenizer: Tokenizer, *documents: str) -> list[int]:
 @pytest.fixture(scope="module", params=["bytes", "bpe"])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     if request.param == "bytes":
-        return Tokenizer.bytes_only()
-    return Tokenizer.learn(["the cat sat on the mat and a light light " * 20, CHINESE[:9]], 290)
+        return byte_tokenizer()
+    return train_tokenizer(["the cat sat on the mat and a light light " * 20, CHINESE[:9]], 290)
 
 
 def test_a_prompt_is_the_beginning_of_one_document_and_ends_with_a_word(tokenizer: Tokenizer) -> None:
@@ -111,7 +112,7 @@ def ending(shape: Callable[..., Any]) -> Gpt:
 
 
 def test_a_sample_is_never_empty_and_never_broken(ending: Gpt, plan: Callable[..., Plan]) -> None:
-    tokenizer = Tokenizer.bytes_only()
+    tokenizer = byte_tokenizer()
     begins = opened(tokenizer, CHINESE)
     for seed in range(16):
         prompt, text = samples.sample(plan(seed=seed), ending, tokenizer, begins)

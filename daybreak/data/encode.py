@@ -13,14 +13,15 @@ from daybreak.core.errors import DataError, ResourceError
 from daybreak.core.run import Run, read_json
 from daybreak.core.types import Corpus, TokenizerChoice
 from daybreak.data import scan as scanning
-from daybreak.data import shards, sources, store, tokenizers, workers
+from daybreak.data import shards, sources, store, workers
 from daybreak.data.cleaning import Document
-from daybreak.data.tokenizing.byte_level import cores
+from daybreak.data.tokenizers import base, load_tokenizer
+from daybreak.data.tokenizers.byte_level import cores
 
 
 def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.Tokens, shards.Tokens]:
     """Training and held-out tokens, from the folder where they stand there already. Raises DataError."""
-    tokenizer = tokenizers.Tokenizer.load(run.merges_file).truncated(choice.vocabulary)
+    tokenizer = load_tokenizer(run.merges_file).truncated(choice.vocabulary)
     tokenizer.save(run.tokenizer_file)
     folder = run.corpus_folder
     names = [f"{part}-{tokenizer.vocabulary}" for part in ("train", "heldout")]
@@ -62,7 +63,7 @@ class Encoding:
         return f"shard-{whole.hexdigest()}"
 
 
-def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: tokenizers.Tokenizer) -> None:
+def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: base.Tokenizer) -> None:
     """Writes the shards of the training part, each made once, and their index."""
     whole = whole_of(run)
     trained, _ = scanning.places_of(whole, corpus.threshold)
@@ -104,7 +105,7 @@ def encode_part(work: Encoding) -> int:
     """Its documents."""
     part = store.Stored(work.documents_folder, work.key)
     inside = np.unpackbits(np.frombuffer(work.inside, np.uint8), count=work.documents).astype(bool)
-    tokenizer = tokenizers.Tokenizer.load(work.tokenizer_file)
+    tokenizer = load_tokenizer(work.tokenizer_file)
     documents = scanning.documents_of(part, inside, work.before)
     return shards.write(work.folder, work.name, documents, tokenizer).documents
 

@@ -13,7 +13,7 @@ from daybreak.core.errors import ResourceError
 from daybreak.core.run import inside, read_json, write_json
 from daybreak.core.values import Value
 from daybreak.data.cleaning import Document, batches
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 
 SHARD_TOKENS = 1 << 24
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from daybreak.core.metrics import MASKED_ACCURACY, Headline
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.score_table import Scores
 

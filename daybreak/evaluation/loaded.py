@@ -12,7 +12,8 @@ from daybreak.core.errors import UsageError, nearest
 from daybreak.core.run import Run
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import load_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import machine as machines
 from daybreak.models import decode_step, files, ngram_files
 from daybreak.models.decoder import Decoder
@@ -47,7 +48,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     run = Run.with_model(path)
     plan = run.plan()
     chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
-    tokenizer = Tokenizer.load(run.model_folder / "tokenizer.json")
+    tokenizer = load_tokenizer(run.model_folder / "tokenizer.json")
     if isinstance(plan.shape, NgramShape):
         ngram = ngram_files.read_ngram(run.model_folder)
         counts = Counts(ngram, end_of_text=tokenizer.end_of_text, shows_text=tokenizer.shows_text)

@@ -13,7 +13,7 @@ from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.data import questions
 from daybreak.data.questions import Task
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.loaded import Loaded
 from daybreak.models.choices import BATCH, Causal, Counted, Likelihood, Pair, Scorer

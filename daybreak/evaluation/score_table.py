@@ -14,7 +14,7 @@ import numpy as np
 from daybreak.core.errors import DataError, ResourceError
 from daybreak.core.metrics import BITS_PER_BYTE, Headline
 from daybreak.core.run import Run
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 
 if TYPE_CHECKING:
     from daybreak.evaluation.loaded import Loaded

@@ -9,7 +9,7 @@ from daybreak.core.errors import DataError
 from daybreak.core.run import Run
 from daybreak.core.types import Plan
 from daybreak.data import sources
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 
 
 def stream_of(tokenizer: Tokenizer, on: tuple[str, ...], skipped: list[str] | None = None) -> np.ndarray:

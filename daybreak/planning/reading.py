@@ -16,7 +16,7 @@ from daybreak.core.types import Request, TechniqueChoice
 from daybreak.data import scan as scanning
 from daybreak.data import sources, store, workers
 from daybreak.data.cleaning import Cleaning
-from daybreak.data.tokenizing.byte_level import cores
+from daybreak.data.tokenizers.byte_level import cores
 from daybreak.data.workers import APART_BYTES, each
 from daybreak.engine import faults
 

@@ -13,8 +13,8 @@ from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.shapes import SHAPES, ForeignShape, NgramShape
 from daybreak.core.types import Origin, Plan, Request
 from daybreak.data import tokenizers
-from daybreak.data.tokenizers import Tokenizer
-from daybreak.data.tokenizing import growth as tokens_growth
+from daybreak.data.tokenizers import growth as tokens_growth
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import scaling
 from daybreak.engine.machine import settle_vector_functions
 from daybreak.models import families, files, foreign_files, growth
@@ -84,7 +84,9 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
     write_json(run.parent_folder / "config.json", parent.config)
     if pieces:
         write_json(run.parent_folder / GROWN, told_pieces)
-    tokenizer = tokenizers.loaded(run.parent_folder / "tokenizer.json", end_of_text=parent.end_of_text, lossless=True)
+    tokenizer = tokenizers.load_tokenizer(
+        run.parent_folder / "tokenizer.json", end_of_text=parent.end_of_text, lossless=True
+    )
     seen, bytes_per_token = _seen(parent.folder)
     origin = Origin(
         path=request.parent,

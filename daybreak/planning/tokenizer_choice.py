@@ -7,7 +7,16 @@ from pathlib import Path
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.types import Corpus, Request, TokenizerChoice
 from daybreak.data import tokenizers
-from daybreak.data.tokenizers import KINDS, LEARNT_AT_EVERY_SIZE, NOT_LOSSLESS, VOCABULARY_LADDER, Tokenizer
+from daybreak.data.tokenizers import (
+    KINDS,
+    LEARNT_AT_EVERY_SIZE,
+    NOT_LOSSLESS,
+    VOCABULARY_LADDER,
+    base,
+    byte_tokenizer,
+    train_tokenizer,
+)
+from daybreak.data.tokenizers.base import Tokenizer
 
 JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare little and blur what is counted
 TRIED_BYTES = 400_000
@@ -67,17 +76,17 @@ def learnt(request: Request, sample: Sequence[str], unseen: Sequence[str], *, la
     if asked in ("auto", "bpe"):
         return _byte_level(sample, unseen, largest=largest, chinese=chinese, others=asked == "auto")
     if asked not in KINDS:
-        return inherited(request, tokenizers.loaded(Path(asked), lossless=True), unseen)
+        return inherited(request, tokenizers.load_tokenizer(Path(asked), lossless=True), unseen)
     if asked not in LEARNT_AT_EVERY_SIZE:
         largest = int(request.settings.get("vocabulary", largest))
-    return _measured(Tokenizer.learn(sample, largest, kind=asked), asked, unseen)
+    return _measured(train_tokenizer(sample, largest, kind=asked), asked, unseen)
 
 
 def bytes_alone(*, tokens_per_second: float) -> Learnt:
     """The tokenizer that needs no text to be learnt from."""
-    sizes = {str(tokenizers.BYTES_AND_END): 1.0}
+    sizes = {str(base.BYTES_AND_END): 1.0}
     return Learnt(
-        tokenizer=Tokenizer.bytes_only(),
+        tokenizer=byte_tokenizer(),
         kind="bytes",
         bytes_per_token=sizes,
         tokens_per_second=tokens_per_second,
@@ -102,7 +111,7 @@ def largest_vocabulary(text_bytes: int, seconds: float) -> int:
 def choice_of(corpus: Corpus, vocabulary: int) -> TokenizerChoice:
     """The tokenizer of the text, at this vocabulary."""
     kind = corpus.tokenizer
-    if vocabulary == tokenizers.BYTES_AND_END and kind in LEARNT_AT_EVERY_SIZE:
+    if vocabulary == base.BYTES_AND_END and kind in LEARNT_AT_EVERY_SIZE:
         kind = "bytes"
     return TokenizerChoice(kind=kind, vocabulary=vocabulary, end_of_text=corpus.end_of_text)
 
@@ -133,14 +142,14 @@ def nearest_vocabulary(vocabulary: int, corpus: Corpus) -> int:
 def _byte_level(sample: Sequence[str], unseen: Sequence[str], *, largest: int, chinese: bool, others: bool) -> Learnt:
     """Byte-level BPE; or characters, where Chinese words are rare and characters say more at the same vocabulary."""
     join_han = not chinese or _joining_pays(sample, unseen, largest)
-    bpe = _measured(Tokenizer.learn(sample, largest, join_han=join_han), "bpe", unseen)
+    bpe = _measured(train_tokenizer(sample, largest, join_han=join_han), "bpe", unseen)
     if join_han:
         return bpe
     tried = dict(bpe.tried)
     best = bpe
     note = "words of several Chinese characters are rare: every character is a token of its own"
     if others:
-        characters = _measured(Tokenizer.learn(sample, largest, kind="characters"), "characters", unseen)
+        characters = _measured(train_tokenizer(sample, largest, kind="characters"), "characters", unseen)
         tried |= characters.tried
         top = max(map(int, characters.bytes_per_token))
         if characters.bytes_per_token[str(top)] >= CHARACTERS_PAY_FROM * bpe.bytes_per_token.get(
@@ -182,7 +191,7 @@ def _joining_pays(sample: Sequence[str], unseen: Sequence[str], vocabulary: int)
         size += len(text.encode())
         if size >= TRIED_BYTES:
             break
-    tried = Tokenizer.learn(little, vocabulary)
+    tried = train_tokenizer(little, vocabulary)
     bytes_per_token, _ = tokenizers.measure(unseen, [tried.vocabulary], learnt=tried)
     return max(bytes_per_token.values()) >= JOINING_PAYS_FROM
 

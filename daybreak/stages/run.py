@@ -169,7 +169,7 @@ def carried_out(
     """
     from daybreak.core.signals import Signals
     from daybreak.data import encode
-    from daybreak.data.tokenizers import Tokenizer
+    from daybreak.data.tokenizers import load_tokenizer
     from daybreak.evaluation.conclusion import verdict
     from daybreak.training.state import Bench
 
@@ -194,7 +194,7 @@ def carried_out(
                 stopwatch=ledger.stopwatch,
                 ledger=ledger,
                 log=log,
-                tokenizer=Tokenizer.load(folder.tokenizer_file),
+                tokenizer=load_tokenizer(folder.tokenizer_file),
                 train=train_tokens,
                 heldout=heldout_tokens,
                 show=lifting(display.record, records.Step, alarm) if alarm else display.record,

@@ -7,7 +7,8 @@ from typing import Any
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
-from daybreak.data.tokenizers import Tokenizer, loaded, utf8
+from daybreak.data.tokenizers import load_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer, utf8
 
 SEPARATOR = "|"
 # Neighbours differ, and each is readable on a light and on a dark ground.
@@ -36,10 +37,10 @@ def tokenizer_of(path: str) -> Tokenizer:
     if place.is_dir():
         for file in (place / "tokenizer.json", place / "model" / "tokenizer.json"):
             if file.is_file():
-                return loaded(file)
+                return load_tokenizer(file)
         run = Run.open(path)
         if run.merges_file.is_file():  # prepared or planned, and not yet encoded
-            return loaded(run.merges_file)
+            return load_tokenizer(run.merges_file)
         raise UsageError(
             "the run has no tokenizer yet", received=path, attempt="the same `daybreak run` again: it continues"
         )
@@ -47,7 +48,7 @@ def tokenizer_of(path: str) -> Tokenizer:
         raise UsageError(
             "no such tokenizer", received=path, attempt="a run's folder, such as runs/NAME, or a tokenizer.json"
         )
-    return loaded(place)
+    return load_tokenizer(place)
 
 
 def text_of(argument: str, file: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from daybreak.core.errors import UsageError
-from daybreak.data.tokenizers import StreamDecoder, Tokenizer
+from daybreak.data.tokenizers.base import StreamDecoder, Tokenizer
 from daybreak.models.predictors import Predictor, Sampling
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Plan, Specials
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.predictors import Sampling, may_end
 
 # How a gap may be written, whatever the family's tokenizer calls it.

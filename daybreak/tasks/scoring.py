@@ -12,7 +12,7 @@ from daybreak.core.metrics import MASKED_ACCURACY, SPAN_LOSS, Headline
 from daybreak.core.types import Plan
 from daybreak.data import batches
 from daybreak.data.blocks import spread_out
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.predictors import Counts, Network, Score, nats_of
 from daybreak.tasks.aims import objective_of
 

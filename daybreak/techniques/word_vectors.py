@@ -10,7 +10,8 @@ import torch
 from daybreak.core.errors import DataError
 from daybreak.data import vectors
 from daybreak.data.shards import Tokens
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers import load_tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.techniques import Context, Technique
 
 ITERATIONS = 2  # of the randomized decomposition
@@ -36,7 +37,7 @@ class WordVectors(Technique):
         assert run.run is not None, "there is no text to learn from"
         table = module.model.embed_tokens.weight
         if self.path:
-            tokenizer = Tokenizer.load(run.run.tokenizer_file)
+            tokenizer = load_tokenizer(run.run.tokenizer_file)
             rows, found = of_file(Path(self.path), tokenizer, table.shape[1], run.plan.seed)
         else:
             tokens = Tokens(run.run.corpus_folder, f"train-{run.plan.tokenizer.vocabulary}")

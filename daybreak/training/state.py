@@ -14,7 +14,7 @@ from daybreak.core.run import Run
 from daybreak.core.signals import Signals
 from daybreak.core.types import Corpus, Machine, Plan
 from daybreak.data.shards import Tokens
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 
 if TYPE_CHECKING:
     import torch

@@ -151,7 +151,7 @@ def _place(
     run: Run, plan: Plan, device: str, stopwatch: Stopwatch, seconds: float | None, signals: Signals, share: float
 ) -> Place:
     from daybreak.data import encode
-    from daybreak.data.tokenizers import Tokenizer
+    from daybreak.data.tokenizers import load_tokenizer
     from daybreak.engine import machine as machines
 
     train, heldout = encode.encode(run, run.corpus(), plan.tokenizer)
@@ -161,7 +161,7 @@ def _place(
         run=run,
         machine=machines.measured(chosen),
         device=chosen,
-        tokenizer=Tokenizer.load(run.tokenizer_file),
+        tokenizer=load_tokenizer(run.tokenizer_file),
         train=train,
         heldout=heldout,
         scored_tokens=max(1, round(len(heldout) * scored / max(1, heldout.bytes))),

@@ -17,7 +17,7 @@ from daybreak.core.run import Run
 from daybreak.core.signals import Signals
 from daybreak.core.types import Machine, Plan
 from daybreak.data.shards import Tokens
-from daybreak.data.tokenizers import Tokenizer
+from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import loop
 from daybreak.engine.machine import synchronize
 from daybreak.tasks.scoring import Answers, exam_of, loss

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from daybreak.data.tokenizers import BYTES_AND_END, END_OF_TEXT, Tokenizer, utf8
+from daybreak.data.tokenizers.base import BYTES_AND_END, END_OF_TEXT, Tokenizer, utf8
 
 # Qwen2's, so that vLLM and llama.cpp know it. It splits every digit: numbers are spelled the same way everywhere.
 PRE_TOKENIZER = (

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from daybreak.data.tokenizers import BYTES_AND_END, END_OF_TEXT, Tokenizer, utf8
-from daybreak.data.tokenizing.byte_level import bpe_json, ends_only, special_json
+from daybreak.data.tokenizers.base import BYTES_AND_END, END_OF_TEXT, Tokenizer, utf8
+from daybreak.data.tokenizers.byte_level import bpe_json, ends_only, special_json
 
 _DECODER = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
 _LEAST_SEEN = 2

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from daybreak.data.tokenizers import END_OF_TEXT, Tokenizer
-from daybreak.data.tokenizing.byte_level import CHARACTERS, byte_level_parts, special_json
-from daybreak.data.tokenizing.layout import Layout
-from daybreak.data.tokenizing.library import LibraryTokenizer
+from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
+from daybreak.data.tokenizers.byte_level import CHARACTERS, byte_level_parts, special_json
+from daybreak.data.tokenizers.layout import Layout
+from daybreak.data.tokenizers.library import LibraryTokenizer
 
 BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # in the order of their ids
 UNIGRAM_CHARACTERS = 500_000  # expectation maximization takes many times as long as counting pairs

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daybreak.core.errors import UsageError
-from daybreak.data.tokenizers import utf8
-from daybreak.data.tokenizing.layout import Layout
+from daybreak.data.tokenizers.base import utf8
+from daybreak.data.tokenizers.layout import Layout
 
 COVERAGE = 0.9995  # of the characters that had no token of their own, as SentencePiece has it for large alphabets
 LEAST_SEEN = 2

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from daybreak.core.errors import MissingPackage
-from daybreak.data.tokenizers import BYTES_AND_END, Tokenizer, utf8
+from daybreak.data.tokenizers.base import BYTES_AND_END, Tokenizer, utf8
 
 # Letters with a space before them, digits, signs, white space: every character is in exactly one of these.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from daybreak.core.errors import ResourceError
-from daybreak.data.tokenizers import Tokenizer, utf8
-from daybreak.data.tokenizing.byte_level import by_tiktoken, spread, tiktoken_encoding
-from daybreak.data.tokenizing.layout import ENDS_OF_TEXT, Layout
+from daybreak.data.tokenizers.base import Tokenizer, utf8
+from daybreak.data.tokenizers.byte_level import by_tiktoken, spread, tiktoken_encoding
+from daybreak.data.tokenizers.layout import ENDS_OF_TEXT, Layout
 
 # A regular expression that tries every way to cut one of these gives up after a few tenths of a second.
 _PROBES = tuple(2000 * character + "!a" for character in "a0 \n!\u7684")

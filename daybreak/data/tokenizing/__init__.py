@@ -1,1 +1,0 @@
-"""The kinds of tokenizer behind daybreak/data/tokenizers.py, one file each."""
