@@ -123,7 +123,7 @@ def made(size: str, folder: Path) -> int:
     import torch
 
     from daybreak.core.shapes import GptShape
-    from daybreak.models import files
+    from daybreak.models.checkpoints import write
     from daybreak.models.gpt import Gpt
 
     sizes = SHAPES[size]
@@ -139,7 +139,7 @@ def made(size: str, folder: Path) -> int:
         module.lm_head.weight[end] = 0.0
     byte_tokenizer().save(folder / "tokenizer.json")
     weights = dict(module.named_parameters())
-    files.save(
+    write.save(
         folder / "model", shape, weights, tokenizer_file=folder / "tokenizer.json", end_of_text=end, token="<|end|>"
     )
     return shape.parameters()
@@ -148,11 +148,11 @@ def made(size: str, folder: Path) -> int:
 def of_daybreak(folder: Path, device: str, name: str, precision: str) -> Continue:
     import daybreak  # before torch, as its users have it  # noqa: F401, I001
     import torch
-    from daybreak.models import files
+    from daybreak.models.checkpoints.read import read_model
     from daybreak.models.predictors import Network, Sampling
     from daybreak.evaluation.loaded import decoder_for
 
-    module = files.read(folder, torch.device(device))
+    module = read_model(folder, torch.device(device))
     module.compute_dtype = getattr(torch, precision)
     net = Network(
         module, end_of_text=module.shape.vocabulary - 1, known_tokens=module.shape.vocabulary, prepare=decoder_for

@@ -17,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from daybreak.data.sources import Reading, find  # noqa: E402
 from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer  # noqa: E402
-from daybreak.data.tokenizers.base import utf8
+from daybreak.data.tokenizers.base import utf8  # noqa: E402
 from daybreak.data.tokenizers.byte_level import ByteLevelBpe  # noqa: E402
 
 DATA_SETS = ("lm_zh_poetry", "lm_zh_laws", "lm_zh_techdocs", "lm_en_books")

@@ -64,10 +64,10 @@ def parts(folder: Path) -> tuple[Any, Tokenizer, Tokens, np.ndarray]:
 
 
 def examined(folder: Path) -> dict[str, Any]:
-    from daybreak.models import files
+    from daybreak.models.checkpoints.read import read_model
 
     plan, tokenizer, _, held = parts(folder)
-    module = files.read(Run(folder).model_folder, torch.device("cpu"))
+    module = read_model(Run(folder).model_folder, torch.device("cpu"))
     score = exam_of(plan, tokenizer).put(module, held).score()
     return {
         "figure": figure(plan.headline, score),

@@ -12,14 +12,15 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan, Request, TokenizerChoice
 from daybreak.data.tokenizers.base import Tokenizer
-from daybreak.models import files, ngram_files
+from daybreak.models import ngram_files
+from daybreak.models.checkpoints import write
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey
 
 
 def of_network(folder: Path, plan: Plan, module: Gpt, tokenizer: Tokenizer) -> Run:
     run = _run(folder, plan.replace(shape=module.shape), tokenizer)
-    files.save(
+    write.save(
         run.model_folder,
         module.shape,
         tensors_of(module),

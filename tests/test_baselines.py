@@ -14,6 +14,7 @@ from daybreak.apps.baselines import Curve, baselines, overtaken
 from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.request import Request
 from daybreak.core.run import Run
+from daybreak.planning import text_facts
 from daybreak.stages.report import phase_seconds
 from daybreak.training import in_time
 from daybreak.views.terminal import baselines_lines
@@ -102,8 +103,8 @@ def children(small_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_text_is_read_once_and_what_cannot_be_trained_is_a_row(small_text, tmp_path, children, monkeypatch) -> None:
     scans = []
-    scan = corpus.scan
-    monkeypatch.setattr(corpus, "scan", lambda run, request: scans.append(run) or scan(run, request))
+    scan = text_facts.scan
+    monkeypatch.setattr(text_facts, "scan", lambda run, request: scans.append(run) or scan(run, request))
     monkeypatch.setattr(in_time, "NETWORK_SECONDS", 1e3)  # no network has a hope
     request = Request(sources=(str(small_text),), seconds=12.0)
     found = baselines(request, out=str(tmp_path / "all"), models=("lstm", "ngram", "gpt"))

@@ -14,6 +14,7 @@ from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data import cluster, sources, store
 from daybreak.data.cleaning import Cleaning
+from daybreak.planning import reading
 from daybreak.stages.prepare import prepare_only
 
 ray = pytest.importorskip("ray", reason="pip install '.[cluster]'")
@@ -47,7 +48,7 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "PART_BYTES", 1 << 14)
+    monkeypatch.setattr(reading, "PART_BYTES", 1 << 14)
 
 
 def prepared(text: Path, out: Path, address: str = "") -> dict[str, str]:

@@ -15,7 +15,9 @@ from daybreak.core.shapes import GptShape
 from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT
 from daybreak.engine.machine import compiler
-from daybreak.models import decode_step, decoding, fast, files, native
+from daybreak.models import decode_step, decoding, fast, native
+from daybreak.models.checkpoints import write
+from daybreak.models.checkpoints.read import read_model
 from daybreak.models.decoder import Decoder, Plain
 from daybreak.models.fast import Fast, is_stock, prepared
 from daybreak.models.gpt import Gpt
@@ -143,8 +145,8 @@ def test_greedy_text_is_that_of_transformers(network, library: ctypes.CDLL, tmp_
     module = network(vocabulary=320, layers=3, heads=4, key_value_heads=2, context_length=128, tied=True)
     weights = dict(module.named_parameters())
     named = {"tokenizer_file": tmp_path / "tokenizer.json", "end_of_text": end, "token": END_OF_TEXT}
-    files.save(tmp_path / "model", module.shape, weights, **named)
-    read = files.read(tmp_path / "model", torch.device("cpu"))
+    write.save(tmp_path / "model", module.shape, weights, **named)
+    read = read_model(tmp_path / "model", torch.device("cpu"))
     net = Network(read, end_of_text=end, known_tokens=end + 1, prepare=lambda module: prepared(module, library))
     prompt = tokenizer.encode("the quick brown fox")
     ours = list(net.continuation(prompt, Sampling(max_tokens=80, temperature=0.0)))

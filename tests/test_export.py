@@ -25,9 +25,12 @@ from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_token
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.data.tokenizers.byte_level import PRE_TOKENIZER
 from daybreak.evaluation import parity
-from daybreak.models import files, ngram_files
+from daybreak.models import ngram_files
+from daybreak.models.checkpoints import write as files
+from daybreak.models.checkpoints.read import read_model
+from daybreak.models.checkpoints.special_tokens import specials_of, spelled
 from daybreak.models.exports import vocabularies
-from daybreak.models.families import OBJECTIVES, module_of, specials_of, spelled
+from daybreak.models.families import OBJECTIVES, module_of
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey
 from daybreak.models.objectives import NextToken
@@ -208,7 +211,7 @@ def test_transformers_opens_the_folder_by_itself(made, learnt) -> None:
     prompt = TEXTS[0][:20]
     written = write(prompt, do_sample=False, max_new_tokens=8, return_tensors=True)[0]["generated_token_ids"]
     tokens = [learnt.end_of_text, *learnt.encode(prompt)]
-    module = files.read(run / "model", torch.device("cpu"))
+    module = read_model(run / "model", torch.device("cpu"))
     for _ in range(8):
         logits = module(torch.tensor([tokens]))[0, -1, : learnt.vocabulary]
         tokens.append(int(logits.argmax()))
@@ -500,7 +503,7 @@ def test_what_began_as_the_model_of_others_goes_out_again(made, plan, tmp_path, 
     run = made()
     shutil.rmtree(run / "model")
     (tmp_path / "published").rename(run / "model")
-    module, tokenizer = files.read(run / "model", torch.device("cpu")), load_tokenizer(run / "model" / "tokenizer.json")
+    module, tokenizer = read_model(run / "model", torch.device("cpu")), load_tokenizer(run / "model" / "tokenizer.json")
     mask = None
     if name == "bert":
         mask = next(i for i, piece in tokenizer.layout.special.items() if piece == "[MASK]")
@@ -529,7 +532,7 @@ def test_onnx_goes_on_from_keys_and_values_of_any_length(made, learnt) -> None:
     session = onnxruntime.InferenceSession(run / "exports" / "onnx" / "onnx" / "model.onnx")
     names = [one.name for one in session.get_inputs()]
     assert names[:3] == ["input_ids", "past_key_values.0.key", "past_key_values.0.value"]
-    module = files.read(run / "model", torch.device("cpu"))
+    module = read_model(run / "model", torch.device("cpu"))
     for rows in (1, 3):
         tokens = np.random.default_rng(rows).integers(0, 256, (rows, 20))
         past = [np.zeros((rows, 2, 0, 32), np.float32)] * (len(names) - 1)
@@ -579,6 +582,6 @@ def test_llama_cpp_writes_the_same_text(made, request, small_text, language, voc
     # Its tokens, not their text: the library loses those longer than 32 bytes when it joins them.
     prompt = [tokenizer.end_of_text, *tokenizer.encode(TEXTS[0][:20])]
     written = list(itertools.islice(model.generate(prompt, temp=0.0), 16))
-    logits = files.read(run / "model", torch.device("cpu"))(torch.tensor([[*prompt, *written]]))[0]
+    logits = read_model(run / "model", torch.device("cpu"))(torch.tensor([[*prompt, *written]]))[0]
     assert logits[len(prompt) - 1 : -1, : tokenizer.vocabulary].argmax(-1).tolist() == written
     model.close()

@@ -20,7 +20,8 @@ from daybreak.core.records import Measurement, Sample, Step, Validation
 from daybreak.core.run import Run
 from daybreak.evaluation.loaded import load
 from daybreak.evaluation.score_table import Scores
-from daybreak.models.families import FAMILIES, OBJECTIVES, specials_of, spelled
+from daybreak.models.checkpoints.special_tokens import specials_of, spelled
+from daybreak.models.families import FAMILIES, OBJECTIVES
 from daybreak.models.predictors import Sampling, Score
 from daybreak.stages import measure
 from daybreak.stages.compare import compare

@@ -21,7 +21,8 @@ from daybreak.data import shards
 from daybreak.data.sources import Document, Reading
 from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_tokenizer
 from daybreak.engine import checkpoints
-from daybreak.models import files
+from daybreak.models.checkpoints import write
+from daybreak.models.checkpoints.read import read_model
 
 FUZZED = "a file with bytes exchanged, cut or doubled is read or refused in words"
 ODD = (b"\0", b"\xff", b"{", b"}", b"[", b'"', b",", b"-", b"1e999", b"NaN", b"null", b"\x80\x02", b"\n", b"9" * 40)
@@ -56,8 +57,8 @@ def _model(folder: Path, network, shape) -> Callable[[], object]:
     tokenizer = folder / "given.json"
     byte_tokenizer().save(tokenizer)
     parts = dict(network(vocabulary=257).named_parameters())
-    files.save(folder / "model", shape(vocabulary=257), parts, tokenizer_file=tokenizer, end_of_text=256, token="end")
-    return lambda: files.read(folder / "model", torch.device("cpu"))
+    write.save(folder / "model", shape(vocabulary=257), parts, tokenizer_file=tokenizer, end_of_text=256, token="end")
+    return lambda: read_model(folder / "model", torch.device("cpu"))
 
 
 def learnt(folder: Path, network, shape, plan) -> Callable[[], object]:

@@ -12,7 +12,8 @@ import torch
 from daybreak.core.errors import DataError, ResourceError
 from daybreak.data.tokenizers import train_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
-from daybreak.models import files
+from daybreak.models.checkpoints import write
+from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import Gpt
 from daybreak.models.predictors import Network, Sampling
 
@@ -41,7 +42,7 @@ def saved(module: Gpt, tokenizer: Tokenizer, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     tokenizer.save(folder / "tokenizer.json")
     model = folder / "model"
-    files.save(
+    write.save(
         model,
         module.shape,
         dict(module.named_parameters()),
@@ -106,7 +107,7 @@ def test_transformers_encodes_with_the_folder_as_we_do(network, tokenizer: Token
 
 
 def test_a_folder_gives_back_the_shape_and_the_weights(module: Gpt, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    read = files.read(saved(module, tokenizer, tmp_path), torch.device("cpu"))
+    read = read_model(saved(module, tokenizer, tmp_path), torch.device("cpu"))
     assert read.shape == module.shape
     ours, theirs = dict(module.named_parameters()), dict(read.named_parameters())
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -119,7 +120,7 @@ def test_a_folder_gives_back_the_shape_and_the_weights(module: Gpt, tokenizer: T
 def test_a_folder_is_written_anew_over_an_older_one(network, tokenizer: Tokenizer, tmp_path: Path) -> None:
     saved(network(vocabulary=320, layers=2), tokenizer, tmp_path)
     folder = saved(network(vocabulary=320, seed=5), tokenizer, tmp_path)
-    assert files.read(folder, torch.device("cpu")).shape.layers == 1
+    assert read_model(folder, torch.device("cpu")).shape.layers == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "tokenizer.json"]
 
 
@@ -131,10 +132,10 @@ def test_a_full_disk_leaves_the_older_folder(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "save_file", full)
+    monkeypatch.setattr(write, "save_file", full)
     with pytest.raises(ResourceError, match="No space left"):
         saved(network(vocabulary=320, seed=5), tokenizer, tmp_path)
-    read = files.read(folder, torch.device("cpu"))
+    read = read_model(folder, torch.device("cpu"))
     assert torch.equal(read.lm_head.weight, network(vocabulary=320).lm_head.weight)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "tokenizer.json"]
 
@@ -166,7 +167,7 @@ def test_a_damaged_folder_is_an_error_of_ours(network, tokenizer: Tokenizer, tmp
     folder = saved(network(vocabulary=320), tokenizer, tmp_path)
     damage(folder)
     with pytest.raises(DataError):
-        files.read(folder, torch.device("cpu"))
+        read_model(folder, torch.device("cpu"))
 
 
 # Every way to run it gives the same numbers

@@ -18,7 +18,7 @@ from daybreak.core.errors import UsageError
 from daybreak.data.tokenizers import load_tokenizer, train_tokenizer
 from daybreak.data.tokenizers.growth import Grown, grown
 from daybreak.data.tokenizers.layout import Layout
-from daybreak.models import growth
+from daybreak.models.checkpoints import vocabulary_growth
 from daybreak.models.gpt import Gpt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -178,11 +178,11 @@ def test_what_cannot_be_continued_is_refused_in_words(changes: dict[str, Any], t
 def test_a_new_row_is_the_mean_of_the_rows_that_spelled_it(network) -> None:
     weights = {name: tensor.detach() for name, tensor in network(vocabulary=64).named_parameters()}
     before = {name: tensor.clone() for name, tensor in weights.items()}
-    new = growth.grow(weights, [(3, 5), (7, 7, 9), ()], first=60)
-    assert growth.tables_of(weights) == ["model.embed_tokens.weight", "lm_head.weight"]
+    new = vocabulary_growth.grow(weights, [(3, 5), (7, 7, 9), ()], first=60)
+    assert vocabulary_growth.tables_of(weights) == ["model.embed_tokens.weight", "lm_head.weight"]
     for name in weights:
         assert torch.equal(weights[name], before[name])
-        if name not in growth.tables_of(weights):
+        if name not in vocabulary_growth.tables_of(weights):
             assert new[name] is weights[name]
             continue
         old, table = weights[name], new[name]
@@ -196,8 +196,8 @@ def test_a_new_row_is_the_mean_of_the_rows_that_spelled_it(network) -> None:
 def test_tables_are_padded_to_64_and_the_shape_follows(network) -> None:
     module = network(vocabulary=64, tied=True)
     weights = {name: tensor.detach() for name, tensor in module.named_parameters()}
-    new = growth.grow(weights, [(index,) for index in range(30)], first=64)
-    shape = growth.grown_shape(module.shape, new)
+    new = vocabulary_growth.grow(weights, [(index,) for index in range(30)], first=64)
+    shape = vocabulary_growth.grown_shape(module.shape, new)
     assert shape == module.shape.replace(vocabulary=128) and len(new["model.embed_tokens.weight"]) == 128
     larger = Gpt(shape)
     larger.load_state_dict({**new, "lm_head.weight": new["model.embed_tokens.weight"]})
@@ -208,4 +208,4 @@ def test_tables_are_padded_to_64_and_the_shape_follows(network) -> None:
 
 def test_a_piece_that_is_no_token_is_refused(network) -> None:
     with pytest.raises(UsageError, match="that there is not"):
-        growth.grow(dict(network().named_parameters()), [(64,)], first=64)
+        vocabulary_growth.grow(dict(network().named_parameters()), [(64,)], first=64)

@@ -15,8 +15,8 @@ import daybreak
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
 from daybreak.evaluation.loaded import load
+from daybreak.models.checkpoints.source import read_parent
 from daybreak.models.gpt import tensors_of
-from daybreak.models.parents import read_parent
 from daybreak.planning.starting_checkpoint import weights_of
 
 TOKENS = 12_000

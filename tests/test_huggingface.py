@@ -21,12 +21,14 @@ from daybreak.core.shapes import ForeignShape
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.growth import grown
-from daybreak.models import foreign_files, growth, huggingface, parents
+from daybreak.models import huggingface
+from daybreak.models.checkpoints import kept_files, source, vocabulary_growth
+from daybreak.models.checkpoints.read import read_foreign
+from daybreak.models.checkpoints.source import Parent
 from daybreak.models.families import module_of
 from daybreak.models.gpt import tensors_of
 from daybreak.models.ladder import padded
 from daybreak.models.objectives import NextToken, token_nats
-from daybreak.models.parents import Parent
 from daybreak.models.predictors import Network, Sampling
 
 transformers = pytest.importorskip("transformers")
@@ -64,7 +66,7 @@ def tokens(rows: int, length: int, seed: int = 7) -> torch.Tensor:
 
 def written(folder: Path, shape: ForeignShape, weights: dict[str, Any], kept: Path) -> Path:
     folder.mkdir()
-    foreign_files.fill(folder, shape, weights, kept=kept)
+    kept_files.fill(folder, shape, weights, kept=kept)
     return folder
 
 
@@ -72,7 +74,7 @@ def written(folder: Path, shape: ForeignShape, weights: dict[str, Any], kept: Pa
 @torch.no_grad()
 def test_logits_are_those_of_the_class(name: str, published: Any) -> None:
     folder, theirs = published[name]
-    parent = parents.read_parent(folder)
+    parent = source.read_parent(folder)
     module = started(parent)
     assert isinstance(parent.shape, ForeignShape) == (name in FOREIGN)
     assert parent.shape.parameters() == theirs.num_parameters() == sum(w.numel() for w in module.parameters())
@@ -89,14 +91,14 @@ def test_what_is_saved_is_opened_by_transformers_and_by_us_with_equal_logits(
     name: str, published: Any, tmp_path: Path
 ) -> None:
     folder, theirs = published[name]
-    parent = parents.read_parent(folder)
+    parent = source.read_parent(folder)
     module = huggingface.foreign(parent.shape, parent.weights)
     for weight in module.parameters():
         weight.mul_(1.01)
     out = written(tmp_path / "model", parent.shape, tensors_of(module), folder)
     with contextlib.redirect_stderr(io.StringIO()):
         opened = type(theirs).from_pretrained(out).eval()
-        again = huggingface.read(out, torch.device("cpu"))
+        again = read_foreign(out, torch.device("cpu"))
     rows = tokens(2, 20)
     torch.testing.assert_close(opened(rows).logits, module.eval()(rows), **EXACTLY)
     torch.testing.assert_close(again(rows), module(rows), **EXACTLY)
@@ -111,7 +113,7 @@ def test_what_is_saved_is_opened_by_transformers_and_by_us_with_equal_logits(
 @pytest.mark.parametrize("name", hubs.DECODERS)
 def test_greedy_text_is_that_of_generate(name: str, published: Any) -> None:
     folder, theirs = published[name]
-    parent = parents.read_parent(folder)
+    parent = source.read_parent(folder)
     module = started(parent)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     prompt = tokenizer.encode("the quick fox")
@@ -135,7 +137,7 @@ def test_greedy_text_is_that_of_generate(name: str, published: Any) -> None:
 @pytest.mark.parametrize("name", [name for name in FOREIGN if name != "bert"])
 @torch.inference_mode()
 def test_decoding_with_cached_keys_gives_the_logits_of_the_whole(name: str, published: Any) -> None:
-    parent = parents.read_parent(published[name][0])
+    parent = source.read_parent(published[name][0])
     module = huggingface.foreign(parent.shape, parent.weights).eval()
     rows = tokens(2, 12)
     caches = module.new_caches(2, 12)
@@ -149,7 +151,7 @@ def test_decoding_with_cached_keys_gives_the_logits_of_the_whole(name: str, publ
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_weights_are_divided_once_and_all_learn(name: str, published: Any) -> None:
-    parent = parents.read_parent(published[name][0])
+    parent = source.read_parent(published[name][0])
     module = huggingface.foreign(parent.shape, parent.weights)
     split = [*module.matrices(), *module.tables_and_gains()]
     assert len({id(weight) for weight in split}) == len(split) == len(list(module.parameters())) == len(parent.weights)
@@ -167,7 +169,7 @@ def test_weights_are_divided_once_and_all_learn(name: str, published: Any) -> No
 @pytest.mark.parametrize("name", [name for name in FOREIGN if name != "bert"])
 def test_the_objective_is_that_of_our_own_modules(name: str, published: Any) -> None:
     """A cap on the logits counts in the loss, in training as in scoring."""
-    parent = parents.read_parent(published[name][0])
+    parent = source.read_parent(published[name][0])
     module = huggingface.foreign(parent.shape, parent.weights)
     assert (parent.shape.logit_cap > 0) == (name == "nanochat")
     rows = tokens(2, 33)
@@ -177,7 +179,7 @@ def test_the_objective_is_that_of_our_own_modules(name: str, published: Any) -> 
 
 def test_an_encoder_has_the_public_part_of_bert(published: Any) -> None:
     folder, theirs = published["bert"]
-    parent = parents.read_parent(folder)
+    parent = source.read_parent(folder)
     module = huggingface.foreign(parent.shape, parent.weights).eval()
     rows, where = tokens(2, 20), torch.tensor([[1, 5, 19], [0, 2, 3]])
     mask = torch.ones(2, 20, dtype=torch.long)
@@ -197,7 +199,7 @@ def test_an_encoder_has_the_public_part_of_bert(published: Any) -> None:
 @pytest.mark.parametrize("name", ["llama", "gpt2", "nanochat", "bert"])
 @torch.no_grad()
 def test_in_bfloat16_it_gives_about_the_same(name: str, published: Any) -> None:
-    parent = parents.read_parent(published[name][0])
+    parent = source.read_parent(published[name][0])
     module = huggingface.foreign(parent.shape, parent.weights)
     rows = tokens(1, 16)
     full = module(rows)
@@ -212,7 +214,7 @@ def test_in_bfloat16_it_gives_about_the_same(name: str, published: Any) -> None:
 @pytest.mark.parametrize("name", ["qwen2", "gpt2", "nanochat", "bert"])
 def test_layers_can_be_called_around(name: str, published: Any) -> None:
     """As the technique that computes activations again does."""
-    parent = parents.read_parent(published[name][0])
+    parent = source.read_parent(published[name][0])
     module = huggingface.foreign(parent.shape, parent.weights)
     called: list[int] = []
 
@@ -233,7 +235,7 @@ def test_layers_can_be_called_around(name: str, published: Any) -> None:
 
 
 def test_compiled_layers_serve_training_only(published: Any) -> None:
-    parent = parents.read_parent(published["llama"][0])
+    parent = source.read_parent(published["llama"][0])
     module = huggingface.foreign(parent.shape, parent.weights)
     counted = CompileCounter()
     for block in module.blocks():
@@ -250,7 +252,7 @@ def test_compiled_layers_serve_training_only(published: Any) -> None:
 
 
 def test_a_shape_alone_gives_what_the_class_begins_with(published: Any) -> None:
-    shape = parents.read_parent(published["llama"][0]).shape
+    shape = source.read_parent(published["llama"][0]).shape
     torch.manual_seed(1)
     before = torch.get_rng_state()
     one, same, other = (huggingface.foreign(shape, seed=seed) for seed in (3, 3, 4))
@@ -260,7 +262,7 @@ def test_a_shape_alone_gives_what_the_class_begins_with(published: Any) -> None:
 
 
 def test_a_plan_holds_the_shape_and_gives_it_back(published: Any, plan: Any) -> None:
-    shape = parents.read_parent(published["nanochat"][0]).shape
+    shape = source.read_parent(published["nanochat"][0]).shape
     kept = plan(shape=shape)
     again = Plan.from_json(json.loads(json.dumps(kept.to_json())))
     assert again == kept and again.identity() == kept.identity() and again.shape.key() == shape.key()
@@ -277,25 +279,25 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
     name: str, published: Any, tmp_path: Path
 ) -> None:
     folder, theirs = published[name]
-    parent = parents.read_parent(folder)
+    parent = source.read_parent(folder)
     data = json.loads(parent.tokenizer_file.read_text())
     new = grown(data, [hubs.CHINESE], 120, first=parent.tokens)
-    weights = growth.grow(parent.weights, new.pieces, first=new.first)
-    shape = growth.grown_shape(parent.shape, weights)
+    weights = vocabulary_growth.grow(parent.weights, new.pieces, first=new.first)
+    shape = vocabulary_growth.grown_shape(parent.shape, weights)
     assert shape.vocabulary == max(hubs.ROWS, padded(new.first + len(new.pieces))) and shape.parameters() == sum(
         weight.numel() for weight in weights.values()
     )
     rows = torch.randint(new.first, (2, 20))
     if not isinstance(shape, ForeignShape):
         if name.startswith("t5"):
-            assert growth.tables_of(weights) == ["shared.weight", "lm_head.weight"]
+            assert vocabulary_growth.tables_of(weights) == ["shared.weight", "lm_head.weight"]
             return
         module = started(Parent(**{**vars(parent), "shape": shape, "weights": weights}))
         torch.testing.assert_close(
             module.eval()(rows)[..., : new.first], theirs(rows).logits[..., : new.first], **EXACTLY
         )
         return
-    foreign_files.keep(folder, tmp_path / "kept", tokenizer=new.data)
+    kept_files.keep(folder, tmp_path / "kept", tokenizer=new.data)
     out = written(tmp_path / "model", shape, weights, tmp_path / "kept")
     with contextlib.redirect_stderr(io.StringIO()):
         opened = type(theirs).from_pretrained(out).eval()
@@ -304,7 +306,7 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
     ours = load_tokenizer(out / "tokenizer.json")
     told = tokenizer(hubs.CHINESE, add_special_tokens=False)["input_ids"]
     assert told == ours.encode(hubs.CHINESE) and max(told) >= new.first
-    again = parents.read_parent(out)
+    again = source.read_parent(out)
     assert again.shape.parameters() == shape.parameters() and again.shape.vocabulary == shape.vocabulary
 
 
@@ -314,20 +316,20 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
 def test_without_transformers_the_command_that_brings_it_is_named(
     published: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent = parents.read_parent(published["llama"][0])
+    parent = source.read_parent(published["llama"][0])
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(MissingPackage, match=r"pip install '\.\[hf\]'"):
         huggingface.foreign(parent.shape, parent.weights)
 
 
 def test_a_config_that_the_class_does_not_take_is_an_error_in_words(published: Any) -> None:
-    parent = parents.read_parent(published["llama"][0])
+    parent = source.read_parent(published["llama"][0])
     shape = parent.shape.replace(config={**parent.shape.config, "hidden_act": "evil"})
     with pytest.raises(DataError, match="cannot build"):
         huggingface.foreign(shape, parent.weights)
     with pytest.raises(MissingPackage, match="does not have the class"):
         huggingface.foreign(parent.shape.replace(architecture="NoSuchModel"), parent.weights)
-    positions = parents.read_parent(published["gpt2"][0]).shape
+    positions = source.read_parent(published["gpt2"][0]).shape
     with pytest.raises(UsageError, match="fewer positions"):
         huggingface.foreign(positions.replace(context_length=hubs.CONTEXT + 1))
     lacking = partial(huggingface.foreign, parent.shape)

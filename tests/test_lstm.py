@@ -10,7 +10,8 @@ from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import LstmShape
 from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT
-from daybreak.models import files
+from daybreak.models.checkpoints import write
+from daybreak.models.checkpoints.read import read_model
 from daybreak.models.families import decoder_of
 from daybreak.models.gpt import tensors_of
 from daybreak.models.lstm import Lstm
@@ -71,7 +72,7 @@ def test_what_is_written_comes_back(cell: str, tmp_path: Path) -> None:
     made = module(cell=cell).eval()
     tokenizer = byte_tokenizer()
     tokenizer.save(tmp_path / "tokenizer.json")
-    files.save(
+    write.save(
         tmp_path / "model",
         made.shape,
         tensors_of(made),
@@ -79,14 +80,14 @@ def test_what_is_written_comes_back(cell: str, tmp_path: Path) -> None:
         end_of_text=tokenizer.end_of_text,
         token=END_OF_TEXT,
     )
-    back = files.read(tmp_path / "model", torch.device("cpu"))
+    back = read_model(tmp_path / "model", torch.device("cpu"))
     tokens = torch.randint(257, (2, 8), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(back(tokens), made(tokens))
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["model_type"] == "daybreak-lstm"
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "model_type": "daybreak-gru"}))
     with pytest.raises(DataError, match="daybreak-gru"):
-        files.read(tmp_path / "model", torch.device("cpu"))
+        read_model(tmp_path / "model", torch.device("cpu"))
 
 
 def test_it_learns_a_text_by_heart_and_says_it() -> None:

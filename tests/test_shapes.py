@@ -20,7 +20,9 @@ from daybreak.data.tokenizers import train_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates
-from daybreak.models import files, positions
+from daybreak.models import positions
+from daybreak.models.checkpoints import write
+from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.norms import BatchNorm, LayerNorm, norm_of
 from daybreak.models.objectives import NextToken, capped
@@ -354,7 +356,7 @@ def tokenizer() -> Tokenizer:
 
 def saved(module: Gpt, tokenizer: Tokenizer, folder: Path) -> Path:
     tokenizer.save(folder / "tokenizer.json")
-    files.save(
+    write.save(
         folder / "model",
         module.shape,
         tensors_of(module),
@@ -371,7 +373,7 @@ def test_a_class_of_our_own_comes_back_whole(network, tokenizer, tmp_path: Path,
     folder = saved(module, tokenizer, tmp_path)
     config = json.loads((folder / "config.json").read_text())
     assert config["model_type"] == "daybreak-gpt" and config["architectures"] == ["DaybreakGpt"]
-    read = files.read(folder, torch.device("cpu"))
+    read = read_model(folder, torch.device("cpu"))
     assert read.shape == module.shape
     with torch.no_grad():
         assert torch.equal(read(tokens(2, 20)), module(tokens(2, 20)))
@@ -390,7 +392,7 @@ def test_a_class_of_our_own_comes_back_whole(network, tokenizer, tmp_path: Path,
 def test_shared_layers_are_written_out_one_by_one(network, tokenizer, tmp_path: Path, changes: dict[str, Any]) -> None:
     module, rows = made(network, **changes), tokens(2, 20)
     folder = saved(module, tokenizer, tmp_path)
-    read = files.read(folder, torch.device("cpu"))
+    read = read_model(folder, torch.device("cpu"))
     assert read.shape == module.shape.replace(layer_repeats=1)
     with torch.no_grad():
         assert torch.equal(read(rows), module(rows))
@@ -414,4 +416,4 @@ def test_a_damaged_folder_of_our_own_is_an_error_of_ours(network, tokenizer, tmp
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(DataError):
-        files.read(folder, torch.device("cpu"))
+        read_model(folder, torch.device("cpu"))

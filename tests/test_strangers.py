@@ -24,7 +24,8 @@ from daybreak.data.sources import Document, Reading
 from daybreak.data.store import Stored
 from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer
 from daybreak.engine import checkpoints
-from daybreak.models import files
+from daybreak.models.checkpoints import write
+from daybreak.models.checkpoints.read import read_model
 
 CPU = torch.device("cpu")
 DEEP = "[" * 200_000
@@ -58,8 +59,8 @@ def model(tmp_path: Path, network, shape) -> Path:
     tiny = shape(vocabulary=257)
     module = network(vocabulary=257)
     folder = tmp_path / "model"
-    files.save(folder, tiny, dict(module.named_parameters()), tokenizer_file=tokenizer, end_of_text=256, token="end")
-    files.read(folder, CPU)
+    write.save(folder, tiny, dict(module.named_parameters()), tokenizer_file=tokenizer, end_of_text=256, token="end")
+    read_model(folder, CPU)
     return folder
 
 
@@ -100,7 +101,7 @@ HOSTILE: dict[str, bytes] = {
 def test_weights_that_are_none_are_refused(model: Path, what: str) -> None:
     (model / "model.safetensors").write_bytes(HOSTILE[what])
     with pytest.raises(DataError):
-        files.read(model, CPU)
+        read_model(model, CPU)
 
 
 def pickled(path: Path, canary: Canary) -> None:
@@ -119,13 +120,13 @@ def zipped(path: Path, canary: Canary) -> None:
 def test_a_pickle_is_never_opened(model: Path, canary: Canary, packed: Callable[[Path, Canary], None]) -> None:
     for name in ("pytorch_model.bin", "model.pt", "optimizer.pkl", "training_args.bin"):
         packed(model / name, canary)
-    files.read(model, CPU)  # what lies beside the weights is not looked at
+    read_model(model, CPU)  # what lies beside the weights is not looked at
     packed(model / "model.safetensors", canary)
     with pytest.raises(DataError):
-        files.read(model, CPU)
+        read_model(model, CPU)
     (model / "model.safetensors").unlink()
     with pytest.raises(DataError):
-        files.read(model, CPU)
+        read_model(model, CPU)
 
 
 @pytest.mark.promise(REFUSED, 3)
@@ -142,10 +143,10 @@ def test_a_pickle_is_no_text(tmp_path: Path, canary: Canary, name: str) -> None:
 def test_code_that_a_model_names_is_not_run(model: Path, canary: Canary) -> None:
     (model / "modeling_evil.py").write_text(f"import os\nos.mkdir({str(canary.path)!r})\n")
     config(model, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"}, trust_remote_code=True)
-    files.read(model, CPU)
+    read_model(model, CPU)
     config(model, model_type="evil")
     with pytest.raises(DataError, match="not known"):
-        files.read(model, CPU)
+        read_model(model, CPU)
 
 
 @pytest.mark.promise(REFUSED, 1)
@@ -163,7 +164,7 @@ def test_code_that_a_model_names_is_not_run(model: Path, canary: Canary) -> None
 def test_a_shape_that_the_weights_are_not_of_is_refused_at_once(model: Path, changes: dict[str, Any]) -> None:
     config(model, **changes)
     with pytest.raises(DataError):
-        files.read(model, CPU)
+        read_model(model, CPU)
 
 
 @pytest.mark.promise(REFUSED, 1)
@@ -173,7 +174,7 @@ def test_weights_that_are_no_numbers_are_refused(model: Path) -> None:
     weights[name].view(-1)[3] = float("nan")
     save_file(weights, model / "model.safetensors")
     with pytest.raises(DataError, match=r"no numbers|cannot be read|whole"):
-        files.read(model, CPU)
+        read_model(model, CPU)
 
 
 @pytest.mark.promise(REFUSED, 1)

@@ -21,7 +21,9 @@ from daybreak.data.tokenizers import train_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates
-from daybreak.models import distances, files, infill, spans
+from daybreak.models import distances, infill, spans
+from daybreak.models.checkpoints import write
+from daybreak.models.checkpoints.read import read_model
 from daybreak.models.layouts import t5 as layout
 from daybreak.models.t5 import T5
 
@@ -89,7 +91,7 @@ def tokenizer() -> Tokenizer:
 
 def saved(module: T5, tokenizer: Tokenizer, folder: Path) -> Path:
     tokenizer.save(folder / "tokenizer.json")
-    files.save(
+    write.save(
         folder / "model",
         module.shape,
         dict(module.named_parameters()),
@@ -171,7 +173,7 @@ def test_a_folder_of_transformers_opens_with_equal_logits(
 
 @torch.inference_mode()
 def test_a_folder_gives_back_the_module(module: T5, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    read = files.read(saved(module, tokenizer, tmp_path), torch.device("cpu"))
+    read = read_model(saved(module, tokenizer, tmp_path), torch.device("cpu"))
     assert read.shape == module.shape and (read.lm_head.weight is read.shared.weight) == module.shape.tied
     assert torch.equal(read(tokens(2, 20), tokens(2, 9, 8)), module(tokens(2, 20), tokens(2, 9, 8)))
 

@@ -15,7 +15,8 @@ from daybreak.core.types import Plan
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import machine as machines
-from daybreak.models import decode_step, files, ngram_files
+from daybreak.models import decode_step, ngram_files
+from daybreak.models.checkpoints.read import read_model
 from daybreak.models.decoder import Decoder
 from daybreak.models.families import decoder_of
 from daybreak.models.fast import prepared
@@ -53,7 +54,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
         ngram = ngram_files.read_ngram(run.model_folder)
         counts = Counts(ngram, end_of_text=tokenizer.end_of_text, shows_text=tokenizer.shows_text)
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
-    module = files.read(run.model_folder, chosen)
+    module = read_model(run.model_folder, chosen)
     module.compute_dtype = getattr(torch, precision)
     if plan.objective != "next_token":
         filler = Filler(module, tokenizer, plan)

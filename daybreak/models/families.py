@@ -3,7 +3,15 @@
 from typing import Any
 
 from daybreak.core.shapes import BertShape, ForeignShape, GptShape, LstmShape, NgramShape, Shape, T5Shape
-from daybreak.core.types import Specials
+
+# Where a family keeps the table that tokens are looked up in, and the one that they are predicted with.
+TABLES = {
+    "gpt": "model.embed_tokens.weight",
+    "bert": "model.embeddings.tok_embeddings.weight",
+    "t5": "shared.weight",
+    "lstm": "embed_tokens.weight",
+}
+HEADS = {"gpt": "lm_head.weight", "bert": "decoder.weight", "t5": "lm_head.weight", "lstm": "lm_head.weight"}
 
 FAMILIES = ("gpt", "bert", "t5", "lstm", "ngram")
 OBJECTIVES = {
@@ -13,7 +21,6 @@ OBJECTIVES = {
     "bert": "masked_tokens",
     "t5": "span_corruption",
 }
-SENTINELS = 100  # as T5 has (arXiv:1910.10683)
 
 
 def objective_name(family: str, shape: Shape | None = None) -> str:
@@ -21,23 +28,6 @@ def objective_name(family: str, shape: Shape | None = None) -> str:
     if isinstance(shape, ForeignShape):
         return "masked_tokens" if shape.kind == "encoder" else "next_token"
     return OBJECTIVES[family]
-
-
-def specials_of(family: str, vocabulary: int) -> Specials | None:
-    """The tokens behind a tokenizer's own that a family's models have beside them; None: it needs none."""
-    if family == "bert":
-        return Specials(pad=vocabulary, mask=vocabulary + 1)
-    if family == "t5":
-        return Specials(pad=vocabulary, sentinels=tuple(range(vocabulary + 1, vocabulary + 1 + SENTINELS)))
-    return None
-
-
-def spelled(specials: Specials | None) -> dict[str, int]:
-    """How they are written in a tokenizer's files."""
-    if specials is None:
-        return {}
-    masks = {} if specials.mask is None else {"<|mask|>": specials.mask}
-    return {"<|pad|>": specials.pad, **masks, **{f"<extra_id_{n}>": id for n, id in enumerate(specials.sentinels)}}
 
 
 def module_of(shape: Shape) -> Any:

@@ -6,7 +6,6 @@ Axes in tensor names: B rows, T positions, P positions asked for in a row, D wid
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -228,20 +227,6 @@ def foreign(shape: ForeignShape, weights: Mapping[str, Tensor] | None = None, *,
             attempt="the version of transformers that the checkpoint was written with",
         )
     return module.train()
-
-
-def read(folder: Path, device: torch.device) -> Foreign:
-    """The module in a folder that parents.py reads, ready to score. Raises as `read_parent` and `foreign` do."""
-    from daybreak.models.parents import read_parent
-
-    parent = read_parent(folder)
-    if not isinstance(parent.shape, ForeignShape):
-        raise DataError(
-            "the model is one that daybreak has a module of its own for",
-            received=str(folder),
-            attempt="reading it as that",
-        )
-    return foreign(parent.shape, parent.weights).to(device).eval().requires_grad_(False)
 
 
 def _unlike(module: Foreign, weights: Mapping[str, Tensor]) -> list[str]:

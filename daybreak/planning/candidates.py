@@ -12,7 +12,7 @@ from daybreak.core.shapes import SHAPES, GptShape, Network, NgramShape
 from daybreak.core.types import Corpus, Machine, Origin, Probe, Timing, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import ladder
-from daybreak.models.families import specials_of
+from daybreak.models.checkpoints.special_tokens import specials_of
 from daybreak.models.fused.library import fits
 from daybreak.planning.tokenizer_choice import choice_of, known_vocabulary
 

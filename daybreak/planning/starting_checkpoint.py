@@ -17,8 +17,9 @@ from daybreak.data.tokenizers import growth as tokens_growth
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import scaling
 from daybreak.engine.machine import settle_vector_functions
-from daybreak.models import families, files, foreign_files, growth
-from daybreak.models.parents import Parent, read_parent
+from daybreak.models import families
+from daybreak.models.checkpoints import kept_files, vocabulary_growth
+from daybreak.models.checkpoints.source import Parent, read_parent
 
 GROWN = "grown.json"  # in the run's parent folder
 _LAST: dict[str, tuple[tuple[Any, ...], Parent]] = {}  # by its path
@@ -77,10 +78,10 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
         told = json.loads(parent.tokenizer_file.read_text(encoding="utf-8"))
         grown = tokens_growth.grown(told, sample, request.grow, first=parent.tokens)
         data, pieces, tokens = grown.data, grown.pieces, grown.first + len(grown.pieces)
-        weights = growth.grow(parent.weights, pieces, first=grown.first)
-        shape = growth.grown_shape(shape, weights)
+        weights = vocabulary_growth.grow(parent.weights, pieces, first=grown.first)
+        shape = vocabulary_growth.grown_shape(shape, weights)
         told_pieces = {"first": grown.first, "pieces": [list(piece) for piece in pieces]}
-    foreign_files.keep(parent.folder, run.parent_folder, tokenizer=data)
+    kept_files.keep(parent.folder, run.parent_folder, tokenizer=data)
     write_json(run.parent_folder / "config.json", parent.config)
     if pieces:
         write_json(run.parent_folder / GROWN, told_pieces)
@@ -128,7 +129,7 @@ def module_of(plan: Plan, run: Run) -> Any:
         return foreign(plan.shape, weights)
     module = families.module_of(plan.shape)
     lacking = module.load_state_dict(weights, strict=False).missing_keys
-    shared = {files.HEADS[plan.shape.family]} if plan.shape.tied else set()  # a head that is the table itself
+    shared = {families.HEADS[plan.shape.family]} if plan.shape.tied else set()  # a head that is the table itself
     assert set(lacking) <= shared, lacking
     return module
 
@@ -146,5 +147,5 @@ def weights_of(plan: Plan, run: Run) -> dict[str, Tensor]:
     weights = parent.weights
     if plan.origin.grown:
         told: Any = read_json(run.parent_folder / GROWN, "another --out")
-        weights = growth.grow(weights, told["pieces"], first=told["first"], seed=plan.seed)
+        weights = vocabulary_growth.grow(weights, told["pieces"], first=told["first"], seed=plan.seed)
     return weights

@@ -13,8 +13,8 @@ from daybreak.core.run import Run
 from daybreak.engine import faults
 from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.parity import compared, texts_of
+from daybreak.models.checkpoints.special_tokens import spelled
 from daybreak.models.exports import Source, format_of
-from daybreak.models.families import spelled
 from daybreak.stages import report
 from daybreak.views import cards
 

@@ -17,7 +17,8 @@ from daybreak.core.shapes import NgramShape
 from daybreak.data.shards import Tokens
 from daybreak.engine import faults, loop
 from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells, of_hidden
-from daybreak.models import files
+from daybreak.models.checkpoints import write
+from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import tensors_of
 from daybreak.models.predictors import Counts, Mixture, Network, Score, summed
 from daybreak.tasks import samples
@@ -165,7 +166,7 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     else:
         write_model(bench, weights)
     bench.ledger.enter("the end")
-    module = files.read(bench.run.model_folder, bench.device)
+    module = read_model(bench.run.model_folder, bench.device)
     digest = weights_digest(tensors_of(module))
     module.compute_dtype = built.module.compute_dtype
     left = bench.remaining() - bench.margin() - after_scoring(bench)
@@ -252,7 +253,7 @@ def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
     """Raises ResourceError at the end of a run only: on the way, an older model/ stands and training goes on."""
     assert not isinstance(bench.plan.shape, NgramShape)
     faults.at("model.write")
-    files.save(
+    write.save(
         bench.run.model_folder,
         bench.plan.shape,
         weights,

@@ -26,7 +26,7 @@ def byte_tokenizer() -> Tokenizer:
 def train_tokenizer(
     documents: Iterable[str], vocabulary: int, *, kind: str = "bpe", join_han: bool = True
 ) -> Tokenizer:
-    """Trains a tokenizer of at most `vocabulary` tokens, fewer where the text has too little to learn. Raises UsageError.
+    """Trains a tokenizer of at most `vocabulary` tokens, fewer where there is too little text. Raises UsageError.
 
     kind: one of KINDS. join_han: whether a token of a byte-level BPE may hold more than one Chinese character; the
     tokenizer is of the same kind either way: where no such merge was learnt, none can happen. All of `documents`

@@ -15,8 +15,8 @@ from torch import nn
 from daybreak.core.errors import MissingPackage, UsageError, nearest
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Specials
+from daybreak.models.checkpoints.tokenizer_files import AROUND
 from daybreak.models.decoder import State
-from daybreak.models.tokenizer_files import AROUND
 
 # The extra of pyproject.toml that each one needs; torch-export needs torch alone.
 EXTRAS = {"hf": "hf", "gguf": "gguf", "onnx": "onnx", "executorch": "executorch", "torch-export": ""}

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from daybreak.core.run import usual_mode
+from daybreak.models.checkpoints.tokenizer_files import completed, config_of
 from daybreak.models.exports import Opened, Source, traced
-from daybreak.models.tokenizer_files import completed, config_of
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 LIBRARIES = ("transformers",)

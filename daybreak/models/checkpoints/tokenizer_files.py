@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core.types import Specials
-from daybreak.models.families import spelled
+from daybreak.models.checkpoints.special_tokens import spelled
 
 # Where special tokens stand around a text ("A") and around two ("B"), as they do between documents in training.
 AROUND = {"gpt": ("end", "A"), "lstm": ("end", "A"), "bert": ("end", "A", "end"), "t5": ("A", "end")}

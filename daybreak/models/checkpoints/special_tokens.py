@@ -9,6 +9,8 @@ from daybreak.core.errors import DataError
 from daybreak.core.run import read_json
 from daybreak.core.types import Specials
 
+SENTINELS = 100  # as T5 has (arXiv:1910.10683)
+
 TOKENIZER = "tokenizer.json"
 PADS = ("[PAD]", "<pad>", "<|pad|>")
 MASKS = ("[MASK]", "<mask>", "<|mask|>")
@@ -113,3 +115,20 @@ def _sentinels(ids: dict[str, int]) -> tuple[int, ...]:
     while (name := SENTINEL.format(len(found))) in ids:
         found.append(ids[name])
     return tuple(found)
+
+
+def specials_of(family: str, vocabulary: int) -> Specials | None:
+    """The tokens behind a tokenizer's own that a family's models have beside them; None: it needs none."""
+    if family == "bert":
+        return Specials(pad=vocabulary, mask=vocabulary + 1)
+    if family == "t5":
+        return Specials(pad=vocabulary, sentinels=tuple(range(vocabulary + 1, vocabulary + 1 + SENTINELS)))
+    return None
+
+
+def spelled(specials: Specials | None) -> dict[str, int]:
+    """How they are written in a tokenizer's files."""
+    if specials is None:
+        return {}
+    masks = {} if specials.mask is None else {"<|mask|>": specials.mask}
+    return {"<|pad|>": specials.pad, **masks, **{f"<extra_id_{n}>": id for n, id in enumerate(specials.sentinels)}}

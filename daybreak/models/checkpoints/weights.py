@@ -10,11 +10,11 @@ from torch import Tensor
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import GptShape, Network, T5Shape
-from daybreak.models import files, tensor_files
+from daybreak.models.checkpoints import tensors as tensor_files
+from daybreak.models.checkpoints.tensors import Entry
 from daybreak.models.families import module_of
-from daybreak.models.layouts import foreign, nanogpt, own, qwen3
+from daybreak.models.layouts import configs, foreign, nanogpt, own, qwen3
 from daybreak.models.layouts.foreign import BUFFERS, Layout, Tensors
-from daybreak.models.tensor_files import Entry
 
 WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every name
 _SHOWN = 3  # tensors of each sort that an error names
@@ -46,7 +46,7 @@ def _known(config: dict[str, Any], most_layers: int) -> tuple[Network, Layout]:
     """The one place that knows which module a class is computed by: one of our own, or the class itself."""
     kind = config["model_type"]
     if kind.startswith(own.PREFIX) or kind == "modernbert":
-        return _of_module(files.shape_of(config), most_layers)
+        return _of_module(configs.shape_of(config), most_layers)
     layout = foreign.layout_of(config, most_layers=most_layers)
     if kind == "qwen3":
         with contextlib.suppress(DataError):  # a variant that only the class computes

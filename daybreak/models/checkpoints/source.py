@@ -13,9 +13,10 @@ from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import read_json
 from daybreak.core.shapes import BertShape, ForeignShape, Network, T5Shape
 from daybreak.core.types import Specials
-from daybreak.models import parent_weights, tensor_files
+from daybreak.models.checkpoints import tensors
+from daybreak.models.checkpoints import weights as parent_weights
+from daybreak.models.checkpoints.special_tokens import TOKENIZER, marks_of
 from daybreak.models.layouts import CLASSES, nanogpt, own
-from daybreak.models.specials import TOKENIZER, marks_of
 
 SUPPORTED = ", ".join(names[0] for kind, names in CLASSES.items() if not kind.startswith(own.PREFIX))
 AUTO = {"bert": "AutoModelForMaskedLM", "modernbert": "AutoModelForMaskedLM", "t5": "AutoModelForSeq2SeqLM"}
@@ -63,7 +64,7 @@ def read_parent(folder: Path) -> Parent:
     of_nanogpt = nanogpt.recognized(written)
     config = nanogpt.config_of(written) if of_nanogpt else written
     _check_class(folder, config)
-    found = tensor_files.entries(folder, convert=_convert(folder, config, of_nanogpt=of_nanogpt))
+    found = tensors.entries(folder, convert=_convert(folder, config, of_nanogpt=of_nanogpt))
     shape, weights = parent_weights.read(folder, written, found)
     encoder = isinstance(shape, BertShape) or (isinstance(shape, ForeignShape) and shape.kind == "encoder")
     marks = marks_of(folder, config, masked=encoder, spans=isinstance(shape, T5Shape))
@@ -83,7 +84,7 @@ def read_parent(folder: Path) -> Parent:
         specials=marks.specials,
         end_of_text=marks.end_of_text,
         config=config,
-        digest=tensor_files.digest([folder / "config.json", *paths]),
+        digest=tensors.digest([folder / "config.json", *paths]),
     )
 
 
@@ -98,7 +99,7 @@ def _folder_of(folder: Path) -> Path:
             received=str(folder),
             attempt="a run's folder, such as runs/NAME, or a folder with config.json and model.safetensors",
         )
-    pickled = sorted(path for path in folder.iterdir() if path.name.endswith(tensor_files.PICKLES))
+    pickled = sorted(path for path in folder.iterdir() if path.name.endswith(tensors.PICKLES))
     if pickled:
         convert = CONVERT_NANOGPT.format(folder=folder, file=pickled[0])
         raise DataError(

@@ -40,7 +40,7 @@ def keep(parent: Path, folder: Path, *, tokenizer: dict[str, Any] | None = None)
 def fill(folder: Path, shape: ForeignShape, weights: Mapping[str, Tensor], *, kept: Path) -> None:
     """Writes a folder that transformers opens as the class. weights: by its names. kept: where `keep` has copied to.
 
-    The folder is there and empty; models/files.py puts it in its place when it is whole.
+    The folder is there and empty; models/checkpoints/write.py puts it in its place when it is whole.
     """
     held = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     save_file(held, str(folder / "model.safetensors"), metadata={"format": "pt"})

@@ -1,0 +1,65 @@
+"""Read: the module in a model/ folder, from that folder alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from daybreak.core.errors import DataError
+from daybreak.core.shapes import ForeignShape, Network
+from daybreak.models.families import HEADS, TABLES, module_of
+from daybreak.models.layouts.configs import is_foreign, shape_of
+
+
+def _check(shape: Network, weights: dict[str, Tensor]) -> None:
+    """Raises ValueError: a shape that these weights cannot be of, or weights that are no numbers."""
+    if shape.layers > len(weights):
+        raise ValueError(f"{shape.layers} layers in config.json, and {len(weights)} tensors")
+    for name, weight in weights.items():
+        if not bool(weight.isfinite().all()):
+            raise ValueError(f"{name} has values that are no numbers")
+
+
+def read_model(folder: Path, device: torch.device) -> Any:
+    """The module in `folder`, in float32, ready to score. Raises DataError where the folder is not whole."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if is_foreign(config):
+            return read_foreign(folder, device).eval().requires_grad_(False)
+        shape = shape_of(config)
+        weights = load_file(str(folder / "model.safetensors"), device=str(device))
+        _check(shape, weights)
+        with torch.device("meta"):
+            module = module_of(shape)
+        if shape.tied:
+            weights[HEADS[shape.family]] = weights[TABLES[shape.family]]
+        module.load_state_dict(weights, assign=True)
+    except DataError:
+        raise
+    except Exception as error:  # safetensors and json raise their own kinds for a damaged file
+        raise DataError(
+            "the model cannot be read",
+            received=f"{folder}: {error}",
+            attempt="the model/ folder of a finished run, whole",
+        ) from None
+    if shape.tied:
+        module.lm_head.weight = module.get_parameter(TABLES[shape.family])
+    return module.eval().requires_grad_(False)
+
+
+def read_foreign(folder: Path, device: torch.device) -> Any:
+    """The module in a folder that parents.py reads, ready to score. Raises as `read_parent` and `foreign` do."""
+    from daybreak.models.checkpoints.source import read_parent
+    from daybreak.models.huggingface import foreign
+
+    parent = read_parent(folder)
+    if not isinstance(parent.shape, ForeignShape):
+        raise DataError(
+            "the model is one that daybreak has a module of its own for",
+            received=str(folder),
+            attempt="reading it as that",
+        )
+    return foreign(parent.shape, parent.weights).to(device).eval().requires_grad_(False)

@@ -1,0 +1,94 @@
+"""`model/`: the folder that daybreak and transformers both open, written by hand and read back from it alone."""
+
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from daybreak.core.run import usual_mode
+from daybreak.core.shapes import ForeignShape, GptShape, Network, T5Shape
+from daybreak.core.types import Specials
+from daybreak.models.checkpoints import kept_files, tokenizer_files
+from daybreak.models.checkpoints.replaced import replaced, write_config
+from daybreak.models.families import HEADS
+from daybreak.models.layouts.configs import config_of
+
+
+def save(
+    folder: Path,
+    shape: Network,
+    weights: dict[str, Tensor],
+    *,
+    tokenizer_file: Path,
+    end_of_text: int,
+    token: str,
+    specials: Specials | None = None,
+    kept: Path | None = None,
+) -> None:
+    """Writes `folder` anew, aside and then renamed, so that there is a whole model at every moment.
+
+    A shape that leaves the stock class is written as a class of our own, which daybreak alone reads.
+
+    weights: by transformers' names, float32. token: how the end of a text is spelled. kept: small files of the
+    checkpoint that training began with, which stay as they were. Raises ResourceError: the disk is full or not
+    writable.
+    """
+    if isinstance(shape, ForeignShape):
+        assert kept is not None
+        replaced(folder, functools.partial(kept_files.fill, shape=shape, weights=weights, kept=kept))
+        return
+    if isinstance(shape, GptShape) and shape.native():
+        shape, weights = _written_out(shape, weights)
+    held = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    if shape.tied:
+        held.pop(HEADS[shape.family], None)
+
+    def fill(aside: Path) -> None:
+        save_file(held, str(aside / "model.safetensors"), metadata={"format": "pt"})
+        write_config(aside / "config.json", config_of(shape, end_of_text, specials))
+        usual_mode(aside / "model.safetensors")
+        if shape.family != "bert":
+            write_config(aside / "generation_config.json", _generation(shape, end_of_text, specials))
+        special = {"end_of_text": end_of_text, "token": token, "specials": specials}
+        tokenizer_files.copied(tokenizer_file, aside, shape.family, **special)
+        told = tokenizer_files.config_of(shape.family, token=token, specials=specials, longest=shape.context_length)
+        write_config(aside / "tokenizer_config.json", told)
+        if kept is not None:
+            kept_files.keep(kept, aside)
+            write_config(aside / "config.json", _as_long(config_of(shape, end_of_text, specials), kept))
+
+    replaced(folder, fill)
+
+
+def _as_long(config: dict[str, Any], kept: Path) -> dict[str, Any]:
+    """Training in short windows takes nothing from how long a text the checkpoint can read."""
+    name = "max_position_embeddings"
+    longest = json.loads((kept / "config.json").read_text(encoding="utf-8")).get(name, 0)
+    return {**config, name: max(config[name], longest)} if name in config else config
+
+
+def _generation(shape: Network, end_of_text: int, specials: Specials | None) -> dict[str, Any]:
+    ids = {"eos_token_id": end_of_text, "pad_token_id": specials.pad if specials else end_of_text}
+    if isinstance(shape, T5Shape):
+        return {**ids, "decoder_start_token_id": ids["pad_token_id"]}
+    return {"bos_token_id": end_of_text, **ids}
+
+
+def _written_out(shape: GptShape, weights: dict[str, Tensor]) -> tuple[GptShape, dict[str, Tensor]]:
+    """Each shared layer as often as it is applied: the stock class knows no sharing, and computes the same."""
+    if shape.layer_repeats == 1:
+        return shape, weights
+    written = {}
+    for name, weight in weights.items():
+        layer = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", name)
+        if layer is None:
+            written[name] = weight
+            continue
+        first = int(layer[1]) * shape.layer_repeats
+        for index in range(first, first + shape.layer_repeats):
+            written[f"model.layers.{index}.{layer[2]}"] = weight.detach().clone()
+    return shape.replace(layer_repeats=1), written
