@@ -123,6 +123,7 @@ def made(size: str, folder: Path) -> int:
     import torch
 
     from daybreak.core.shapes import GptShape
+    from daybreak.data.tokenizers import byte_tokenizer
     from daybreak.models.checkpoints import write
     from daybreak.models.gpt import Gpt
 

@@ -18,7 +18,7 @@ from daybreak.core.records import standing_steps
 from daybreak.core.run import Run
 from daybreak.data.encode import texts_of
 from daybreak.models.baseline import ngram_figure
-from daybreak.stages.report import phase_seconds
+from daybreak.views.report_page import phase_seconds
 
 
 def sources(name: str, data: Path, out: Path) -> list[str]:

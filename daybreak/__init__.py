@@ -30,8 +30,8 @@ os.environ["OMP_DYNAMIC"] = "FALSE"
 if TYPE_CHECKING:
     from daybreak.core.types import Plan
     from daybreak.evaluation.loaded import Loaded
-    from daybreak.stages.run import Finished
     from daybreak.tasks.fill_mask import Filled
+    from daybreak.training.execution import Finished
 
 __all__ = [
     "BudgetTooShort",

@@ -172,7 +172,7 @@ RunFolder = Annotated[
 def run(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: Json = False) -> None:
     """Train the best model that fits the time: scan, probe, plan, encode, train, evaluate."""
     request = _request(asked)
-    from daybreak.stages.run import guarded
+    from daybreak.core.failures import guarded
     from daybreak.stages.run import run as carry_out
     from daybreak.views.progress import Progress
 
@@ -192,8 +192,8 @@ def plan(
     """Show what `run` would do, and why, before the time is spent."""
     request = _request(asked)
     from daybreak.core.clock import Stopwatch
+    from daybreak.core.failures import guarded
     from daybreak.stages.plan import plan_only
-    from daybreak.stages.run import guarded
     from daybreak.views.terminal import plan_lines
 
     made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
@@ -217,8 +217,8 @@ def prepare(
 ) -> None:
     """Read and clean text, learn a tokenizer, and write tokens."""
     request = request_of(asked).replace(seconds=0.0, settings={"vocabulary": str(vocabulary)})
+    from daybreak.core.failures import guarded
     from daybreak.stages.prepare import prepare_only
-    from daybreak.stages.run import guarded
 
     facts = guarded(lambda: prepare_only(request, out=out))
     _print(facts, as_json)
@@ -238,7 +238,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Carry out a plan."""
-    from daybreak.stages.run import guarded, train_only
+    from daybreak.core.failures import guarded
+    from daybreak.stages.train import train_only
     from daybreak.views.progress import Progress
 
     finished = guarded(lambda: train_only(path, Progress(), out=out, replay=replay, mirrors=tuple(mirrors or ())))
@@ -264,7 +265,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Bits per byte and perplexity over all bytes of a text; or scores on zero-shot tasks."""
-    from daybreak.stages.run import guarded
+    from daybreak.core.failures import guarded
 
     def told(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -350,10 +351,10 @@ def generate(
         raise UsageError("there are two prompts", received=f"{prompt!r} and --prompt", attempt="one of the two")
     prompt = prompt if given is None else given
     _known(path, device=device)
+    from daybreak.core.failures import guarded
     from daybreak.evaluation.generation import continuations, cut_prompt, nth, pieces, prompt_tokens
     from daybreak.evaluation.loaded import load
     from daybreak.models.predictors import Sampling
-    from daybreak.stages.run import guarded
     from daybreak.stages.tokenize import text_of
     from daybreak.tasks.continuation import check_stop
     from daybreak.tasks.fill_mask import CANDIDATES, Filler, filled_json, lines
@@ -422,9 +423,9 @@ def export(
 ) -> None:
     """Write a run's model for other programs, opened there and compared."""
     _known(path)
+    from daybreak.core.failures import guarded
     from daybreak.stages.export import export as exported
     from daybreak.stages.export import lines
-    from daybreak.stages.run import guarded
 
     def told(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -487,8 +488,8 @@ def tokenize(
 def doctor(device: Device = "", as_json: Json = False) -> None:
     """What this machine can do, measured."""
     _known(device=device)
+    from daybreak.core.failures import guarded
     from daybreak.stages.doctor import examined, lines
-    from daybreak.stages.run import guarded
 
     found = guarded(lambda: examined(device))
     print(terminal.as_json(found, indent=1) if as_json else "\n".join(lines(found)))
@@ -527,9 +528,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a page that tells what a run did, at any moment of it."""
-    from daybreak.stages import report as reports
+    from daybreak.views import report_page
 
-    page_file, data_file = reports.write(Run.open(path), language=language, out=out)
+    page_file, data_file = report_page.write(Run.open(path), language=language, out=out)
     if as_json:
         print(data_file.read_text(encoding="utf-8"), end="")
     else:
@@ -580,8 +581,8 @@ def compare(
 ) -> None:
     """Runs side by side, and which is better, worse, or cannot be told."""
     _known(*(paths or ()), on=on, tasks=tasks)
+    from daybreak.core.failures import guarded
     from daybreak.stages.compare import compare as compared
-    from daybreak.stages.run import guarded
     from daybreak.views import verdicts
 
     def told(line: str) -> None:
@@ -635,10 +636,10 @@ def baselines(
     """What a Transformer buys: each model for the same seconds on the same text, side by side."""
     from daybreak.apps.baselines import baselines as trained
     from daybreak.core import units
+    from daybreak.core.failures import guarded
     from daybreak.core.request import Request
     from daybreak.core.run import write_json
     from daybreak.planning import names
-    from daybreak.stages.run import guarded
     from daybreak.views import verdicts
     from daybreak.views.terminal import baselines_lines
 
@@ -692,8 +693,8 @@ def measure(
     Run.open(path)
     _known(device=device)
     from daybreak.core import units
+    from daybreak.core.failures import guarded
     from daybreak.stages.measure import measure as measured
-    from daybreak.stages.run import guarded
     from daybreak.views import gains
 
     seconds = units.seconds_of(duration) if duration else None

@@ -16,7 +16,7 @@ from daybreak.core.shapes import GptShape
 from daybreak.core.types import Budget, Machine, OptimizerChoice, Plan, Prediction, ScheduleChoice, TokenizerChoice
 from daybreak.engine import faults
 from daybreak.models.gpt import Gpt
-from daybreak.stages.run import Finished
+from daybreak.training.execution import Finished
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,8 +15,8 @@ from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.request import Request
 from daybreak.core.run import Run
 from daybreak.planning import text_facts
-from daybreak.stages.report import phase_seconds
 from daybreak.training import in_time
+from daybreak.views.report_page import phase_seconds
 from daybreak.views.terminal import baselines_lines
 
 INFINITE = float("inf")

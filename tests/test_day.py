@@ -11,7 +11,7 @@ from daybreak.core import records
 from daybreak.core.records import Measurement, Phase, Validation
 from daybreak.core.run import Run
 from daybreak.evaluation.score_table import Scores
-from daybreak.stages.report import phase_seconds
+from daybreak.views.report_page import phase_seconds
 from daybreak.views.terminal import finished_lines
 
 BUDGET = 11.0

@@ -24,8 +24,7 @@ from daybreak.core.types import Request
 from daybreak.data import store
 from daybreak.data.sources import parts
 from daybreak.planning import corpus_to_count, reading
-from daybreak.stages import run as running
-from daybreak.training import in_time
+from daybreak.training import execution, in_time
 from daybreak.training.alarm import Alarm, OutOfTime
 from daybreak.views.progress import Silence
 
@@ -183,7 +182,7 @@ def test_a_report_that_takes_too_long_does_not_make_a_run_late(tmp_path, asked) 
     stopwatch = Stopwatch(start=boot_seconds(), used_before=19.5)
     ledger = Ledger(log, stopwatch, name="leaving", since=19.5)
     request = Request(sources=(), seconds=20.0)
-    running._report(in_time.Session(folder=run, request=request, display=Silence(), ledger=ledger))
+    execution._report(in_time.Session(folder=run, request=request, display=Silence(), ledger=ledger))
     assert 19.8 < stopwatch.used() < 20.5
     log.close()
     [warning] = [r for r in records.read(run.log_file) if isinstance(r, Event)]

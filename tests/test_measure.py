@@ -24,12 +24,12 @@ from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.engine.machine import compiler
-from daybreak.stages import measure, report
+from daybreak.stages import measure
 from daybreak.stages.measure import ablations, cold_start, runner, trials
 from daybreak.stages.prepare import prepare_only
 from daybreak.techniques import Context, Technique
 from daybreak.training.marks import Marks
-from daybreak.views import gains
+from daybreak.views import gains, report_page
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -377,9 +377,9 @@ def test_start_and_memory_are_told_apart(
     gains.show(found, console)
     text = console.export_text()
     assert "gain" in text and "cold 30.0 s" in text and "0.50 times" in text
-    facts = report.read(run)
+    facts = report_page.read(run)
     assert facts["measured"]["rows"] == found["rows"]
-    assert '"gains.method"' in report.page(facts)
+    assert '"gains.method"' in report_page.page(facts)
 
 
 @pytest.mark.long

@@ -23,9 +23,8 @@ from daybreak.core.errors import UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Request
-from daybreak.stages import mirror as mirrors
-from daybreak.stages.mirror import started
-from daybreak.views import destinations
+from daybreak.views import destinations, mirrors
+from daybreak.views.mirrors import started
 from daybreak.views.points import STEPS_A_RUN, Place, Translation, place_of
 
 TEXT = "<script>alert(1)</script> *not bold* & \u4f60\u597d"
@@ -447,7 +446,7 @@ def test_two_mirrors_of_a_kind_do_not_work_at_once(run, monkeypatch):
     with (run.mirrors_folder / ".wandb.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="already"):
-            mirrors.mirror(str(run.path), "wandb")
+            mirror.mirror(str(run.path), "wandb")
 
 
 def test_a_mirror_that_cannot_be_started_is_a_warning(run, monkeypatch):
@@ -521,7 +520,7 @@ def test_mirrors_that_crash_hang_and_flood_cost_the_run_nothing(small_text, tmp_
     assert "nothing has moved" in (run.mirrors_folder / "hang.log").read_text()
     assert (run.mirrors_folder / "flood.log").stat().st_size < 2_000_000
     if tensorboard:
-        mirrors.mirror(str(run.path), "tensorboard")  # on a starved machine it had no turn before its grace ended
+        mirror.mirror(str(run.path), "tensorboard")  # on a starved machine it had no turn before its grace ended
         last = records.standing_steps(run.log_file)[-1]
         read = accumulated(run.mirrors_folder / "tensorboard")
         assert read.Scalars("train/loss_nats")[-1].step == last.step

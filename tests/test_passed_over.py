@@ -20,7 +20,7 @@ from daybreak.data.sources import Reading, find
 from daybreak.planning import corpus_to_count
 from daybreak.stages.plan import plan_only
 from daybreak.stages.prepare import prepare_only
-from daybreak.stages.run import Finished
+from daybreak.training.execution import Finished
 from daybreak.views.terminal import fact_lines, plan_lines
 
 TURN = {"role": "user", "content": "hello you"}

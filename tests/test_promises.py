@@ -29,7 +29,8 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.types import Budget, Request
 from daybreak.engine import faults
 from daybreak.planning import text_facts
-from daybreak.stages import run as running
+from daybreak.stages import train
+from daybreak.training import preparation
 from daybreak.training import session as folders
 from daybreak.training.in_time import Session
 from daybreak.views.progress import Silence
@@ -266,9 +267,9 @@ def test_a_raised_budget_holds_from_then_on_and_is_said_once(folder: Run, plan) 
         ledger=Ledger(log, Stopwatch(), name="start"),
     )
     made = plan(budget=Budget(clock="seconds", seconds=60.0))
-    assert running._recounted(session, made, seconds=60.0) == made and not folder.amendments()
+    assert preparation.adjust_budget(session, made, seconds=60.0) == made and not folder.amendments()
     for seconds in (120.0, 120.0, 0.0):  # the command that raised it, the same again, and `daybreak train`
-        assert running._recounted(session, made, seconds=seconds).budget.seconds == 120.0
+        assert preparation.adjust_budget(session, made, seconds=seconds).budget.seconds == 120.0
     log.close()
     assert [(a["amendment"], a["seconds"]) for a in folder.amendments()] == [("budget", 120.0)]
     warnings = [r for r in records.read(folder.log_file) if isinstance(r, Event) and r.name == "warning"]
@@ -369,14 +370,14 @@ def test_a_copy_of_plan_corpus_and_tokenizer_trains_to_the_same_weights(exact, t
     for name in ("plan.json", "tokenizer.json"):
         shutil.copyfile(run / name, copied / name)
     shutil.copytree(run / "corpus", copied / "corpus")
-    assert running.train_only(str(copied), Silence()).figures["weights_digest"] == digest
+    assert train.train_only(str(copied), Silence()).figures["weights_digest"] == digest
 
 
 def test_a_run_planned_first_and_trained_then_ends_with_the_weights_of_one_command(exact, small_text, tmp_path) -> None:
     planned = tmp_path / "planned"
     words = ["plan", str(small_text), *ASKED, "--set", "tokens=30000", "--out", str(planned)]
     cli.app(words, standalone_mode=False)
-    assert running.train_only(str(planned), Silence()).figures["weights_digest"] == exact[1]
+    assert train.train_only(str(planned), Silence()).figures["weights_digest"] == exact[1]
 
 
 # Budgets that cannot be
@@ -454,11 +455,11 @@ def test_until_is_counted_once_and_a_wall_clock_that_is_set_later_changes_nothin
     ledger = Ledger(log, Stopwatch(start=clock.boot_seconds()), name="start")
     made = plan(budget=Budget(clock="seconds", seconds=50.0, until=moment))
     session = Session(folder=folder, request=Request(sources=(), seconds=50.0), display=Silence(), ledger=ledger)
-    held = running._recounted(session, made).budget.seconds
+    held = preparation.adjust_budget(session, made).budget.seconds
     assert held == pytest.approx(2 * HOUR, abs=2)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + HOUR)
-    assert running._recounted(session, made).budget.seconds == pytest.approx(HOUR, abs=2)
+    assert preparation.adjust_budget(session, made).budget.seconds == pytest.approx(HOUR, abs=2)
     log.close()
 
 

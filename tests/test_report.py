@@ -36,7 +36,7 @@ from daybreak.core.types import (
 from daybreak.data import personal, quality
 from daybreak.planning.planner import _with_techniques
 from daybreak.stages import report
-from daybreak.views import pages, report_data
+from daybreak.views import pages, report_data, report_page
 from daybreak.views.curves import HEAD, Curves
 from daybreak.views.run_facts import Facts
 
@@ -125,14 +125,14 @@ END = (
 
 
 def test_the_phases_and_the_unused_rest_add_up_to_the_budget(written: Callable[..., Run]) -> None:
-    facts = report.read(written("run", *END))
+    facts = report_page.read(written("run", *END))
     spent = {phase["name"]: phase["seconds"] for phase in facts["phases"]}
     assert spent == {"imports": 4.0, "scan": 6.0, "training": 50.0, "leaving": pytest.approx(0.5)}
     assert sum(spent.values()) + facts["budget"]["unused"] == pytest.approx(100.0, abs=1e-9)
 
 
 def test_the_figures_and_their_ratio_to_the_plan(written: Callable[..., Run]) -> None:
-    facts = report.read(written("run", *END))
+    facts = report_page.read(written("run", *END))
     assert facts["result"]["model"]["value"] == 1.9
     assert [more["needs"] for more in facts["result"]["more"]] == ["model/ and mixture/"]
     assert facts["result"]["scored_share"] == 0.5
@@ -165,7 +165,7 @@ def test_facts_are_read_on_from_where_the_last_reading_ended(written: Callable[.
 def test_a_step_repeated_after_a_resume_replaces_what_it_repeats(written: Callable[..., Run]) -> None:
     again = [step(n, nats=9.0, used_seconds=100.0 + n) for n in (41, 42)]
     run = written("run", Event(name="resumed", used_seconds=99.0, detail={"step": 40}), *again)
-    facts = report.read(run)
+    facts = report_page.read(run)
     assert facts["training"]["steps"] == 42
     assert facts["curves"]["loss"]["step"] == list(range(1, 43))
     assert not facts["validations"], "the validation at step 50 belongs to steps that do not stand"
@@ -212,7 +212,7 @@ def test_a_technique_is_told_by_what_it_did_and_what_nobody_asked_for_is_marked(
         Account(name="unicode_repair", documents=5, **nothing),
     )
     write_json(run.corpus_file, CORPUS.replace(accounts=accounts).to_json())
-    told = {one["name"]: one for one in report.read(run)["techniques"]}
+    told = {one["name"]: one for one in report_page.read(run)["techniques"]}
     assert told["html_text"]["account"] == {
         "documents": 9,
         "changed_documents": 5,
@@ -231,7 +231,7 @@ def test_before_the_first_step_the_page_knows_what_is_going_on_and_for_how_long(
     def beginning(name: str, *phases: str, used: float) -> dict[str, Any] | None:
         run = written(name, *(Phase(name=one, seconds=1.0, used_seconds=12.0) for one in phases), steps=0, **planned)
         write_json(run.heartbeat_file, {"used_seconds": used, "pid": os.getpid(), "start": 1})
-        facts = report.read(run)
+        facts = report_page.read(run)
         assert facts["state"] == "running"
         return facts["now"]
 
@@ -244,7 +244,7 @@ def test_before_the_first_step_the_page_knows_what_is_going_on_and_for_how_long(
     assert beginning("d", "encode", "build", used=13.0) == {"phase": "counting", "seconds": 1.0, "left": 4.0}
     begun = beginning("e", "encode", "build", "counting", used=16.0)
     assert begun == {"phase": "training", "seconds": 4.0, "left": 16.0}
-    assert report.read(written("f", *END))["now"] is None
+    assert report_page.read(written("f", *END))["now"] is None
 
 
 # States
@@ -280,15 +280,15 @@ def test_every_state_of_a_run_has_a_page(
         "planned": planned,
     }
     for state, run in runs.items():
-        assert report.read(run)["state"] == state
+        assert report_page.read(run)["state"] == state
     for run in (*runs.values(), counted, broken):
         for language in pages.LANGUAGES:
-            page_file, data_file = report.write(run, language=language)
+            page_file, data_file = report_page.write(run, language=language)
             assert "<main" in page_file.read_text(encoding="utf-8")
             json.loads(
                 data_file.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is no JSON")
             )
-    facts = report.read(broken)
+    facts = report_page.read(broken)
     assert set(facts["unreadable"]) == {"plan.json", "corpus.json"}
     assert facts["budget"]["seconds"] == 120
 
@@ -296,24 +296,24 @@ def test_every_state_of_a_run_has_a_page(
 def test_errors_are_for_users(written: Callable[..., Run], tmp_path: Path) -> None:
     run = written("run", steps=1)
     with pytest.raises(UsageError, match="language"):
-        report.write(run, language="fr")
+        report_page.write(run, language="fr")
     with pytest.raises(UsageError, match="HTML"):
-        report.write(run, out=str(tmp_path / "report.pdf"))
+        report_page.write(run, out=str(tmp_path / "report.pdf"))
     with pytest.raises(UsageError, match="written"):
-        report.write(run, out=str(tmp_path / "no" / "such" / "report.html"))
+        report_page.write(run, out=str(tmp_path / "no" / "such" / "report.html"))
 
 
 def test_a_report_that_fails_does_not_fail_the_run(
     written: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = written("run", steps=1)
-    assert report.at_the_end(run) == ""
+    assert report_page.at_the_end(run) == ""
 
     def broken(run: Run) -> None:
         raise ZeroDivisionError("a defect")
 
     monkeypatch.setattr(report, "read", broken)
-    assert "ZeroDivisionError" in report.at_the_end(run)
+    assert "ZeroDivisionError" in report_page.at_the_end(run)
 
 
 # Words and safety
@@ -364,7 +364,7 @@ def test_whatever_a_plan_decides_and_a_run_amends_has_a_name_in_both_languages()
 
 
 def test_texts_cannot_leave_their_place(written: Callable[..., Run]) -> None:
-    html = report.page(report.read(written(NAME, *END)))
+    html = report_page.page(report_page.read(written(NAME, *END)))
     assert "alert(1)</script>" not in html
     assert "<img src=x" not in html
     assert html.count("{{style}}") >= 1, "a text that looks like a place of the template is left as it is"
@@ -377,8 +377,8 @@ def test_texts_cannot_leave_their_place(written: Callable[..., Run]) -> None:
 
 
 def test_a_page_is_small_and_only_a_live_one_asks_for_anything(written: Callable[..., Run]) -> None:
-    facts = report.read(written("run", *END, steps=4000))
-    live, kept = report.page(facts, live=True), report.page(facts)
+    facts = report_page.read(written("run", *END, steps=4000))
+    live, kept = report_page.page(facts, live=True), report_page.page(facts)
     assert len(kept.encode()) < 400_000, "with the curves of 4,000 steps"
     assert "connect-src 'self'" in live
     assert "connect-src 'none'" in kept
@@ -435,7 +435,7 @@ CONTRAST = """(selector) => {
 
 
 def test_the_page_in_a_browser(browser: Any, written: Callable[..., Run]) -> None:
-    page_file, _ = report.write(written(NAME, *END))
+    page_file, _ = report_page.write(written(NAME, *END))
     opened = Opened(browser, page_file, viewport={"width": 1280, "height": 900}, color_scheme="light")
     page = opened.page
     page.wait_for_selector("#loss .chart > svg")
@@ -492,7 +492,7 @@ def test_the_page_leads_with_the_verdict_and_the_best_figure(
 ) -> None:
     more = [] if mixed is None else [Measurement(name="bits_per_byte", value=mixed, unit="bits/byte", needs="both")]
     run = written("run", Measurement(name="bits_per_byte", value=model, unit="bits/byte"), *more, *END[2:])
-    opened = Opened(browser, report.write(run)[0])
+    opened = Opened(browser, report_page.write(run)[0])
     assert told in opened.page.inner_text(".verdict-line")
     assert opened.page.inner_text(".figures .main dd") == best
     places = opened.page.evaluate("[...document.querySelectorAll('.places .dot')].map((e) => parseFloat(e.style.left))")
@@ -506,13 +506,13 @@ def test_the_sentence_at_the_end_of_the_run_leads_the_page_and_its_own_counts_st
     said = "The run is best with its counts, at 1.70 bits per byte. Use them: <b>generate</b> does."
     detail = {"bits_per_byte": 1.9, "mixture": {"counts_bits_per_byte": 2.05}, "verdict": said}
     run = written("run", *END[:2], Event(name="finished", used_seconds=60.25, detail=detail))
-    facts = report.read(run)
+    facts = report_page.read(run)
     assert (facts["result"]["verdict"], facts["result"]["counts"]) == (said, 2.05)
-    page = Opened(browser, report.write(run)[0]).page
+    page = Opened(browser, report_page.write(run)[0]).page
     assert page.inner_text(".verdict-line") == said
     assert "its n-gram counts alone" in page.inner_text(".places") and "2.050" in page.inner_text(".places")
     assert "Kneser-Ney" not in page.inner_text(".places"), "which was of a part of the text"
-    chinese = Opened(browser, report.write(run, language="zh")[0]).page
+    chinese = Opened(browser, report_page.write(run, language="zh")[0]).page
     assert "1.700" in chinese.inner_text(".verdict-line") and "generate" not in chinese.inner_text(".verdict-line")
 
 
@@ -526,7 +526,7 @@ def test_the_table_of_techniques_says_what_was_done_and_folds_what_nobody_asked_
     sums = {"documents": 9, "bytes": 99, "removed_bytes": 2_010_000, "fewer_bytes": 0}
     account = Account(name="quality", removed_documents=440, changed_documents=0, **sums)
     write_json(run.corpus_file, CORPUS.replace(accounts=(account,)).to_json())
-    page = Opened(browser, report.write(run)[0]).page
+    page = Opened(browser, report_page.write(run)[0]).page
     told = page.inner_text("#decisions")
     assert "documents removed: 440 (2.01 MB)" in told and "yet" not in told
     optional = sum(reason.startswith(UNASKED) for reason in refused.values())
@@ -536,10 +536,10 @@ def test_the_table_of_techniques_says_what_was_done_and_folds_what_nobody_asked_
 
 
 def test_while_it_runs_the_last_score_stands_beside_the_baselines(browser: Any, written: Callable[..., Run]) -> None:
-    page = Opened(browser, report.write(written("run"))[0]).page  # its last score is 2 bits, at half the way
+    page = Opened(browser, report_page.write(written("run"))[0]).page  # its last score is 2 bits, at half the way
     places = page.locator(".places li").all_inner_texts()
     assert ["so far, at 50%" in line for line in places] == [True, False, False] and "best" in places[0]
-    first = Opened(browser, report.write(written("early", steps=0, pid=os.getpid()))[0]).page
+    first = Opened(browser, report_page.write(written("early", steps=0, pid=os.getpid()))[0]).page
     assert first.locator(".places").count() == 0, "nothing of its own to compare yet"
     assert first.inner_text(".now").startswith("Now: timing this machine, for 1 s.")
     assert "no figure" not in first.inner_text("main") and "no step" not in first.inner_text("#loss")
@@ -548,18 +548,18 @@ def test_while_it_runs_the_last_score_stands_beside_the_baselines(browser: Any, 
 def test_sections_without_content_are_left_out_of_the_page_and_of_the_menu(
     browser: Any, written: Callable[..., Run]
 ) -> None:
-    page = Opened(browser, report.write(written("run", *END))[0]).page
+    page = Opened(browser, report_page.write(written("run", *END))[0]).page
     for name in ("gains", "tasks"):
         assert not page.is_visible(f"#{name}") and not page.is_visible(f'nav a[href="#{name}"]')
     assert page.is_visible("#rates") and page.is_visible('nav a[href="#rates"]')
     counted = written("counted", *END, steps=0, shape=NgramShape(order=8, unit="byte", vocabulary=257))
-    page = Opened(browser, report.write(counted)[0]).page
+    page = Opened(browser, report_page.write(counted)[0]).page
     for name in ("loss", "rates", "samples"):
         assert not page.is_visible(f"#{name}") and not page.is_visible(f'nav a[href="#{name}"]')
     assert page.is_visible("#data")
     fast = Phase(name="training", seconds=9.0, used_seconds=30.0)
     counted = written("counted-too", fast, *END, steps=0, shape=NgramShape(order=8, unit="byte", vocabulary=257))
-    told = Opened(browser, report.write(counted)[0]).page.inner_text("#time")
+    told = Opened(browser, report_page.write(counted)[0]).page.inner_text("#time")
     assert "counting n-grams" in told and "training" not in told
 
 
@@ -567,7 +567,7 @@ def test_the_loss_begins_where_training_does_and_every_language_has_a_name(
     browser: Any, written: Callable[..., Run]
 ) -> None:
     late = [step(number, used_seconds=40 + 0.5 * number) for number in range(1, 101)]
-    page = Opened(browser, report.write(written("run", *late, steps=0))[0]).page
+    page = Opened(browser, report_page.write(written("run", *late, steps=0))[0]).page
     page.locator("#loss").scroll_into_view_if_needed()
     line = page.locator("#loss .chart > svg path >> nth=0")
     box, plot = line.bounding_box(), page.locator("#loss .plot").bounding_box()
@@ -579,7 +579,7 @@ def test_the_loss_begins_where_training_does_and_every_language_has_a_name(
 
 def test_a_phone_scrolls_no_page_sideways(browser: Any, written: Callable[..., Run]) -> None:
     for name, language, more in (("long-" * 30, "en", END), ("zh", "zh", ())):
-        page_file, _ = report.write(written(name, *more), language=language)
+        page_file, _ = report_page.write(written(name, *more), language=language)
         phone = {"width": 390, "height": 844}
         opened = Opened(browser, page_file, viewport=phone, has_touch=True, color_scheme="dark")
         opened.page.locator("#loss").scroll_into_view_if_needed()
@@ -596,10 +596,10 @@ def test_a_phone_scrolls_no_page_sideways(browser: Any, written: Callable[..., R
 def test_more_is_better_where_the_headline_says_so(
     browser: Any, written: Callable[..., Run], tmp_path: Path, higher: bool, told: str
 ) -> None:
-    facts = report.read(written("run", *END))
+    facts = report_page.read(written("run", *END))
     assert facts["comparison"][0]["higher"] is False
     facts["comparison"][0] |= {"low": 0.4, "high": 0.6, "fact": 0.9, "higher": higher}
-    (tmp_path / "page.html").write_text(report.page(facts), encoding="utf-8")
+    (tmp_path / "page.html").write_text(report_page.page(facts), encoding="utf-8")
     assert told in Opened(browser, tmp_path / "page.html").page.inner_text("#comparison")
 
 
@@ -630,7 +630,7 @@ def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written
     scores = {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.9}, "f1": {"value": "none", "low": None, "high": None}}
     task = {"name": NAME, "kind": "pairs", "items": 40, "chance": 0.5, "scores": scores}
     write_json(run.task_scores_file, {"schema": 1, "tasks": {NAME: task}})
-    page_file, _ = report.write(run, language="zh")
+    page_file, _ = report_page.write(run, language="zh")
     opened = Opened(browser, page_file, viewport={"width": 390, "height": 844}, has_touch=True)
     asked = opened.page.inner_text("#tasks")
     assert NAME in asked and "准确率" in asked and "0.75" in asked and "none" in asked and "40" in asked
@@ -644,4 +644,4 @@ def test_what_was_measured_is_in_the_page_and_fits_a_phone(browser: Any, written
     assert opened.wrong == []
     write_json(run.measure_file, {"schema": 9})
     write_json(run.task_scores_file, {"schema": 9})
-    assert report.read(run)["measured"] is None and report.read(run)["tasks"] == []
+    assert report_page.read(run)["measured"] is None and report_page.read(run)["tasks"] == []

@@ -142,7 +142,7 @@ def test_a_replay_goes_back_where_its_run_went_back(small_text, tmp_path, monkey
     """The replay scores nothing on the way: it takes the run's own figures."""
     import daybreak
     from daybreak.core import records
-    from daybreak.stages.run import train_only
+    from daybreak.stages.train import train_only
     from daybreak.training import train
     from daybreak.views.progress import Silence
 

@@ -23,8 +23,8 @@ from daybreak.core.request import Request
 from daybreak.core.run import Run
 from daybreak.planning import text_facts
 from daybreak.stages.compare import compare
-from daybreak.stages.report import phase_seconds
 from daybreak.training.session import begun_with, difference, kept
+from daybreak.views.report_page import phase_seconds
 
 # What is asked for each.
 MODELS: dict[str, dict[str, Any]] = {

@@ -4,8 +4,14 @@ import errno
 import os
 import tempfile
 import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from daybreak.core import failures
 from daybreak.core.errors import DaybreakError, ResourceError, UsageError
+
+if TYPE_CHECKING:
+    pass
 
 # What the system has run out of, by the number of its error.
 _USED_UP = {
@@ -104,3 +110,14 @@ def unknown(error: BaseException) -> DaybreakError:
         received=f"{type(error).__name__}: {error}",
         attempt=f"the same command again; what was saved is kept. {where}",
     )
+
+
+def guarded(work: Callable[[], Any]) -> Any:
+    """`work`, with running out of memory told in the three parts of an error."""
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:
+        named = failures.named(error)
+        if named is None:
+            raise
+        raise named from None

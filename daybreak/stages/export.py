@@ -15,8 +15,7 @@ from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.parity import compared, texts_of
 from daybreak.models.checkpoints.special_tokens import spelled
 from daybreak.models.exports import Source, format_of
-from daybreak.stages import report
-from daybreak.views import cards
+from daybreak.views import cards, report_page
 
 
 def export(
@@ -93,7 +92,7 @@ def source_of(loaded: Loaded) -> Source:
 
 
 def _write_card(run: Run, folder: Path, found: dict[str, Any]) -> None:
-    facts = report.read(run)
+    facts = report_page.read(run)
     (folder / "README.md").write_text(cards.card(facts, found), encoding="utf-8")
 
 

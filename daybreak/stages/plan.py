@@ -7,8 +7,8 @@ from daybreak.core import failures
 from daybreak.core.clock import Stopwatch
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Plan, Request
-from daybreak.stages.run import _adopted, _check, _counted_anew, prepared
 from daybreak.training.in_time import Session, in_time
+from daybreak.training.preparation import check_request, prepare_plan, with_checkpoint, with_seconds_left
 from daybreak.training.session import folder_of, kept
 
 
@@ -18,17 +18,17 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
 
     from daybreak.views.progress import Silence
 
-    _check(request)
-    request = _adopted(request)
+    check_request(request)
+    request = with_checkpoint(request)
     with contextlib.ExitStack() as stack:
         if out and not out.endswith(".json"):
             folder = folder_of(request, out)
         else:
             folder = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "plan")
         ledger = stack.enter_context(kept(folder, request, stopwatch))
-        request = _counted_anew(request, ledger)
+        request = with_seconds_left(request, ledger)
         session = Session(folder=folder, request=request, display=Silence(), ledger=ledger)
-        plan = in_time(session, lambda alarm: prepared(session, alarm), lambda plan: plan)
+        plan = in_time(session, lambda alarm: prepare_plan(session, alarm), lambda plan: plan)
     if out.endswith(".json"):
         try:
             write_json(Path(out), plan.to_json())

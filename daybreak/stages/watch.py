@@ -14,9 +14,9 @@ from daybreak.core import process
 from daybreak.core.background import give_way
 from daybreak.core.errors import DaybreakError, MissingPackage, ResourceError, UsageError
 from daybreak.core.run import Run
-from daybreak.stages.report import page
 from daybreak.views.live import Reader, Stream
 from daybreak.views.pages import WEB, words
+from daybreak.views.report_page import page
 
 if TYPE_CHECKING:
     import uvicorn

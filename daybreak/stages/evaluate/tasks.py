@@ -8,7 +8,7 @@ from daybreak.evaluation import bootstrap
 from daybreak.evaluation.loaded import load
 from daybreak.evaluation.questions import SCHEMA, answered, described, keep, scorer_of, scores, tasks_of
 from daybreak.models.choices import BATCH
-from daybreak.stages import report
+from daybreak.views import report_page
 
 
 def evaluate_tasks(
@@ -62,4 +62,4 @@ def evaluate_lm_eval(
 
 def _refresh_report(run: Run) -> None:
     if run.report_file.exists():
-        report.at_the_end(run)
+        report_page.at_the_end(run)

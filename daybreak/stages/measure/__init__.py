@@ -70,9 +70,9 @@ def measure(
     if not measuring.cells:
         raise _too_short(measuring, seconds)
     if run.report_file.exists():
-        from daybreak.stages import report
+        from daybreak.views import report_page
 
-        report.at_the_end(run)
+        report_page.at_the_end(run)
     return found
 
 

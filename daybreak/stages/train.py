@@ -1,0 +1,94 @@
+"""Train: carries out a plan that was made before, or repeats a log step for step."""
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+from daybreak.core import records
+from daybreak.core.clock import Contention, Stopwatch
+from daybreak.core.errors import DataError, UsageError
+from daybreak.core.run import Run, write_json
+from daybreak.core.signals import unbound
+from daybreak.core.types import Plan, Request
+from daybreak.training.alarm import Alarm
+from daybreak.training.execution import Finished, checked_mirrors, execute, finished_before, machine_of
+from daybreak.training.in_time import STEP_BY, Display, Session, begun, give_up_at, in_time
+from daybreak.training.preparation import adjust_budget
+from daybreak.training.session import copied, folder_of, kept
+
+
+def train_only(
+    path: str, display: Display, *, out: str = "", replay: bool = False, mirrors: tuple[str, ...] = ()
+) -> Finished:
+    """Carries out a plan that was made before: of a run folder, or a plan.json. Raises DaybreakError.
+
+    replay: repeats the folder's log in `out` (else beside it), step for step.
+    """
+    stopwatch = Stopwatch()
+    mirrors = checked_mirrors(mirrors)
+    if path.endswith(".json"):
+        return _from_plan_file(Path(path), display, out, stopwatch, mirrors)
+    folder = Run.open(path)
+    plan = folder.plan()
+    steps, validations = None, {}
+    if replay:
+        steps = records.standing_steps(folder.log_file)
+        # A run may have changed its course by what it scored on the way.
+        scored = (r for r in records.read(folder.log_file) if isinstance(r, records.Validation))
+        validations = {r.step: r for r in scored if r.weights == "current" and r.progress < 1}
+        if not steps:
+            raise UsageError(
+                "there is nothing to replay", received=f"{folder.log_file}", attempt="a run that has trained"
+            )
+        folder = copied(folder, Run(out or f"{folder}-replay"))
+    elif folder.finished():
+        return finished_before(folder)
+    request = folder.request()
+    if request is None or not request.seconds:  # a copied plan, or one beside text that was only prepared
+        request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
+    with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
+        session = Session(folder=folder, request=request, display=display, ledger=ledger)
+        plan = adjust_budget(session, plan)
+        if replay:
+            display.planned(plan, machine_of(plan))
+            return execute(session, plan, replay=steps, validations=validations, mirrors=mirrors)
+        return _carried_out_in_time(session, plan, mirrors)
+
+
+def _carried_out_in_time(session: Session, plan: Plan, mirrors: tuple[str, ...]) -> Finished:
+    session = replace(session, request=session.request.replace(seconds=plan.budget.seconds))
+
+    def work(alarm: Alarm) -> Finished:
+        if not begun(session.folder):
+            alarm.set(give_up_at(session, STEP_BY, Contention()))
+        session.display.planned(plan, machine_of(plan))
+        return execute(session, plan, mirrors=mirrors, alarm=alarm)
+
+    return in_time(session, work, lambda plan: execute(session, plan, mirrors=mirrors))
+
+
+def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch, mirrors: tuple[str, ...]) -> Finished:
+    """A plan that lies alone: its text is scanned again and must be the same."""
+    from daybreak.core.run import read_json
+    from daybreak.planning import text_facts
+
+    plan = Plan.from_json(read_json(path, "`daybreak plan --out plan.json`"), str(path))
+    if plan.request is None:
+        raise UsageError(
+            "the plan does not say which text", received=str(path), attempt="daybreak plan TEXT --out plan.json"
+        )
+    folder = folder_of(plan.request, out)
+    if folder.finished():
+        return finished_before(folder)
+    with unbound(), contextlib.closing(display), kept(folder, plan.request, stopwatch) as ledger:
+        session = Session(folder=folder, request=plan.request, display=display, ledger=ledger)
+        ledger.enter("scan")
+        corpus = text_facts.scanned(folder, plan.request)
+        if corpus.digest != plan.corpus:
+            raise DataError(
+                "the text is not the one that was planned for",
+                received=f"digest {corpus.digest}, planned {plan.corpus}",
+                attempt="`daybreak plan` again",
+            )
+        write_json(folder.plan_file, plan.to_json())
+        return _carried_out_in_time(session, adjust_budget(session, plan), mirrors)

@@ -1,0 +1,209 @@
+"""Execution: a plan carried out: encode, train, evaluate, report."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from daybreak import techniques
+from daybreak.core import records, units
+from daybreak.core.clock import Ledger
+from daybreak.core.errors import DataError
+from daybreak.core.records import Event, Measurement
+from daybreak.core.run import Run
+from daybreak.core.shapes import NgramShape
+from daybreak.core.types import Corpus, Machine, Plan
+from daybreak.engine import faults, hardware
+from daybreak.training.alarm import Alarm, OutOfTime, lifting
+from daybreak.training.in_time import Display, Session
+
+if TYPE_CHECKING:
+    from daybreak.training.state import Bench
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from daybreak.training.state import Bench
+
+REPORT_SECONDS = 0.5  # for the report, where the budget is used up already
+LEAVING_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """Where the model is and what it reaches; the keys of `figures` are those of --json, which adds `skipped`."""
+
+    run: Run
+    figures: dict[str, Any]
+
+    @property
+    def skipped(self) -> list[str]:
+        """Sentences on what of the sources was not read."""
+        from daybreak.planning import text_facts
+
+        return list(text_facts.unread(self.run.corpus()))
+
+
+def execute(
+    session: Session,
+    plan: Plan,
+    *,
+    replay: list[records.Step] | None = None,
+    validations: dict[int, records.Validation] | None = None,
+    mirrors: tuple[str, ...] = (),
+    alarm: Alarm | None = None,
+) -> Finished:
+    """Encode, train, evaluate and report, from plan.json alone; mirrors look on from processes of their own.
+
+    alarm: lifted when the training has begun.
+    """
+    from daybreak.core.signals import Signals
+    from daybreak.data import encode
+    from daybreak.data.tokenizers import load_tokenizer
+    from daybreak.evaluation.conclusion import verdict
+    from daybreak.training.state import Bench
+
+    folder, display, ledger = session.folder, session.display, session.ledger
+    ledger.enter("encode")
+    display.phase("encode")
+    faults.at("phase.encode")
+    machine, corpus = machine_of(plan), folder.corpus()
+    train_tokens, heldout_tokens = encode.encode(folder, corpus, plan.tokenizer)
+    log = ledger.log
+    _show(folder, mirrors, display, ledger)
+    claims = {choice.name: techniques.class_of(choice.name).claim for choice in plan.techniques}
+    for name, detail in (("machine", machine.to_json()), ("claims", claims)):
+        log.append(Event(name=name, used_seconds=ledger.stopwatch.used(), detail=detail))
+    try:
+        with Signals() as signals:
+            bench = Bench(
+                run=folder,
+                plan=plan,
+                corpus=corpus,
+                machine=machine,
+                stopwatch=ledger.stopwatch,
+                ledger=ledger,
+                log=log,
+                tokenizer=load_tokenizer(folder.tokenizer_file),
+                train=train_tokens,
+                heldout=heldout_tokens,
+                show=lifting(display.record, records.Step, alarm) if alarm else display.record,
+                signals=signals,
+                replayed=replay is not None,
+                validations=validations or {},
+            )
+            figures = {"family": plan.shape.family, **_trained(bench, display, replay, alarm)}
+    finally:
+        display.close()
+    if plan.request is not None and figures["family"] == "ngram" != plan.request.family:
+        figures["reason"] = plan.reasons["family"]
+    figures["verdict"] = verdict(plan, corpus, figures)
+    _log_the_rest(session, corpus, _peak_memory_of(plan))
+    log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
+    _report(session, replayed=replay is not None)
+    return Finished(run=folder, figures=figures)
+
+
+def _trained(
+    bench: "Bench", display: Display, replay: list[records.Step] | None, alarm: Alarm | None
+) -> dict[str, Any]:
+    display.phase("train")
+    if isinstance(bench.plan.shape, NgramShape):
+        from daybreak.training.ngram import count
+
+        if alarm:
+            alarm.lift()
+        return {**count(bench), **bench.promised()}
+    from daybreak.engine import machine as machines
+    from daybreak.training.state import Workbench
+    from daybreak.training.train import train
+
+    device = machines.pick_device(bench.plan.request.device if bench.plan.request else "")
+    network = Workbench(**vars(bench), device=device)
+    return {**train(network, replay=replay), **network.promised()}
+
+
+def _log_the_rest(session: Session, corpus: Corpus, peak_bytes: int) -> None:
+    """The figures that the model is compared with, and the memory that it took."""
+    log = session.ledger.log
+    note = f"counted on {units.size(corpus.ngram_bytes)}, scored on a beginning of the held-out text"
+    if corpus.ngram_bytes < corpus.bytes:
+        note += "; how much was counted depends on the time, so the figure does not compare between runs"
+    for name, value, said in (
+        ("xz", corpus.xz_bits_per_byte, "of a sample"),
+        ("kneser_ney", corpus.ngram_bits_per_byte, note),
+    ):
+        log.append(Measurement(name=name, value=value, unit="bits/byte", needs="", note=said))
+    if peak_bytes:
+        log.append(
+            Measurement(name="peak_memory_bytes", value=peak_bytes, unit="bytes", needs="", note="of the process")
+        )
+
+
+def _peak_memory_of(plan: Plan) -> int:
+    if isinstance(plan.shape, NgramShape):
+        return hardware.peak_memory_bytes()
+    from daybreak.engine import machine as machines
+    from daybreak.engine.probe import memory_bytes
+
+    return memory_bytes(machines.pick_device(plan.request.device if plan.request else ""))
+
+
+def _report(session: Session, *, replayed: bool = False) -> None:
+    from daybreak.core.signals import Signals
+    from daybreak.views import report_page
+
+    log = session.ledger.log
+    with Signals(), Alarm(session.ledger.stopwatch) as alarm:  # a Ctrl-C now is too late to save anything
+        try:
+            if not replayed:
+                alarm.set(
+                    max(session.request.seconds, session.ledger.stopwatch.used() + REPORT_SECONDS) - LEAVING_SECONDS
+                )
+            faults.at("phase.report")
+            failed = report_page.at_the_end(session.folder)
+        except OutOfTime:
+            failed = f"no time was left for the report: daybreak report {session.folder}"
+    if failed:
+        with contextlib.suppress(OSError):  # a full disk
+            log.append(Event(name="warning", used_seconds=session.ledger.stopwatch.used(), detail={"what": failed}))
+
+
+def machine_of(plan: Plan) -> Machine:
+    if isinstance(plan.shape, NgramShape):
+        return hardware.processor()
+    from daybreak.engine import machine as machines
+
+    return machines.measured(machines.pick_device(plan.request.device if plan.request else ""))
+
+
+def _show(folder: Run, mirrors: tuple[str, ...], display: Display, ledger: Ledger) -> None:
+    """Starts the mirrors; what they do from then on is no concern of the run."""
+    if not mirrors:
+        return
+    from daybreak.views.mirrors import started
+
+    for event in started(folder, mirrors, ledger.stopwatch.used()):
+        ledger.log.append(event)
+        display.record(event)
+
+
+def checked_mirrors(mirrors: tuple[str, ...]) -> tuple[str, ...]:
+    """Before any time is spent. Raises UsageError: an unknown mirror, or one whose library is not installed."""
+    if not mirrors:
+        return ()
+    from daybreak.views.destinations import check
+
+    return check(mirrors)
+
+
+def finished_before(folder: Run) -> Finished:
+    """What a finished run said at its end."""
+    ends = [r for r in records.read(folder.log_file) if isinstance(r, Event) and r.name == "finished"]
+    figures = ends[-1].detail
+    if folder.plan().headline.name not in figures:
+        raise DataError(
+            "the log of the run does not say what it has reached",
+            received=str(folder.log_file),
+            attempt=f"daybreak evaluate {folder}, which scores its model anew",
+        )
+    return Finished(run=folder, figures=figures)
