@@ -23,6 +23,7 @@ from daybreak.core.errors import UsageError
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Request
+from daybreak.stages import mirror
 from daybreak.views import destinations, mirrors
 from daybreak.views.mirrors import started
 from daybreak.views.points import STEPS_A_RUN, Place, Translation, place_of
