@@ -1,0 +1,1 @@
+"""Commands: what the verbs of the command line share: how they are declared, parsed and printed."""

@@ -1,0 +1,48 @@
+"""Printing: what a command has found, in lines for a terminal or as JSON."""
+
+import sys
+from typing import Any
+
+from daybreak.core import terminal, units
+from daybreak.core.errors import NotRepeatable
+
+
+def print_facts(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(terminal.as_json(facts))
+        return
+    from daybreak.views.terminal import fact_lines
+
+    print("\n".join(fact_lines(facts)))
+
+
+def print_by_tasks(facts: dict[str, Any], said: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print(terminal.as_json(facts))
+        return
+    from rich.console import Console
+
+    from daybreak.views import answers
+
+    answers.show_comparison(facts, said, Console())
+
+
+def print_finished(finished: Any, as_json: bool) -> None:
+    if as_json:
+        print(terminal.as_json({"run": str(finished.run), **finished.figures, "skipped": finished.skipped}))
+    else:
+        from daybreak.views.terminal import finished_lines
+
+        print("\n".join(finished_lines(finished)))
+    if why := finished.figures.get("deviations"):
+        raise NotRepeatable(
+            "the run was not carried out as its plan says, and cannot be repeated exactly",
+            received="; ".join(why),
+            attempt=f"more than --for {units.duration(finished.run.plan().budget.seconds)} where the deadline came too "
+            f"early, and another --out; {finished.run.model_folder} can be used",
+        )
+
+
+def tell(line: str) -> None:
+    """A line on what goes on, beside the result."""
+    print(line, file=sys.stderr, flush=True)
