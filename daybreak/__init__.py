@@ -170,14 +170,14 @@ class Model:
             from daybreak.stages.evaluate.tasks import evaluate_tasks as answer
 
             return answer(str(self._loaded.run.path), listed(tasks), limit=limit)
-        from daybreak.stages.evaluate import evaluate
+        from daybreak.stages.evaluate.text import evaluate
 
         return evaluate(self._loaded.run.path, listed(on))
 
     @keywords.checked()
     def export(self, to: str, *, out: str | os.PathLike[str] = "", precision: str = "float32") -> dict[str, Any]:
         """Writes it for other programs, opened there and compared; "folder" says where. to: as `daybreak export`."""
-        from daybreak.stages.export import export
+        from daybreak.stages.export.exporting.exporting import export
 
         return export(self._loaded.run.path, to, out=os.fspath(out), precision=precision)
 

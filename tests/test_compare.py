@@ -26,8 +26,8 @@ from daybreak.evaluation import bootstrap
 from daybreak.evaluation.score_table import CELL_BYTES, Scores, common, of_heldout, on_text
 from daybreak.models import ngram_files
 from daybreak.models.ngram import KneserNey
-from daybreak.stages.compare import compare
-from daybreak.stages.evaluate import evaluate
+from daybreak.stages.compare.text import compare
+from daybreak.stages.evaluate.text import evaluate
 from daybreak.views import verdicts
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -34,7 +34,7 @@ from daybreak.models.families import OBJECTIVES, module_of
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey
 from daybreak.models.objectives import NextToken
-from daybreak.stages.export import export, lines
+from daybreak.stages.export.exporting import export, lines
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -23,9 +23,9 @@ from daybreak.evaluation.score_table import Scores
 from daybreak.models.checkpoints.special_tokens import specials_of, spelled
 from daybreak.models.families import FAMILIES, OBJECTIVES
 from daybreak.models.predictors import Sampling, Score
-from daybreak.stages import measure
-from daybreak.stages.compare import compare
-from daybreak.stages.evaluate import evaluate
+from daybreak.stages.compare.text import compare
+from daybreak.stages.evaluate.text import evaluate
+from daybreak.stages.measure import measurement as measure
 from daybreak.stages.measure.ablations import of_optimizers
 from daybreak.tasks.fill_mask import Filler
 from daybreak.tasks.scoring import Answers, Hidden, figure

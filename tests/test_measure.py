@@ -24,8 +24,8 @@ from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.engine.machine import compiler
-from daybreak.stages import measure
 from daybreak.stages.measure import ablations, cold_start, runner, trials
+from daybreak.stages.measure import measurement as measure
 from daybreak.stages.prepare import prepare_only
 from daybreak.techniques import Context, Technique
 from daybreak.training.marks import Marks

@@ -27,8 +27,8 @@ from daybreak.evaluation import bootstrap
 from daybreak.evaluation.questions import Answers, answered, clusters_of, credit, difference, pairs_of, scores
 from daybreak.models.choices import Likelihood, Pair
 from daybreak.models.gpt import Gpt
-from daybreak.stages import evaluate as evaluating
 from daybreak.stages.compare import tasks as compare_tasks
+from daybreak.stages.evaluate import text as evaluating
 from daybreak.stages.evaluate.tasks import evaluate_tasks
 from daybreak.views import answers, verdicts
 

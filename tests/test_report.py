@@ -312,7 +312,7 @@ def test_a_report_that_fails_does_not_fail_the_run(
     def broken(run: Run) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(report, "read", broken)
+    monkeypatch.setattr(report_page, "read", broken)
     assert "ZeroDivisionError" in report_page.at_the_end(run)
 
 

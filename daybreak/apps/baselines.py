@@ -5,9 +5,22 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from daybreak.core import process, records, units
+import typer
+
+from daybreak.commands.options import (
+    LANGUAGES,
+    Device,
+    Heldout,
+    Json,
+    Seed,
+    Sources,
+    declared,
+)
+from daybreak.commands.parser import among
+from daybreak.commands.printing import tell
+from daybreak.core import process, records, terminal, units
 from daybreak.core.clock import Stopwatch, boot_seconds
 from daybreak.core.errors import (
     BudgetTooShort,
@@ -18,11 +31,12 @@ from daybreak.core.errors import (
     UsageError,
     nearest,
 )
+from daybreak.core.failures import guarded
 from daybreak.core.records import Validation
 from daybreak.core.request import Request
-from daybreak.core.run import Run
+from daybreak.core.run import Run, write_json
 from daybreak.planning import text_facts
-from daybreak.stages.compare import compare
+from daybreak.stages.compare.text import compare
 from daybreak.training.session import begun_with, difference, kept
 from daybreak.views.report_page import phase_seconds
 
@@ -220,3 +234,51 @@ def _figures(run: Run, curve: Curve, best: float) -> dict[str, Any]:
         "points": [list(point) for point in curve.points],
         "more_than_best": curve.points[-1][1] / best - 1,
     }
+
+
+@declared("daybreak baselines novel.txt --for 60s")
+def command(
+    sources: Sources = None,
+    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="How long each model may take: 60s, 5m.")] = "",
+    models: Annotated[
+        str, typer.Option(metavar="NAMES", help="Which ones, of gpt, lstm, rnn and ngram.")
+    ] = "gpt,lstm,rnn,ngram",
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="A folder for the runs and baselines.html.")
+    ] = "runs/baselines",
+    heldout: Heldout = "",
+    seed: Seed = 0,
+    device: Device = "",
+    language: Annotated[
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Of the page: en or zh.")
+    ] = "en",
+    as_json: Json = False,
+) -> None:
+    """What a Transformer buys: each model for the same seconds on the same text, side by side."""
+    from daybreak.apps.baselines import baselines as trained
+    from daybreak.core.request import Request
+    from daybreak.planning import names
+    from daybreak.views import verdicts
+    from daybreak.views.terminal import baselines_lines
+
+    if not duration:
+        raise UsageError("the budget is missing", received="no --for", attempt="--for 5m, which each model then has")
+    asked = tuple(name.strip() for name in models.split(",") if name.strip())
+    request = Request(
+        sources=tuple(sources or ()),
+        seconds=units.seconds_of(duration),
+        heldout=heldout,
+        seed=seed,
+        device=device,
+    )
+    names.check(request)
+    found = guarded(lambda: trained(request, out=out, models=asked, told=tell))
+    write_json(Path(out) / "baselines.json", found)
+    if found["compared"]:
+        verdicts.write_page(found["compared"], str(Path(out) / "baselines.html"), language=language)
+    if as_json:
+        print(terminal.as_json(found))
+        return
+    print("\n".join(baselines_lines(found)))
+    if found["compared"]:
+        print(f"\npage  {Path(out) / 'baselines.html'}")

@@ -24,7 +24,7 @@ class Declared:
     example: str
 
 
-def command(example: str) -> Callable[[Callable[..., None]], Declared]:
+def declared(example: str) -> Callable[[Callable[..., None]], Declared]:
     """Declares a command: what it is called and its heading stand in cli.py, all else here and in the docstring."""
     return lambda function: Declared(function=function, example=example)
 
@@ -146,7 +146,9 @@ RunFolder = Annotated[
 ]
 
 
-def check_named(*runs: str, device: str = "", on: Sequence[str] | None = None, tasks: Sequence[str] | None = None) -> None:
+def check_named(
+    *runs: str, device: str = "", on: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+) -> None:
     """Checks what a command names before torch is imported. Raises UsageError and DataError."""
     from daybreak.planning import names
 

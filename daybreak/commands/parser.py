@@ -5,14 +5,18 @@ commands and options under headings, summaries whole, and an example at the end.
 """
 
 import difflib
+import importlib
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
 
 from daybreak.core.errors import UsageError
 
@@ -83,18 +87,51 @@ class Command(TyperCommand):
         return [*options, "--", *texts] if texts else options
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A command as the help of all commands has it; the rest stands in its file."""
+
+    heading: str
+    module: str  # has it as `command`
+    told: str
+
+
+class Imported(Mapping[str, Any]):
+    """Commands by name, each imported when it is asked for."""
+
+    def __init__(self, listed: Mapping[str, Listed]) -> None:
+        self._listed, self._made = listed, dict[str, Any]()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            declared = importlib.import_module(self._listed[name].module).command
+            info = CommandInfo(name, cls=Command, callback=declared.function, epilog=declared.example)
+            self._made[name] = get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
 class Commands(TyperGroup):
     """All commands, each under the heading that it was given."""
+
+    listed: ClassVar[Mapping[str, Listed]] = {}
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.commands: Any = Imported(self.listed)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         _own_width(formatter)
         formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]")
         self.format_help_text(ctx, formatter)
         groups: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            if not command.hidden:
-                heading = getattr(command, "rich_help_panel", None) or "Commands"
-                groups.setdefault(heading, []).append((name, (command.help or "").split("\n")[0]))
+        for name, one in self.listed.items():
+            groups.setdefault(one.heading, []).append((name, one.told))
         widest = max(len(name) for rows in groups.values() for name, _ in rows)
         for heading, rows in groups.items():
             with formatter.section(heading):

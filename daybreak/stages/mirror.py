@@ -11,8 +11,17 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from daybreak.commands.options import (
+    Json,
+    RunFolder,
+    declared,
+)
+from daybreak.commands.parser import among
+from daybreak.commands.printing import print_facts
 from daybreak.core.background import give_way
 from daybreak.core.errors import Interrupted, Saved, UsageError
 from daybreak.core.records import CHUNK_BYTES, new_lines
@@ -236,3 +245,23 @@ def _silence(log_file: Path) -> None:
     os.truncate(log_file, LOG_BYTES)
     with log_file.open("a", encoding="utf-8") as log:
         log.write("\ndaybreak: what was printed beyond this is not kept\n")
+
+
+@declared("daybreak mirror runs/novel --to tensorboard")
+def command(
+    path: RunFolder,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="TOOL",
+            autocompletion=among("tensorboard", "wandb", "trackio"),
+            help="tensorboard, wandb or trackio.",
+        ),
+    ],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a run in another tool, from its records."""
+
+    print_facts(mirror(path, to, follow=follow), as_json)

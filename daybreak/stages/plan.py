@@ -2,11 +2,17 @@
 
 import contextlib
 from pathlib import Path
+from typing import Annotated, Any
 
-from daybreak.core import failures
+import typer
+
+from daybreak.commands.options import Json, asked_request, asks, declared
+from daybreak.core import failures, terminal
 from daybreak.core.clock import Stopwatch
+from daybreak.core.failures import guarded
+from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import Plan, Request
+from daybreak.core.types import Plan
 from daybreak.training.in_time import Session, in_time
 from daybreak.training.preparation import check_request, prepare_plan, with_checkpoint, with_seconds_left
 from daybreak.training.session import folder_of, kept
@@ -37,3 +43,26 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
                 error, what="the plan cannot be written", place=out, attempt="--out with a file you may write"
             ) from None
     return plan
+
+
+@declared("daybreak plan novel.txt --for 20m")
+@asks()
+def command(
+    asked: dict[str, Any],
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="Write the plan to this file, or to plan.json in this run folder.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Show what `run` would do, and why, before the time is spent."""
+    request = asked_request(asked)
+    from daybreak.core.clock import Stopwatch
+    from daybreak.views.terminal import plan_lines
+
+    made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
+    if as_json:
+        print(terminal.as_json(made.to_json(), indent=1))
+    else:
+        print("\n".join(plan_lines(made)))
+        if out:
+            print(f"\nwritten to {out}; edit it, then: daybreak train {out}")

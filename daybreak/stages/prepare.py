@@ -1,9 +1,14 @@
 """Prepare: cleans and encodes text into a run folder, before any budget is spent."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from daybreak.commands.options import Json, asks, declared
+from daybreak.commands.printing import print_facts
 from daybreak.core.clock import Stopwatch
-from daybreak.core.types import Request
+from daybreak.core.failures import guarded
+from daybreak.core.request import Request, request_of
 from daybreak.planning import names
 from daybreak.training.session import folder_of, kept
 
@@ -35,3 +40,20 @@ def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
         "skipped": list(text_facts.unread(corpus)),
         "removed": {account.name: account.removed_documents for account in corpus.accounts},
     }
+
+
+@declared("daybreak prepare novel.txt --out runs/novel")
+@asks("sources", "heldout", "include", "exclude", "tokenizer", "cluster")
+def command(
+    asked: dict[str, Any],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to prepare.")] = "",
+    vocabulary: Annotated[
+        int, typer.Option(metavar="TOKENS", help="Tokens of the tokenizer, or as many as a small text has.")
+    ] = 4096,
+    as_json: Json = False,
+) -> None:
+    """Read and clean text, learn a tokenizer, and write tokens."""
+    request = request_of(asked).replace(seconds=0.0, settings={"vocabulary": str(vocabulary)})
+
+    facts = guarded(lambda: prepare_only(request, out=out))
+    print_facts(facts, as_json)

@@ -1,1 +1,30 @@
-"""Report: one page and one JSON file that tell what a run did, from its records alone, at any moment."""
+"""Report: a page that tells what a run did, from its records alone, at any moment of it."""
+
+from typing import Annotated
+
+import typer
+
+from daybreak.commands.options import LANGUAGES, Json, RunFolder, declared
+from daybreak.commands.parser import among
+from daybreak.core.run import Run
+
+
+@declared("daybreak report runs/novel")
+def command(
+    path: RunFolder,
+    language: Annotated[
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="en or zh.")
+    ] = "en",
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="Write the page to this .html file, and the .json beside it.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a page that tells what a run did, at any moment of it."""
+    from daybreak.views import report_page
+
+    page_file, data_file = report_page.write(Run.open(path), language=language, out=out)
+    if as_json:
+        print(data_file.read_text(encoding="utf-8"), end="")
+    else:
+        print(f"page    {page_file}\ndata    {data_file}")

@@ -1,10 +1,14 @@
 """Run: text and a deadline in, a usable model out. Scan, probe, plan, encode, train, evaluate, in this order."""
 
 import contextlib
+from typing import Any
 
+from daybreak.commands.options import Json, Mirror, Out, asked_request, asks, declared
+from daybreak.commands.printing import print_finished
 from daybreak.core.clock import Stopwatch
+from daybreak.core.failures import guarded
+from daybreak.core.request import Request
 from daybreak.core.signals import unbound
-from daybreak.core.types import Request
 from daybreak.training.alarm import Alarm
 from daybreak.training.execution import Finished, checked_mirrors, execute, finished_before
 from daybreak.training.in_time import Display, Session, in_time
@@ -39,3 +43,14 @@ def run(
             return execute(session, prepare_plan(session, alarm), mirrors=mirrors, alarm=alarm)
 
         return in_time(session, work, lambda plan: execute(session, plan, mirrors=mirrors))
+
+
+@declared("daybreak run novel.txt --for 20m")
+@asks()
+def command(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: Json = False) -> None:
+    """Train the best model that fits the time: scan, probe, plan, encode, train, evaluate."""
+    request = asked_request(asked)
+    from daybreak.views.progress import Progress
+
+    finished = guarded(lambda: run(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
+    print_finished(finished, as_json)

@@ -3,8 +3,16 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from daybreak.commands.options import (
+    Json,
+    declared,
+)
+from daybreak.commands.parser import run_folders
+from daybreak.core import terminal
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
 from daybreak.data.tokenizers import load_tokenizer
@@ -142,3 +150,26 @@ def _shown(piece: bytes) -> str:
         else:  # control characters would act on the terminal
             shown.append(f"<U+{code:04X}>")
     return "".join(shown)
+
+
+@declared('daybreak tokenize runs/novel "It was a dark night"')
+def command(
+    path: Annotated[
+        str, typer.Argument(metavar="RUN", autocompletion=run_folders, help="A run's folder, or a tokenizer.json.")
+    ],
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="The text, or - for standard input.")] = "",
+    file: Annotated[str, typer.Option("--file", metavar="FILE", help="A file to take the text from.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show how a tokenizer cuts a text."""
+    from daybreak.stages import tokenize as cutting
+
+    tokenizer = cutting.tokenizer_of(path)
+    given = cutting.text_of(text, file)
+    tokens = cutting.tokenize(tokenizer, given)
+    if as_json:
+        print(terminal.as_json(cutting.to_json(tokenizer, given, tokens)))
+        return
+    from rich.console import Console
+
+    cutting.show(tokenizer, given, tokens, Console(highlight=False))

@@ -3,13 +3,21 @@
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from daybreak.commands.options import Json, Mirror, Out, declared
+from daybreak.commands.parser import run_folders
+from daybreak.commands.printing import print_finished
 from daybreak.core import records
 from daybreak.core.clock import Contention, Stopwatch
 from daybreak.core.errors import DataError, UsageError
+from daybreak.core.failures import guarded
+from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
 from daybreak.core.signals import unbound
-from daybreak.core.types import Plan, Request
+from daybreak.core.types import Plan
 from daybreak.training.alarm import Alarm
 from daybreak.training.execution import Finished, checked_mirrors, execute, finished_before, machine_of
 from daybreak.training.in_time import STEP_BY, Display, Session, begun, give_up_at, in_time
@@ -92,3 +100,23 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
             )
         write_json(folder.plan_file, plan.to_json())
         return _carried_out_in_time(session, adjust_budget(session, plan), mirrors)
+
+
+@declared("daybreak train runs/novel")
+def command(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLAN", autocompletion=run_folders, help="A run's folder, or the plan.json that `plan` wrote."
+        ),
+    ],
+    out: Out = "",
+    replay: Annotated[bool, typer.Option("--replay", help="Repeat the run from its log, to the last bit.")] = False,
+    mirrors: Mirror = None,
+    as_json: Json = False,
+) -> None:
+    """Carry out a plan."""
+    from daybreak.views.progress import Progress
+
+    finished = guarded(lambda: train_only(path, Progress(), out=out, replay=replay, mirrors=tuple(mirrors or ())))
+    print_finished(finished, as_json)

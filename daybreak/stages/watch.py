@@ -8,8 +8,16 @@ import os
 import re
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from daybreak.commands.options import (
+    LANGUAGES,
+    RunFolder,
+    declared,
+)
+from daybreak.commands.parser import among
 from daybreak.core import process
 from daybreak.core.background import give_way
 from daybreak.core.errors import DaybreakError, MissingPackage, ResourceError, UsageError
@@ -246,3 +254,24 @@ def _has_screen() -> bool:
     if not sys.stdout.isatty() or "SSH_CONNECTION" in os.environ:
         return False
     return sys.platform in ("darwin", "win32") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+@declared("daybreak watch runs/novel")
+def command(
+    path: RunFolder,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="PORT", help="Else 8600, or the next one that is free.", show_default=False
+        ),
+    ] = None,
+    language: Annotated[
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="en or zh.")
+    ] = "en",
+    show: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Open a browser; else where there is a screen.")
+    ] = None,
+) -> None:
+    """Follow a run on a live page, on this machine alone."""
+
+    watch(path, port=port, language=language, show=show)

@@ -1,235 +1,70 @@
-"""Measure: what each technique of a run's plan has gained, proven on this machine. What is done is kept in cells."""
+"""Measure: what each technique of a run's plan gained, on this machine."""
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated
 
-from daybreak.core import records, units
-from daybreak.core.clock import Stopwatch
-from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError
-from daybreak.core.run import Run, write_json
-from daybreak.core.shapes import NgramShape
-from daybreak.core.signals import Signals
-from daybreak.core.types import Plan
-from daybreak.evaluation import t_intervals
-from daybreak.stages.measure.ablations import Case, of_optimizers, of_shapes, of_techniques, trained_part
-from daybreak.stages.measure.analysis import value
-from daybreak.stages.measure.runner import MOST_SEEDS, Measuring
-from daybreak.stages.measure.trials import Place
+import typer
 
-SCHEMA = 2  # of measure.json
-SHARE = 0.25  # of the run's steps, in a learning cell
-LEAST_SEEDS = 2  # a verdict takes an interval, and that two pairs
-LEAST_SCORED_BYTES = 50_000
-LEAVING_SECONDS = 1.0  # the report, and the end of the process
+from daybreak.commands.options import (
+    Device,
+    Json,
+    RunFolder,
+    check_named,
+    declared,
+)
+from daybreak.commands.parser import techniques
+from daybreak.commands.printing import tell
+from daybreak.core import terminal, units
+from daybreak.core.failures import guarded
+from daybreak.core.run import Run
 
 
-def measure(
-    path: str,
-    *,
-    seconds: float | None = None,
-    names: Sequence[str] = (),
-    include: Sequence[str] = (),
-    share: float = SHARE,
-    most_seeds: int = MOST_SEEDS,
-    optimizers: bool = False,
-    norms: bool = False,
-    positions: bool = False,
-    device: str = "",
-    told: Callable[[str], None] = lambda line: None,
-    estimated: Callable[[str], None] = lambda line: None,
-    stopwatch: Stopwatch | None = None,
-) -> dict[str, Any]:
-    """Measures what is not in the run's cells yet, and says what all of them tell: what stands in `measure.json`.
+@declared("daybreak measure runs/novel --for 20m")
+def command(
+    path: RunFolder,
+    duration: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="How long it may take, such as 20m; else until all is decided.")
+    ] = "",
+    techniques: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of the plan, such as averaging,bf16; else all that train.")
+    ] = "",
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME", autocompletion=techniques, help="Try one that is off. Again for more."),
+    ] = None,
+    share: Annotated[float, typer.Option(metavar="SHARE", help="Steps of a learning cell, of the run's own.")] = 0.25,
+    seeds: Annotated[int, typer.Option(metavar="NUMBER", help="At most so many seeds.")] = 8,
+    optimizers: Annotated[bool, typer.Option("--optimizers", help="Compare all optimizers.")] = False,
+    norms: Annotated[bool, typer.Option("--norms", help="Compare all kinds of norm.")] = False,
+    positions: Annotated[bool, typer.Option("--positions", help="Compare all kinds of position.")] = False,
+    device: Device = "",
+    as_json: Json = False,
+) -> None:
+    """Prove what each technique of a run's plan gained, on this machine."""
+    Run.open(path)
+    check_named(device=device)
+    from daybreak.stages.measure.measurement import measure as measured
+    from daybreak.views import gains
 
-    seconds: that the whole command may take; None: until every case is decided. names, include: techniques of the plan
-    to leave out (none: all that train), and others to add. told: is given a line before each cell. estimated: is given
-    one, before the first cell, about how long verdicts take. Raises UsageError: nothing to measure, or something
-    unknown; BudgetTooShort: not one cell fits; Interrupted or Saved where a signal ended it.
-    """
-    stopwatch = stopwatch or Stopwatch()
-    _check(share, most_seeds)
-    run = Run.open(path)
-    plan, pace = _plan_of(run)
-    with Signals() as signals:
-        place = _place(run, plan, device, stopwatch, seconds, signals, share)
-        chosen = _cases(place, plan, names, include, optimizers=optimizers, norms=norms, positions=positions)
-        measuring = Measuring(
-            place, plan, chosen, share=share, most_seeds=most_seeds, pace=pace or _pace(plan), told=told
+    seconds = units.seconds_of(duration) if duration else None
+    found = guarded(
+        lambda: measured(
+            path,
+            seconds=seconds,
+            names=[name.strip() for name in techniques.split(",") if name.strip()],
+            include=include or [],
+            share=share,
+            most_seeds=seeds,
+            optimizers=optimizers,
+            norms=norms,
+            positions=positions,
+            device=device,
+            told=tell,
+            estimated=tell,
         )
-        expected = {seeds: measuring.expected(seeds) for seeds in (LEAST_SEEDS, most_seeds)}
-        if expected[most_seeds]:
-            estimated(_estimate(sum(case.changed != plan for case in chosen), expected, seconds))
-        try:
-            measuring.carry_out()
-        finally:
-            if measuring.cells:
-                found = _found(measuring)
-                _keep(run, found)
-    if not measuring.cells:
-        raise _too_short(measuring, seconds)
-    if run.report_file.exists():
-        from daybreak.views import report_page
-
-        report_page.at_the_end(run)
-    return found
-
-
-def _estimate(cases: int, expected: dict[int, float], seconds: float | None) -> str:
-    """How long verdicts take, in words. expected: seconds by the number of seeds."""
-    least, most = min(expected), max(expected)
-    first, last = units.duration(expected[least]), units.duration(expected[most])
-    line = f"verdicts on {cases}: about {first} for the first ones ({least} seeds), {last} at most ({most} seeds)"
-    if seconds is not None and seconds < expected[least]:
-        line += f"; {units.duration(seconds)} will do for a part of it, and the next command goes on"
-    return line
-
-
-def _cases(
-    place: Place,
-    plan: Plan,
-    names: Sequence[str],
-    include: Sequence[str],
-    *,
-    optimizers: bool,
-    norms: bool,
-    positions: bool,
-) -> list[Case]:
-    chosen: list[Case] = []
-    if names or include or not (optimizers or norms or positions):
-        chosen += of_techniques(plan, place.machine, names, include)
-    if optimizers:
-        chosen += of_optimizers(plan)
-    for field, asked in (("norm", norms), ("positions", positions)):
-        chosen += of_shapes(plan, place.machine, field) if asked else []
-    if not chosen:
-        raise UsageError(
-            "there is nothing to measure",
-            received=f"{place.run}: no technique in its plan changes training",
-            attempt="--with NAME, to try what one would gain, or --optimizers",
-        )
-    return chosen
-
-
-def _check(share: float, most_seeds: int) -> None:
-    if not 0 < share <= 1:
-        raise UsageError("no such share of a run", received=f"--share {share:g}", attempt="--share 0.25")
-    if not 2 <= most_seeds <= 64:
-        raise UsageError(
-            "an interval needs two seeds, and more than 64 tell nothing new",
-            received=f"--seeds {most_seeds}",
-            attempt=f"--seeds {MOST_SEEDS}",
-        )
-
-
-def _plan_of(run: Run) -> tuple[Plan, float]:
-    """What of the plan trains, with the tokens that the run really took; and its seconds a token, 0 if it has none."""
-    plan = run.plan()
-    if isinstance(plan.shape, NgramShape):
-        raise UsageError(
-            "a model that only counts has no techniques to measure",
-            received=f"{run}, of the family {plan.shape.family}",
-            attempt="a run of another family",
-        )
-    if run.worked_on():
-        raise UsageError(
-            "the run is being worked on", received=f"{run}", attempt="wait for its end: both would be slowed down"
-        )
-    steps = records.standing_steps(run.log_file)
-    if not (steps and run.finished()):
-        return trained_part(plan), 0.0
-    pace = sum(step.seconds for step in steps) / steps[-1].tokens
-    return trained_part(plan.replace(tokens=max(steps[-1].tokens, plan.batch_tokens))), pace
-
-
-def _pace(plan: Plan) -> float:
-    return 1 / max(1.0, plan.predicted.tokens_per_second)
-
-
-def _place(
-    run: Run, plan: Plan, device: str, stopwatch: Stopwatch, seconds: float | None, signals: Signals, share: float
-) -> Place:
-    from daybreak.data import encode
-    from daybreak.data.tokenizers import load_tokenizer
-    from daybreak.engine import machine as machines
-
-    train, heldout = encode.encode(run, run.corpus(), plan.tokenizer)
-    chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
-    scored = min(heldout.bytes, max(LEAST_SCORED_BYTES, int(2 * share * plan.evaluation_bytes)))
-    return Place(
-        run=run,
-        machine=machines.measured(chosen),
-        device=chosen,
-        tokenizer=load_tokenizer(run.tokenizer_file),
-        train=train,
-        heldout=heldout,
-        scored_tokens=max(1, round(len(heldout) * scored / max(1, heldout.bytes))),
-        stopwatch=stopwatch,
-        end=math.inf if seconds is None else seconds - LEAVING_SECONDS,
-        signals=signals,
     )
+    if as_json:
+        print(terminal.as_json(found))
+        return
+    from rich.console import Console
 
-
-# What comes of it
-
-
-def _found(measuring: Measuring) -> dict[str, Any]:
-    """What stands in `measure.json`; docs/measure.md tells what it means."""
-    place, plan = measuring.place, measuring.plan
-    rows = [measuring.row(case) for case in measuring.cases]
-    whole = measuring.losses("plan", plan)
-    tokens = measuring.tokens()
-    return {
-        "schema": SCHEMA,
-        "run": place.run.path.resolve().name,
-        "measured_at": round(time.time(), 1),
-        "machine": {name: getattr(place.machine, name) for name in ("kind", "name", "cores", "versions")},
-        "plan": {
-            "shape": plan.shape.key(),
-            "optimizer": plan.optimizer.name,
-            "techniques": [choice.name for choice in plan.techniques],
-            "run_tokens": plan.tokens,
-            "batch_tokens": plan.batch_tokens,
-        },
-        "method": {
-            "confidence": t_intervals.CONFIDENCE,
-            "unit": plan.headline.loss_unit,
-            "share": tokens / plan.tokens,  # more than was asked, where the run is so short that a cell needs it
-            "tokens": tokens,
-            "steps": tokens // plan.batch_tokens,
-            "most_seeds": measuring.most_seeds,
-            "scored_bytes": next((c["scored_bytes"] for c in measuring.cells.values() if "scored_bytes" in c), None),
-        },
-        "plan_losses": [loss for _, loss in sorted(whole.items())],
-        "slope": value(measuring.slope(), "loss"),
-        "rows": rows,
-        "missing": list(dict.fromkeys(measuring.missing)),
-        "complete": not measuring.missing and all(row["decided"] or _spent(row, measuring) for row in rows),
-    }
-
-
-def _spent(row: dict[str, Any], measuring: Measuring) -> bool:
-    """Whether all seeds were used, and no more will be said."""
-    return row["seeds"] >= measuring.most_seeds
-
-
-def _keep(run: Run, found: dict[str, Any]) -> None:
-    try:
-        write_json(run.measure_file, found)
-    except OSError as error:
-        raise ResourceError(
-            "what was measured cannot be written",
-            received=f"{run.measure_file}: {error.strerror}",
-            attempt="free some disk space; the same command goes on",
-        ) from None
-
-
-def _too_short(measuring: Measuring, seconds: float | None) -> BudgetTooShort:
-    needed = measuring.least if math.isfinite(measuring.least) else 60.0
-    shortest = math.ceil(1.3 * (needed + measuring.place.stopwatch.used() + LEAVING_SECONDS))
-    return BudgetTooShort(
-        "the time is too short for a single measurement",
-        received=f"--for {units.duration(seconds or 0.0)}; the first would take about {units.duration(needed)}",
-        attempt=f"--for {shortest}s, or more: what is measured is kept, and the next command goes on",
-    )
+    gains.show(found, Console())

@@ -1,0 +1,20 @@
+"""Doctor: what this machine can do, measured."""
+
+from daybreak.commands.options import (
+    Device,
+    Json,
+    check_named,
+    declared,
+)
+from daybreak.core import terminal
+from daybreak.core.failures import guarded
+
+
+@declared("daybreak doctor")
+def command(device: Device = "", as_json: Json = False) -> None:
+    """What this machine can do, measured."""
+    check_named(device=device)
+    from daybreak.stages.doctor.examination import examined, lines
+
+    found = guarded(lambda: examined(device))
+    print(terminal.as_json(found, indent=1) if as_json else "\n".join(lines(found)))

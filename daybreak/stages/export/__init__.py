@@ -1,0 +1,52 @@
+"""Export: a run's model for other programs, opened there and compared."""
+
+from typing import Annotated
+
+import typer
+
+from daybreak.commands.options import (
+    Json,
+    RunFolder,
+    check_named,
+    declared,
+)
+from daybreak.commands.parser import among
+from daybreak.commands.printing import tell
+from daybreak.core import terminal
+from daybreak.core.failures import guarded
+
+
+@declared("daybreak export runs/novel --to gguf")
+def command(
+    path: RunFolder,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            autocompletion=among("hf", "gguf", "onnx", "executorch", "torch-export"),
+            help="hf, gguf, onnx, executorch or torch-export.",
+        ),
+    ],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to make; else exports/ in the run.")] = "",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="DTYPE",
+            autocompletion=among("float32", "bfloat16", "float16", "q8_0"),
+            help="Of the weights: float32, bfloat16, float16 or q8_0, as far as the format has it.",
+        ),
+    ] = "float32",
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", metavar="TEXT", help="A text to compare on; else held-out text. Again for more."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's model for other programs, opened there and compared."""
+    check_named(path)
+    from daybreak.stages.export.exporting import export as exported
+    from daybreak.stages.export.exporting import lines
+
+    found = guarded(lambda: exported(path, to, out=out, precision=precision, prompts=prompts or (), told=tell))
+    print(terminal.as_json(found) if as_json else "\n".join(lines(found)))

@@ -1,0 +1,32 @@
+"""List: the runs of a folder."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from daybreak.commands.options import (
+    Json,
+    declared,
+)
+from daybreak.core import terminal
+
+
+@declared("daybreak list")
+def command(
+    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="A folder with run folders in it.")] = "runs",
+    as_json: Json = False,
+) -> None:
+    """The runs of a folder, with date, family, figure, time and state."""
+    from daybreak.views import listing
+
+    rows: list[dict[str, Any]] = [] if folder == "runs" and not Path(folder).exists() else listing.listed(folder)
+    if as_json:
+        print(terminal.as_json(rows))
+    elif not rows:
+        print(f"there are no runs in {folder}", file=sys.stderr)
+    else:
+        from rich.console import Console
+
+        listing.show(rows, Console(highlight=False))

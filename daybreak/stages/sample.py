@@ -1,0 +1,15 @@
+"""Sample: a text to try things with."""
+
+import sys
+
+from daybreak.commands.options import (
+    declared,
+)
+
+
+@declared("daybreak sample > novel.txt")
+def command() -> None:
+    """Print a text to try things with: the reference manual of this Python, about 700 KB of English."""
+    from daybreak.data.builtin import manual
+
+    sys.stdout.write(manual())
