@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import daybreak
-from daybreak import techniques
+from daybreak import cli, techniques
 
 PACKAGE = Path(daybreak.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -22,14 +24,18 @@ FLOORS = {
     "data": 1,
     "models": 1,
     "engine": 1,
+    "tasks": 2,
     "techniques": 2,
     "views": 2,
-    "tasks": 2,
-    "stages": 3,
-    "apps": 4,
-    "web": 4,
+    "planning": 3,
+    "evaluation": 3,
+    "training": 4,
+    "commands": 4,
+    "stages": 5,
+    "apps": 6,
+    "web": 6,
 }
-TOP = 5  # cli.py, __init__.py, __main__.py
+TOP = 7  # cli.py, __init__.py, __main__.py
 ONLY_IN = {
     "transformers": ("models/huggingface.py", "models/exports/stock.py"),
     "lm_eval": ("evaluation/lm_eval.py",),
@@ -152,21 +158,31 @@ def test_the_rule_itself_lets_a_good_import_pass(file: str, imported: str) -> No
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions and under TYPE_CHECKING count: who reads one file of a circle must read all of it."""
     graph: dict[str, set[str]] = {}
     for module, path in MODULES.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        body = [
-            node
-            for node in tree.body
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            and not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
-        ]
-        found = imports_of(ast.Module(body, []), module, is_package=path.name == "__init__.py")
+        found = imports_of(tree, module, is_package=path.name == "__init__.py")
         graph[module] = {imported for _, imported in found if imported in MODULES} - {module}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"an import circle: {' -> '.join(error.args[1])}; move what they share to a file of its own")
+
+
+def test_a_verb_is_a_file_or_a_folder_and_nothing_else_stands_beside_them() -> None:
+    files = {path.stem for path in (PACKAGE / "stages").glob("*.py")} - {"__init__"}
+    folders = {path.parent.name for path in (PACKAGE / "stages").glob("*/__init__.py")}
+    verbs = {name for name, listed in cli.COMMANDS.items() if listed.module.startswith("daybreak.stages.")}
+    assert files | folders == verbs and not files & folders
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_help_of_all_commands_says_what_each_says_of_itself(name: str) -> None:
+    listed = cli.COMMANDS[name]
+    declared = importlib.import_module(listed.module).command
+    assert inspect.getdoc(declared.function).splitlines()[0] == listed.told
+    assert declared.example.startswith(f"daybreak {name}")
 
 
 def test_the_python_face_lists_all_that_is_public_in_order() -> None:
@@ -208,7 +224,7 @@ def test_a_step_and_a_model_that_is_read_leave_torchs_compiler_alone() -> None:
 import sys, torch
 from daybreak.core.types import OptimizerChoice
 from daybreak.engine import optimizers
-from daybreak.models import files, ladder
+from daybreak.models import ladder
 from daybreak.models.gpt import Gpt
 shape = ladder.gpt(1, 64, vocabulary=64, context_length=16)
 module = Gpt(shape)

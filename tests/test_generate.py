@@ -18,7 +18,7 @@ from daybreak.core.errors import UsageError
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.models.gpt import Gpt
-from tests import small_runs
+import small_runs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
