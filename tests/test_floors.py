@@ -245,5 +245,5 @@ print(*[name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 
 def test_reading_text_needs_no_torch() -> None:
     """Its import takes over a second, which goes by beside the reading."""
-    asked = "import sys, daybreak.planning.corpus; sys.exit('torch' in sys.modules)"
+    asked = "import sys, daybreak.planning.text_facts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
