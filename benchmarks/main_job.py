@@ -1,4 +1,4 @@
-"""The main job, measured: whole commands on real texts at several budgets, as the tables of the README show them.
+"""The main job, measured: whole commands on real texts at several budgets, as docs/benchmarks.md shows them.
 
     python benchmarks/main_job.py --texts builtin shakespeare --budgets 60 144 --data ../shared/data --out runs/bench
 

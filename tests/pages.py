@@ -11,6 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 README, README_ZH = ROOT / "README.md", ROOT / "README.zh.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [README, README_ZH, *DOCS]
+TWINS = [(README, README_ZH)] + [
+    (page.with_name(f"{page.name[:-6]}.md"), page) for page in DOCS if page.match("*.zh.md")
+]
 
 _BLOCK = re.compile(r"^```([\w-]*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SHELL_BLOCK = re.compile(
@@ -88,4 +91,4 @@ def anchors(page: Path) -> set[str]:
 
 def numbers(text: str) -> list[str]:
     """Every number that stands in the prose and tables of a text, sorted."""
-    return sorted(re.findall(r"\d[\d,]*(?:\.\d+)*", re.sub(r"\]\([^)]*\)|<!--.*?-->", "", prose_of(text))))
+    return sorted(re.findall(r"\d(?:[\d,]*\d)?(?:\.\d+)*", re.sub(r"\]\([^)]*\)|<!--.*?-->", "", prose_of(text))))

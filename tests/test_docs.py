@@ -1,4 +1,4 @@
-"""The documents: their commands exist and work, their links lead somewhere, and both READMEs say the same."""
+"""The documents: their commands exist and work, their links lead somewhere, and pages in two languages say the same."""
 
 from __future__ import annotations
 
@@ -169,21 +169,36 @@ def test_files_that_a_page_names_exist(page):
 
 
 def test_every_page_is_reached_from_the_readmes():
-    for readme in (pages.README, pages.README_ZH):
+    chinese = {one: other for one, other in pages.TWINS if one != pages.README}
+    english = [page for page in pages.DOCS if page not in chinese.values()]
+    for readme, wanted in ((pages.README, english), (pages.README_ZH, [chinese.get(page, page) for page in english])):
         linked = {(readme.parent / link).resolve() for link in pages.links(readme)}
-        assert {page.resolve() for page in pages.DOCS} <= linked
+        assert {page.resolve() for page in wanted} <= linked
 
 
-def test_both_readmes_say_the_same():
-    english, chinese = pages.text_of(pages.README), pages.text_of(pages.README_ZH)
+@pytest.mark.parametrize("twins", pages.TWINS, ids=lambda twins: twins[0].name)
+def test_both_languages_say_the_same(twins):
+    english, chinese = map(pages.text_of, twins)
     assert pages.blocks(english) == pages.blocks(chinese)
     one, other = (re.split(r"^## ", text, flags=re.MULTILINE) for text in (english, chinese))
     assert len(one) == len(other)
     for section, same in zip(one, other, strict=True):
         assert pages.numbers(section) == pages.numbers(same), section.splitlines()[0]
-    assert len(pages.links(pages.README)) == len(pages.links(pages.README_ZH))
-    assert "(README.zh.md)" in english.split("##")[0]
-    assert "(README.md)" in chinese.split("##")[0]
+    assert len(pages.links(twins[0])) == len(pages.links(twins[1]))
+    assert f"({twins[1].name})" in one[0] and f"({twins[0].name})" in other[0]
+
+
+def test_what_the_readmes_measured_stands_on_the_page_of_benchmarks():
+    """There it has its command; a copy that is changed, or a line of the run that was not printed, is found."""
+    for readme, page in zip(pages.TWINS[0], pages.TWINS[1], strict=True):
+        measured, text = pages.text_of(page), pages.text_of(readme)
+        table = next(section for section in re.split(r"^## ", text, flags=re.MULTILINE) if "versus.py" in section)
+        scores = re.findall(r"\d+\.\d+", table)
+        assert len(scores) > 5
+        assert set(scores) <= set(pages.numbers(measured))
+        printed = [line.removesuffix(", [...]") for line in pages.blocks(text, "text")[0].splitlines()]
+        assert len(printed) > 7
+        assert all(line in measured for line in printed)
 
 
 # What the pages show, works
