@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import small_runs
 
 import daybreak
 from daybreak import cli
@@ -18,7 +19,6 @@ from daybreak.core.errors import UsageError
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.models.gpt import Gpt
-import small_runs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
