@@ -28,7 +28,7 @@ from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.layouts import modernbert
 from daybreak.tasks.aims import objective_of
-from daybreak.tasks.scoring import exam_of, figure
+from daybreak.tasks.scoring import exam_of
 
 # The Trainer's learning rates and rows a step, of which the best is taken: its own 8 rows, and 32. A class can follow.
 CELLS = {"bert": ("5e-4@8", "2e-3@8", "2e-3@32", "1e-3@8@modernbert"), "t5": ("3e-3@8", "1e-3@32")}
@@ -50,7 +50,7 @@ def main() -> None:
     ours = examined(folder)
     print(json.dumps({"daybreak": ours}), flush=True)
     theirs = [trained(folder, asked.family, asked.seconds, cell) for cell in asked.cells or CELLS[asked.family]]
-    higher = Run(folder).plan().headline.higher
+    higher = Run(folder).plan().headline.higher_is_better
     best = (max if higher else min)(theirs, key=lambda found: found["figure"])
     print(json.dumps({"daybreak": ours, "trainer": best, "ratio": ours["figure"] / best["figure"], "all": theirs}))
 
@@ -70,7 +70,7 @@ def examined(folder: Path) -> dict[str, Any]:
     module = read_model(Run(folder).model_folder, torch.device("cpu"))
     score = exam_of(plan, tokenizer).put(module, held).score()
     return {
-        "figure": figure(plan.headline, score),
+        "figure": plan.headline.value(score.sums()),
         "name": plan.headline.name,
         "nats": score.nats / score.tokens,
         "targets": score.tokens,
@@ -215,7 +215,7 @@ def trained(folder: Path, family: str, seconds: float, cell: str) -> dict[str, A
     answers = exam_of(plan, tokenizer).put(AsOurs(model, length, family), held)
     score = answers.score()
     found = {
-        "figure": figure(plan.headline, score),
+        "figure": plan.headline.value(score.sums()),
         "nats": score.nats / score.tokens,
         "rate": rate,
         "rows": rows_a_step,

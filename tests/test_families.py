@@ -15,7 +15,7 @@ import torch
 import daybreak
 from daybreak.core import records
 from daybreak.core.errors import DataError, UsageError
-from daybreak.core.metrics import BITS_PER_BYTE, HEADLINES, MASKED_ACCURACY, SPAN_LOSS
+from daybreak.core.metrics import BITS_PER_BYTE, MASKED_ACCURACY, METRICS, SPAN_LOSS
 from daybreak.core.records import Measurement, Sample, Step, Validation
 from daybreak.core.run import Run
 from daybreak.evaluation.loaded import load
@@ -28,7 +28,7 @@ from daybreak.stages.evaluate.text import evaluate
 from daybreak.stages.measure import measurement as measure
 from daybreak.stages.measure.ablations import of_optimizers
 from daybreak.tasks.fill_mask import Filler
-from daybreak.tasks.scoring import Answers, Hidden, figure
+from daybreak.tasks.scoring import Answers, Hidden
 
 SETTINGS = {
     "bert": {"layers": 2, "width": 64},
@@ -66,7 +66,7 @@ def run_of(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_the_headline_stands_where_bits_per_byte_stands_for_a_gpt(run_of: Any, family: str) -> None:
     finished = run_of(family)
     plan = finished.run.plan()
-    headline = HEADLINES[{"bert": "masked_accuracy", "t5": "span_loss", "lstm": "bits_per_byte"}[family]]
+    headline = METRICS[{"bert": "masked_accuracy", "t5": "span_loss", "lstm": "bits_per_byte"}[family]]
     assert plan.headline is headline and plan.objective == OBJECTIVES[family]
     found = list(records.read(finished.run.log_file))
     [told] = [r for r in found if isinstance(r, Measurement) and r.name == headline.name]
@@ -121,7 +121,7 @@ def test_runs_that_hide_tokens_are_compared_by_their_figure(run_of: Any, family:
     assert facts["headline"] == headline.name
     for run, finished in zip(facts["runs"], (one, other), strict=True):
         value = finished.figures[headline.name]
-        assert run["compared"]["alone"] == pytest.approx(1 - value if headline.higher else value, rel=1e-6)
+        assert run["compared"]["alone"] == pytest.approx(1 - value if headline.higher_is_better else value, rel=1e-6)
     [verdict] = facts["verdicts"]
     assert verdict["low"] <= verdict["difference"] <= verdict["high"]
 
@@ -222,9 +222,9 @@ def test_what_a_pipeline_of_transformers_needs_is_there(run_of: Any) -> None:
 
 def test_headlines_by_hand() -> None:
     score = Score(nats=20.0, bytes=8, tokens=10, hits=3)
-    assert figure(MASKED_ACCURACY, score) == pytest.approx(0.3)
-    assert figure(SPAN_LOSS, score) == pytest.approx(2.0)
-    assert figure(BITS_PER_BYTE, score) == pytest.approx(20 / 8 / np.log(2))
+    assert MASKED_ACCURACY.value(score.sums()) == pytest.approx(0.3)
+    assert SPAN_LOSS.value(score.sums()) == pytest.approx(2.0)
+    assert BITS_PER_BYTE.value(score.sums()) == pytest.approx(20 / 8 / np.log(2))
     assert MASKED_ACCURACY.told(0.3123) == "31.2% of masked tokens guessed"
     assert SPAN_LOSS.told(2.0) == "2.000 nats a token of the spans"
 

@@ -104,7 +104,7 @@ def test_more_time_is_expected_to_give_a_better_figure_of_the_family_too(corpus,
     plans = [planned(text, machine(), unprobed(), asked(s, family=family)) for s in (600.0, 6000.0, 60000.0)]
     for shorter, longer in itertools.pairwise(plans):
         better, worse = longer.predicted.figure, shorter.predicted.figure
-        assert (better > worse) == longer.headline.higher
+        assert (better > worse) == longer.headline.higher_is_better
         assert longer.predicted.figure_low < better < longer.predicted.figure_high
     if family == "bert":
         assert 0 < plans[0].predicted.figure < plans[-1].predicted.figure < 1

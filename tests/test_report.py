@@ -18,7 +18,7 @@ import pytest
 
 from daybreak import techniques
 from daybreak.core.errors import UsageError
-from daybreak.core.metrics import HEADLINES
+from daybreak.core.metrics import METRICS
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Touched, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import SHAPES, NetworkShape, NgramShape
@@ -356,7 +356,7 @@ def test_whatever_a_plan_decides_and_a_run_amends_has_a_name_in_both_languages()
     assert {name for name in settings if f"decision.{name}" not in words} == set()
     families = {*SHAPES, "ngram", *(shape.family for shape in NetworkShape.__subclasses__())}
     assert len(families) > len(SHAPES) and {name for name in families if f"lede.{name}" not in words} == set()
-    assert {name for name in HEADLINES for kind in ("unit", "unit.loss") if f"{kind}.{name}" not in words} == set()
+    assert {name for name in METRICS for kind in ("unit", "unit.loss") if f"{kind}.{name}" not in words} == set()
     source = "".join(path.read_text(encoding="utf-8") for path in Path(report.__file__).parent.glob("*.py"))
     amended, told = re.findall(r'\.amend\("([^"]+)"', source), re.findall(r'Event\(name="([^"]+)"', source)
     assert {name for name in amended if f"amendment.{name}" not in words} == set() != set(amended)

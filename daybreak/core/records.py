@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daybreak.core.metrics import Headline
+from daybreak.core.metrics import Metric
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Validation:
     bytes: int
     weights: str = "current"  # or the technique whose weights were scored
 
-    def loss(self, headline: Headline) -> float:
+    def loss(self, headline: Metric) -> float:
         return headline.loss(self.figure, math.log(max(1.0, self.perplexity)))
 
 

@@ -5,7 +5,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from daybreak.core.metrics import OF_OBJECTIVE, Headline
+from daybreak.core.metrics import OF_OBJECTIVE, Metric
 from daybreak.core.request import Request as Request  # a plan keeps it
 from daybreak.core.shapes import GptShape, Shape
 from daybreak.core.values import Value, digest, plain
@@ -232,7 +232,7 @@ UNASKED = "only where it is asked for"  # how the reason begins of techniques th
 class Plan(Value):
     """All that a run does. `plan.json` is the run: train reads nothing else."""
 
-    objective: str  # one of headlines.OF_OBJECTIVE
+    objective: str  # one of metrics.OF_OBJECTIVE
     corpus: str  # digest
     tokenizer: TokenizerChoice
     shape: Shape
@@ -270,7 +270,7 @@ class Plan(Value):
         )
 
     @property
-    def headline(self) -> Headline:
+    def headline(self) -> Metric:
         return OF_OBJECTIVE[self.objective]
 
     def technique(self, name: str) -> TechniqueChoice | None:

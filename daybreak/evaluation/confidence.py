@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from daybreak.core.metrics import MASKED_ACCURACY, Headline
+from daybreak.core.metrics import Metric
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.score_table import Scores
@@ -65,17 +65,16 @@ def of_cells(cells: Scores, *, resamples: int = bootstrap.RESAMPLES) -> dict[str
     return interval(cells.nats) | ({} if cells.mixed is None else {"mixture": interval(cells.mixed)})
 
 
-def of_hidden(headline: Headline, answers: "Answers", *, resamples: int = bootstrap.RESAMPLES) -> dict[str, Ends]:
-    """Of the headline and perplexity of what was hidden in a text, over stretches of it."""
-    counted = np.flatnonzero(np.ones(len(answers), bool) if answers.every else answers.sizes > 0)
-    stretches = [part for part in np.array_split(counted, STRETCHES) if len(part)]
-    nats_U = np.array([answers.nats[part].sum(dtype=np.float64) for part in stretches])
-    counts_U = np.array([float(len(part)) for part in stretches])
-    first = ends_of(nats_U, counts_U, resamples=resamples)
-    if headline is MASKED_ACCURACY and answers.hits is not None:
-        hits_U = np.array([float(answers.hits[part].sum()) for part in stretches])
-        first = ends_of(hits_U, counts_U, resamples=resamples)
-    return {headline.name: first, "perplexity": ends_of(nats_U, counts_U, np.exp, resamples=resamples)}
+def of_hidden(metric: Metric, answers: "Answers", *, resamples: int = bootstrap.RESAMPLES) -> dict[str, Ends]:
+    """Intervals of the metric and of the perplexity of what was hidden in a text, over stretches of it."""
+    columns = answers.columns()
+    stretches = [part for part in np.array_split(np.flatnonzero(answers.counted()), STRETCHES) if len(part)]
+
+    def sums(name: str) -> np.ndarray:
+        return np.array([columns[name][part].sum(dtype=np.float64) for part in stretches])
+
+    first = ends_of(sums(metric.numerator), sums(metric.denominator), metric.of_ratio, resamples=resamples)
+    return {metric.name: first, "perplexity": ends_of(sums("nats"), sums("tokens"), np.exp, resamples=resamples)}
 
 
 def beside(figures: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from daybreak.core.errors import DataError, ResourceError
-from daybreak.core.metrics import BITS_PER_BYTE, Headline
+from daybreak.core.metrics import BITS_PER_BYTE, Metric
 from daybreak.core.run import Run
 from daybreak.data.tokenizers.base import Tokenizer
 
@@ -44,7 +44,7 @@ class Scores:
         cls,
         stream: np.ndarray,
         answers: "Answers",
-        headline: Headline,
+        headline: Metric,
         context: int,
         *,
         where: np.ndarray | None = None,
@@ -60,8 +60,9 @@ class Scores:
         windows = np.concatenate(list(Hidden.rows(stream, context)) or [np.zeros((0, 2), np.int64)])
         scored = np.arange(len(windows)) if where is None else np.flatnonzero(where)
         windows = windows[scored]
-        against = answers.nats if not headline.higher else ~answers.hits  # type: ignore[operator]
-        table = against[: len(windows) * answers.of_a_row].reshape(len(windows), -1).astype(np.float64)
+        counted = answers.columns()[headline.numerator].astype(np.float64)
+        against = 1 - counted if headline.higher_is_better else counted
+        table = against[: len(windows) * answers.of_a_row].reshape(len(windows), -1)
         return cls(
             documents=scored,
             places=np.zeros(len(windows), np.int64),

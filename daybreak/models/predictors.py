@@ -1,6 +1,5 @@
 """Predictors: what a finished run gives back, behind one face: a network, an n-gram model, or a mixture of both."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from daybreak.core.errors import UsageError
+from daybreak.core.metrics import BITS_PER_BYTE
 from daybreak.core.request import LARGEST_SEED
 from daybreak.models import decoding
 from daybreak.models.decoder import Decoder
@@ -318,9 +318,13 @@ class Score:
     tokens: int
     hits: int | None = None  # targets whose likeliest token was the right one, where that was looked at
 
+    def sums(self) -> dict[str, float]:
+        """By the names that metrics have for them."""
+        return {"nats": self.nats, "bytes": self.bytes, "tokens": self.tokens, "correct": self.hits or 0}
+
     @property
     def bits_per_byte(self) -> float:
-        return self.nats / (self.bytes * math.log(2)) if self.bytes else float("nan")
+        return BITS_PER_BYTE.value(self.sums())
 
     @property
     def perplexity(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 
-from daybreak.core.metrics import MASKED_ACCURACY, SPAN_LOSS, Headline
+from daybreak.core.metrics import Metric
 from daybreak.core.types import Plan
 from daybreak.data import batches
 from daybreak.data.blocks import spread_out
@@ -39,8 +39,17 @@ class Answers:
         hits = None if self.hits is None else self.hits[of]
         return replace(self, nats=self.nats[of], sizes=self.sizes[of], hits=hits)
 
+    def counted(self) -> np.ndarray:
+        """bool [n]: the targets that metrics count."""
+        return np.ones(len(self), bool) if self.every else self.sizes > 0
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """What each target [n] adds to the sums of a metric, by their names."""
+        columns = {"nats": self.nats, "bytes": self.sizes, "tokens": np.ones(len(self), bool)}
+        return columns if self.hits is None else {**columns, "correct": self.hits}
+
     def score(self) -> Score:
-        counted = np.ones(len(self), bool) if self.every else self.sizes > 0
+        counted = self.counted()
         return Score(
             nats=float(self.nats[counted].sum(dtype=np.float64)),
             bytes=int(self.sizes.sum()),
@@ -49,24 +58,15 @@ class Answers:
         )
 
 
-def figure(headline: Headline, score: Score) -> float:
-    """The headline of a score."""
-    if headline is MASKED_ACCURACY:
-        return (score.hits or 0) / score.tokens if score.tokens else float("nan")
-    if headline is SPAN_LOSS:
-        return score.nats / score.tokens if score.tokens else float("nan")
-    return score.bits_per_byte
+def loss(metric: Metric, score: Score) -> float:
+    """What training makes small, of a score; see Metric.loss."""
+    return metric.loss(metric.value(score.sums()), score.nats / score.tokens if score.tokens else float("nan"))
 
 
-def loss(headline: Headline, score: Score) -> float:
-    """Of a score; see Headline.loss."""
-    return headline.loss(figure(headline, score), score.nats / score.tokens if score.tokens else float("nan"))
-
-
-def told(headline: Headline, score: Score) -> dict[str, Any]:
-    """The figures of a score by name, the headline first; the keys are those of --json."""
+def figures_of(metric: Metric, score: Score) -> dict[str, Any]:
+    """The values of a score by name, the metric first; the keys are those of --json."""
     return {
-        headline.name: figure(headline, score),
+        metric.name: metric.value(score.sums()),
         "perplexity": score.perplexity,
         "bytes": score.bytes,
         "tokens": score.tokens,

@@ -22,7 +22,7 @@ from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import tensors_of
 from daybreak.models.predictors import Counts, Mixture, Network, Score, summed
 from daybreak.tasks import samples
-from daybreak.tasks.scoring import Answers, Part, exam_of, figure, told
+from daybreak.tasks.scoring import Answers, Part, exam_of, figures_of
 from daybreak.training.build import Built
 from daybreak.training.heldout_scores import keep_hidden, keep_scores
 from daybreak.training.state import Workbench
@@ -90,7 +90,7 @@ def _validation(bench: Workbench, score: Score, position: loop.Position, progres
         progress=progress,
         used_seconds=bench.stopwatch.used(),
         tokens=position.tokens,
-        figure=figure(bench.plan.headline, score),
+        figure=bench.plan.headline.value(score.sums()),
         perplexity=score.perplexity,
         bytes=score.bytes,
         weights=weights,
@@ -175,7 +175,7 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     stream = bench.heldout.slice(0, len(bench.heldout))
     exam, seconds = exam_of(bench.plan, bench.tokenizer), max(0.1, left) if bench.timed() else float("inf")
     part = exam.put_spread(module, stream, seconds=seconds, tokens=_tokens_of(bench, most))
-    result = {**told(bench.plan.headline, part.answers.score()), "weights_digest": digest}
+    result = {**figures_of(bench.plan.headline, part.answers.score()), "weights_digest": digest}
     if bench.plan.headline.of_text:
         mixed = _mixed(bench, built, module, stream[part.tokens], part.answers.nats, result)
         kept = keep_scores(bench, stream, part.answers.nats, mixed, where=part.tokens)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from daybreak.core import units
-from daybreak.core.metrics import BITS_PER_BYTE, Headline
+from daybreak.core.metrics import BITS_PER_BYTE, Metric
 from daybreak.core.records import Event, Record, Sample, Step, Validation
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan
@@ -107,16 +107,16 @@ class Progress:
         used = f", MFU {self._rate * self._flops / self._peak:.0%}" if self._peak else ""
         left = max(0.0, self._plan.budget.seconds - step.used_seconds)
         headline, final = self._headline(), self._plan.predicted.figure
-        if not headline.higher:
+        if not headline.higher_is_better:
             final = expected_final(self._loss, step.progress, final)
-        end = headline.told(final, 2) if headline.higher else f"{final:.2f}"
-        loss = f"{self._loss:.3f} nats a target" if headline.higher else headline.told(self._loss)
+        end = headline.told(final, 2) if headline.higher_is_better else f"{final:.2f}"
+        loss = f"{self._loss:.3f} nats a target" if headline.higher_is_better else headline.told(self._loss)
         return (
             f"{step.progress:4.0%}  {loss}, {self._rate:,.0f} tokens/s{used}, "
             f"{units.duration(left)} left, expected end {end}"
         )
 
-    def _headline(self) -> Headline:
+    def _headline(self) -> Metric:
         return self._plan.headline if self._plan is not None else BITS_PER_BYTE
 
     def _context(self) -> int:

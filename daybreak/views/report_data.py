@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from daybreak.core import units
-from daybreak.core.metrics import BITS_PER_BYTE, HEADLINES
+from daybreak.core.metrics import BITS_PER_BYTE, METRICS
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Account
 from daybreak.views.run_facts import MOST_EVENTS, MOST_SOURCES, Facts
@@ -145,7 +145,7 @@ def comparison(facts: Facts) -> list[dict[str, Any]]:
     figures = {(m.name, m.needs): m.value for m in facts.measurements.values()}
     rows = [
         _row(headline.name, headline.unit, predicted.figure, figures.get((headline.name, "model/")))
-        | {"low": predicted.figure_low, "high": predicted.figure_high, "higher": headline.higher}
+        | {"low": predicted.figure_low, "high": predicted.figure_high, "higher": headline.higher_is_better}
     ]
     if not isinstance(plan.shape, NgramShape):
         rate = totals["rows"] * plan.shape.context_length / max(1e-9, totals["seconds"]) if totals else None
@@ -255,7 +255,7 @@ def sentence(facts: dict[str, Any]) -> str:
     model, used = facts["result"]["model"], units.duration(facts["budget"]["used"])
     if model is None:
         return f"{facts['name']}: {facts['state']}, {used} used"
-    told = HEADLINES[facts["headline"]["name"]].told(model["value"], 4)
+    told = METRICS[facts["headline"]["name"]].told(model["value"], 4)
     return f"{facts['name']}: {facts['state']}, {told}, {used} used"
 
 

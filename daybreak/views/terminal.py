@@ -4,7 +4,7 @@ import textwrap
 from typing import Any
 
 from daybreak.core import units
-from daybreak.core.metrics import Headline
+from daybreak.core.metrics import Metric
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import UNASKED, Corpus, Plan
 
@@ -76,7 +76,7 @@ def baselines_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _with_interval(headline: Headline, figures: dict[str, Any]) -> str:
+def _with_interval(headline: Metric, figures: dict[str, Any]) -> str:
     """The headline with half its interval, where it has one."""
     value, interval = figures[headline.name], figures.get(f"{headline.name}_interval")
     return headline.told(value, 4, half=max(value - interval[0], interval[1] - value) if interval else None)
