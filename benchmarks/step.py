@@ -92,7 +92,7 @@ def daybreak_step(asked: argparse.Namespace, side: str):
     from daybreak.models import ladder
     from daybreak.models.gpt import Gpt
     from daybreak.models.objectives import NextToken
-    from daybreak.planning.planner import optimizer_of
+    from daybreak.planning.recipe import optimizer_of
 
     machines.keep_freed_memory()
     device = torch.device("cpu")

@@ -15,8 +15,10 @@ from daybreak.core.types import Corpus, Origin, Plan, Probe, Request, Timing
 from daybreak.engine import scaling
 from daybreak.models import ngram
 from daybreak.models.ngram import KneserNey
-from daybreak.planning.candidates import Candidate, best_of, memory_bytes
-from daybreak.planning.planner import inherited_share, planned
+from daybreak.planning.candidates import Candidate, best_of
+from daybreak.planning.planner import planned
+from daybreak.planning.recipe import inherited_share
+from daybreak.planning.speed import memory_bytes
 from daybreak.planning.tokenizer_choice import nearest_vocabulary
 from daybreak.techniques import chosen, class_of
 from daybreak.views.progress import summary

@@ -4,7 +4,7 @@ from daybreak import techniques
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 from daybreak.models.fused.library import fits
-from daybreak.planning.candidates import KERNELS_SECONDS
+from daybreak.planning.speed import KERNELS_SECONDS
 
 BOUND = {"cuda_graphs": "compiled", "thread_parallel": "kernels"}  # techniques that one mode alone has a place for
 

@@ -6,7 +6,7 @@ from daybreak import techniques
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan, Probe
 from daybreak.models import ngram
-from daybreak.planning.candidates import LIBRARY_BYTES, memory_bytes
+from daybreak.planning.speed import LIBRARY_BYTES, memory_bytes
 from daybreak.tasks.scoring import EVALUATION_TOKENS
 
 # Measured in runs of 20 to 60 s on texts of 0.25 to 17 MB (benchmarks/memory.py).

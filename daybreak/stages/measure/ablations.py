@@ -9,7 +9,7 @@ from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.planning.execution_modes import in_mode, mode_of, suited, without_mode
-from daybreak.planning.planner import inherited_share, optimizer_of, warmup_of
+from daybreak.planning.recipe import inherited_share, optimizer_of, warmup_of
 
 TRAINING_SEAMS = ("module", "loss", "optimizer", "schedule", "step", "weights")
 

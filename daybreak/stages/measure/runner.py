@@ -15,8 +15,8 @@ from daybreak.core.errors import ResourceError
 from daybreak.core.run import write_json
 from daybreak.core.types import Plan
 from daybreak.evaluation import t_intervals
-from daybreak.planning.candidates import KERNELS_SECONDS
 from daybreak.planning.execution_modes import mode_of
+from daybreak.planning.speed import KERNELS_SECONDS
 from daybreak.stages.measure import gains, trials
 from daybreak.stages.measure.ablations import Case, with_rates
 from daybreak.stages.measure.analysis import judged

@@ -1,0 +1,75 @@
+"""Recipe: the optimizer and the schedule of a run, with the rates that are taken where nothing else is said."""
+
+from daybreak.core.shapes import GptShape
+from daybreak.core.types import (
+    Corpus,
+    OptimizerChoice,
+    Origin,
+)
+from daybreak.engine import optimizers, scaling
+from daybreak.planning.candidates import Candidate, neighbouring
+from daybreak.planning.reasons import REPEATED
+
+SMALL_BATCH_RATES = {"gpt": 0.03, "lstm": 0.03, "bert": 0.01, "t5": 0.015}  # of Muon (own runs)
+TABLE_RATES = {"bert": 0.005, "t5": 0.02}  # of embedding and head, beside Muon (own runs)
+SINGLE_RATES = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2, "adamw_rms": 2e-2}  # one for all weights
+LSTM_RATE = 2e-2  # of Adam and AdamW: 13% fewer bits in 60 s than with 3e-3, which suits a plain RNN (own runs)
+INHERITED_LEAST = 0.05  # of the rates; also where nobody has noted how long a checkpoint was trained
+DISTANT_SHARE = 0.7  # of the rates, where the text is of another kind
+FOREIGN_RATE = 2e-4  # of AdamW, for checkpoints of other tools
+# Of the lowest loss in a time (own runs).
+OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw", "foreign": "adamw"}
+FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
+
+
+def weight_decay_of(corpus: Corpus, best: Candidate, epochs: float) -> float:
+    if isinstance(best.shape, GptShape) and corpus.origin is None:
+        return scaling.weight_decay(epochs, best.shape.parameters(), corpus.bytes)
+    return 0.1 if epochs < REPEATED else 0.2
+
+
+def optimizer_of(
+    name: str, *, batch_tokens: int, weight_decay: float, width: int, family: str = "gpt", inherited: float = 1.0
+) -> OptimizerChoice:
+    """An optimizer with the rates that are taken where nothing else is said.
+
+    width: of the model. family: as `Network.rated_as` has it. inherited: of `inherited_share`.
+    """
+    factor, small = scaling.rate_factor(batch_tokens), SMALL_BATCH_RATES.get(family, 0.02)
+    choice = OptimizerChoice(
+        name=name,
+        learning_rate=small if batch_tokens <= 16384 else min(small, 0.02) * factor,
+        table_learning_rate=TABLE_RATES.get(family, 0.004) * factor,
+        weight_decay=weight_decay,
+        momentum=0.95,
+        orthogonalize_steps=5 if optimizers.overhead(width, batch_tokens, 5) < FREE_OVERHEAD else 3,
+    )
+    if name not in ("muon", "muon_rms"):
+        rate = FOREIGN_RATE if family == "foreign" else SINGLE_RATES.get(name, 3e-3)
+        rate = LSTM_RATE if family == "lstm" and name in ("adam", "adamw") else rate
+        choice = choice.replace(learning_rate=rate, table_learning_rate=rate)
+    if family != "foreign":
+        matrices, tables = inherited * choice.learning_rate, inherited * choice.table_learning_rate
+        choice = choice.replace(learning_rate=matrices, table_learning_rate=tables)
+    return choice
+
+
+def inherited_share(origin: Origin | None, tokens: float, bytes_per_token: float) -> float:
+    """Of the usual rates, where what is trained was trained before: large steps would undo it.
+
+    As if the run were the last part of one that had trained the checkpoint too, its rates falling in a line. In runs of
+    60 s, 0.07 of the rates gave 6% fewer bits than 0.7 from a checkpoint of 20 minutes. A text of another kind leaves
+    little of what was learnt to be kept.
+    """
+    if origin is None:
+        return 1.0
+    if not neighbouring(origin, bytes_per_token):
+        return DISTANT_SHARE
+    if not origin.seen:
+        return INHERITED_LEAST
+    return max(INHERITED_LEAST, tokens / (tokens + origin.seen / origin.bytes_per_token))
+
+
+def warmup_of(optimizer: str) -> float:
+    """Share of the progress; Muon's steps are of one size from the first on."""
+    return 0.0 if optimizer == "muon" else 0.02
