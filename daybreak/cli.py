@@ -20,45 +20,47 @@ COMMANDS = {
     "run": Listed(
         TRAIN,
         "daybreak.stages.run",
-        "Train the best model that fits the time: scan, probe, plan, encode, train, evaluate.",
+        "Train the best language model that the time allows.",
     ),
-    "plan": Listed(TRAIN, "daybreak.stages.plan", "Show what `run` would do, and why, before the time is spent."),
-    "prepare": Listed(TRAIN, "daybreak.stages.prepare", "Read and clean text, learn a tokenizer, and write tokens."),
-    "train": Listed(TRAIN, "daybreak.stages.train", "Carry out a plan."),
+    "plan": Listed(TRAIN, "daybreak.stages.plan", "Show what `run` would do, with a reason for every decision."),
+    "prepare": Listed(
+        TRAIN, "daybreak.stages.prepare", "Clean the text, train a tokenizer, and write the tokens, to train on later."
+    ),
+    "train": Listed(TRAIN, "daybreak.stages.train", "Train as a saved plan says, or replay a run."),
     "evaluate": Listed(
         USE,
         "daybreak.stages.evaluate",
-        "Bits per byte and perplexity over all bytes of a text; or scores on zero-shot tasks.",
+        "Score a model: bits per byte and perplexity on a text, or accuracy on zero-shot tasks.",
     ),
     "generate": Listed(
         USE,
         "daybreak.stages.generate",
-        "Continue a text with a run's model; an encoder, or an encoder-decoder, fills the <mask>s in it.",
+        "Continue a text; with a BERT or T5, fill in its <mask>s.",
     ),
-    "export": Listed(
-        USE, "daybreak.stages.export", "Write a run's model for other programs, opened there and compared."
-    ),
+    "export": Listed(USE, "daybreak.stages.export", "Export a model for other programs, and check it there."),
     "sample": Listed(
         TRAIN,
         "daybreak.stages.sample",
-        "Print a text to try things with: the reference manual of this Python, about 700 KB of English.",
+        "Print a sample text: Python's reference manual, about 700 KB of English.",
     ),
-    "list": Listed(LOOK, "daybreak.stages.list", "The runs of a folder, with date, family, figure, time and state."),
-    "tokenize": Listed(LOOK, "daybreak.stages.tokenize", "Show how a tokenizer cuts a text."),
-    "doctor": Listed(MEASURE, "daybreak.stages.doctor", "What this machine can do, measured."),
-    "mirror": Listed(LOOK, "daybreak.stages.mirror", "Show a run in another tool, from its records."),
-    "report": Listed(LOOK, "daybreak.stages.report", "Write a page that tells what a run did, at any moment of it."),
-    "watch": Listed(LOOK, "daybreak.stages.watch", "Follow a run on a live page, on this machine alone."),
-    "compare": Listed(
-        LOOK, "daybreak.stages.compare", "Runs side by side, and which is better, worse, or cannot be told."
+    "list": Listed(
+        LOOK, "daybreak.stages.list", "List the runs of a folder, with date, family, score, time and state."
     ),
+    "tokenize": Listed(LOOK, "daybreak.stages.tokenize", "Show how a tokenizer splits a text."),
+    "doctor": Listed(MEASURE, "daybreak.stages.doctor", "Measure what this machine can do, and say what is missing."),
+    "mirror": Listed(
+        LOOK, "daybreak.stages.mirror", "Copy a run's metrics to TensorBoard, Weights & Biases or trackio."
+    ),
+    "report": Listed(LOOK, "daybreak.stages.report", "Write the HTML report of a run, finished or not."),
+    "watch": Listed(LOOK, "daybreak.stages.watch", "Follow a run on a live web page, on this machine only."),
+    "compare": Listed(LOOK, "daybreak.stages.compare", "Compare runs, and test which one is better."),
     "baselines": Listed(
         MEASURE,
         "daybreak.apps.baselines",
-        "What a Transformer buys: each model for the same seconds on the same text, side by side.",
+        "Train a GPT, an LSTM, an RNN and n-grams for the same time, and compare them.",
     ),
     "measure": Listed(
-        MEASURE, "daybreak.stages.measure", "Prove what each technique of a run's plan gained, on this machine."
+        MEASURE, "daybreak.stages.measure", "Measure what each technique of a run gained, with repeated trials."
     ),
 }
 
@@ -85,10 +87,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _daybreak(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and leave.")
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Text, any machine and a deadline in; by the deadline a usable language model out."""
+    """Train the best language model that a text, a machine and a deadline allow."""
 
 
 def _leave(code: int) -> NoReturn:

@@ -239,22 +239,22 @@ def _figures(run: Run, curve: Curve, best: float) -> dict[str, Any]:
 @declared("daybreak baselines novel.txt --for 60s")
 def command(
     sources: Sources = None,
-    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="How long each model may take: 60s, 5m.")] = "",
+    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Time budget of each model: 60s, 5m.")] = "",
     models: Annotated[
-        str, typer.Option(metavar="NAMES", help="Which ones, of gpt, lstm, rnn and ngram.")
+        str, typer.Option(metavar="NAMES", help="Models to train, of gpt, lstm, rnn and ngram.")
     ] = "gpt,lstm,rnn,ngram",
     out: Annotated[
-        str, typer.Option(metavar="FOLDER", help="A folder for the runs and baselines.html.")
+        str, typer.Option(metavar="FOLDER", help="Output folder for the runs and baselines.html.")
     ] = "runs/baselines",
     heldout: Heldout = "",
     seed: Seed = 0,
     device: Device = "",
     language: Annotated[
-        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Of the page: en or zh.")
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Language of the page: en or zh.")
     ] = "en",
     as_json: Json = False,
 ) -> None:
-    """What a Transformer buys: each model for the same seconds on the same text, side by side."""
+    """Train a GPT, an LSTM, an RNN and n-grams for the same time, and compare them."""
     from daybreak.apps.baselines import baselines as trained
     from daybreak.core.request import Request
     from daybreak.planning import names

@@ -111,7 +111,10 @@ def asked_request(asked: Mapping[str, Any]) -> Request:
     return request_of(asked, used=boot_seconds() - process_start())
 
 
-Out = Annotated[str, typer.Option(metavar="FOLDER", help="The run's folder; else runs/ and a name of text and time.")]
+Out = Annotated[
+    str,
+    typer.Option(metavar="FOLDER", help="Output folder of the run. Default: runs/ and a name made of text and time."),
+]
 Sources = Annotated[list[str] | None, annotated("sources")[1]]
 Heldout = Annotated[str, ungrouped("heldout")]
 Without = Annotated[
@@ -120,7 +123,7 @@ Without = Annotated[
         "--without",
         metavar="NAME",
         autocompletion=among("ngram_mix", "history_mix"),
-        help="Of what the run mixes into the network's predictions, leave this out: ngram_mix, history_mix.",
+        help="Predictor not to mix in: ngram_mix or history_mix (repeatable).",
     ),
 ]
 Seed = Annotated[int, ungrouped("seed")]
@@ -131,18 +134,18 @@ Mirror = Annotated[
         "--mirror",
         metavar="TOOL",
         autocompletion=among("tensorboard", "wandb", "trackio"),
-        help="Show the run in tensorboard, wandb or trackio. Again for more.",
+        help="Experiment tracker to log to: tensorboard, wandb or trackio (repeatable).",
     ),
 ]
 Tasks = Annotated[
     list[str] | None,
-    typer.Option("--task", metavar="FILE", help="Zero-shot questions: a file of JSON lines. Again for more."),
+    typer.Option("--task", metavar="FILE", help="Zero-shot task: a JSON Lines file of questions (repeatable)."),
 ]
-Limit = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="At most so many questions of a task; 0: all.")]
-Batch = Annotated[int, typer.Option(min=1, metavar="ROWS", help="Rows of a pass of the model; no score depends on it.")]
+Limit = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Questions per task, at most; 0: all.")]
+Batch = Annotated[int, typer.Option(min=1, metavar="ROWS", help="Evaluation batch size; does not change scores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RunFolder = Annotated[
-    str, typer.Argument(metavar="RUN", autocompletion=run_folders, help="A run's folder, such as runs/NAME.")
+    str, typer.Argument(metavar="RUN", autocompletion=run_folders, help="Run folder, such as runs/NAME.")
 ]
 
 

@@ -140,7 +140,7 @@ class Commands(TyperGroup):
         with formatter.section("Options"):
             formatter.write_dl([(_flags(option), _help(option)) for option in options if not option.hidden])
         formatter.write_paragraph()
-        formatter.write_text("daybreak COMMAND --help has the options of a command and an example.")
+        formatter.write_text("daybreak COMMAND --help shows the options of a command, with an example.")
 
 
 def _metavar(argument: Any) -> str:

@@ -51,7 +51,7 @@ class Request(Value):
     sources: tuple[str, ...] = field(
         metadata=_by(
             "",
-            "Files, folders, globs, web addresses, or - for standard input; none: the built-in text.",
+            "Text: files, folders, globs, web addresses, or - for standard input. Default: Python's own library.",
             keyword="sources",
             metavar="SOURCE",
         )
@@ -59,7 +59,7 @@ class Request(Value):
     seconds: float = field(
         metadata=_by(
             "--for",
-            f"How long the whole command may take: 90s, 20m, 8h, 1h30m. Without it: {USUAL_BUDGET}.",
+            f"Time budget of the whole command: 90s, 20m, 8h, 1h30m. Default: {USUAL_BUDGET}.",
             keyword="for_",
             formerly="budget",
             metavar="TIME",
@@ -70,7 +70,7 @@ class Request(Value):
         default="",
         metadata=_by(
             "--until",
-            "In place of --for, when it must be over: 07:00, or a date and time.",
+            "Deadline, instead of --for: 07:00, or a date and time.",
             metavar="MOMENT",
             group=ENDING,
         ),
@@ -78,17 +78,18 @@ class Request(Value):
     heldout: str = field(
         default="",
         metadata=_by(
-            "--heldout", "A file to score on, in place of a part of the text.", metavar="FILE", group=PLANNING
+            "--heldout", "Held-out file for the scores. Default: a part of the text.", metavar="FILE", group=PLANNING
         ),
     )
     family: str = field(
-        default="gpt", metadata=_by("--family", "gpt, bert, t5, lstm or ngram.", metavar="FAMILY", group=PLANNING)
+        default="gpt",
+        metadata=_by("--family", "Kind of model: gpt, bert, t5, lstm or ngram.", metavar="FAMILY", group=PLANNING),
     )
     tokenizer: str = field(
         default="auto",
         metadata=_by(
             "--tokenizer",
-            "auto, bytes, characters, bpe, wordpiece, unigram, words, or a tokenizer.json to take.",
+            "Kind of tokenizer: auto, bytes, characters, bpe, wordpiece, unigram, words, or a tokenizer.json file.",
             metavar="KIND",
             group=PLANNING,
         ),
@@ -97,7 +98,7 @@ class Request(Value):
         default="",
         metadata=_by(
             "--from",
-            "Go on from this checkpoint: a run, or a Hugging Face folder.",
+            "Pretrained checkpoint to start from: a run's folder, or a Hugging Face folder.",
             keyword="from_",
             formerly="parent",
             metavar="FOLDER",
@@ -108,7 +109,7 @@ class Request(Value):
         default=0,
         metadata=_by(
             "--grow-vocabulary",
-            "With --from: add up to so many tokens for new text.",
+            "With --from: how many new tokens to add to the vocabulary, at most.",
             formerly="grow",
             metavar="TOKENS",
             least=0,
@@ -119,7 +120,7 @@ class Request(Value):
         default_factory=dict,
         metadata=_by(
             "--set",
-            "A decision of the plan that you make, such as layers=8. Again for more. They are listed in docs/plan.md.",
+            "Override a planned setting, such as layers=8 (repeatable). See docs/plan.md.",
             formerly="settings",
             metavar="NAME=VALUE",
             group=PLANNING,
@@ -129,7 +130,7 @@ class Request(Value):
         default=(),
         metadata=_by(
             "--with",
-            "A technique to use, as NAME or NAME:SETTING=VALUE. Again for more. `daybreak plan` lists them.",
+            "Technique to use: NAME or NAME:SETTING=VALUE (repeatable). `daybreak plan` lists them.",
             keyword="with_",
             formerly="include",
             metavar="NAME",
@@ -140,7 +141,7 @@ class Request(Value):
         default=(),
         metadata=_by(
             "--without",
-            "A technique to leave out. Again for more.",
+            "Technique not to use (repeatable).",
             formerly="exclude",
             metavar="NAME",
             group=PLANNING,
@@ -151,7 +152,7 @@ class Request(Value):
         default_factory=dict,
         metadata=_by(
             "--weight",
-            "The part of training that is read from a source, one for every source; without it: by size.",
+            "Share of the training text taken from a source; one for every source. Default: by size.",
             formerly="weights",
             metavar="SOURCE=NUMBER",
             group=PLANNING,
@@ -161,14 +162,16 @@ class Request(Value):
         default=True,
         metadata=_by(
             "--native",
-            "Whether transformers must be able to open the model.",
+            "Only model shapes that transformers can open, or any shape.",
             off="--no-native",
             group=PLANNING,
         ),
     )
     reproducible: bool = field(
         default=False,
-        metadata=_by("--reproducible", "The same command, the same model to the last bit.", group=COMPUTING),
+        metadata=_by(
+            "--reproducible", "Deterministic run: the same command gives the same model, bit for bit.", group=COMPUTING
+        ),
     )
     seed: int = field(
         default=0, metadata=_by("--seed", "Random seed.", metavar="NUMBER", least=0, most=LARGEST_SEED, group=COMPUTING)
@@ -177,7 +180,7 @@ class Request(Value):
         default="",
         metadata=_by(
             "--device",
-            "cpu, cuda, cuda:1, mps; else the fastest that is here.",
+            "Device: cpu, cuda, cuda:1 or mps. Default: the fastest one.",
             metavar="DEVICE",
             group=COMPUTING,
         ),
@@ -186,7 +189,7 @@ class Request(Value):
         default="",
         metadata=_by(
             "--cluster",
-            "Prepare the text on a Ray cluster: local, auto, ray://HOST:10001.",
+            "Ray cluster that prepares the text: local, auto or ray://HOST:10001.",
             metavar="ADDRESS",
             group=COMPUTING,
         ),

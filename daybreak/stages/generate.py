@@ -23,31 +23,39 @@ from daybreak.core.failures import guarded
 @declared('daybreak generate runs/novel "It was" --max-tokens 100')
 def command(
     path: RunFolder,
-    prompt: Annotated[
-        str, typer.Argument(metavar="[PROMPT]", help="The text to continue, or - for standard input.")
-    ] = "",
+    prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="Text to continue, or - for standard input.")] = "",
     given: Annotated[
-        str | None, typer.Option("--prompt", metavar="TEXT", help="The same, for a text that begins with a dash.")
+        str | None, typer.Option("--prompt", metavar="TEXT", help="Text to continue, if it begins with a dash.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="At most this many tokens.")] = 200,
+    max_tokens: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Maximum number of new tokens.")] = 200,
     min_tokens: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="NUMBER",
-            help="Tokens before the text may end; else until there is something to see, and 0 at temperature 0.",
+            help="Minimum number of new tokens. Default: until some text is visible; 0 at temperature 0.",
             show_default=False,
         ),
     ] = None,
-    n: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="How many continuations.")] = 1,
+    n: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Number of continuations.")] = 1,
     stop: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="End before this text. Again for more.")
+        list[str] | None, typer.Option(metavar="TEXT", help="Stop string: generation ends before it (repeatable).")
     ] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, metavar="NUMBER", help="0 takes the likeliest.")] = 0.8,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, metavar="NUMBER", help="Sampling temperature; 0: greedy decoding.")
+    ] = 0.8,
     top_p: Annotated[
-        float, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Only the likeliest of this mass.")
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Nucleus sampling: sample from the smallest set of tokens with this total probability.",
+        ),
     ] = 0.95,
-    top_k: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Only this many likeliest; 0: all.")] = 0,
+    top_k: Annotated[
+        int, typer.Option(min=0, metavar="NUMBER", help="Top-k sampling: sample from the k most likely tokens; 0: all.")
+    ] = 0,
     seed: Seed = 0,
     without: Without = None,
     device: Device = "",
@@ -56,12 +64,12 @@ def command(
         typer.Option(
             metavar="DTYPE",
             autocompletion=among("float32", "bfloat16"),
-            help="float32, or bfloat16: faster, and rounded.",
+            help="Precision of the weights: float32, or bfloat16 (faster, rounded).",
         ),
     ] = "float32",
     as_json: Json = False,
 ) -> None:
-    """Continue a text with a run's model; an encoder, or an encoder-decoder, fills the <mask>s in it."""
+    """Continue a text; with a BERT or T5, fill in its <mask>s."""
     if given is not None and prompt:
         raise UsageError("there are two prompts", received=f"{prompt!r} and --prompt", attempt="one of the two")
     prompt = prompt if given is None else given

@@ -15,10 +15,10 @@ from daybreak.core import terminal
 
 @declared("daybreak list")
 def command(
-    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="A folder with run folders in it.")] = "runs",
+    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Folder that holds the runs.")] = "runs",
     as_json: Json = False,
 ) -> None:
-    """The runs of a folder, with date, family, figure, time and state."""
+    """List the runs of a folder, with date, family, score, time and state."""
     from daybreak.views import listing
 
     rows: list[dict[str, Any]] = [] if folder == "runs" and not Path(folder).exists() else listing.listed(folder)

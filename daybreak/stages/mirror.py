@@ -256,12 +256,12 @@ def command(
             "--to",
             metavar="TOOL",
             autocompletion=among("tensorboard", "wandb", "trackio"),
-            help="tensorboard, wandb or trackio.",
+            help="Experiment tracker: tensorboard, wandb or trackio.",
         ),
     ],
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep following until the run ends.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a run in another tool, from its records."""
+    """Copy a run's metrics to TensorBoard, Weights & Biases or trackio."""
 
     print_facts(mirror(path, to, follow=follow), as_json)

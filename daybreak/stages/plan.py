@@ -50,11 +50,11 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
 def command(
     asked: dict[str, Any],
     out: Annotated[
-        str, typer.Option(metavar="FILE", help="Write the plan to this file, or to plan.json in this run folder.")
+        str, typer.Option(metavar="FILE", help="Output file (.json), or run folder that gets a plan.json.")
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Show what `run` would do, and why, before the time is spent."""
+    """Show what `run` would do, with a reason for every decision."""
     request = asked_request(asked)
     from daybreak.core.clock import Stopwatch
     from daybreak.views.terminal import plan_lines

@@ -46,13 +46,15 @@ def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
 @asks("sources", "heldout", "include", "exclude", "tokenizer", "cluster")
 def command(
     asked: dict[str, Any],
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to prepare.")] = "",
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Output folder. Default: runs/ and a name made of text and time.")
+    ] = "",
     vocabulary: Annotated[
-        int, typer.Option(metavar="TOKENS", help="Tokens of the tokenizer, or as many as a small text has.")
+        int, typer.Option(metavar="TOKENS", help="Vocabulary size; smaller where the text has too few tokens.")
     ] = 4096,
     as_json: Json = False,
 ) -> None:
-    """Read and clean text, learn a tokenizer, and write tokens."""
+    """Clean the text, train a tokenizer, and write the tokens, to train on later."""
     request = request_of(asked).replace(seconds=0.0, settings={"vocabulary": str(vocabulary)})
 
     facts = guarded(lambda: prepare_only(request, out=out))

@@ -13,14 +13,12 @@ from daybreak.core.run import Run
 def command(
     path: RunFolder,
     language: Annotated[
-        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="en or zh.")
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Language of the page: en or zh.")
     ] = "en",
-    out: Annotated[
-        str, typer.Option(metavar="FILE", help="Write the page to this .html file, and the .json beside it.")
-    ] = "",
+    out: Annotated[str, typer.Option(metavar="FILE", help="Output file (.html); the .json is written beside it.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Write a page that tells what a run did, at any moment of it."""
+    """Write the HTML report of a run, finished or not."""
     from daybreak.views import report_page
 
     page_file, data_file = report_page.write(Run.open(path), language=language, out=out)

@@ -48,7 +48,7 @@ def run(
 @declared("daybreak run novel.txt --for 20m")
 @asks()
 def command(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: Json = False) -> None:
-    """Train the best model that fits the time: scan, probe, plan, encode, train, evaluate."""
+    """Train the best language model that the time allows."""
     request = asked_request(asked)
     from daybreak.views.progress import Progress
 

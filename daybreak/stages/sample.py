@@ -9,7 +9,7 @@ from daybreak.commands.options import (
 
 @declared("daybreak sample > novel.txt")
 def command() -> None:
-    """Print a text to try things with: the reference manual of this Python, about 700 KB of English."""
+    """Print a sample text: Python's reference manual, about 700 KB of English."""
     from daybreak.data.builtin import manual
 
     sys.stdout.write(manual())

@@ -155,13 +155,13 @@ def _shown(piece: bytes) -> str:
 @declared('daybreak tokenize runs/novel "It was a dark night"')
 def command(
     path: Annotated[
-        str, typer.Argument(metavar="RUN", autocompletion=run_folders, help="A run's folder, or a tokenizer.json.")
+        str, typer.Argument(metavar="RUN", autocompletion=run_folders, help="Run folder, or a tokenizer.json.")
     ],
-    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="The text, or - for standard input.")] = "",
-    file: Annotated[str, typer.Option("--file", metavar="FILE", help="A file to take the text from.")] = "",
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Text to tokenize, or - for standard input.")] = "",
+    file: Annotated[str, typer.Option("--file", metavar="FILE", help="File to read the text from.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Show how a tokenizer cuts a text."""
+    """Show how a tokenizer splits a text."""
     from daybreak.stages import tokenize as cutting
 
     tokenizer = cutting.tokenizer_of(path)

@@ -107,15 +107,15 @@ def command(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="PLAN", autocompletion=run_folders, help="A run's folder, or the plan.json that `plan` wrote."
+            metavar="PLAN", autocompletion=run_folders, help="Run folder, or a plan.json written by `daybreak plan`."
         ),
     ],
     out: Out = "",
-    replay: Annotated[bool, typer.Option("--replay", help="Repeat the run from its log, to the last bit.")] = False,
+    replay: Annotated[bool, typer.Option("--replay", help="Replay the run from its log, bit for bit.")] = False,
     mirrors: Mirror = None,
     as_json: Json = False,
 ) -> None:
-    """Carry out a plan."""
+    """Train as a saved plan says, or replay a run."""
     from daybreak.views.progress import Progress
 
     finished = guarded(lambda: train_only(path, Progress(), out=out, replay=replay, mirrors=tuple(mirrors or ())))

@@ -262,16 +262,16 @@ def command(
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, metavar="PORT", help="Else 8600, or the next one that is free.", show_default=False
+            min=0, max=65535, metavar="PORT", help="Port. Default: 8600, or the next free one.", show_default=False
         ),
     ] = None,
     language: Annotated[
-        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="en or zh.")
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Language of the page: en or zh.")
     ] = "en",
     show: Annotated[
-        bool | None, typer.Option("--open/--no-open", help="Open a browser; else where there is a screen.")
+        bool | None, typer.Option("--open/--no-open", help="Whether to open a browser. Default: if there is a screen.")
     ] = None,
 ) -> None:
-    """Follow a run on a live page, on this machine alone."""
+    """Follow a run on a live web page, on this machine only."""
 
     watch(path, port=port, language=language, show=show)

@@ -24,23 +24,24 @@ from daybreak.core.failures import guarded
 def command(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN RUN...", autocompletion=run_folders, help="Folders of finished runs."),
+        typer.Argument(metavar="RUN RUN...", autocompletion=run_folders, help="Folders of two or more finished runs."),
     ] = None,
     on: Annotated[
-        list[str] | None, typer.Option("--on", metavar="TEXT", help="Text to judge on; else the runs' held-out text.")
+        list[str] | None,
+        typer.Option("--on", metavar="TEXT", help="Text to compare on (repeatable). Default: the runs' held-out text."),
     ] = None,
     tasks: Tasks = None,
     limit: Limit = 0,
     batch: Batch = 16,
     out: Annotated[
-        str, typer.Option(metavar="FILE", help="The .html page to write; with --json none unless named.")
+        str, typer.Option(metavar="FILE", help="Output file (.html). Default: compare.html; with --json, none.")
     ] = "",
     language: Annotated[
-        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="en or zh.")
+        str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Language of the page: en or zh.")
     ] = "en",
     as_json: Json = False,
 ) -> None:
-    """Runs side by side, and which is better, worse, or cannot be told."""
+    """Compare runs, and test which one is better."""
     check_named(*(paths or ()), on=on, tasks=tasks)
     from daybreak.stages.compare.text import compare as compared
     from daybreak.views import verdicts

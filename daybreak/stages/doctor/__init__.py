@@ -12,7 +12,7 @@ from daybreak.core.failures import guarded
 
 @declared("daybreak doctor")
 def command(device: Device = "", as_json: Json = False) -> None:
-    """What this machine can do, measured."""
+    """Measure what this machine can do, and say what is missing."""
     check_named(device=device)
     from daybreak.stages.doctor.examination import examined, lines
 

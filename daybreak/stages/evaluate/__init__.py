@@ -24,21 +24,25 @@ from daybreak.core.failures import guarded
 def command(
     path: RunFolder,
     on: Annotated[
-        list[str] | None, typer.Option("--on", metavar="TEXT", help="Text to score on; else the held-out text.")
+        list[str] | None,
+        typer.Option("--on", metavar="TEXT", help="Text to score on (repeatable). Default: the held-out text."),
     ] = None,
     tasks: Tasks = None,
     limit: Limit = 0,
     batch: Batch = 16,
     harness: Annotated[
-        str, typer.Option("--lm-eval", metavar="NAMES", help="Tasks of lm-eval, such as blimp,lambada_openai.")
+        str,
+        typer.Option(
+            "--lm-eval", metavar="NAMES", help="lm-eval tasks, separated by commas, such as blimp,lambada_openai."
+        ),
     ] = "",
     harness_tasks: Annotated[
-        str, typer.Option("--lm-eval-tasks", metavar="FOLDER", help="A folder with lm-eval tasks of yours.")
+        str, typer.Option("--lm-eval-tasks", metavar="FOLDER", help="Folder with your own lm-eval tasks (YAML).")
     ] = "",
     device: Device = "",
     as_json: Json = False,
 ) -> None:
-    """Bits per byte and perplexity over all bytes of a text; or scores on zero-shot tasks."""
+    """Score a model: bits per byte and perplexity on a text, or accuracy on zero-shot tasks."""
 
     check_named(path, device=device, on=on, tasks=tasks)
     if harness_tasks and not harness:

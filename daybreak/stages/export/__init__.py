@@ -25,25 +25,29 @@ def command(
             "--to",
             metavar="FORMAT",
             autocompletion=among("hf", "gguf", "onnx", "executorch", "torch-export"),
-            help="hf, gguf, onnx, executorch or torch-export.",
+            help="Export format: hf, gguf, onnx, executorch or torch-export.",
         ),
     ],
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="The folder to make; else exports/ in the run.")] = "",
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Output folder. Default: exports/ and the format, in the run.")
+    ] = "",
     precision: Annotated[
         str,
         typer.Option(
             metavar="DTYPE",
             autocompletion=among("float32", "bfloat16", "float16", "q8_0"),
-            help="Of the weights: float32, bfloat16, float16 or q8_0, as far as the format has it.",
+            help="Precision of the weights: float32, bfloat16, float16 or q8_0, where the format has it.",
         ),
     ] = "float32",
     prompts: Annotated[
         list[str] | None,
-        typer.Option("--prompt", metavar="TEXT", help="A text to compare on; else held-out text. Again for more."),
+        typer.Option(
+            "--prompt", metavar="TEXT", help="Text to check the export on (repeatable). Default: held-out text."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's model for other programs, opened there and compared."""
+    """Export a model for other programs, and check it there."""
     check_named(path)
     from daybreak.stages.export.exporting import export as exported
     from daybreak.stages.export.exporting import lines

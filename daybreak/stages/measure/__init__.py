@@ -22,24 +22,40 @@ from daybreak.core.run import Run
 def command(
     path: RunFolder,
     duration: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="How long it may take, such as 20m; else until all is decided.")
+        str,
+        typer.Option(
+            "--for", metavar="TIME", help="Time budget, such as 20m. Default: until every verdict is decided."
+        ),
     ] = "",
     techniques: Annotated[
-        str, typer.Option(metavar="NAMES", help="Of the plan, such as averaging,bf16; else all that train.")
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Techniques of the plan to measure, such as averaging,bf16. Default: all that change training.",
+        ),
     ] = "",
     include: Annotated[
         list[str] | None,
-        typer.Option("--with", metavar="NAME", autocompletion=techniques, help="Try one that is off. Again for more."),
+        typer.Option(
+            "--with",
+            metavar="NAME",
+            autocompletion=techniques,
+            help="Technique to measure that the plan does not use (repeatable).",
+        ),
     ] = None,
-    share: Annotated[float, typer.Option(metavar="SHARE", help="Steps of a learning cell, of the run's own.")] = 0.25,
-    seeds: Annotated[int, typer.Option(metavar="NUMBER", help="At most so many seeds.")] = 8,
-    optimizers: Annotated[bool, typer.Option("--optimizers", help="Compare all optimizers.")] = False,
-    norms: Annotated[bool, typer.Option("--norms", help="Compare all kinds of norm.")] = False,
-    positions: Annotated[bool, typer.Option("--positions", help="Compare all kinds of position.")] = False,
+    share: Annotated[
+        float, typer.Option(metavar="SHARE", help="Length of a training trial, as a fraction of the run's steps.")
+    ] = 0.25,
+    seeds: Annotated[int, typer.Option(metavar="NUMBER", help="Number of random seeds, at most.")] = 8,
+    optimizers: Annotated[
+        bool, typer.Option("--optimizers", help="Compare all optimizers, each at its best learning rate.")
+    ] = False,
+    norms: Annotated[bool, typer.Option("--norms", help="Compare all normalizations.")] = False,
+    positions: Annotated[bool, typer.Option("--positions", help="Compare all position encodings.")] = False,
     device: Device = "",
     as_json: Json = False,
 ) -> None:
-    """Prove what each technique of a run's plan gained, on this machine."""
+    """Measure what each technique of a run gained, with repeated trials."""
     Run.open(path)
     check_named(device=device)
     from daybreak.stages.measure.measurement import measure as measured
