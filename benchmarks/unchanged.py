@@ -24,7 +24,7 @@ from daybreak.core.errors import DaybreakError
 from daybreak.core.types import Corpus, Machine, Probe, Request, Timing
 from daybreak.models import ladder
 
-PLANNERS = ("daybreak.planning.planner", "daybreak.stages.plan")  # where `planned` stands, now and before
+PLANNERS = ("daybreak.planning.planner", "daybreak.stages.plan")  # where plans are made, now and before
 FAMILIES = ("gpt", "bert", "t5", "lstm", "ngram")
 SMALL = {
     "gpt": ("layers=2", "width=64", "context_length=64", "tokens=200000"),
@@ -132,14 +132,22 @@ def requests() -> dict[str, Request]:
 
 
 def plans() -> Iterator[tuple[str, Any]]:
-    module = next(filter(None, map(_imported, PLANNERS)))
     sides = (corpora(), machines(), probes(), requests())
     for names in itertools.product(*sides):
         corpus, machine, probe, request = (side[name] for side, name in zip(sides, names, strict=True))
         try:
-            yield ", ".join(names), module.planned(corpus, machine, probe, request).to_json()
+            yield ", ".join(names), planned(corpus, machine, probe, request).to_json()
         except DaybreakError as error:
             yield ", ".join(names), [error.what, error.received, error.attempt]
+
+
+def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request) -> Any:
+    module = next(filter(None, map(_imported, PLANNERS)))
+    if hasattr(module, "planned"):
+        return module.planned(corpus, machine, probe, request)
+    if request.family == "ngram":
+        return importlib.import_module("daybreak.planning.counting").counting_plan(corpus, request)
+    return module.write_plan(module.choose(corpus, machine, probe, request))
 
 
 def _imported(name: str) -> Any:

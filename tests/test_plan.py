@@ -7,16 +7,18 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import Corpus, Origin, Plan, Probe, Request, Timing
+from daybreak.core.types import Corpus, Machine, Origin, Plan, Probe, Request, Timing
 from daybreak.engine import scaling
 from daybreak.models import ngram
 from daybreak.models.ngram import KneserNey
-from daybreak.planning.candidates import Candidate, best_of
-from daybreak.planning.planner import planned
+from daybreak.planning.candidates import Candidate
+from daybreak.planning.counting import counting_plan
+from daybreak.planning.planner import choose, write_plan
 from daybreak.planning.recipe import inherited_share
 from daybreak.planning.speed import memory_bytes
 from daybreak.planning.tokenizer_choice import nearest_vocabulary
@@ -61,6 +63,12 @@ def unprobed(used: float = 5.0) -> Probe:
 
 def asked(seconds: float = 600.0, **changes) -> Request:
     return Request(sources=("text.txt",), seconds=seconds).replace(**changes)
+
+
+def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, timed_only: bool = False) -> Plan:
+    if request.family == "ngram":
+        return counting_plan(corpus, request, held_bytes=probe.held_bytes)
+    return write_plan(choose(corpus, machine, probe, request, timed_only=timed_only))
 
 
 def timing(plan: Plan, *, mode: str, factor: float = 1.0) -> Timing:
@@ -134,9 +142,29 @@ def test_a_measured_shape_is_believed(corpus, machine):
     words = asked(exclude=("compiled", "kernels"))
     first = planned(corpus(), machine(), unprobed(), words)
     probe = unprobed().replace(timings=(timing(first, mode="eager", factor=2.0),))
-    second = planned(corpus(), machine(), probe, words, only_measured=True)
+    second = planned(corpus(), machine(), probe, words, timed_only=True)
     assert second.shape == first.shape
     assert second.predicted.tokens_per_second == pytest.approx(first.predicted.tokens_per_second / 2, rel=0.01)
+
+
+def test_steps_are_timed_of_a_choice_and_the_plan_is_written_once(corpus, machine, monkeypatch):
+    from daybreak.core.clock import Stopwatch
+    from daybreak.training.probe import probe
+
+    sizes = {"layers": "1", "width": "64", "context_length": "64", "vocabulary": "257", "batch_tokens": "512"}
+    request = asked(settings=sizes, exclude=("bf16", "compiled", "kernels"))
+    made, construct = [], Plan.__init__
+
+    def counted(plan: Plan, **words) -> None:
+        made.append(words["shape"])
+        construct(plan, **words)
+
+    monkeypatch.setattr(Plan, "__init__", counted)
+    known = probe(corpus(), machine(), request, torch.device("cpu"), Stopwatch())
+    assert len(known.timings) == 1 and made == []
+    plan = planned(corpus(), machine(), known, request, timed_only=True)
+    assert made == [plan.shape] == [known.timings[0].shape]
+    assert plan.predicted.tokens_per_second == known.timings[0].micro_batch * 64 / known.timings[0].step_seconds
 
 
 def test_what_a_tiny_shape_took_says_nothing_of_a_large_one(corpus, machine):
@@ -182,9 +210,9 @@ def test_a_shape_that_was_compiled_before_is_cheap_to_compile_again(corpus, mach
 def test_too_short_a_budget_names_one_that_works(corpus, machine):
     slow = machine(matmul_flops={"float32": 1e8})
     with pytest.raises(BudgetTooShort) as caught:
-        planned(corpus(bytes=10**6), slow, unprobed(), asked(20.0), only_measured=True)
+        planned(corpus(bytes=10**6), slow, unprobed(), asked(20.0), timed_only=True)
     seconds = float(caught.value.attempt.split("--for ")[1].split("s")[0])
-    planned(corpus(bytes=10**6), slow, unprobed(), asked(seconds), only_measured=True)
+    planned(corpus(bytes=10**6), slow, unprobed(), asked(seconds), timed_only=True)
 
 
 def test_a_technique_that_refuses_cannot_be_forced(corpus, machine):
@@ -283,7 +311,7 @@ def test_a_technique_that_was_asked_for_changes_the_shape_before_it_is_rated(cor
     assert plan.shape.mlp_width == 4 * plan.shape.width
     assert all(plan.technique(name) is not None for name in words)
     probe = unprobed().replace(timings=(timing(plan, mode=plan.predicted.mode, factor=2.0),))
-    slower = planned(corpus(), machine(), probe, asked(include=words, native=False), only_measured=True)
+    slower = planned(corpus(), machine(), probe, asked(include=words, native=False), timed_only=True)
     assert slower.shape.key() == plan.shape.key()
     for name in words:
         with pytest.raises(UsageError, match=name) as error:
@@ -389,7 +417,7 @@ def test_on_a_busy_machine_the_range_is_wider_and_says_why(corpus, machine):
     quarter = planned(corpus(), machine(), unprobed(used=5.0), asked(150.0)).predicted.figure
     assert last.figure_high > 1.05 * quarter
     one = timing(quiet, mode="kernels").replace(spread=0.5)
-    uneven = planned(corpus(), machine(), unprobed().replace(timings=(one,)), asked(), only_measured=True)
+    uneven = planned(corpus(), machine(), unprobed().replace(timings=(one,)), asked(), timed_only=True)
     assert "1.5 times as slow" in uneven.reasons["range"]
     for family in ("bert", "t5"):
         wide = planned(corpus(), machine(), unprobed().replace(waiting=2.0), asked(family=family)).predicted
@@ -433,53 +461,48 @@ TEXTS = [  # seconds, and a text
 ]
 
 
-def candidates_of(monkeypatch, *about) -> tuple[Plan, list[Candidate]]:
-    """The plan, and those that it was chosen from."""
-    pools = []
-    with monkeypatch.context() as patch:
-        patch.setattr("daybreak.planning.planner.best_of", lambda pool: pools.append(pool) or best_of(pool))
-        plan = planned(*about)
-    return plan, pools[-1]
+def chosen_of(*about) -> tuple[Plan, list[Candidate]]:
+    """The plan, and the candidates that it was chosen from."""
+    choice = choose(*about)
+    return write_plan(choice), list(choice.pool)
 
 
 @pytest.mark.parametrize(("seconds", "text"), TEXTS, ids=["10 MB", "60 KB", "10 GB", "a file's tokenizer"])
 @pytest.mark.parametrize("words", ASKED, ids=str)
-def test_each_reason_is_true(corpus, machine, monkeypatch, words, text, seconds):
+def test_each_reason_is_true(corpus, machine, words, text, seconds):
     request, text = asked(seconds, **words), corpus(**text)
     if (vocabulary := request.settings.get("vocabulary")) and vocabulary not in text.bytes_per_token:
         pytest.skip("a vocabulary that the text does not have")
     fast = machine(matmul_flops={"float32": 1e13 if seconds > 1e6 else 1e11}, cores=2)
-    plan, pool = candidates_of(monkeypatch, text, fast, unprobed(), request)
+    plan, pool = chosen_of(text, fast, unprobed(), request)
     check_reasons(plan, text, request, pool)
 
 
 @pytest.mark.parametrize("timed", [1, 3])
-def test_each_reason_is_true_of_what_was_timed(corpus, machine, monkeypatch, timed):
+def test_each_reason_is_true_of_what_was_timed(corpus, machine, timed):
     words, slow = asked(exclude=("compiled", "kernels")), machine(bandwidth_bytes_per_second=1e9)
-    _, pool = candidates_of(monkeypatch, corpus(), slow, unprobed(), words)
+    _, pool = chosen_of(corpus(), slow, unprobed(), words)
     by_bits = sorted(pool, key=lambda one: one.bits_per_byte)[:timed]
     first = planned(corpus(), slow, unprobed(), words)
     timings = tuple(timing(first.replace(shape=one.shape), mode="eager", factor=3.0) for one in by_bits)
-    plan, pool = candidates_of(monkeypatch, corpus(), slow, unprobed().replace(timings=timings), words)
+    plan, pool = chosen_of(corpus(), slow, unprobed().replace(timings=timings), words)
     check_reasons(plan, corpus(), words, pool)
     probe = unprobed().replace(timings=timings)
-    with monkeypatch.context() as patch:
-        pools = []
-        patch.setattr("daybreak.planning.planner.best_of", lambda pool: pools.append(pool) or best_of(pool))
-        plan = planned(corpus(), slow, probe, words, only_measured=True)
-    assert len(pools[-1]) <= timed
-    check_reasons(plan, corpus(), words, pools[-1])
+    choice = choose(corpus(), slow, probe, words, timed_only=True)
+    plan = write_plan(choice)
+    assert len(choice.pool) <= timed
+    check_reasons(plan, corpus(), words, list(choice.pool))
     if timed == 1:
         assert plan.reasons["shape"].endswith("the only size that was timed")
 
 
-def test_each_reason_is_true_of_a_checkpoint(corpus, machine, monkeypatch, shape):
+def test_each_reason_is_true_of_a_checkpoint(corpus, machine, shape):
     origin = Origin(
         path="a", digest="0", shape=shape(vocabulary=1024), specials=None, tokens=1000, seen=36e6, bytes_per_token=3.6
     )
     text = corpus(origin=origin, tokenizer="file", bytes_per_token={"1000": 3.5})
     words = asked(120.0, parent="runs/a")
-    plan, pool = candidates_of(monkeypatch, text, machine(), unprobed(), words)
+    plan, pool = chosen_of(text, machine(), unprobed(), words)
     assert plan.reasons["shape"].endswith("as in the checkpoint")
     assert "the longest that the checkpoint reads" in plan.reasons["context_length"]
     check_reasons(plan, text, words, pool)

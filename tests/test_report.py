@@ -34,7 +34,7 @@ from daybreak.core.types import (
     TechniqueChoice,
 )
 from daybreak.data import personal, quality
-from daybreak.planning.planner import _with_techniques
+from daybreak.planning.planner import select_techniques
 from daybreak.stages import report
 from daybreak.views import pages, report_data, report_page
 from daybreak.views.curves import HEAD, Curves
@@ -196,7 +196,7 @@ def test_thinning_keeps_extremes_the_beginning_and_a_number_of_points() -> None:
 def test_a_technique_is_told_by_what_it_did_and_what_nobody_asked_for_is_marked(
     written: Callable[..., Run], plan: Callable[..., Plan], machine: Callable[..., Machine]
 ) -> None:
-    planned = _with_techniques(plan(), machine(), Request(sources=(), seconds=9.0), ())
+    _, refused = select_techniques(plan(), machine(), Request(sources=(), seconds=9.0), ())
     chosen = ("html_text", "unicode_repair", "kernels")
     run = written(
         "run",
@@ -204,7 +204,7 @@ def test_a_technique_is_told_by_what_it_did_and_what_nobody_asked_for_is_marked(
         Touched(technique="kernels", seam="optimizer", places=0),
         *END,
         techniques=tuple(TechniqueChoice(name=name) for name in chosen),
-        refused={name: reason for name, reason in planned.refused.items() if name not in chosen},
+        refused={name: reason for name, reason in refused.items() if name not in chosen},
     )
     nothing = dict.fromkeys(("bytes", "removed_documents", "removed_bytes", "changed_documents", "fewer_bytes"), 0)
     accounts = (
@@ -519,7 +519,7 @@ def test_the_sentence_at_the_end_of_the_run_leads_the_page_and_its_own_counts_st
 def test_the_table_of_techniques_says_what_was_done_and_folds_what_nobody_asked_for(
     browser: Any, written: Callable[..., Run], plan: Callable[..., Plan], machine: Callable[..., Machine]
 ) -> None:
-    refused = _with_techniques(plan(), machine(), Request(sources=(), seconds=9.0), ()).refused
+    _, refused = select_techniques(plan(), machine(), Request(sources=(), seconds=9.0), ())
     run = written(
         "run", *END, techniques=(TechniqueChoice(name="quality"), TechniqueChoice(name="ema")), refused=refused
     )

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from daybreak.core.metrics import OF_OBJECTIVE, Metric
 from daybreak.core.request import Request as Request  # a plan keeps it
@@ -275,6 +275,39 @@ class Plan(Value):
 
     def technique(self, name: str) -> TechniqueChoice | None:
         return next((choice for choice in self.techniques if choice.name == name), None)
+
+
+class Decisions(Protocol):
+    """What a model is built by: of a plan, or of what was chosen before its plan is written."""
+
+    @property
+    def objective(self) -> str: ...
+    @property
+    def tokenizer(self) -> TokenizerChoice: ...
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def budget(self) -> Budget: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def batch_tokens(self) -> int: ...
+    @property
+    def micro_batch(self) -> int: ...
+    @property
+    def optimizer(self) -> OptimizerChoice: ...
+    @property
+    def schedule(self) -> ScheduleChoice: ...
+    @property
+    def techniques(self) -> tuple[TechniqueChoice, ...]: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def origin(self) -> Origin | None: ...
+    @property
+    def predicted(self) -> Prediction: ...
+    @property
+    def request(self) -> Request | None: ...
 
 
 def _identifying(shape: Shape) -> dict[str, Any]:

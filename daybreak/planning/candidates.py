@@ -63,7 +63,7 @@ def candidates(
     """Every rung with every vocabulary that was measured on the text, or with those that were set.
 
     reshaped: what the techniques that were asked for make of a shape. modes: the ways in which layers may run.
-    only_measured: those in which this probe has timed a shape, if any. Raises UsageError where no rung goes together
+    timed_only: those in which this probe has timed a shape, if any. Raises UsageError where no rung goes together
     with what was set.
     """
     fields = SHAPES[family].__dataclass_fields__ if family in SHAPES else {}
@@ -133,14 +133,14 @@ def _rated(
     available: float,
     *,
     modes: tuple[str, ...],
-    only_measured: bool,
+    timed_only: bool,
 ) -> Candidate:
     """In the mode in which most is trained in what getting it ready leaves of the time."""
     if not (isinstance(shape, GptShape) and fits(shape)):
         modes = tuple(mode for mode in modes if mode != "kernels")
     elif "kernels" in modes:  # as fast as what is compiled, without the wait
         modes = ("kernels",)
-    timed = [mode for mode in modes if (shape.key(), mode) in speed.timed] if only_measured else []
+    timed = [mode for mode in modes if (shape.key(), mode) in speed.timed] if timed_only else []
     rates = {mode: speed.tokens_per_second(shape, mode) for mode in MODES}
     trained = {mode: rates[mode] * max(available - speed.ready_seconds(shape, mode), 0.1) for mode in timed or modes}
     mode = max(trained, key=lambda mode: trained[mode])

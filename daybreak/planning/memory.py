@@ -4,7 +4,7 @@ from typing import Any
 
 from daybreak import techniques
 from daybreak.core.shapes import NgramShape
-from daybreak.core.types import Machine, Plan, Probe
+from daybreak.core.types import Decisions, Machine, Probe
 from daybreak.models import ngram
 from daybreak.planning.speed import LIBRARY_BYTES, memory_bytes
 from daybreak.tasks.scoring import EVALUATION_TOKENS
@@ -14,7 +14,7 @@ NEVER_FREED = 35e6  # by allocations that do not fit where others were
 SCORED_SHARE = {"masked_tokens": 0.15, "span_corruption": 0.2}  # of the tokens that are read, those with logits
 
 
-def peak_bytes(plan: Plan, machine: Machine, probe: Probe) -> int:
+def peak_bytes(plan: Decisions, machine: Machine, probe: Probe) -> int:
     """Of the process that trains a network, with libraries, text and counts; or of an accelerator, what training takes.
 
     Where the probe was not measured (`held_bytes` is 0), the libraries are taken to be of their usual size.
@@ -39,7 +39,7 @@ def peak_bytes(plan: Plan, machine: Machine, probe: Probe) -> int:
     return int(max(probe.peak_bytes, base + max(counting, counts + scored + saved) + NEVER_FREED))
 
 
-def _counts(plan: Plan, machine: Machine) -> tuple[float, float]:
+def _counts(plan: Decisions, machine: Machine) -> tuple[float, float]:
     """Bytes while n-grams are counted beside the network, and bytes of the counts afterwards."""
     while_counting, afterwards = 0.0, 0.0
     for choice in plan.techniques:

@@ -1,8 +1,8 @@
-"""Plan: what was measured and what was asked in, every decision with its reason out. `planned` is a pure function."""
+"""Planner: what was measured and what was asked in, every decision with its reason out: `choose`, then `write_plan`."""
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any
 
 from daybreak import techniques
@@ -14,22 +14,23 @@ from daybreak.core.types import (
     UNASKED,
     Budget,
     Corpus,
+    Decisions,
     Machine,
     Plan,
     Prediction,
     Probe,
     Request,
-    ScheduleChoice,
+    TechniqueChoice,
 )
 from daybreak.data import mixing
-from daybreak.engine import optimizers, scaling, schedules
+from daybreak.engine import scaling
 from daybreak.models import ladder
 from daybreak.models.families import FAMILIES, objective_name
 from daybreak.planning.candidates import Candidate, best_of, candidates, expected_bits
-from daybreak.planning.counting import counting_plan
+from daybreak.planning.choice import Choice
 from daybreak.planning.memory import peak_bytes
 from daybreak.planning.reasons import reasons_of
-from daybreak.planning.recipe import OPTIMIZERS, inherited_share, optimizer_of, warmup_of, weight_decay_of
+from daybreak.planning.recipe import recipe_of
 from daybreak.planning.settings import parsed
 from daybreak.planning.speed import Speed, memory_bytes
 from daybreak.techniques.ngram_mix import NgramMix
@@ -44,69 +45,87 @@ MOST_WAITING = 3.0  # processes for a processor that a range of figures allows f
 MOST_FASTER = 1.5  # times the speed of the probe, where others leave the machine
 
 
-def planned(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, only_measured: bool = False) -> Plan:
-    """only_measured: choose among the shapes that this probe has timed, if there are any, and check the time.
+def choose(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, timed_only: bool = False) -> Choice:
+    """Which network is trained and how: a pure function of what was measured and what was asked.
 
+    timed_only: choose among the shapes that this probe has timed, if there are any, and be strict about the time.
     Raises BudgetTooShort (with the shortest that works), ResourceError (no shape fits the memory) and UsageError (a
     setting or technique that cannot be).
     """
     if request.reproducible:
         corpus, machine, probe = _nominal(corpus, machine)
-    if request.family == "ngram":
-        return counting_plan(corpus, request, held_bytes=probe.held_bytes)
     if request.family not in FAMILIES and corpus.origin is None:
         raise UsageError("an unknown family", received=request.family, attempt=nearest(request.family, FAMILIES))
     settings = parsed(request)
     _check_native(request, settings)
-    dtypes = {"bf16": "bfloat16", "fp16": "float16"}
-    dtype = next((dtypes[name] for name in dtypes if _switched(name, request, machine)), "float32")
     fixed = _fixed_seconds(corpus, probe, request)
-    modes = ("eager", *(name for name in ("compiled", "kernels") if _switched(name, request, machine)))
-    if any(techniques.class_of(name).inside_layers for name in request.include):
-        modes = tuple(mode for mode in modes if mode != "kernels")
-    speed = Speed(machine, probe, dtype=dtype)
     available = request.seconds - sum(fixed.values())
-    found = list(
-        candidates(
-            corpus,
-            machine,
-            speed,
-            settings,
-            available,
-            family=request.family,
-            reshaped=_reshaping(request),
-            modes=modes,
-            only_measured=only_measured,
-        )
-    )
-    if not found:
-        raise ResourceError(
-            "no such model fits into the memory of this machine",
-            received=f"{request.settings} on {units.size(machine.memory_bytes)} of memory",
-            attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
-        )
-    timed = {(t.shape.key(), t.mode) for t in probe.timings}
-    measured = [candidate for candidate in found if (candidate.shape.key(), candidate.mode) in timed]
-    # What has been timed and can take its steps is preferred to what is only expected to.
-    pools = (measured if only_measured else [], found)
-    feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
-    pool = feasible[0] or feasible[1] or found
-    best = best_of(pool)
+    best, pool, timed = _best(corpus, machine, probe, request, settings, available, timed_only=timed_only)
     ending = _scoring_seconds(corpus, best, request.seconds) + LOADING_SECONDS
     phases = {**fixed, "the end": ending, "compile": best.mode_seconds}
     training = available + fixed["the end"] - ending - phases["compile"]
     # A guess, or what was measured on a worse day, is no reason to refuse unless it is hopeless.
-    _check_long_enough(best, training, request, steps=LEAST_STEPS if only_measured else LEAST_STEPS // 5)
+    _check_long_enough(best, training, request, steps=LEAST_STEPS if timed_only else LEAST_STEPS // 5)
     phases["training"] = min(training, best.tokens / best.tokens_per_second)
     if training > phases["training"]:
         phases["left over"] = training - phases["training"]
-    plan = _draft(corpus, machine, request, settings, best, phases, pool, probe, timed=bool(feasible[0]))
-    plan = _with_techniques(plan, machine, request, {choice.name for choice in corpus.cleaning})
-    return _with_memory(plan, machine, probe)
+    tokens = settings.get("tokens") or int(best.tokens)
+    optimizer, schedule = recipe_of(corpus, best, tokens, settings)
+    objective = objective_name(request.family, best.shape)
+    scored = scaling.SCORING_MOST * request.seconds * SCORING_SPEED * best.tokens_per_second
+    scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    choice = Choice(
+        corpus=corpus,
+        machine=machine,
+        probe=probe,
+        request=request,
+        best=best,
+        pool=tuple(pool),
+        timed=timed,
+        objective=objective,
+        budget=Budget(
+            clock="tokens" if request.reproducible else "seconds",
+            seconds=request.seconds,
+            until=request.until,
+            most_tokens=int(best.most_tokens) if math.isfinite(best.most_tokens) and not request.reproducible else 0,
+        ),
+        tokens=tokens,
+        optimizer=optimizer,
+        schedule=schedule,
+        evaluation_bytes=settings.get("evaluation_bytes") or min(corpus.heldout_bytes, int(scored)),
+        predicted=_predicted(corpus, best, objective, tokens, phases, slower_at_worst(probe)),
+    )
+    chosen, refused = select_techniques(choice, machine, request, {step.name for step in corpus.cleaning})
+    return replace(choice, techniques=chosen, refused=refused)
 
 
-def _with_memory(plan: Plan, machine: Machine, probe: Probe) -> Plan:
-    return plan.replace(predicted=plan.predicted.replace(memory_bytes=peak_bytes(plan, machine, probe)))
+def write_plan(choice: Choice) -> Plan:
+    """The plan of what was chosen, with a reason for every decision. Made once a run."""
+    corpus, request = choice.corpus, choice.request
+    memory = peak_bytes(choice, choice.machine, choice.probe)
+    return Plan(
+        objective=choice.objective,
+        corpus=corpus.digest,
+        tokenizer=choice.tokenizer,
+        shape=choice.shape,
+        budget=choice.budget,
+        tokens=choice.tokens,
+        batch_tokens=choice.batch_tokens,
+        micro_batch=choice.micro_batch,
+        optimizer=choice.optimizer,
+        schedule=choice.schedule,
+        techniques=choice.techniques,
+        refused=dict(choice.refused),
+        seed=choice.seed,
+        reproducible=request.reproducible,
+        evaluation_bytes=choice.evaluation_bytes,
+        predicted=choice.predicted.replace(memory_bytes=memory),
+        reasons=reasons_of(choice, slower=slower_at_worst(choice.probe)) | _mixing(choice),
+        parent=corpus.origin.digest if corpus.origin else "",
+        origin=corpus.origin,
+        request=request.shown(),
+        mixture=tuple(request.weights[name] for name in request.sources) if request.weights else (),
+    )
 
 
 def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
@@ -127,6 +146,50 @@ def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
 
 
 # The shape
+
+
+def _best(
+    corpus: Corpus,
+    machine: Machine,
+    probe: Probe,
+    request: Request,
+    settings: dict[str, Any],
+    available: float,
+    *,
+    timed_only: bool,
+) -> tuple[Candidate, list[Candidate], bool]:
+    """The best candidate, those that it was chosen from, and whether these have been timed. Raises ResourceError."""
+    dtypes = {"bf16": "bfloat16", "fp16": "float16"}
+    dtype = next((dtypes[name] for name in dtypes if _switched(name, request, machine)), "float32")
+    modes = ("eager", *(name for name in ("compiled", "kernels") if _switched(name, request, machine)))
+    if any(techniques.class_of(name).inside_layers for name in request.include):
+        modes = tuple(mode for mode in modes if mode != "kernels")
+    found = list(
+        candidates(
+            corpus,
+            machine,
+            Speed(machine, probe, dtype=dtype),
+            settings,
+            available,
+            family=request.family,
+            reshaped=_reshaping(request),
+            modes=modes,
+            timed_only=timed_only,
+        )
+    )
+    if not found:
+        raise ResourceError(
+            "no such model fits into the memory of this machine",
+            received=f"{request.settings} on {units.size(machine.memory_bytes)} of memory",
+            attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
+        )
+    timed = {(t.shape.key(), t.mode) for t in probe.timings}
+    measured = [candidate for candidate in found if (candidate.shape.key(), candidate.mode) in timed]
+    # What has been timed and can take its steps is preferred to what is only expected to.
+    pools = (measured if timed_only else [], found)
+    feasible = [[c for c in pool if c.tokens >= LEAST_STEPS * c.batch_tokens] for pool in pools]
+    pool = feasible[0] or feasible[1] or found
+    return best_of(pool), pool, bool(feasible[0])
 
 
 def _check_native(request: Request, settings: dict[str, Any]) -> None:
@@ -203,100 +266,28 @@ def _check_long_enough(best: Candidate, training: float, request: Request, *, st
     )
 
 
-# The plan itself
+# What is predicted
 
 
-def _draft(
-    corpus: Corpus,
-    machine: Machine,
-    request: Request,
-    settings: dict[str, Any],
-    best: Candidate,
-    phases: dict[str, float],
-    pool: list[Candidate],
-    probe: Probe,
-    *,
-    timed: bool,
-) -> Plan:
-    """The plan before its techniques. pool and timed: as for `reasons_of`."""
-    shape = best.shape
-    tokens = settings.get("tokens") or int(best.tokens)
-    epochs = tokens * corpus.bytes_per_token[str(best.tokenizer.vocabulary)] / corpus.bytes
-    optimizer = optimizer_of(
-        settings.get("optimizer") or OPTIMIZERS[shape.family],
-        batch_tokens=best.batch_tokens,
-        weight_decay=weight_decay_of(corpus, best, epochs),
-        width=shape.width,
-        family=shape.rated_as(),
-        inherited=inherited_share(corpus.origin, tokens, best.bytes_per_token),
-    )
-    optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
-    schedule = ScheduleChoice(
-        name=settings.get("schedule", "linear"), warmup=warmup_of(optimizer.name), decay=0.7, floor=0.05
-    )
-    schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
-    optimizers.check(optimizer)
-    schedules.check(schedule)
-    objective = objective_name(request.family, best.shape)
-    figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, tokens)
-    slower = slower_at_worst(probe)
+def _predicted(
+    corpus: Corpus, best: Candidate, objective: str, tokens: int, phases: dict[str, float], slower: float
+) -> Prediction:
+    """memory_bytes: of a step, until `write_plan` knows that of the whole process."""
     low, high = _range(corpus, best, objective, tokens, slower)
-    scored = scaling.SCORING_MOST * request.seconds * SCORING_SPEED * best.tokens_per_second
-    scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
-    reasons = reasons_of(
-        corpus,
-        machine,
-        request,
-        best,
-        pool,
-        timed=timed,
-        epochs=epochs,
-        optimizer=optimizer,
-        schedule=schedule,
-        final_seconds=phases["the end"],
-        validation_seconds=phases["validation"],
-        slower=slower,
-    )
-    return Plan(
-        objective=objective,
-        corpus=corpus.digest,
-        tokenizer=best.tokenizer,
-        shape=shape,
-        budget=Budget(
-            clock="tokens" if request.reproducible else "seconds",
-            seconds=request.seconds,
-            until=request.until,
-            most_tokens=int(best.most_tokens) if math.isfinite(best.most_tokens) and not request.reproducible else 0,
-        ),
-        tokens=tokens,
-        batch_tokens=best.batch_tokens,
-        micro_batch=best.micro_batch,
-        optimizer=optimizer,
-        schedule=schedule,
-        techniques=(),
-        refused={},
-        seed=request.seed,
-        reproducible=request.reproducible,
-        evaluation_bytes=settings.get("evaluation_bytes") or min(corpus.heldout_bytes, int(scored)),
-        predicted=Prediction(
-            tokens_per_second=best.tokens_per_second,
-            figure=figure,
-            figure_low=low,
-            figure_high=high,
-            memory_bytes=memory_bytes(shape, best.micro_batch, best.mode),
-            corpus_tokens=int(corpus.bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]),
-            bytes_per_token=corpus.bytes_per_token[str(best.tokenizer.vocabulary)],
-            mode=best.mode,
-            compile_seconds=best.compile_seconds,
-            compiled_speedup=best.compiled_speedup,
-            phase_seconds=phases,
-            corpus_documents=corpus.documents,
-        ),
-        reasons=reasons | _mixing(corpus, request, best, tokens),
-        parent=corpus.origin.digest if corpus.origin else "",
-        origin=corpus.origin,
-        request=request.shown(),
-        mixture=tuple(request.weights[name] for name in request.sources) if request.weights else (),
+    size = corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    return Prediction(
+        tokens_per_second=best.tokens_per_second,
+        figure=scaling.figure_of(best.shape.family, objective, best.bits_per_byte, best.bytes_per_token, tokens),
+        figure_low=low,
+        figure_high=high,
+        memory_bytes=memory_bytes(best.shape, best.micro_batch, best.mode),
+        corpus_tokens=int(corpus.bytes / size),
+        bytes_per_token=size,
+        mode=best.mode,
+        compile_seconds=best.compile_seconds,
+        compiled_speedup=best.compiled_speedup,
+        phase_seconds=phases,
+        corpus_documents=corpus.documents,
     )
 
 
@@ -320,21 +311,28 @@ def _range(corpus: Corpus, best: Candidate, objective: str, tokens: float, slowe
     return min(figures) * (1 - band), max(figures) * (1 + band)
 
 
-def _mixing(corpus: Corpus, request: Request, best: Candidate, tokens: int) -> dict[str, str]:
+def _mixing(choice: Choice) -> dict[str, str]:
     """How often each source is read, and which too often."""
-    if not request.weights:
+    if not choice.request.weights:
         return {}
-    size = corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
-    request = request.shown()
+    request, groups, size = choice.request.shown(), choice.corpus.groups, choice.bytes_per_token()
     names = list(request.sources)
     weights = [request.weights[name] for name in names]
-    epochs = mixing.effective_epochs([int(corpus.groups[name] / size) for name in names], weights, tokens)
+    epochs = mixing.effective_epochs([int(groups[name] / size) for name in names], weights, choice.tokens)
     told = ", ".join(f"{name} {count:.2f} times" for name, count in zip(names, epochs, strict=True))
     return {"mixture": "; ".join([told, *mixing.repetition_warnings(names, epochs)])}
 
 
-def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Collection[str]) -> Plan:
-    """Every technique that is on by default or asked for, unless it refuses. Raises UsageError: asked for, refused."""
+# The techniques
+
+
+def select_techniques(
+    plan: Decisions, machine: Machine, request: Request, cleaned: Collection[str]
+) -> tuple[tuple[TechniqueChoice, ...], dict[str, str]]:
+    """Those that are on by default or asked for, unless they refuse, and the reasons of those that are not on.
+
+    cleaned: names of the techniques that have cleaned the text. Raises UsageError: one that was asked for refuses.
+    """
     chosen, refused = [], {}
     for name in (*request.include, *request.exclude):
         techniques.class_of(name)
@@ -362,7 +360,7 @@ def _with_techniques(plan: Plan, machine: Machine, request: Request, cleaned: Co
             )
         else:
             refused[name] = reason
-    return plan.replace(techniques=tuple(chosen), refused=refused)
+    return tuple(chosen), refused
 
 
 def _switched(name: str, request: Request, machine: Machine) -> bool:
@@ -370,7 +368,3 @@ def _switched(name: str, request: Request, machine: Machine) -> bool:
     kind: Any = techniques.class_of(name)
     applies = name not in request.exclude and request.family in kind.families
     return applies and kind().unusable(machine) is None
-
-
-def _names(value: Any) -> set[str]:
-    return {field.name for field in fields(value)}

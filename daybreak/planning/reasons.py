@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from daybreak.core import units
 from daybreak.core.metrics import OF_OBJECTIVE
 from daybreak.core.shapes import T5Shape
-from daybreak.core.types import Corpus, Machine, OptimizerChoice, Request, ScheduleChoice
+from daybreak.core.types import Corpus, Machine, Request, ScheduleChoice
 from daybreak.engine import optimizers, scaling
 from daybreak.models import ladder
 from daybreak.models.families import objective_name
@@ -17,6 +17,7 @@ from daybreak.planning.candidates import (
     STEPS_MERGED,
     Candidate,
 )
+from daybreak.planning.choice import Choice
 
 USUAL_DECAY = 0.2  # of texts that are read several times; small ones need more
 REPEATED = 2  # times that a text is read, from which on the weights decay faster
@@ -25,32 +26,18 @@ DECAYING = ("muon", "muon_rms", "adamw", "adamw_rms")
 KINDS = {"bpe": "BPE", "bytes": "bytes", "unigram": "Unigram", "wordpiece": "WordPiece"}
 
 
-def reasons_of(
-    corpus: Corpus,
-    machine: Machine,
-    request: Request,
-    best: Candidate,
-    pool: Sequence[Candidate],
-    *,
-    timed: bool,
-    epochs: float,
-    optimizer: OptimizerChoice,
-    schedule: ScheduleChoice,
-    final_seconds: float,
-    validation_seconds: float,
-    slower: float = 1.0,
-) -> dict[str, str]:
+def reasons_of(choice: Choice, *, slower: float = 1.0) -> dict[str, str]:
     """By the name of the decision. What the user has set is said to be that, and nothing else is.
 
-    pool: the candidates that `best` was chosen from; timed: they are those that were timed on this machine just now.
-    epochs: times that the text is read. Seconds are those of scoring, at the end and during training.
     slower: times by which steps may turn out slower than was measured.
     """
+    corpus, machine, request, best, pool = choice.corpus, choice.machine, choice.request, choice.best, choice.pool
+    optimizer, phases, epochs = choice.optimizer, choice.predicted.phase_seconds, choice.epochs()
     shape = best.shape
     learnt_by_heart = best.tokens == best.most_tokens and "epochs" not in request.settings
     reasons = {
         "family": _family(corpus, request, best),
-        "shape": _shape(request, best, pool, timed=timed),
+        "shape": _shape(request, best, pool, timed=choice.timed),
         "tokens": f"{units.count(best.tokens)} tokens at {best.tokens_per_second:,.0f} a second: the text is read "
         f"{epochs:.2f} times, {best.tokens / shape.matmul_parameters():.1f} tokens for each weight"
         + ("; read more often, so small a text is learnt by heart" if learnt_by_heart else ""),
@@ -59,9 +46,9 @@ def reasons_of(
         "batch_tokens": _batch_tokens(machine, best),
         "micro_batch": _micro_batch(machine, best),
         "optimizer": f"{optimizer.name}: the lowest loss in a given time for models of this family, by our own runs",
-        "schedule": _schedule(schedule),
-        "evaluation": f"{units.duration(final_seconds)} for the final score, {units.duration(validation_seconds)} for "
-        "scores during training",
+        "schedule": _schedule(choice.schedule),
+        "evaluation": f"{units.duration(phases['the end'])} for the final score, "
+        f"{units.duration(phases['validation'])} for scores during training",
     }
     if optimizer.name.startswith("muon"):
         reasons["orthogonalize_steps"] = _orthogonalize_steps(best, optimizer.orthogonalize_steps)

@@ -1,12 +1,12 @@
 """Recipe: the optimizer and the schedule of a run, with the rates that are taken where nothing else is said."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import (
-    Corpus,
-    OptimizerChoice,
-    Origin,
-)
-from daybreak.engine import optimizers, scaling
+from daybreak.core.types import Corpus, OptimizerChoice, Origin, ScheduleChoice
+from daybreak.engine import optimizers, scaling, schedules
 from daybreak.planning.candidates import Candidate, neighbouring
 from daybreak.planning.reasons import REPEATED
 
@@ -22,7 +22,34 @@ OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw", "for
 FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
 
 
-def weight_decay_of(corpus: Corpus, best: Candidate, epochs: float) -> float:
+def recipe_of(
+    corpus: Corpus, best: Candidate, tokens: float, settings: Mapping[str, Any]
+) -> tuple[OptimizerChoice, ScheduleChoice]:
+    """How the chosen shape is trained on so many tokens. settings: what was set by name. Raises UsageError."""
+    shape, size = best.shape, corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    optimizer = optimizer_of(
+        settings.get("optimizer") or OPTIMIZERS[shape.family],
+        batch_tokens=best.batch_tokens,
+        weight_decay=_weight_decay(corpus, best, tokens * size / corpus.bytes),
+        width=shape.width,
+        family=shape.rated_as(),
+        inherited=inherited_share(corpus.origin, tokens, best.bytes_per_token),
+    )
+    optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
+    schedule = ScheduleChoice(
+        name=settings.get("schedule", "linear"), warmup=warmup_of(optimizer.name), decay=0.7, floor=0.05
+    )
+    schedule = schedule.replace(**{k: v for k, v in settings.items() if k in _names(schedule) and k != "name"})
+    optimizers.check(optimizer)
+    schedules.check(schedule)
+    return optimizer, schedule
+
+
+def _names(value: OptimizerChoice | ScheduleChoice) -> set[str]:
+    return {field.name for field in fields(value)}
+
+
+def _weight_decay(corpus: Corpus, best: Candidate, epochs: float) -> float:
     if isinstance(best.shape, GptShape) and corpus.origin is None:
         return scaling.weight_decay(epochs, best.shape.parameters(), corpus.bytes)
     return 0.1 if epochs < REPEATED else 0.2

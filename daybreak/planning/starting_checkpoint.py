@@ -11,7 +11,7 @@ from daybreak.core import records
 from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.shapes import SHAPES, ForeignShape, NgramShape
-from daybreak.core.types import Origin, Plan, Request
+from daybreak.core.types import Decisions, Origin, Request
 from daybreak.data import tokenizers
 from daybreak.data.tokenizers import growth as tokens_growth
 from daybreak.data.tokenizers.base import Tokenizer
@@ -118,7 +118,7 @@ def _seen(folder: Path) -> tuple[float, float]:
     return before + text * scaling.effective_epochs(steps[-1].tokens * size / text), size
 
 
-def module_of(plan: Plan, run: Run) -> Any:
+def module_of(plan: Decisions, run: Run) -> Any:
     """The module with the weights that the run begins with. Raises DataError, as `weights_of`."""
     weights = weights_of(plan, run)
     _LAST.clear()  # while it is trained, a model is not held twice
@@ -134,7 +134,7 @@ def module_of(plan: Plan, run: Run) -> Any:
     return module
 
 
-def weights_of(plan: Plan, run: Run) -> dict[str, Tensor]:
+def weights_of(plan: Decisions, run: Run) -> dict[str, Tensor]:
     """What a plan begins with. Raises DataError: the checkpoint is not the one that was planned with."""
     assert plan.origin is not None
     parent = _read(plan.origin.path)

@@ -3,12 +3,12 @@
 import functools
 from typing import Any
 
-from daybreak.core.types import Plan
+from daybreak.core.types import Decisions
 from daybreak.data.augmentation import uniform_of
 from daybreak.models.objectives import NextToken
 
 
-def objective_of(plan: Plan) -> Any:
+def objective_of(plan: Decisions) -> Any:
     """What a module of the plan's family is trained for; see models/objectives.py."""
     choice = plan.tokenizer
     if plan.objective == "next_token":

@@ -22,7 +22,7 @@ import numpy as np
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
-from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
+from daybreak.core.types import Decisions, Machine, Request, TechniqueChoice
 from daybreak.data.cleaning import STEPS
 from daybreak.engine.changes import Changes
 
@@ -82,7 +82,7 @@ class BestMark(Protocol):
 class Context:
     """What a technique may look at while it is folded in."""
 
-    plan: Plan
+    plan: Decisions  # of the run, or of a step that a probe times
     machine: Machine
     run: Run | None = None  # its folder; none while a probe times steps
     kept: dict[str, Any] = dataclasses.field(default_factory=dict)  # by techniques, from one seam to a later one
@@ -120,7 +120,7 @@ class Technique:
         """A reason in words why this machine never gains by it, or None."""
         return None
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         """A reason in words why this plan does not gain by it, or None."""
         if not self.native and (plan.request is None or plan.request.native):
             return NATIVE_KEPT
@@ -148,7 +148,7 @@ def names() -> tuple[str, ...]:
     return (*ORDER, *sorted(set(_third_parties()) - set(ORDER)))
 
 
-def unfit(name: str, plan: Plan) -> str | None:
+def unfit(name: str, plan: Decisions) -> str | None:
     """Why the plan's family has no place for a technique, or None. Raises UsageError: an unknown name."""
     families = class_of(name).families
     return None if plan.shape.family in families else f"it is made for {' and '.join(families)}"
@@ -224,7 +224,7 @@ def fold(techniques: Sequence[tuple[str, Technique]], seam: str, thing: Any, run
     return thing, touched
 
 
-def passes(plan: Plan) -> float:
+def passes(plan: Decisions) -> float:
     """How often the run is expected to see the text."""
     return plan.tokens / max(1, plan.predicted.corpus_tokens)
 

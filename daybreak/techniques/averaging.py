@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.engine.changes import Change
 from daybreak.models.gpt import tensors_of
 from daybreak.techniques import NETWORKS, Context, Technique, passes
@@ -28,7 +28,7 @@ class Averaging(Technique):
     snapshots: int = 25  # that the mean is of
     least_passes: float = 2.0  # over the text; in fewer, the last weights were the best in every run so far
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.tokens < 200 * plan.batch_tokens:
             return f"the run is {plan.tokens // max(1, plan.batch_tokens)} steps long; there is little to average"
         if passes(plan) < self.least_passes:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.techniques import NETWORKS, Context, Technique
 
 
@@ -18,7 +18,7 @@ class BatchRamp(Technique):
     quarter_until: float = 0.1  # of the progress
     half_until: float = 0.25  # of the progress
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         micro_batches = plan.batch_tokens // (plan.micro_batch * plan.shape.context_length)  # type: ignore[union-attr]
         if micro_batches < 4:
             return f"the batch is {max(1, micro_batches)} micro-batch(es); a ramp needs four"

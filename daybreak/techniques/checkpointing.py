@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.techniques import Context, Technique
 
 
@@ -19,7 +19,7 @@ class Checkpointing(Technique):
     refuses_when: ClassVar[str] = "where training takes less than 70% of the memory"
     most_share: float = 0.7  # of the memory that a plan may take without it
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         share = plan.predicted.memory_bytes / max(1, machine.memory_bytes)
         if share < self.most_share:
             return f"training takes {share:.0%} of the memory, so it fits anyway"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.engine.probe import compile_cache
 from daybreak.techniques import Context, Technique
 
@@ -35,7 +35,7 @@ class Compiled(Technique):
             return "the compiler would need Python.h (the package python3-dev)"
         return None
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
         predicted = plan.predicted

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Technique
 
@@ -31,7 +31,7 @@ class CudaGraphs(Technique):
     def unusable(self, machine: Machine) -> str | None:
         return None if machine.kind == "cuda" else "only CUDA devices have graphs to launch"
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
         shape = plan.shape

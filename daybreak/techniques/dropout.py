@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.techniques import Context, Technique, passes
 
 
@@ -26,7 +26,7 @@ class Dropout(Technique):
     rate: float = 0.1  # of what is left out
     least_passes: float = 2.0  # over the text; in fewer there is nothing that could be learnt by heart
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if passes(plan) < self.least_passes:
             return f"the run sees the text {passes(plan):.1f} times; dropout is against learning it by heart"
         return None

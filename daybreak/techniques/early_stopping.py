@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.engine.changes import Change
 from daybreak.techniques import NETWORKS, Context, Technique, passes
 
@@ -33,7 +33,7 @@ class EarlyStopping(Technique):
     settling: float = 0.3  # of what was trained until the best mark, afterwards
     least_passes: float = 2.0  # over the text; in fewer, a run does not overfit
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if passes(plan) < self.least_passes:
             return f"the run sees the text {passes(plan):.1f} times; it does not overfit in that"
         return None

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.engine.changes import Change
 from daybreak.models.gpt import tensors_of
 from daybreak.techniques import NETWORKS, Context, Technique
@@ -46,7 +46,7 @@ class Ema(Technique):
     start: float = 0.7  # before this the average would only hold what the run has left behind
     every: float = 0.002  # of the run: an update reads and writes all weights
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.tokens < 200 * plan.batch_tokens:
             return f"the run is {plan.tokens // max(1, plan.batch_tokens)} steps long; there is little to average"
         return None

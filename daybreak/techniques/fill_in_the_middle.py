@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.data.augmentation import Augmented, infilled, uniform
 from daybreak.techniques import Context, Technique
 
@@ -31,7 +31,7 @@ class FillInTheMiddle(Technique):
     rate: float = 0.5  # of the documents, or parts of them in a row, that are split
     suffix_first: float = 0.5  # of those, with the prefix beside the middle
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.tokenizer.kind not in ("bpe", "bytes"):
             return f"a tokenizer of the kind {plan.tokenizer.kind} has no token for each byte, which the marks are"
         if not (0 < self.rate <= 1 and 0 <= self.suffix_first <= 1):

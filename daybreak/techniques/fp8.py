@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.techniques import Context, Technique
 
 MULTIPLE = 16  # of every side of a product, which the hardware asks for
@@ -35,7 +35,7 @@ class Fp8(Technique):
             return "this machine has no float8 products (compute capability 8.9 or newer)"
         return None
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
         shape = plan.shape

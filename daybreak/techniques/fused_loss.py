@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.models.fused_loss import chunked
 from daybreak.techniques import Context, Technique
 
@@ -19,7 +19,7 @@ class FusedLoss(Technique):
     refuses_when: ClassVar[str] = "where the logits of a micro-batch take less than 256 MiB"
     least_bytes: int = 256 * 2**20  # of float32 logits; less is not worth leaving the compiled head for
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.predicted.mode == "kernels":
             return "the kernels of the layers keep no logits either"
         logits = 4 * plan.micro_batch * plan.shape.context_length * plan.shape.vocabulary  # type: ignore[union-attr]

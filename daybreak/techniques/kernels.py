@@ -10,7 +10,7 @@ from torch import Tensor
 from daybreak.core import cache
 from daybreak.core.errors import UsageError
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.engine.optimizers import Muon, Optimizers, Rates, iterated, size_factor
 from daybreak.models.fused.layer import fuse, head
 from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, Library, fits, library
@@ -37,7 +37,7 @@ class Kernels(Technique):
             return "there is no C++ compiler on this machine (g++ or clang++)"
         return None
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
         assert isinstance(plan.shape, GptShape)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import Machine, Plan, Request
+from daybreak.core.types import Decisions, Machine, Request
 from daybreak.techniques import Technique
 
 CAP = 15.0  # public runs of small models find 13 to 20 alike
@@ -20,7 +20,7 @@ class LogitCap(Technique):
     default: ClassVar[bool] = False
     native: ClassVar[bool] = False
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := super().refuses(plan, machine):
             return reason
         if not plan.shape.logit_cap:  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from daybreak.core.run import Run, usual_mode, write_json
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.models.ngram import LEAST_TOKENS, SECONDS_PER_TOKEN_AND_ORDER, KneserNey, countable, counted
 from daybreak.models.predictors import Counts, Mixture, Network, Weights, fitted_weights
 from daybreak.techniques import Context, Technique
@@ -32,7 +32,7 @@ class NgramMix(Technique):
     share: float = 0.06  # of the budget that counting may take; more text than that is not counted
     memory_share: float = 0.2  # of the memory, likewise
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         tokens = self.counted_tokens(plan, machine)
         if tokens < LEAST_TOKENS:
             return f"only {tokens} tokens would be counted in its share of time, text and memory"
@@ -42,7 +42,7 @@ class NgramMix(Technique):
         """What counting will take of the budget."""
         return min(self.share * budget, corpus_tokens * self.order * SECONDS_PER_TOKEN_AND_ORDER)
 
-    def counted_tokens(self, plan: Plan, machine: Machine) -> int:
+    def counted_tokens(self, plan: Decisions, machine: Machine) -> int:
         seconds, memory_bytes = self.share * plan.budget.seconds, self.memory_share * machine.memory_bytes
         return min(plan.predicted.corpus_tokens, countable(self.order, seconds=seconds, memory_bytes=memory_bytes))
 

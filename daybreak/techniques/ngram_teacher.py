@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.models.ngram import LEAST_TOKENS, KneserNey, countable, counted
 from daybreak.models.objectives import following
 from daybreak.techniques import Context, Reached, Technique
@@ -34,7 +34,7 @@ class NgramTeacher(Technique):
     time_share: float = 0.03  # of the budget that counting may take; more text than that is not counted
     memory_share: float = 0.2  # of the memory, likewise
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         tokens = self.counted_tokens(plan, machine)
         if tokens < LEAST_TOKENS:
             return f"only {tokens} tokens would be counted in its share of time, text and memory"
@@ -46,10 +46,10 @@ class NgramTeacher(Technique):
         run.kept["ngram_teacher"] = counted(batches.tokens, most, order=self.order, vocabulary=vocabulary)
         return batches, 0
 
-    def counted_tokens(self, plan: Plan, machine: Machine) -> int:
+    def counted_tokens(self, plan: Decisions, machine: Machine) -> int:
         return min(plan.predicted.corpus_tokens, self._most(plan, machine))
 
-    def _most(self, plan: Plan, machine: Machine) -> int:
+    def _most(self, plan: Decisions, machine: Machine) -> int:
         seconds, memory_bytes = self.time_share * plan.budget.seconds, self.memory_share * machine.memory_bytes
         return countable(self.order, seconds=seconds, memory_bytes=memory_bytes)
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.techniques import Context, Technique
 
 
@@ -24,7 +24,7 @@ class Packing(Technique):
     inside_layers: ClassVar[bool] = True
     least_borders: float = 1.0  # in a row; with fewer, most rows are one document anyway
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         predicted = plan.predicted
         borders = plan.shape.context_length * predicted.corpus_documents / max(1, predicted.corpus_tokens)  # type: ignore[union-attr]
         if borders < self.least_borders:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from daybreak.core.shapes import NgramShape
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.engine.changes import Change, Changes
 from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Reached, Technique
@@ -29,7 +29,7 @@ class ShortFirst(Technique):
     default: ClassVar[bool] = False
     until: float = 0.33  # of the run
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         shape = plan.shape
         assert not isinstance(shape, NgramShape)
         if shape.context_length % 2:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.data.augmentation import masked, uniform_of
 from daybreak.techniques import Context, Technique, passes
 
@@ -31,7 +31,7 @@ class SpanMasking(Technique):
     longest: int = 5  # tokens in a span, at most; every length is as likely
     least_passes: float = 2.0  # over the text; in fewer there is nothing that could be learnt by heart
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if not (0 < self.rate < 1 and self.longest >= 1):
             return f"a rate of {self.rate:g} in spans of up to {self.longest} tokens is no share of the inputs"
         if plan.tokenizer.kind not in ("bpe", "bytes"):

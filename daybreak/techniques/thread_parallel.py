@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.engine.optimizers import Muon, Optimizers, Rates
 from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Technique
@@ -36,7 +36,7 @@ class ThreadParallel(Technique):
     least_share: float = 0.75  # of the threads that must have work
     memory_share: float = 0.1  # that gradients of further threads may take
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.predicted.mode != "kernels":
             return "the layers are not trained by the kernels, and other products share their threads well enough"
         if machine.cores < 2:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.data.augmentation import Augmented, deleted, more_to_delete, uniform
 from daybreak.techniques import Context, Technique, passes
 
@@ -25,7 +25,7 @@ class TokenDeletion(Technique):
     rate: float = 0.05  # of the tokens that are left out
     least_passes: float = 2.0  # over the text; in fewer there is nothing that could be learnt by heart
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if not 0 < self.rate < 1:
             return f"a rate of {self.rate:g} is no share of the tokens between 0 and 1"
         if passes(plan) < self.least_passes:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from daybreak.core.types import Machine, Plan
+from daybreak.core.types import Decisions, Machine
 from daybreak.data.augmentation import Augmented, swapped, uniform
 from daybreak.techniques import Context, Technique, passes
 
@@ -25,7 +25,7 @@ class TokenSwap(Technique):
     rate: float = 0.02  # of the tokens that move
     least_passes: float = 2.0  # over the text; in fewer there is nothing that could be learnt by heart
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if not 0 < self.rate <= 0.5:
             return f"a rate of {self.rate:g} is no share of the tokens up to 0.5"
         if passes(plan) < self.least_passes:

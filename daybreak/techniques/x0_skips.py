@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daybreak.core.shapes import GptShape
-from daybreak.core.types import Machine, Plan, Request
+from daybreak.core.types import Decisions, Machine, Request
 from daybreak.techniques import Technique
 
 
@@ -21,7 +21,7 @@ class X0Skips(Technique):
     default: ClassVar[bool] = False
     native: ClassVar[bool] = False
 
-    def refuses(self, plan: Plan, machine: Machine) -> str | None:
+    def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := super().refuses(plan, machine):
             return reason
         if not plan.shape.skips:  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ from daybreak.core.errors import UsageError
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
 from daybreak.core.shapes import NgramShape, T5Shape
-from daybreak.core.types import Machine, Plan, Request
+from daybreak.core.types import Decisions, Machine, Plan, Request
 from daybreak.data import shards
 from daybreak.data.batches import Batches
 from daybreak.data.mixing import Mixture
@@ -50,7 +50,7 @@ class Built:
         return replace(self.context, **changes)
 
 
-def build(plan: Plan, machine: Machine, device: torch.device, *, run: Run | None = None) -> Built:
+def build(plan: Decisions, machine: Machine, device: torch.device, *, run: Run | None = None) -> Built:
     """Weights are those of the seed, the same on every machine. Raises UsageError: a technique that is not there."""
     assert not isinstance(plan.shape, NgramShape)
     settle_vector_functions()

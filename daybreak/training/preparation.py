@@ -67,7 +67,7 @@ def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:
     ledger.enter("imports")
     faults.at("phase.imports")
     from daybreak.engine import machine as machines
-    from daybreak.planning.planner import planned
+    from daybreak.planning.planner import choose, write_plan
     from daybreak.training.probe import probe
 
     ledger.enter("probe")
@@ -82,7 +82,7 @@ def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:
         machine = machine.replace(compiler="")
     ledger.enter("plan")
     faults.at("phase.plan")
-    return planned(corpus, machine, probed, request, only_measured=True), machine
+    return write_plan(choose(corpus, machine, probed, request, timed_only=True)), machine
 
 
 def with_seconds_left(request: Request, ledger: Ledger) -> Request:

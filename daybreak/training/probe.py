@@ -1,5 +1,6 @@
-"""Probe: times steps of the shapes that a plan would pick, and has the picked one compiled in passing."""
+"""Probe: times steps of the shapes that a plan would have, and has the picked one compiled in passing."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,13 +9,13 @@ from torch import Tensor
 
 from daybreak import techniques
 from daybreak.core.clock import Stopwatch
-from daybreak.core.shapes import NgramShape
-from daybreak.core.types import Corpus, Machine, Plan, Probe, Request, Timing
+from daybreak.core.types import Corpus, Machine, Probe, Request, Timing
 from daybreak.engine.hardware import waiting
 from daybreak.engine.probe import Timings, compile_cache, held_bytes, memory_bytes, time_training
 from daybreak.models.native import NotCompiled
 from daybreak.models.objectives import token_nats
-from daybreak.planning.planner import LEAST_STEPS, planned
+from daybreak.planning.choice import Choice
+from daybreak.planning.planner import LEAST_STEPS, choose
 from daybreak.tasks.aims import objective_of
 from daybreak.training.build import build
 
@@ -43,25 +44,24 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
     if request.family == "ngram" or request.reproducible:
         return _with_state(known, device, stopwatch)
     for turn in range(MOST_SHAPES):
-        plan = planned(corpus, machine, known, request)
-        assert not isinstance(plan.shape, NgramShape)
-        mode = plan.predicted.mode
-        if any(t.shape == plan.shape and t.mode == mode for t in known.timings):
+        choice = choose(corpus, machine, known, request)
+        mode = choice.predicted.mode
+        if any(t.shape == choice.shape and t.mode == mode for t in known.timings):
             break
-        cold = mode != "eager" and not timings.was_compiled(plan.shape, mode, plan.micro_batch)
-        price = TIMING_SECONDS + plan.predicted.phase_seconds["compile"]
+        cold = mode != "eager" and not timings.was_compiled(choice.shape, mode, choice.micro_batch)
+        price = TIMING_SECONDS + choice.predicted.phase_seconds["compile"]
         if turn and price > PROBING_SHARE * request.seconds:
             break
         try:
-            timing = _timed(plan, machine, device, mode=mode, cold=cold)
+            timing = _timed(choice, machine, device, mode=mode, cold=cold)
         except NotCompiled as error:
             what = f"the plan does without the kernels: {error.what} ({error.received})"
             machine, known = machine.replace(compiler=""), known.replace(warnings=(*known.warnings, what))
             continue
-        steps_fit = plan.predicted.phase_seconds["training"] / timing.step_seconds
-        if steps_fit < LEAST_STEPS * plan.batch_tokens / (plan.micro_batch * plan.shape.context_length):
+        steps_fit = choice.predicted.phase_seconds["training"] / timing.step_seconds
+        if steps_fit < LEAST_STEPS * choice.batch_tokens / (choice.micro_batch * choice.shape.context_length):
             # About to be refused: others may have had the processor in that moment, so it is timed once more.
-            again = _timed(plan, machine, device, mode=mode, cold=False)
+            again = _timed(choice, machine, device, mode=mode, cold=False)
             timing = min(timing, again, key=lambda timing: timing.step_seconds)
         timings.add(timing)
         known = known.replace(
@@ -83,34 +83,33 @@ def _with_state(known: Probe, device: torch.device, stopwatch: Stopwatch) -> Pro
     )
 
 
-def _timed(plan: Plan, machine: Machine, device: torch.device, *, mode: str, cold: bool) -> Timing:
-    assert not isinstance(plan.shape, NgramShape)
+def _timed(choice: Choice, machine: Machine, device: torch.device, *, mode: str, cold: bool) -> Timing:
     # Techniques that count or keep the text have nothing to do with a step's seconds.
     of_a_step = [
         c
-        for c in plan.techniques
+        for c in choice.techniques
         if (hasattr(techniques.class_of(c.name), "module") or c.name in ("fused_loss", "thread_parallel"))
         and not techniques.class_of(c.name).only_begins
     ]
-    built = build(plan.replace(techniques=tuple(of_a_step)), machine, device)
-    size = (plan.micro_batch, plan.shape.context_length + 1)
-    rows = torch.randint(plan.tokenizer.vocabulary, size, generator=torch.Generator().manual_seed(0)).to(device)
+    built = build(dataclasses.replace(choice, techniques=tuple(of_a_step)), machine, device)
+    size = (choice.micro_batch, choice.shape.context_length + 1)
+    rows = torch.randint(choice.tokenizer.vocabulary, size, generator=torch.Generator().manual_seed(0)).to(device)
     return time_training(
         built.module,
         built.loss,
         built.optimizer,
         rows,
-        shape=plan.shape,
+        shape=choice.shape,
         dtype=str(built.module.compute_dtype).removeprefix("torch."),
         mode=mode,
         cold=cold,
-        seconds=min(TIMING_SECONDS, TIMING_SHARE * plan.budget.seconds),
-        evaluate=_scoring(plan, built.module),
+        seconds=min(TIMING_SECONDS, TIMING_SHARE * choice.budget.seconds),
+        evaluate=_scoring(choice, built.module),
     )
 
 
-def _scoring(plan: Plan, module: Any) -> Callable[[Tensor], object]:
-    if plan.objective == "next_token":
+def _scoring(choice: Choice, module: Any) -> Callable[[Tensor], object]:
+    if choice.objective == "next_token":
         return lambda rows: token_nats(module, rows[:, :-1], rows[:, 1:])
-    objective = objective_of(plan)
+    objective = objective_of(choice)
     return lambda rows: objective.scored(module, rows)

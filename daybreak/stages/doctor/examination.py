@@ -10,11 +10,10 @@ import torch
 from daybreak import techniques
 from daybreak.core import cache, units
 from daybreak.core.errors import BudgetTooShort
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Corpus, Machine, Probe, Request
 from daybreak.engine import machine as machines
 from daybreak.engine.probe import Timings, compile_cache
-from daybreak.planning.planner import planned
+from daybreak.planning.planner import choose
 
 SECONDS = 60.0  # that the verdict is of
 UNTIL_THE_PLAN = 15.0  # of them, for imports, reading and timing
@@ -95,14 +94,13 @@ def verdict(machine: Machine, timings: Timings) -> str:
     if machine.kind == "cpu" and (named := _instructions()):
         how += f", {named}"
     try:
-        plan = planned(TYPICAL, machine, known, Request(sources=(), seconds=SECONDS))
+        choice = choose(TYPICAL, machine, known, Request(sources=(), seconds=SECONDS))
     except BudgetTooShort:
         return f"{how}: a minute is too short for a network; --family ngram counts instead"
-    assert not isinstance(plan.shape, NgramShape)
-    used = [choice.name for choice in plan.techniques if choice.name in ("bf16", "kernels", "compiled")]
+    used = [one.name for one in choice.techniques if one.name in ("bf16", "kernels", "compiled")]
     return (
         f"{how}{''.join(f', {name}' for name in used)}: {SECONDS:.0f} s train about "
-        f"{units.count(plan.shape.parameters())} weights on about {units.count(plan.tokens)} tokens"
+        f"{units.count(choice.shape.parameters())} weights on about {units.count(choice.tokens)} tokens"
     )
 
 
