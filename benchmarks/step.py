@@ -89,7 +89,7 @@ def daybreak_step(asked: argparse.Namespace, side: str):
     from daybreak import techniques
     from daybreak.engine import machine as machines
     from daybreak.engine import optimizers
-    from daybreak.models import ladder
+    from daybreak.models import families, ladder
     from daybreak.models.gpt import Gpt
     from daybreak.models.objectives import NextToken
     from daybreak.planning.recipe import optimizer_of
@@ -106,7 +106,13 @@ def daybreak_step(asked: argparse.Namespace, side: str):
     module.initialize(0)
     module, _ = techniques.fold(on, "module", module.train(), context)
     loss, _ = techniques.fold(on, "loss", NextToken(), context)
-    choice = optimizer_of("muon", batch_tokens=asked.rows * asked.context, weight_decay=0.1, width=asked.width)
+    choice = optimizer_of(
+        "muon",
+        batch_tokens=asked.rows * asked.context,
+        weight_decay=0.1,
+        width=asked.width,
+        rates=families.named("gpt").rates,
+    )
     dtype = torch.bfloat16 if names else torch.float32
     optimizer = optimizers.make(choice, module.matrices(), module.tables_and_gains(), dtype=dtype)
     optimizer, _ = techniques.fold(on, "optimizer", optimizer, context)

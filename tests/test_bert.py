@@ -96,7 +96,7 @@ def assert_equal_logits(ours: Bert, other: Any, length: int) -> None:
 
 @pytest.mark.parametrize("length", [8, 40])
 def test_transformers_has_our_logits(module: Bert, length: int) -> None:
-    other = theirs(modernbert.config_of(module.shape, SPECIALS, END))
+    other = theirs(modernbert.config_of(module.shape, END, SPECIALS))
     assert not any(other.load_state_dict(module.state_dict(), strict=True))
     assert other.num_parameters() == module.shape.parameters()
     assert_equal_logits(module, other, length)
@@ -148,7 +148,7 @@ def test_configs_of_transformers_before_and_after_the_new_names_give_the_same_sh
     transformers = pytest.importorskip("transformers")
     assert modernbert.shape_of(transformers.ModernBertConfig(**old).to_dict()) == shape
     assert modernbert.shape_of({**old, "local_rope_theta": None}).local_rope_base == 160000.0
-    assert modernbert.shape_of(modernbert.config_of(shape, SPECIALS, END)) == shape
+    assert modernbert.shape_of(modernbert.config_of(shape, END, SPECIALS)) == shape
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_configs_of_transformers_before_and_after_the_new_names_give_the_same_sh
     ids=str,
 )
 def test_what_the_module_does_not_compute_is_refused(change: dict[str, Any]) -> None:
-    config = {**modernbert.config_of(shape_of(), SPECIALS, END), **change}
+    config = {**modernbert.config_of(shape_of(), END, SPECIALS), **change}
     if None in change.values():
         config = {name: value for name, value in config.items() if value is not None}
     with pytest.raises(DataError):

@@ -25,12 +25,11 @@ from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_token
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.data.tokenizers.byte_level import PRE_TOKENIZER
 from daybreak.evaluation import parity
-from daybreak.models import ngram_files
+from daybreak.models import families, ngram_files
 from daybreak.models.checkpoints import write as files
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.checkpoints.special_tokens import specials_of, spelled
 from daybreak.models.exports import vocabularies
-from daybreak.models.families import OBJECTIVES, module_of
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey
 from daybreak.models.objectives import NextToken
@@ -70,7 +69,7 @@ def made(tmp_path: Path, network: Callable[..., Gpt], plan: Callable[..., Any]) 
         if shape is None:
             module: Any = network(vocabulary=rows, **{"layers": 2, "context_length": 32, **changes})
         else:
-            module = module_of(shape.replace(vocabulary=rows))
+            module = families.of(shape).module(shape.replace(vocabulary=rows))
             module.initialize(0)
             drawn = torch.Generator().manual_seed(0)
             with torch.no_grad():
@@ -86,7 +85,7 @@ def made(tmp_path: Path, network: Callable[..., Gpt], plan: Callable[..., Any]) 
             end_of_text=tokenizer.end_of_text,
             specials=specials,
         )
-        value = plan(shape=module.shape, tokenizer=choice, objective=OBJECTIVES[module.shape.family])
+        value = plan(shape=module.shape, tokenizer=choice, objective=families.of(module.shape).objective)
         (folder / "plan.json").write_text(json.dumps(value.to_json()))
         tokenizer.save(folder / "tokenizer.json")
         files.save(

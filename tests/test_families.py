@@ -20,8 +20,8 @@ from daybreak.core.records import Measurement, Sample, Step, Validation
 from daybreak.core.run import Run
 from daybreak.evaluation.loaded import load
 from daybreak.evaluation.score_table import Scores
+from daybreak.models import families
 from daybreak.models.checkpoints.special_tokens import specials_of, spelled
-from daybreak.models.families import FAMILIES, OBJECTIVES
 from daybreak.models.predictors import Sampling, Score
 from daybreak.stages.compare.text import compare
 from daybreak.stages.evaluate.text import evaluate
@@ -67,7 +67,7 @@ def test_the_headline_stands_where_bits_per_byte_stands_for_a_gpt(run_of: Any, f
     finished = run_of(family)
     plan = finished.run.plan()
     headline = METRICS[{"bert": "masked_accuracy", "t5": "span_loss", "lstm": "bits_per_byte"}[family]]
-    assert plan.headline is headline and plan.objective == OBJECTIVES[family]
+    assert plan.headline is headline and plan.objective == families.named(family).objective
     found = list(records.read(finished.run.log_file))
     [told] = [r for r in found if isinstance(r, Measurement) and r.name == headline.name]
     assert told.value == finished.figures[headline.name] and told.unit == headline.unit
@@ -243,7 +243,7 @@ def test_windows_of_an_exam_do_not_overlap_but_for_their_last_token() -> None:
     assert rows.shape == (4, 9) and (rows[:, 0] == [0, 8, 16, 24]).all() and (np.diff(rows) == 1).all()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", families.listed())
 def test_special_tokens_stand_behind_the_tokenizers_own(family: str) -> None:
     ids = spelled(specials_of(family, 512))
     assert sorted(ids.values()) == list(range(512, 512 + len(ids)))

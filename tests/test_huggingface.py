@@ -21,11 +21,10 @@ from daybreak.core.shapes import ForeignShape
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.growth import grown
-from daybreak.models import huggingface
+from daybreak.models import families, huggingface
 from daybreak.models.checkpoints import kept_files, source, vocabulary_growth
 from daybreak.models.checkpoints.read import read_foreign
 from daybreak.models.checkpoints.source import Parent
-from daybreak.models.families import module_of
 from daybreak.models.gpt import tensors_of
 from daybreak.models.ladder import padded
 from daybreak.models.objectives import NextToken, token_nats
@@ -51,7 +50,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
 def started(parent: Parent) -> Any:
     if isinstance(parent.shape, ForeignShape):
         return huggingface.foreign(parent.shape, parent.weights)
-    module = module_of(parent.shape)
+    module = families.of(parent.shape).module(parent.shape)
     named = dict(module.named_parameters())
     assert named.keys() == parent.weights.keys()
     with torch.no_grad():

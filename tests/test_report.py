@@ -21,7 +21,7 @@ from daybreak.core.errors import UsageError
 from daybreak.core.metrics import METRICS
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Touched, Validation
 from daybreak.core.run import Run, write_json
-from daybreak.core.shapes import SHAPES, NetworkShape, NgramShape
+from daybreak.core.shapes import NgramShape
 from daybreak.core.types import (
     UNASKED,
     Account,
@@ -34,6 +34,7 @@ from daybreak.core.types import (
     TechniqueChoice,
 )
 from daybreak.data import personal, quality
+from daybreak.models import families
 from daybreak.planning.planner import select_techniques
 from daybreak.stages import report
 from daybreak.views import pages, report_data, report_page
@@ -350,12 +351,13 @@ def test_what_cleaning_counts_has_a_name_in_both_languages() -> None:
 
 
 def test_whatever_a_plan_decides_and_a_run_amends_has_a_name_in_both_languages() -> None:
-    kinds = (*SHAPES.values(), OptimizerChoice, ScheduleChoice)
+    networks = [family for family in families.every() if family.rung is not None]
+    kinds = (*(family.shape for family in networks), OptimizerChoice, ScheduleChoice)
     settings = {field.name for kind in kinds for field in dataclasses.fields(kind)} - {"name"}
     words = pages.words("zh")
     assert {name for name in settings if f"decision.{name}" not in words} == set()
-    families = {*SHAPES, "ngram", *(shape.family for shape in NetworkShape.__subclasses__())}
-    assert len(families) > len(SHAPES) and {name for name in families if f"lede.{name}" not in words} == set()
+    names = {family.name for family in families.OURS}
+    assert len(names) > len(networks) and {name for name in names if f"lede.{name}" not in words} == set()
     assert {name for name in METRICS for kind in ("unit", "unit.loss") if f"{kind}.{name}" not in words} == set()
     source = "".join(path.read_text(encoding="utf-8") for path in Path(report.__file__).parent.glob("*.py"))
     amended, told = re.findall(r'\.amend\("([^"]+)"', source), re.findall(r'Event\(name="([^"]+)"', source)

@@ -157,7 +157,7 @@ def test_a_folder_of_transformers_opens_with_equal_logits(
 ) -> None:
     from transformers import T5Config
 
-    config = layout.config_of(shape(), SPECIALS, END)
+    config = layout.config_of(shape(), END, SPECIALS)
     config = {**config, "feed_forward_proj": feed_forward, "tie_word_embeddings": scaled}
     torch.manual_seed(0)
     other = theirs(T5Config(**config)).eval()
@@ -192,7 +192,7 @@ def test_transformers_reads_gaps_and_closes_texts_as_they_were_trained(tokenizer
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 def test_a_config_gives_back_its_shape(kind: dict[str, Any]) -> None:
-    config = json.loads(json.dumps(layout.config_of(shape(**kind), SPECIALS, END)))
+    config = json.loads(json.dumps(layout.config_of(shape(**kind), END, SPECIALS)))
     assert layout.shape_of(config) == shape(**kind)
 
 
@@ -232,7 +232,7 @@ def test_the_config_of_a_released_model_is_read() -> None:
     ],
 )
 def test_what_is_not_supported_is_named(changes: dict[str, Any], told: str) -> None:
-    config = {**layout.config_of(shape(), SPECIALS, END), **changes}
+    config = {**layout.config_of(shape(), END, SPECIALS), **changes}
     with pytest.raises(DataError) as raised:
         layout.shape_of({name: value for name, value in config.items() if value is not None})
     assert told in raised.value.received
@@ -240,7 +240,7 @@ def test_what_is_not_supported_is_named(changes: dict[str, Any], told: str) -> N
 
 def test_tables_beside_the_shared_one_are_left_out_where_they_are_the_same(tmp_path: Path) -> None:
     module = made()
-    config, weights = layout.config_of(module.shape, SPECIALS, END), dict(module.state_dict())
+    config, weights = layout.config_of(module.shape, END, SPECIALS), dict(module.state_dict())
     doubled = {**weights, "decoder.embed_tokens.weight": weights["shared.weight"].clone(), layout.UNUSED: torch.ones(1)}
     assert layout.with_weights(config, doubled)[1].keys() == weights.keys()
     without = {name: weight for name, weight in doubled.items() if name != "shared.weight"}

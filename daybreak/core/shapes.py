@@ -2,31 +2,72 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from daybreak.core.errors import UsageError, nearest
-from daybreak.core.values import Value, digest, plain
+from daybreak.core.values import Tagged, Value, digest, plain
 
 GATE_INPUTS = 12  # first dimensions of a state that decide how much of a value embedding a head takes
 
 
-class NetworkShape(Value):
+class Shape(Tagged):
+    """What all shapes share. counted: the model is made by counting, without steps; else it is a network."""
+
+    counted: ClassVar[bool] = False
+    vocabulary: int
+
+    def parameters(self) -> int:
+        raise NotImplementedError
+
+    def flops_per_token(self) -> float:
+        raise NotImplementedError
+
+    def key(self) -> str:
+        """A name that differs wherever the shape does."""
+        raise NotImplementedError
+
+    def in_words(self) -> str:
+        return self.key()
+
+
+class NetworkShape(Shape):
     """What the shapes of networks share: whether a class that transformers has computes what they do."""
 
-    family: ClassVar[str]
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {}  # the values of fields that are words
+    OPTIONS: ClassVar[tuple[str, ...]] = ()  # fields that came after the first plan files: named only where taken
     layers: int
     width: int
     vocabulary: int
     context_length: int
     tied: bool
 
-    def rated_as(self) -> str:
-        """By which it has its learning rates: the family, or a kind within it."""
-        return self.family
+    def check(self) -> None:
+        """Raises UsageError: sizes that do not go together."""
+        raise NotImplementedError
+
+    def matmul_parameters(self) -> int:
+        """Weights that every token is multiplied with; the head once, the embedding look-ups not."""
+        raise NotImplementedError
+
+    def departures(self) -> dict[str, Any]:
+        """The options that were taken, by name."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {name: value for name in self.OPTIONS if (value := getattr(self, name)) != defaults[name]}
 
     def leaves_class(self) -> dict[str, Any]:
         """What the stock class has no place for, by name."""
         return {}
+
+    def stored_layers(self) -> int:
+        """Layers with weights of their own; of two stacks, the longer one."""
+        return self.layers
+
+    def layers_in_words(self) -> str:
+        return str(self.layers)
+
+    def with_rows(self, rows: int, stored: int) -> Self:
+        """The shape with so many rows in its tables. stored: all weights that it then has."""
+        return self.replace(vocabulary=rows)
 
     def depth(self) -> int:
         """Layers that are computed for a window of text."""
@@ -99,11 +140,6 @@ class GptShape(NetworkShape):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"an unknown {name}", received=f"{name}={value}", attempt=nearest(value, known))
 
-    def departures(self) -> dict[str, Any]:
-        """The options that were taken, by name."""
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}
-        return {name: value for name in self.OPTIONS if (value := getattr(self, name)) != defaults[name]}
-
     def leaves_class(self) -> dict[str, Any]:
         """The options that the stock class has no place for; shared layers it holds, written out one by one."""
         return {name: value for name, value in self.departures().items() if name != "layer_repeats"}
@@ -153,9 +189,10 @@ class GptShape(NetworkShape):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NgramShape(Value):
+class NgramShape(Shape):
     """Interpolated Kneser-Ney over bytes, characters or tokens."""
 
+    counted: ClassVar[bool] = True
     family: ClassVar[str] = "ngram"
     order: int
     unit: str  # "byte", "character" or "token"
@@ -166,6 +203,9 @@ class NgramShape(Value):
 
     def flops_per_token(self) -> float:
         return 0.0
+
+    def in_words(self) -> str:
+        return f"{self.family} of order {self.order} over {self.unit}s"
 
     def key(self) -> str:
         return f"ngram-{self.unit}-{self.order}"
@@ -274,6 +314,12 @@ class T5Shape(NetworkShape):
     def depth(self) -> int:
         return self.layers + self.decoder_layers
 
+    def stored_layers(self) -> int:
+        return max(self.layers, self.decoder_layers)
+
+    def layers_in_words(self) -> str:
+        return f"{self.layers} + {self.decoder_layers}"
+
     def scores(self) -> int:
         return self.layers * self.heads * self.context_length
 
@@ -326,9 +372,6 @@ class LstmShape(NetworkShape):
     context_length: int  # tokens through which gradients flow back
     tied: bool = True
     cell: str = "lstm"  # or "rnn", the plain one with tanh (Elman 1990, doi:10.1207/s15516709cog1402_1)
-
-    def rated_as(self) -> str:
-        return self.cell
 
     def leaves_class(self) -> dict[str, Any]:
         return {"cell": self.cell}
@@ -398,6 +441,13 @@ class ForeignShape(NetworkShape):
                 attempt=f"context_length={most} or less",
             )
 
+    def with_rows(self, rows: int, stored: int) -> Self:
+        more = (rows - self.vocabulary) * self.width
+        config = {**self.config, "vocab_size": rows}
+        return self.replace(
+            vocabulary=rows, matmul_weights=self.matmul_weights + more, stored_weights=stored, config=config
+        )
+
     def matmul_parameters(self) -> int:
         return self.matmul_weights
 
@@ -416,11 +466,12 @@ class ForeignShape(NetworkShape):
         return f"{self.architecture}-{sizes}-{digest(self.config)}"
 
 
-Network = GptShape | BertShape | T5Shape | LstmShape | ForeignShape  # trained by steps
-Shape = Network | NgramShape
+Network = NetworkShape  # trained by steps
 
 
-SHAPES: dict[str, type[Network]] = {"gpt": GptShape, "bert": BertShape, "t5": T5Shape, "lstm": LstmShape}
+def network_of(shape: Shape) -> NetworkShape | None:
+    """The shape, where it is that of a network."""
+    return shape if isinstance(shape, NetworkShape) else None
 
 
 def _below_one(shape: Value) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 from daybreak.core.metrics import OF_OBJECTIVE, Metric
 from daybreak.core.request import Request as Request  # a plan keeps it
-from daybreak.core.shapes import GptShape, Shape
+from daybreak.core.shapes import NetworkShape, Shape, network_of
 from daybreak.core.values import Value, digest, plain
 
 
@@ -273,6 +273,13 @@ class Plan(Value):
     def headline(self) -> Metric:
         return OF_OBJECTIVE[self.objective]
 
+    @property
+    def network(self) -> NetworkShape:
+        """The shape of a plan that trains a network."""
+        network = network_of(self.shape)
+        assert network is not None, self.shape.family
+        return network
+
     def technique(self, name: str) -> TechniqueChoice | None:
         return next((choice for choice in self.techniques if choice.name == name), None)
 
@@ -286,6 +293,8 @@ class Decisions(Protocol):
     def tokenizer(self) -> TokenizerChoice: ...
     @property
     def shape(self) -> Shape: ...
+    @property
+    def network(self) -> NetworkShape: ...
     @property
     def budget(self) -> Budget: ...
     @property
@@ -313,7 +322,8 @@ class Decisions(Protocol):
 def _identifying(shape: Shape) -> dict[str, Any]:
     """The shape as a checkpoint's identity has it: options that are not taken are left out."""
     whole = plain(shape)
-    if isinstance(shape, GptShape):
-        taken = shape.departures()
-        return {name: value for name, value in whole.items() if name not in GptShape.OPTIONS or name in taken}
-    return whole
+    network = network_of(shape)
+    if network is None:
+        return whole
+    taken = network.departures()
+    return {name: value for name, value in whole.items() if name not in network.OPTIONS or name in taken}

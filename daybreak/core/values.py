@@ -2,15 +2,17 @@
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import types
 import typing
 from collections import Counter
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from daybreak.core.errors import UsageError, nearest
 
 SCHEMA = 2
+FAMILIES_GROUP = "daybreak.families"  # the entry-point group of families in other packages
 
 
 class Value:
@@ -36,6 +38,18 @@ class Value:
 
     def replace(self, **changes: Any) -> Self:
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+class Tagged(Value):
+    """A value of one of several kinds, told apart by `family`. A kind is known as soon as its class is defined."""
+
+    family: ClassVar[str]
+    KINDS: ClassVar[dict[str, type["Tagged"]]] = {}
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        if "family" in vars(cls):
+            Tagged.KINDS[cls.family] = cls
 
 
 def digest(value: Any) -> str:
@@ -65,14 +79,6 @@ def _built(kind: Any, data: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType and types.NoneType in arguments:
         return None if data is None else _built(next(a for a in arguments if a is not types.NoneType), data, where)
-    if origin is types.UnionType:
-        if not isinstance(data, dict):
-            raise _wrong("a shape was expected", where, data, "the shape as `daybreak plan --out` writes it")
-        families = {member.family: member for member in arguments}
-        family = data.get("family", "")
-        if family not in families:
-            raise _wrong("an unknown family", where, family, nearest(str(family), families))
-        return _built(families[family], {k: v for k, v in data.items() if k != "family"}, where)
     if origin is tuple:
         if not isinstance(data, list):
             raise _wrong("a list was expected", where, data, "[...]")
@@ -82,6 +88,8 @@ def _built(kind: Any, data: Any, where: str) -> Any:
             raise _wrong("an object was expected", where, data, "{...}")
         of = arguments[1] if origin is dict else int
         return origin({key: _built(of, item, f"{where}.{key}") for key, item in data.items()})
+    if isinstance(kind, type) and issubclass(kind, Tagged) and "family" not in vars(kind):
+        return _built_tagged(kind, data, where)
     if dataclasses.is_dataclass(kind):
         return _built_dataclass(kind, data, where)
     if kind is float and type(data) in (int, float):
@@ -89,6 +97,19 @@ def _built(kind: Any, data: Any, where: str) -> Any:
     if type(data) is not kind:
         raise _wrong(f"a value that is not {kind.__name__}", where, repr(data), f"a {kind.__name__}")
     return data
+
+
+def _built_tagged(kind: type[Tagged], data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise _wrong("a shape was expected", where, data, "the shape as `daybreak plan --out` writes it")
+    family = data.get("family", "")
+    if family not in Tagged.KINDS:  # a family of another package, whose file has not been imported yet
+        for entry in importlib.metadata.entry_points(group=FAMILIES_GROUP):
+            entry.load()
+    known = {name: member for name, member in Tagged.KINDS.items() if issubclass(member, kind)}
+    if family not in known:
+        raise _wrong("an unknown family", where, family, nearest(str(family), known))
+    return _built(known[family], {name: item for name, item in data.items() if name != "family"}, where)
 
 
 def _built_dataclass(kind: Any, data: Any, where: str) -> Any:

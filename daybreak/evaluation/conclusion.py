@@ -3,7 +3,6 @@
 from typing import Any
 
 from daybreak.core import units
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Corpus, Plan
 
 ALIKE = 0.005  # of a figure: closer ones are told as equal
@@ -18,7 +17,7 @@ def verdict(plan: Plan, corpus: Corpus, figures: dict[str, Any]) -> str:
             f"only with other runs of its family, by `daybreak compare`."
         )
     alone = float(figures["bits_per_byte"])
-    if isinstance(plan.shape, NgramShape):
+    if plan.shape.counted:
         return _of_counting(alone, corpus)
     mixture = figures.get("mixture") or {}
     mixed = mixture.get("bits_per_byte")

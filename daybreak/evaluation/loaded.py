@@ -10,17 +10,13 @@ from daybreak import techniques
 from daybreak.core import cache
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.run import Run
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import machine as machines
-from daybreak.models import decode_step, ngram_files
+from daybreak.models import decode_step, families, ngram_files
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.decoder import Decoder
-from daybreak.models.families import decoder_of
-from daybreak.models.fast import prepared
-from daybreak.models.gpt import Gpt
 from daybreak.models.predictors import Counts, Network
 from daybreak.tasks.fill_mask import Filler
 
@@ -50,7 +46,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     plan = run.plan()
     chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
     tokenizer = load_tokenizer(run.model_folder / "tokenizer.json")
-    if isinstance(plan.shape, NgramShape):
+    if plan.shape.counted:
         ngram = ngram_files.read_ngram(run.model_folder)
         counts = Counts(ngram, end_of_text=tokenizer.end_of_text, shows_text=tokenizer.shows_text)
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
@@ -83,11 +79,12 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     )
 
 
-def decoder_for(module: Gpt) -> Decoder:
+def decoder_for(module: Any) -> Decoder:
     """The fastest on this machine; its compiled step is in the user's cache, or made there in a second or two."""
-    if not isinstance(module, Gpt):
-        return decoder_of(module)
+    fast = families.of(module.shape).fast_decoder
+    if fast is None:
+        return families.decoder_of(module)
     library = None
     if module.lm_head.weight.device.type == "cpu":
         library = decode_step.library(cache.folder() / "kernels", machines.compiler())
-    return prepared(module, library)
+    return fast(module, library)

@@ -13,7 +13,7 @@ from daybreak.evaluation.loaded import Loaded, decoder_for
 from daybreak.evaluation.streams import heldout_stream
 from daybreak.models import decoding
 from daybreak.models.decoder import Decoder
-from daybreak.models.exports import Opened, Source, traced
+from daybreak.models.exports import Opened, Source
 
 PROMPTS, PROMPT_TOKENS, CONTINUED_TOKENS = 10, 32, 64
 # The largest difference of a logit: as it is in float32; else as a part of the largest logit of ours.
@@ -68,7 +68,7 @@ def compared(source: Source, opened: Opened, loaded: Loaded, texts: list[str], p
         if tokens is not None and tokens != ours and source.token not in text:
             raise _different(opened, f"the tokens of {text[:60]!r}: {tokens[:12]} there, {ours[:12]} here")
     result: dict[str, Any] = {"program": opened.program, "prompts": len(texts)}
-    if source.family == "gpt":
+    if source.family.continues:
         result |= _continued(source, opened, rows, agreement, precision)
     _logits(source, opened, rows, agreement, precision)
     return {
@@ -92,7 +92,8 @@ def _logits(source: Source, opened: Opened, rows: list[list[int]], agreement: Ag
     shortest = min(map(len, rows))
     batches = [np.array([row]) for row in rows]
     batches.append(np.array([row[:shortest] for row in rows[:4]]))
-    signature = traced.SIGNATURES[source.family]
+    signature = source.family.signature
+    assert signature is not None
     for tokens_BT in batches:
         inputs = signature.of(torch.from_numpy(tokens_BT))
         with torch.inference_mode():

@@ -1,9 +1,9 @@
 """The ladder: the fixed set of shapes a plan picks from, so that noise does not miss a compile cache."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from daybreak.core.shapes import BertShape, GptShape, LstmShape, Network, T5Shape
+from daybreak.core.shapes import BertShape, GptShape, LstmShape, T5Shape
 
 # Layers and width. Few and wide at the small end, where products of narrow matrices waste a processor; about 64 of
 # width a layer at the large end (recipes, 1.4 and 4).
@@ -68,12 +68,6 @@ def gpt(
     )
     head = shape.vocabulary * shape.width
     return shape.replace(tied=bool(changes.pop("tied", head > TIE_ABOVE * shape.matmul_parameters())))
-
-
-def of_family(family: str, layers: int, width: int, **how: Any) -> Network:
-    """A shape of the family on this rung; how: as for `gpt`, the vocabulary with the family's special tokens."""
-    rungs: dict[str, Callable[..., Network]] = {"gpt": gpt, "bert": bert, "t5": t5, "lstm": lstm}
-    return rungs[family](layers, width, **how)
 
 
 def bert(

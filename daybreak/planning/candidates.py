@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybreak.core.errors import UsageError
-from daybreak.core.shapes import SHAPES, GptShape, Network, NgramShape
+from daybreak.core.shapes import Network, network_of
 from daybreak.core.types import Corpus, Machine, Origin, TokenizerChoice
 from daybreak.engine import scaling
-from daybreak.models import ladder
+from daybreak.models import families, ladder
 from daybreak.models.checkpoints.special_tokens import specials_of
-from daybreak.models.fused.library import fits
 from daybreak.planning.speed import MODES, Speed, memory_bytes
 from daybreak.planning.tokenizer_choice import choice_of, known_vocabulary
 
@@ -21,7 +20,6 @@ LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: 
 TIE_ABOVE_PASSES = 2.0  # over the text: then fewer weights learn more of it that holds elsewhere
 STEP_TOKENS_FLOOR = {"cpu": 2048, "cuda": 16384}
 NEIGHBOURING = 0.75  # of the bytes a token that a checkpoint's tokenizer had on its text; with fewer it is another's
-STEPS_MERGED = {"t5": 2}  # where few of a step's tokens are targets: 4.6% less span loss in 300 s (own runs)
 CONTEXTS_PAY_FROM = (5e5, 5e7, 1e9, 1e10)  # tokens that are seen, for each of ladder.CONTEXTS but the first
 MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
@@ -66,7 +64,8 @@ def candidates(
     timed_only: those in which this probe has timed a shape, if any. Raises UsageError where no rung goes together
     with what was set.
     """
-    fields = SHAPES[family].__dataclass_fields__ if family in SHAPES else {}
+    record = families.named(family)
+    fields = record.fields() if record.rung is not None else ()
     shape_settings = {name: value for name, value in settings.items() if name in fields}
     wanted = shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
@@ -81,11 +80,10 @@ def candidates(
             size = int(shape_settings.get("layers", layers)), int(shape_settings.get("width", width))
             tokens = settings.get("tokens") or _expected_tokens(machine, available, *size)
             passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
-            tied = {"tied": True} if family == "gpt" and passes > TIE_ABOVE_PASSES else {}
+            tied = {"tied": True} if record.fitted and passes > TIE_ABOVE_PASSES else {}
             choice = tokenizer_of(corpus, vocabulary, family)
-            make = functools.partial(
-                ladder.of_family, family, *size, vocabulary=choice.rows(), changes={**tied, **shape_settings}
-            )
+            assert record.rung is not None
+            make = functools.partial(record.rung, *size, vocabulary=choice.rows(), changes={**tied, **shape_settings})
             # What more time would bring beyond that is not trained on, so it is no reason for a longer context.
             smallest = make(context_length=ladder.CONTEXTS[0])
             tokens = min(tokens, _most_tokens(corpus, smallest, measured[vocabulary], settings))
@@ -114,12 +112,13 @@ def _inherited(
     **how: Any,
 ) -> Candidate:
     """The shape of the checkpoint, in windows for as many tokens as it will see, or as were set."""
-    assert not isinstance(origin.shape, NgramShape)
-    tokens = settings.get("tokens") or _expected_tokens(machine, available, origin.shape.layers, origin.shape.width)
-    length = min(origin.shape.context_length, int(settings.get("context_length") or _context(tokens)))
+    given = network_of(origin.shape)
+    assert given is not None
+    tokens = settings.get("tokens") or _expected_tokens(machine, available, given.layers, given.width)
+    length = min(given.context_length, int(settings.get("context_length") or _context(tokens)))
     choice = choice_of(corpus, max(int(vocabulary) for vocabulary in corpus.bytes_per_token))
     choice = choice.replace(specials=origin.specials)
-    shape = origin.shape.replace(context_length=length)
+    shape = given.replace(context_length=length)
     return _rated(corpus, machine, speed, shape, choice, settings, available, **how)
 
 
@@ -136,7 +135,8 @@ def _rated(
     timed_only: bool,
 ) -> Candidate:
     """In the mode in which most is trained in what getting it ready leaves of the time."""
-    if not (isinstance(shape, GptShape) and fits(shape)):
+    family = families.of(shape)
+    if not family.kernels_fit(shape):
         modes = tuple(mode for mode in modes if mode != "kernels")
     elif "kernels" in modes:  # as fast as what is compiled, without the wait
         modes = ("kernels",)
@@ -150,7 +150,7 @@ def _rated(
     worthwhile = _most_tokens(corpus, shape, size, settings)
     floor = scaling.least_batch(floor, worthwhile)
     tokens = tokens if settings.get("tokens") else min(tokens, worthwhile)
-    batch = settings.get("batch_tokens") or STEPS_MERGED.get(shape.family, 1) * scaling.batch_tokens(tokens, floor)
+    batch = settings.get("batch_tokens") or family.steps_merged * scaling.batch_tokens(tokens, floor)
     most = MICRO_BATCH_TOKENS.get(machine.kind, 8192)
     return Candidate(
         shape=shape,
@@ -191,7 +191,7 @@ def _most_tokens(corpus: Corpus, shape: Network, size: float, settings: dict[str
         return math.inf
     if settings.get("epochs"):
         return max(1.0, settings["epochs"] * corpus.bytes / size)
-    if not isinstance(shape, GptShape) or corpus.origin is not None:
+    if not families.of(shape).fitted or corpus.origin is not None:
         return math.inf
     return scaling.most_tokens(shape.parameters(), corpus.bytes, size)
 

@@ -49,6 +49,10 @@ class Choice:
         return self.best.shape
 
     @property
+    def network(self) -> Network:
+        return self.best.shape
+
+    @property
     def tokenizer(self) -> TokenizerChoice:
         return self.best.tokenizer
 

@@ -1,9 +1,8 @@
 """Modes: how a plan's layers run (eager, compiled, by kernels), and the plan that runs them in another way."""
 
 from daybreak import techniques
-from daybreak.core.shapes import GptShape
 from daybreak.core.types import Machine, Plan, TechniqueChoice
-from daybreak.models.fused.library import fits
+from daybreak.models import families
 from daybreak.planning.speed import KERNELS_SECONDS
 
 BOUND = {"cuda_graphs": "compiled", "thread_parallel": "kernels"}  # techniques that one mode alone has a place for
@@ -18,7 +17,7 @@ def mode_of(plan: Plan) -> str:
 def suited(plan: Plan, machine: Machine) -> Plan:
     """The plan as it is, or without the kernels where they have no place for its shape or its techniques."""
     inside = any(techniques.class_of(choice.name).inside_layers for choice in plan.techniques)
-    if mode_of(plan) == "kernels" and (inside or not (isinstance(plan.shape, GptShape) and fits(plan.shape))):
+    if mode_of(plan) == "kernels" and (inside or not families.of(plan.shape).kernels_fit(plan.shape)):
         return without_mode(plan, machine)
     return plan
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from daybreak import techniques
-from daybreak.core.shapes import NgramShape
+from daybreak.core.shapes import network_of
 from daybreak.core.types import Decisions, Machine, Probe
 from daybreak.models import ngram
 from daybreak.planning.speed import LIBRARY_BYTES, memory_bytes
@@ -19,8 +19,7 @@ def peak_bytes(plan: Decisions, machine: Machine, probe: Probe) -> int:
 
     Where the probe was not measured (`held_bytes` is 0), the libraries are taken to be of their usual size.
     """
-    shape = plan.shape
-    assert not isinstance(shape, NgramShape)
+    shape = plan.network
     share = SCORED_SHARE.get(plan.objective, 1.0)
     scored = 8 * EVALUATION_TOKENS * share * shape.vocabulary  # logits, and their softmax
     saved = 12 * shape.parameters()  # a copy of weights and optimizer that is written while training goes on
@@ -30,9 +29,9 @@ def peak_bytes(plan: Decisions, machine: Machine, probe: Probe) -> int:
     base = LIBRARY_BYTES + needed
     if probe.held_bytes:  # steps of what was timed are in it
         timed = [
-            memory_bytes(t.shape, t.micro_batch, t.mode) - LIBRARY_BYTES
+            memory_bytes(network, t.micro_batch, t.mode) - LIBRARY_BYTES
             for t in probe.timings
-            if not isinstance(t.shape, NgramShape)
+            if (network := network_of(t.shape)) is not None
         ]
         base = probe.held_bytes + max(0.0, needed - max(timed, default=0.0))
     counting, counts = _counts(plan, machine)

@@ -10,7 +10,7 @@ from pathlib import Path
 from daybreak import techniques
 from daybreak.core.errors import DataError, UsageError, nearest
 from daybreak.core.request import Request
-from daybreak.models.families import FAMILIES
+from daybreak.models import families
 from daybreak.planning import settings
 
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|meta)(:\d{1,3})?")
@@ -22,9 +22,11 @@ def check(request: Request) -> None:
     torch is imported only where a technique is given settings, which its class knows.
     """
     if request.seconds and not request.parent:
-        if request.family not in FAMILIES:
+        if request.family not in families.listed():
             raise UsageError(
-                "an unknown family", received=f"--family {request.family}", attempt=nearest(request.family, FAMILIES)
+                "an unknown family",
+                received=f"--family {request.family}",
+                attempt=nearest(request.family, families.listed()),
             )
         settings.parsed(request)
     for option, given in (("--with", request.include), ("--without", request.exclude)):

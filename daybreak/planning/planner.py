@@ -9,7 +9,7 @@ from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
 from daybreak.core.metrics import OF_OBJECTIVE
-from daybreak.core.shapes import GptShape, Network
+from daybreak.core.shapes import Network
 from daybreak.core.types import (
     UNASKED,
     Budget,
@@ -24,8 +24,8 @@ from daybreak.core.types import (
 )
 from daybreak.data import mixing
 from daybreak.engine import scaling
-from daybreak.models import ladder
-from daybreak.models.families import FAMILIES, objective_name
+from daybreak.models import families
+from daybreak.models.families import Family
 from daybreak.planning.candidates import Candidate, best_of, candidates, expected_bits
 from daybreak.planning.choice import Choice
 from daybreak.planning.memory import peak_bytes
@@ -54,10 +54,11 @@ def choose(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, 
     """
     if request.reproducible:
         corpus, machine, probe = _nominal(corpus, machine)
-    if request.family not in FAMILIES and corpus.origin is None:
-        raise UsageError("an unknown family", received=request.family, attempt=nearest(request.family, FAMILIES))
+    family = families.named(request.family)
+    if not family.listed and corpus.origin is None:
+        raise UsageError("an unknown family", received=family.name, attempt=nearest(family.name, families.listed()))
     settings = parsed(request)
-    _check_native(request, settings)
+    _check_native(request, family, settings)
     fixed = _fixed_seconds(corpus, probe, request)
     available = request.seconds - sum(fixed.values())
     best, pool, timed = _best(corpus, machine, probe, request, settings, available, timed_only=timed_only)
@@ -71,7 +72,7 @@ def choose(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, 
         phases["left over"] = training - phases["training"]
     tokens = settings.get("tokens") or int(best.tokens)
     optimizer, schedule = recipe_of(corpus, best, tokens, settings)
-    objective = objective_name(request.family, best.shape)
+    objective = families.of(best.shape).objective
     scored = scaling.SCORING_MOST * request.seconds * SCORING_SPEED * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     choice = Choice(
@@ -192,12 +193,13 @@ def _best(
     return best_of(pool), pool, bool(feasible[0])
 
 
-def _check_native(request: Request, settings: dict[str, Any]) -> None:
+def _check_native(request: Request, family: Family, settings: dict[str, Any]) -> None:
     """Raises UsageError: a setting leaves the class that transformers opens, and that was not given up."""
-    if request.family != "gpt":
+    options = getattr(family.shape, "OPTIONS", ())
+    taken = {name: value for name, value in settings.items() if name in options and name != "layer_repeats"}
+    if not taken or family.rung is None:
         return
-    taken = {name: value for name, value in settings.items() if name in GptShape.OPTIONS and name != "layer_repeats"}
-    shape = ladder.gpt(2, 128, vocabulary=257, context_length=128, changes=taken)
+    shape = family.rung(2, 128, vocabulary=257, context_length=128, changes=taken)
     shape.check()
     if request.native and (leaving := shape.leaves_class()):
         raise UsageError(
@@ -275,9 +277,10 @@ def _predicted(
     """memory_bytes: of a step, until `write_plan` knows that of the whole process."""
     low, high = _range(corpus, best, objective, tokens, slower)
     size = corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    bits = families.of(best.shape).bits * best.bits_per_byte
     return Prediction(
         tokens_per_second=best.tokens_per_second,
-        figure=scaling.figure_of(best.shape.family, objective, best.bits_per_byte, best.bytes_per_token, tokens),
+        figure=scaling.figure_of(objective, bits, best.bytes_per_token, tokens),
         figure_low=low,
         figure_high=high,
         memory_bytes=memory_bytes(best.shape, best.micro_batch, best.mode),
@@ -307,7 +310,7 @@ def _range(corpus: Corpus, best: Candidate, objective: str, tokens: float, slowe
     figures = []
     for seen in (tokens / slower, tokens * min(slower, MOST_FASTER)):
         bits = best.bits_per_byte if seen == tokens else expected_bits(corpus, best.shape, seen, size)
-        figures.append(scaling.figure_of(best.shape.family, objective, bits, size, seen))
+        figures.append(scaling.figure_of(objective, families.of(best.shape).bits * bits, size, seen))
     return min(figures) * (1 - band), max(figures) * (1 + band)
 
 

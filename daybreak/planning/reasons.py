@@ -1,20 +1,18 @@
 """Reasons: one plain sentence for each decision of a plan, made of the same figures that the decision was made of."""
 
+import math
 from collections.abc import Sequence
 
 from daybreak.core import units
 from daybreak.core.metrics import OF_OBJECTIVE
-from daybreak.core.shapes import T5Shape
 from daybreak.core.types import Corpus, Machine, Request, ScheduleChoice
 from daybreak.engine import optimizers, scaling
-from daybreak.models import ladder
-from daybreak.models.families import objective_name
+from daybreak.models import families, ladder
 from daybreak.planning.candidates import (
     CONTEXTS_PAY_FROM,
     MICRO_BATCH_TOKENS,
     SMALLER_WITHIN,
     STEP_TOKENS_FLOOR,
-    STEPS_MERGED,
     Candidate,
 )
 from daybreak.planning.choice import Choice
@@ -75,12 +73,13 @@ def _weight_decay(corpus: Corpus, best: Candidate, epochs: float, decay: float) 
 
 def _family(corpus: Corpus, request: Request, best: Candidate) -> str:
     shape = best.shape
-    objective = objective_name(request.family, shape)
+    objective = families.of(shape).objective
     headline = OF_OBJECTIVE[objective]
     whose = "that of the checkpoint" if corpus.origin is not None else "as asked"
     if not headline.of_text:
         return f"{whose}; its measure is {headline.name}, so it is not compared with counting"
-    figure = scaling.figure_of(shape.family, objective, best.bits_per_byte, best.bytes_per_token, best.tokens)
+    bits = families.of(shape).bits * best.bits_per_byte
+    figure = scaling.figure_of(objective, bits, best.bytes_per_token, best.tokens)
     counts = corpus.ngram_bits_per_byte
     told = f"expected to reach {figure:.2f} bits per byte; "
     told += f"counting reached {counts:.2f} on {units.size(corpus.ngram_bytes)}"
@@ -92,7 +91,7 @@ def _shape(request: Request, best: Candidate, pool: Sequence[Candidate], *, time
     shape, size = best.shape, _size(best)
     if request.parent:
         return f"{size}, as in the checkpoint"
-    whose = "" if shape.family == "gpt" else " for a GPT of this size"
+    whose = "" if families.of(shape).fitted else " for a GPT of this size"
     told = f"{size}: predicted {best.bits_per_byte:.3f} bits per byte{whose}"
     others = [c for c in pool if (c.shape.layers, c.shape.width) != (shape.layers, shape.width)]
     if not others:
@@ -111,8 +110,7 @@ def _shape(request: Request, best: Candidate, pool: Sequence[Candidate], *, time
 
 def _size(candidate: Candidate) -> str:
     shape = candidate.shape
-    layers = f"{shape.layers} + {shape.decoder_layers}" if isinstance(shape, T5Shape) else str(shape.layers)
-    return f"{layers} layers of {shape.width}"
+    return f"{shape.layers_in_words()} layers of {shape.width}"
 
 
 def _vocabulary(corpus: Corpus, request: Request, best: Candidate) -> str:
@@ -131,11 +129,11 @@ def _vocabulary(corpus: Corpus, request: Request, best: Candidate) -> str:
 
 def _context_length(corpus: Corpus, best: Candidate) -> str:
     length = best.shape.context_length
-    if corpus.origin is not None and length == corpus.origin.shape.context_length:  # type: ignore[union-attr]
+    if corpus.origin is not None and length == corpus.origin.shape.context_length:  # type: ignore[attr-defined]
         return f"{length} tokens, the longest that the checkpoint reads"
     steps = zip(ladder.CONTEXTS[1:], CONTEXTS_PAY_FROM, strict=True)
     longer = [(size, least) for size, least in steps if size > length]
-    if not longer or (isinstance(best.shape, T5Shape) and length >= ladder.LONGEST_T5):
+    if not longer or length >= (families.of(best.shape).longest_context or math.inf):
         return f"{length} tokens, the longest that is planned"
     size, least = longer[0]
     return f"{length} tokens; {size} pay in runs of about {units.count(least)} tokens and more"
@@ -143,7 +141,7 @@ def _context_length(corpus: Corpus, best: Candidate) -> str:
 
 def _batch_tokens(machine: Machine, best: Candidate) -> str:
     told = f"{best.batch_tokens:,} tokens a step"
-    busy, merged = STEP_TOKENS_FLOOR.get(machine.kind, 4096), STEPS_MERGED.get(best.shape.family, 1)
+    busy, merged = STEP_TOKENS_FLOOR.get(machine.kind, 4096), families.of(best.shape).steps_merged
     least = scaling.least_batch(busy, best.most_tokens)
     base = scaling.batch_tokens(best.tokens, least)
     if merged * base < best.batch_tokens:

@@ -4,21 +4,15 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from daybreak.core.shapes import GptShape
 from daybreak.core.types import Corpus, OptimizerChoice, Origin, ScheduleChoice
 from daybreak.engine import optimizers, scaling, schedules
+from daybreak.models import families
+from daybreak.models.families import Rates
 from daybreak.planning.candidates import Candidate, neighbouring
 from daybreak.planning.reasons import REPEATED
 
-SMALL_BATCH_RATES = {"gpt": 0.03, "lstm": 0.03, "bert": 0.01, "t5": 0.015}  # of Muon (own runs)
-TABLE_RATES = {"bert": 0.005, "t5": 0.02}  # of embedding and head, beside Muon (own runs)
-SINGLE_RATES = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.1, "adagrad": 1e-2, "adamw_rms": 2e-2}  # one for all weights
-LSTM_RATE = 2e-2  # of Adam and AdamW: 13% fewer bits in 60 s than with 3e-3, which suits a plain RNN (own runs)
 INHERITED_LEAST = 0.05  # of the rates; also where nobody has noted how long a checkpoint was trained
 DISTANT_SHARE = 0.7  # of the rates, where the text is of another kind
-FOREIGN_RATE = 2e-4  # of AdamW, for checkpoints of other tools
-# Of the lowest loss in a time (own runs).
-OPTIMIZERS = {"gpt": "muon", "bert": "muon", "t5": "muon", "lstm": "adamw", "foreign": "adamw"}
 FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
 
 
@@ -26,13 +20,14 @@ def recipe_of(
     corpus: Corpus, best: Candidate, tokens: float, settings: Mapping[str, Any]
 ) -> tuple[OptimizerChoice, ScheduleChoice]:
     """How the chosen shape is trained on so many tokens. settings: what was set by name. Raises UsageError."""
-    shape, size = best.shape, corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
+    shape, family = best.shape, families.of(best.shape)
+    size = corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     optimizer = optimizer_of(
-        settings.get("optimizer") or OPTIMIZERS[shape.family],
+        settings.get("optimizer") or family.optimizer,
         batch_tokens=best.batch_tokens,
         weight_decay=_weight_decay(corpus, best, tokens * size / corpus.bytes),
         width=shape.width,
-        family=shape.rated_as(),
+        rates=family.rates,
         inherited=inherited_share(corpus.origin, tokens, best.bytes_per_token),
     )
     optimizer = optimizer.replace(**{k: v for k, v in settings.items() if k in _names(optimizer) and k != "name"})
@@ -50,32 +45,30 @@ def _names(value: OptimizerChoice | ScheduleChoice) -> set[str]:
 
 
 def _weight_decay(corpus: Corpus, best: Candidate, epochs: float) -> float:
-    if isinstance(best.shape, GptShape) and corpus.origin is None:
+    if families.of(best.shape).fitted and corpus.origin is None:
         return scaling.weight_decay(epochs, best.shape.parameters(), corpus.bytes)
     return 0.1 if epochs < REPEATED else 0.2
 
 
 def optimizer_of(
-    name: str, *, batch_tokens: int, weight_decay: float, width: int, family: str = "gpt", inherited: float = 1.0
+    name: str, *, batch_tokens: int, weight_decay: float, width: int, rates: Rates, inherited: float = 1.0
 ) -> OptimizerChoice:
     """An optimizer with the rates that are taken where nothing else is said.
 
-    width: of the model. family: as `Network.rated_as` has it. inherited: of `inherited_share`.
+    width: of the model. rates: of its family. inherited: of `inherited_share`.
     """
-    factor, small = scaling.rate_factor(batch_tokens), SMALL_BATCH_RATES.get(family, 0.02)
+    factor, small = scaling.rate_factor(batch_tokens), rates.muon
     choice = OptimizerChoice(
         name=name,
         learning_rate=small if batch_tokens <= 16384 else min(small, 0.02) * factor,
-        table_learning_rate=TABLE_RATES.get(family, 0.004) * factor,
+        table_learning_rate=rates.tables * factor,
         weight_decay=weight_decay,
         momentum=0.95,
         orthogonalize_steps=5 if optimizers.overhead(width, batch_tokens, 5) < FREE_OVERHEAD else 3,
     )
     if name not in ("muon", "muon_rms"):
-        rate = FOREIGN_RATE if family == "foreign" else SINGLE_RATES.get(name, 3e-3)
-        rate = LSTM_RATE if family == "lstm" and name in ("adam", "adamw") else rate
-        choice = choice.replace(learning_rate=rate, table_learning_rate=rate)
-    if family != "foreign":
+        choice = choice.replace(learning_rate=rates.one(name), table_learning_rate=rates.one(name))
+    if rates.lowered:
         matrices, tables = inherited * choice.learning_rate, inherited * choice.table_learning_rate
         choice = choice.replace(learning_rate=matrices, table_learning_rate=tables)
     return choice

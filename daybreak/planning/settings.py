@@ -1,31 +1,31 @@
 """Settings: what --set knows, and its words as numbers."""
 
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.request import Request
-from daybreak.core.shapes import SHAPES, GptShape
 from daybreak.core.types import OPTIMIZERS, SCHEDULES, OptimizerChoice, ScheduleChoice
+from daybreak.models import families
 
 
 def parsed(request: Request) -> dict[str, Any]:
     """--set's words as numbers. Raises UsageError: an unknown name, with the nearest, or a value of another type."""
+    family = families.named(request.family)
     kinds: dict[str, type] = {
         field.name: {"int": int, "float": float, "bool": bool, "str": str}.get(
             getattr(field.type, "__name__", str(field.type)), str
         )
-        for kind in (SHAPES.get(request.family, GptShape), OptimizerChoice, ScheduleChoice)
-        for field in fields(kind)
+        for field in (*_of_shape(family), *fields(OptimizerChoice), *fields(ScheduleChoice))
         if field.name != "name"
     }
     kinds |= {"optimizer": str, "schedule": str, "batch_tokens": int, "micro_batch": int, "evaluation_bytes": int}
     kinds["epochs"] = float  # most times that the text is read
     if request.reproducible:
         kinds["tokens"] = int
-    if request.family == "ngram":
+    if family.counted:
         kinds = {"order": int, "vocabulary": int}
-    choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, **GptShape.CHOICES}
+    choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, **getattr(family.shape, "CHOICES", {})}
     found: dict[str, Any] = {}
     for name, text in request.settings.items():
         if name not in kinds:
@@ -47,3 +47,9 @@ def parsed(request: Request) -> dict[str, Any]:
         if kinds[name] in (int, float) and not found[name] >= 0:
             raise UsageError("a setting is below zero", received=f"--set {name}={text}", attempt="a positive number")
     return found
+
+
+def _of_shape(family: families.Family) -> list[Field[Any]]:
+    """The fields of the shape that can be set: of one that a checkpoint comes with, the length of its windows."""
+    of_shape: Any = family.shape
+    return [field for field in fields(of_shape) if family.rung is not None or field.name == "context_length"]

@@ -3,7 +3,7 @@
 import statistics
 from typing import ClassVar
 
-from daybreak.core.shapes import Network, NgramShape
+from daybreak.core.shapes import Network, network_of
 from daybreak.core.types import Machine, Probe, Timing
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
@@ -67,8 +67,8 @@ class Speed:
         """Of every timing in a mode: the operations of a token, and how many times as fast as the law it was."""
         pairs = []
         for timing in pool:
-            shape = timing.shape
-            if timing.mode == mode and not isinstance(shape, NgramShape):
+            shape = network_of(timing.shape)
+            if timing.mode == mode and shape is not None:
                 factor = self._estimate(shape, mode) * timing.micro_batch / timing.step_seconds
                 pairs.append((shape.flops_per_token(), factor))
         return pairs

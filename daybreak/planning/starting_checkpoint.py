@@ -10,7 +10,6 @@ from torch import Tensor
 from daybreak.core import records
 from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.run import Run, read_json, write_json
-from daybreak.core.shapes import SHAPES, ForeignShape, NgramShape
 from daybreak.core.types import Decisions, Origin, Request
 from daybreak.data import tokenizers
 from daybreak.data.tokenizers import growth as tokens_growth
@@ -43,7 +42,8 @@ def adopted(request: Request) -> Request:
             attempt="without --tokenizer; --grow-vocabulary 2000 adds tokens for a new language",
         )
     parent = _read(request.parent)
-    fields = {name for kind in SHAPES.values() for name in kind.__dataclass_fields__} - {OF_A_WINDOW}
+    planned = (family for family in families.every() if family.rung is not None)
+    fields = {name for family in planned for name in family.fields()} - {OF_A_WINDOW}
     if changed := sorted(fields & set(request.settings)):
         raise UsageError(
             "the shape is that of the checkpoint",
@@ -122,14 +122,12 @@ def module_of(plan: Decisions, run: Run) -> Any:
     """The module with the weights that the run begins with. Raises DataError, as `weights_of`."""
     weights = weights_of(plan, run)
     _LAST.clear()  # while it is trained, a model is not held twice
-    assert not isinstance(plan.shape, NgramShape)
-    if isinstance(plan.shape, ForeignShape):
-        from daybreak.models.huggingface import foreign
-
-        return foreign(plan.shape, weights)
-    module = families.module_of(plan.shape)
+    family = families.of(plan.shape)
+    if family.loaded is not None:
+        return family.loaded(plan.shape, weights)
+    module = family.module(plan.shape)
     lacking = module.load_state_dict(weights, strict=False).missing_keys
-    shared = {families.HEADS[plan.shape.family]} if plan.shape.tied else set()  # a head that is the table itself
+    shared = {family.head} if plan.network.tied else set()  # a head that is the table itself
     assert set(lacking) <= shared, lacking
     return module
 

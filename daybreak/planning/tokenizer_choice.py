@@ -17,6 +17,7 @@ from daybreak.data.tokenizers import (
     train_tokenizer,
 )
 from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.models import families
 
 JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare little and blur what is counted
 TRIED_BYTES = 400_000
@@ -25,7 +26,6 @@ CHARACTERS_PAY_FROM = 1.01  # times the bytes a token of byte-level BPE at the s
 # A large vocabulary needs text to be learnt from and time to be trained.
 FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))
 BYTES_FOR_A_TOKEN = 500
-HIDING = ("bert", "t5", "foreign")  # families that are not judged by bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,10 @@ def check(request: Request) -> None:
         )
     if not request.seconds:
         return
-    if asked in NOT_LOSSLESS and request.family not in HIDING:
+    family = families.named(request.family)
+    if asked in NOT_LOSSLESS and family.lossless:
         raise _not_exact(asked, NOT_LOSSLESS[asked])
-    if asked == "words" and request.family != "ngram" and request.native:
+    if asked == "words" and not family.counted and request.native:
         raise UsageError(
             "transformers cannot cut text into these words",
             received="--tokenizer words",
@@ -96,7 +97,7 @@ def bytes_alone(*, tokens_per_second: float) -> Learnt:
 
 def inherited(request: Request, tokenizer: Tokenizer, unseen: Sequence[str]) -> Learnt:
     """One that was learnt elsewhere. Raises UsageError: bits per byte cannot be told with it, and are asked for."""
-    if request.seconds and not tokenizer.lossless and request.family not in HIDING:
+    if request.seconds and not tokenizer.lossless and families.named(request.family).lossless:
         raise _not_exact(request.parent or request.tokenizer, tokenizer.loss)
     return _measured(tokenizer, "file", unseen)
 

@@ -19,7 +19,7 @@ class BatchRamp(Technique):
     half_until: float = 0.25  # of the progress
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
-        micro_batches = plan.batch_tokens // (plan.micro_batch * plan.shape.context_length)  # type: ignore[union-attr]
+        micro_batches = plan.batch_tokens // (plan.micro_batch * plan.network.context_length)
         if micro_batches < 4:
             return f"the batch is {max(1, micro_batches)} micro-batch(es); a ramp needs four"
         return None

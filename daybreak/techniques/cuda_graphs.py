@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from daybreak.core.shapes import GptShape
 from daybreak.core.types import Decisions, Machine
 from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Technique
@@ -34,8 +33,7 @@ class CudaGraphs(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
-        shape = plan.shape
-        assert isinstance(shape, GptShape)
+        shape = plan.network
         if shape.width > self.most_width:
             return f"the model is {shape.width} wide; graphs help up to {self.most_width}"
         if not plan.predicted.phase_seconds.get("compile"):

@@ -1,7 +1,7 @@
 """The products of wide layers in float8: e4m3 forward, e5m2 for gradients."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +38,7 @@ class Fp8(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
-        shape = plan.shape
-        assert isinstance(shape, GptShape)
+        shape = cast(GptShape, plan.shape)
         if shape.width < self.least_width:
             return f"the model is {shape.width} wide; float8 pays from {self.least_width} on"
         inner = (shape.heads * shape.head_dim, shape.key_value_heads * shape.head_dim, shape.mlp_width)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -40,8 +40,7 @@ class Kernels(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
-        assert isinstance(plan.shape, GptShape)
-        if not fits(plan.shape):
+        if not fits(cast(GptShape, plan.shape)):
             return f"they are made for the stock class, heads up to {LARGEST_HEAD} and contexts up to {LONGEST}"
         if plan.predicted.mode != "kernels":
             return "the plan was made without them"

@@ -23,7 +23,7 @@ class LogitCap(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := super().refuses(plan, machine):
             return reason
-        if not plan.shape.logit_cap:  # type: ignore[union-attr]
+        if not plan.shape.logit_cap:  # type: ignore[attr-defined]
             return "you set logit_cap=0, which says otherwise"
         return None
 

@@ -26,7 +26,7 @@ class Packing(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         predicted = plan.predicted
-        borders = plan.shape.context_length * predicted.corpus_documents / max(1, predicted.corpus_tokens)  # type: ignore[union-attr]
+        borders = plan.network.context_length * predicted.corpus_documents / max(1, predicted.corpus_tokens)
         if borders < self.least_borders:
             return f"documents are long: a row of the context has {borders:.2f} borders between them"
         return None

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Decisions, Machine
 from daybreak.engine.changes import Change, Changes
 from daybreak.models.objectives import Around
@@ -30,8 +29,7 @@ class ShortFirst(Technique):
     until: float = 0.33  # of the run
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
-        shape = plan.shape
-        assert not isinstance(shape, NgramShape)
+        shape = plan.network
         if shape.context_length % 2:
             return f"the context of {shape.context_length} tokens has no half"
         predicted = plan.predicted

@@ -25,8 +25,8 @@ class SquaredRelu(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := super().refuses(plan, machine):
             return reason
-        if plan.shape.activation != "squared_relu":  # type: ignore[union-attr]
-            return f"you set activation={plan.shape.activation}, which says otherwise"  # type: ignore[union-attr]
+        if plan.shape.activation != "squared_relu":  # type: ignore[attr-defined]
+            return f"you set activation={plan.shape.activation}, which says otherwise"  # type: ignore[attr-defined]
         return None
 
     def shape(self, shape: GptShape, run: Request) -> tuple[GptShape, int]:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from daybreak.core.shapes import GptShape
 from daybreak.core.types import Decisions, Machine
 from daybreak.engine.optimizers import Muon, Optimizers, Rates
 from daybreak.models.objectives import Around
@@ -46,7 +45,6 @@ class ThreadParallel(Technique):
         count = self.count(machine.cores, plan.micro_batch)
         if count * (machine.cores // count) < self.least_share * machine.cores:
             return f"{machine.cores} threads cannot be shared out evenly"
-        assert isinstance(plan.shape, GptShape)
         gradients = 4 * plan.shape.parameters() * count
         if gradients > self.memory_share * machine.memory_bytes:
             return f"the gradients of all threads would take {gradients / 2**30:.1f} GiB"
@@ -58,8 +56,7 @@ class ThreadParallel(Technique):
         return max(range(2, most + 1), key=lambda count: (count * (threads // count), count))
 
     def module(self, module: Any, run: Context) -> tuple[Any, int]:
-        assert isinstance(run.plan.shape, GptShape)
-        module.make_tables(run.plan.shape.context_length)  # once, before there are threads: all read the same ones
+        module.make_tables(run.plan.network.context_length)  # once, before there are threads: all read the same ones
         return module, 1
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:

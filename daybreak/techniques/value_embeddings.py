@@ -26,7 +26,7 @@ class ValueEmbeddings(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := super().refuses(plan, machine):
             return reason
-        if not plan.shape.value_embeddings:  # type: ignore[union-attr]
+        if not plan.shape.value_embeddings:  # type: ignore[attr-defined]
             return "you set value_embeddings=false, which says otherwise"
         return None
 

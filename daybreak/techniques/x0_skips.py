@@ -24,7 +24,7 @@ class X0Skips(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := super().refuses(plan, machine):
             return reason
-        if not plan.shape.skips:  # type: ignore[union-attr]
+        if not plan.shape.skips:  # type: ignore[attr-defined]
             return "you set skips=false, which says otherwise"
         return None
 

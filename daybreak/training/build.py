@@ -9,14 +9,13 @@ from daybreak import techniques
 from daybreak.core.errors import UsageError
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
-from daybreak.core.shapes import NgramShape, T5Shape
 from daybreak.core.types import Decisions, Machine, Plan, Request
 from daybreak.data import shards
 from daybreak.data.batches import Batches
 from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory, settle_vector_functions
-from daybreak.models.families import module_of
+from daybreak.models import families
 from daybreak.tasks.aims import objective_of
 from daybreak.techniques import Context
 from daybreak.training.marks import Marks
@@ -52,7 +51,6 @@ class Built:
 
 def build(plan: Decisions, machine: Machine, device: torch.device, *, run: Run | None = None) -> Built:
     """Weights are those of the seed, the same on every machine. Raises UsageError: a technique that is not there."""
-    assert not isinstance(plan.shape, NgramShape)
     settle_vector_functions()
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques]
     marks = Marks()
@@ -81,15 +79,15 @@ def build(plan: Decisions, machine: Machine, device: torch.device, *, run: Run |
 
         module = starting_checkpoint.module_of(plan, run)
     else:
-        module = module_of(plan.shape)
+        module = families.of(plan.shape).module(plan.shape)
         module.initialize(plan.seed)
     module = folded("module", module.to(device).train())
     loss = folded("loss", objective_of(plan))
     dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step
-    factors = module.rate_factors() if isinstance(plan.shape, T5Shape) else None
+    factors = module.rate_factors() if hasattr(module, "rate_factors") else None
     made = optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains(), dtype=dtype, factors=factors)
     optimizer = folded("optimizer", made)
-    rows = max(1, plan.batch_tokens // plan.shape.context_length)
+    rows = max(1, plan.batch_tokens // plan.network.context_length)
     schedule = folded("schedule", schedules.Schedule(plan.schedule, batch_rows=rows))
     followers = folded("step", [marks])
     for watcher in (optimizer, *followers):
@@ -110,8 +108,7 @@ def build(plan: Decisions, machine: Machine, device: torch.device, *, run: Run |
 
 def batches_of(run: Run, train: shards.Tokens, plan: Plan) -> Batches | Mixture:
     """What the plan trains on: its text, or its sources by their weights."""
-    assert not isinstance(plan.shape, NgramShape)
-    length = plan.shape.context_length
+    length = plan.network.context_length
     if not plan.mixture:
         return Batches(train, context_length=length, seed=plan.seed)
     name = f"train-{plan.tokenizer.vocabulary}"

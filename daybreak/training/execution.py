@@ -10,7 +10,6 @@ from daybreak.core.clock import Ledger
 from daybreak.core.errors import DataError
 from daybreak.core.records import Event, Measurement
 from daybreak.core.run import Run
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Corpus, Machine, Plan
 from daybreak.engine import faults, hardware
 from daybreak.training.alarm import Alarm, OutOfTime, lifting
@@ -94,7 +93,7 @@ def execute(
             figures = {"family": plan.shape.family, **_trained(bench, display, replay, alarm)}
     finally:
         display.close()
-    if plan.request is not None and figures["family"] == "ngram" != plan.request.family:
+    if plan.request is not None and plan.shape.counted and plan.shape.family != plan.request.family:
         figures["reason"] = plan.reasons["family"]
     figures["verdict"] = verdict(plan, corpus, figures)
     _log_the_rest(session, corpus, _peak_memory_of(plan))
@@ -107,7 +106,7 @@ def _trained(
     bench: "Bench", display: Display, replay: list[records.Step] | None, alarm: Alarm | None
 ) -> dict[str, Any]:
     display.phase("train")
-    if isinstance(bench.plan.shape, NgramShape):
+    if bench.plan.shape.counted:
         from daybreak.training.ngram import count
 
         if alarm:
@@ -140,7 +139,7 @@ def _log_the_rest(session: Session, corpus: Corpus, peak_bytes: int) -> None:
 
 
 def _peak_memory_of(plan: Plan) -> int:
-    if isinstance(plan.shape, NgramShape):
+    if plan.shape.counted:
         return hardware.peak_memory_bytes()
     from daybreak.engine import machine as machines
     from daybreak.engine.probe import memory_bytes
@@ -169,7 +168,7 @@ def _report(session: Session, *, replayed: bool = False) -> None:
 
 
 def machine_of(plan: Plan) -> Machine:
-    if isinstance(plan.shape, NgramShape):
+    if plan.shape.counted:
         return hardware.processor()
     from daybreak.engine import machine as machines
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from daybreak import techniques
 from daybreak.core import records
 from daybreak.core.records import Event, Measurement, Sample, Touched, Validation
-from daybreak.core.shapes import NgramShape
 from daybreak.data.shards import Tokens
 from daybreak.engine import faults, loop
 from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells, of_hidden
@@ -251,11 +250,10 @@ def _written(bench: Workbench) -> bool:
 
 def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
     """Raises ResourceError at the end of a run only: on the way, an older model/ stands and training goes on."""
-    assert not isinstance(bench.plan.shape, NgramShape)
     faults.at("model.write")
     write.save(
         bench.run.model_folder,
-        bench.plan.shape,
+        bench.plan.network,
         weights,
         tokenizer_file=bench.run.tokenizer_file,
         end_of_text=bench.tokenizer.end_of_text,

@@ -13,9 +13,11 @@ from daybreak.core import units
 from daybreak.core.clock import Contention, Ledger
 from daybreak.core.errors import BudgetTooShort
 from daybreak.core.records import Event, Record
+from daybreak.core.request import usual_of
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Machine, Plan, Request
 from daybreak.engine import hardware
+from daybreak.models import families
 from daybreak.training.alarm import Alarm, OutOfTime
 
 # What an n-gram model takes from nothing to its report, on a processor of one's own, twice over (own runs).
@@ -83,7 +85,7 @@ def counts_stand_in(request: Request) -> bool:
     """
     if request.reproducible or request.parent:
         return False
-    return request.family == "ngram" or (request.family == "gpt" and not request.settings)
+    return families.named(request.family).counted or (request.family == usual_of("family") and not request.settings)
 
 
 def least_seconds() -> float:
@@ -119,15 +121,15 @@ def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
     corpus = corpus_to_count.corpus_to_count(folder, request, seconds=max(LEAST_READING_SHARE * left, free))
     longer = f"{refusal.seconds or 2 * request.seconds:.0f}s"
     what = "no time was left for a network: n-grams are counted instead"
-    if request.family == "ngram":
+    if families.named(request.family).counted:
         what = "little time was left: n-grams of bytes are counted, of a part of the text"
     reason = f"{what} ({units.size(corpus.bytes)}). For more, try --for {longer}"
-    asked = request.replace(family="ngram", settings={}, include=(), technique_settings={}, weights={})
+    asked = request.replace(family=families.COUNTED, settings={}, include=(), technique_settings={}, weights={})
     plan = counting_plan(corpus, asked, instead=reason, held_bytes=hardware.held_memory_bytes())
     plan = plan.replace(request=request.shown(), skipped=text_facts.unread(corpus))
     folder.forget_training()
     write_json(folder.plan_file, plan.to_json())
-    folder.amend("family", family="ngram", reason=reason)
+    folder.amend("family", family=families.COUNTED, reason=reason)
     session.warn(reason)
     session.display.planned(plan, hardware.processor())
     return plan

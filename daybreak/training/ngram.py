@@ -1,7 +1,7 @@
 """Count: the training of the family ngram."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,8 +23,7 @@ LARGER = 1.5  # times the seconds of a token of few, where many no longer fit in
 
 def count(bench: Bench) -> dict[str, Any]:
     """The family ngram: counting is all the training there is."""
-    shape = bench.plan.shape
-    assert isinstance(shape, NgramShape)
+    shape = cast(NgramShape, bench.plan.shape)
     bench.ledger.enter("training")
     most = _most(bench, shape.order)
     model = counted(bench.train, most, order=shape.order, vocabulary=bench.tokenizer.vocabulary)

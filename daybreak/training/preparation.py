@@ -12,6 +12,7 @@ from daybreak.core.errors import BudgetTooShort
 from daybreak.core.run import write_json
 from daybreak.core.types import Corpus, Machine, Plan, Request
 from daybreak.engine import faults, hardware
+from daybreak.models import families
 from daybreak.planning import names
 from daybreak.training.alarm import Alarm
 from daybreak.training.execution import machine_of
@@ -33,7 +34,7 @@ def prepare_plan(session: Session, alarm: Alarm) -> Plan:
         plan = adjust_budget(session, folder.plan(), seconds=request.seconds)
         display.planned(plan, machine_of(plan))
         return plan
-    counting = request.family == "ngram"
+    counting = families.named(request.family).counted
     alarm.set(give_up_at(session, PLAN_BY, contention))
     if not counting:
         check_hope(session, contention)

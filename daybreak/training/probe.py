@@ -12,6 +12,7 @@ from daybreak.core.clock import Stopwatch
 from daybreak.core.types import Corpus, Machine, Probe, Request, Timing
 from daybreak.engine.hardware import waiting
 from daybreak.engine.probe import Timings, compile_cache, held_bytes, memory_bytes, time_training
+from daybreak.models import families
 from daybreak.models.native import NotCompiled
 from daybreak.models.objectives import token_nats
 from daybreak.planning.choice import Choice
@@ -41,7 +42,7 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
         compile_warm_seconds=timings.compile_seconds(cold=False),
         used_seconds=stopwatch.used() + TIMING_SECONDS,
     )
-    if request.family == "ngram" or request.reproducible:
+    if families.named(request.family).counted or request.reproducible:
         return _with_state(known, device, stopwatch)
     for turn in range(MOST_SHAPES):
         choice = choose(corpus, machine, known, request)

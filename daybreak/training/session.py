@@ -26,7 +26,7 @@ from daybreak.core.errors import (
     UsageError,
 )
 from daybreak.core.records import Event, Log, Phase
-from daybreak.core.request import OPTIONS, Request
+from daybreak.core.request import OPTIONS, Request, usual_of
 from daybreak.core.run import Run, name_for, runs_in, write_json
 from daybreak.core.signals import Terminated, terminable
 
@@ -64,11 +64,11 @@ def _further(folder: Run, request: Request) -> str:
     """What to type for more of a finished run: a network goes on from its weights; counts are made anew."""
     place = next(path for number in itertools.count(2) if not (path := Path(f"{folder.path}-{number}")).exists())
     try:
-        counts = folder.plan().shape.family == "ngram"
+        counts = folder.plan().shape.counted
     except DaybreakError:
         counts = True
     if not counts:  # the checkpoint says family and shape
-        request = request.replace(parent=str(folder), family="gpt", settings={})
+        request = request.replace(parent=str(folder), family=usual_of("family"), settings={})
     words = request.words()
     out = shlex.join(["daybreak", "run", "--out", str(place), *words])
     return f"to {'make it anew' if counts else 'train it further'}: {out}"

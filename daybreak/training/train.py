@@ -16,7 +16,6 @@ from daybreak.core import units
 from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved
 from daybreak.core.records import Checksum, Event, Step
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 from daybreak.data.batches import Windows
 from daybreak.engine import checkpoints, faults, loop, memory, scaling
@@ -59,7 +58,6 @@ SAMPLING_SHARE = 0.005
 
 def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, Any]:
     """Raises Interrupted or Saved where a signal ended it (all is on disk), and DaybreakError."""
-    assert not isinstance(bench.plan.shape, NgramShape)  # which `count` trains
     bench.ledger.enter("build")
     faults.at("phase.build")
     built = _built(bench)
@@ -72,7 +70,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
     guard = Guard()
     position, facts = resumed(bench, built, guard)
     if not facts:
-        position.row_seconds = bench.plan.shape.context_length / bench.plan.predicted.tokens_per_second
+        position.row_seconds = bench.plan.network.context_length / bench.plan.predicted.tokens_per_second
     clock = _clock(bench, replay, position, facts)
     saver = checkpoints.Writer(bench.run.checkpoints_folder, now=bench.stopwatch.used)
     training = Training(bench=bench, built=built, clock=clock, position=position, guard=guard, saver=saver)

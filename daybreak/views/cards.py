@@ -3,20 +3,13 @@
 from typing import Any
 
 from daybreak.core import units
+from daybreak.models import families
 from daybreak.views import answers
 from daybreak.views.snippets import snippet
 
 LEAST_SHARE = 0.01  # of the text, for a language to be named
 MOST_NAMED = 8
 SCRIPTS = {"cjk": "zh", "latin": "en"}  # where no language was identified
-
-KINDS = {"gpt": "A decoder", "bert": "An encoder", "t5": "An encoder and decoder"}
-DOES = {
-    "gpt": "it continues texts and was not taught to follow instructions",
-    "bert": "it tells which tokens stand behind masks, and its states stand for texts; it was taught no task",
-    "t5": "it fills gaps in texts and was taught no task",
-}
-TASKS = {"bert": "fill-mask", "t5": "text2text-generation"}
 
 
 def card(facts: dict[str, Any], found: dict[str, Any]) -> str:
@@ -49,7 +42,7 @@ def languages(corpus: dict[str, Any] | None) -> list[str]:
 def _front(facts: dict[str, Any], found: dict[str, Any]) -> str:
     """The fields that Hugging Face's hub reads. The licence is the publisher's to choose."""
     family = found["family"]
-    task = TASKS.get(family, "text-generation")
+    task = families.named(family).words.task
     library = {"hf": "transformers", "gguf": "llama.cpp", "onnx": "onnxruntime"}.get(found["to"], found["to"])
     rows = ["---", "license: unknown"]
     spoken = languages(facts.get("corpus"))
@@ -83,7 +76,7 @@ def _use(facts: dict[str, Any], found: dict[str, Any]) -> str:
 def _what(facts: dict[str, Any], family: str) -> str:
     plan = facts.get("plan") or {}
     shape = plan.get("shape") or {}
-    kind = KINDS.get(family, "A model")
+    words = families.named(family).words
     count = facts.get("parameters")
     size = f" of {units.count(count)} weights" if count else ""
     layers = f", {shape['layers']} layers of {shape['width']}" if "layers" in shape else ""
@@ -94,13 +87,16 @@ def _what(facts: dict[str, Any], family: str) -> str:
     begun = "from the start"
     if origin := plan.get("origin"):
         begun = f"on from {_code(_name(origin['path'].rstrip('/').removesuffix('/model')))}"
-    does = DOES.get(family, "it was taught no task")
-    return f"{kind}{size}{layers}{context}, trained {begun} by daybreak {used}{where}. It is a base model: {does}."
+    return (
+        f"{words.kind}{size}{layers}{context}, trained {begun} by daybreak {used}{where}. "
+        f"It is a base model: {words.does}."
+    )
 
 
 def _opening(found: dict[str, Any]) -> str:
     """What the tokenizer does, so that prompts look as texts did in training."""
-    if found["to"] == "hf" and found["family"] != "gpt":
+    continues = families.named(found["family"]).continues
+    if found["to"] == "hf" and not continues:
         return "The tokenizer puts the tokens around a text that stood there in training."
     if found["to"] == "hf":
         return (
@@ -109,7 +105,7 @@ def _opening(found: dict[str, Any]) -> str:
         )
     if found["to"] == "gguf":
         return "llama.cpp puts the token that ends a text before every prompt, as in training."
-    if found["family"] != "gpt":
+    if not continues:
         return "`tokenizer.json` puts the tokens around a text that stood there in training."
     return "Every text begins with the token that ends one, as in training; `tokenizer.json` puts it there."
 

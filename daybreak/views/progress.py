@@ -10,7 +10,6 @@ from typing import Any
 from daybreak.core import units
 from daybreak.core.metrics import BITS_PER_BYTE, Metric
 from daybreak.core.records import Event, Record, Sample, Step, Validation
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Machine, Plan
 
 PLAIN_EVERY = 0.05  # of the progress, where the output is a pipe
@@ -54,7 +53,7 @@ class Progress:
         self._plan = plan
         dtype = "bfloat16" if plan.technique("bf16") else "float32"
         self._peak = machine.matmul_flops.get(dtype, 0.0)
-        if not isinstance(plan.shape, NgramShape):
+        if not plan.shape.counted:
             self._flops = plan.shape.flops_per_token()
         for line in summary(plan):
             self._say(line)
@@ -120,9 +119,9 @@ class Progress:
         return self._plan.headline if self._plan is not None else BITS_PER_BYTE
 
     def _context(self) -> int:
-        if self._plan is None or isinstance(self._plan.shape, NgramShape):
+        if self._plan is None or self._plan.shape.counted:
             return 1
-        return self._plan.shape.context_length
+        return self._plan.network.context_length
 
     def _token_bytes(self) -> float:
         return self._plan.predicted.bytes_per_token if self._plan else 1.0
@@ -181,9 +180,10 @@ def harmless(text: str) -> str:
 
 def summary(plan: Plan) -> list[str]:
     """The plan in a few lines."""
-    shape, predicted = plan.shape, plan.predicted
-    if isinstance(shape, NgramShape):
-        return [f"plan: {shape.family} of order {shape.order} over {shape.unit}s"]
+    predicted = plan.predicted
+    if plan.shape.counted:
+        return [f"plan: {plan.shape.in_words()}"]
+    shape = plan.network
     from daybreak.data.cleaning import STEPS  # with numpy, which a refusal does not wait for
 
     of_text = [t.name for t in plan.techniques if t.name in STEPS]

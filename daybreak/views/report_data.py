@@ -9,7 +9,6 @@ from typing import Any
 
 from daybreak.core import units
 from daybreak.core.metrics import BITS_PER_BYTE, METRICS
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Account
 from daybreak.views.run_facts import MOST_EVENTS, MOST_SOURCES, Facts
 
@@ -19,8 +18,7 @@ UNTIL_THE_PLAN = ("imports", "scan", "probe", "plan")
 def of_run(facts: Facts) -> dict[str, Any]:
     """Everything that the page shows, as strict JSON: numbers are finite or null."""
     plan, corpus = facts.plan, facts.corpus
-    shape = plan.shape if plan is not None else None
-    context = 1 if shape is None or isinstance(shape, NgramShape) else shape.context_length
+    context = 1 if plan is None or plan.shape.counted else plan.network.context_length
     headline = plan.headline if plan is not None else BITS_PER_BYTE
     bytes_per_token = (plan.predicted.bytes_per_token if plan is not None else 0.0) or 1.0
     per_nat = 1 / (bytes_per_token * math.log(2)) if headline.of_text else 1.0
@@ -35,7 +33,7 @@ def of_run(facts: Facts) -> dict[str, Any]:
         "request": facts.request.to_json() if facts.request else None,
         "plan": plan.to_json() if plan else None,
         "headline": dataclasses.asdict(headline),
-        "parameters": shape.parameters() if shape is not None else None,
+        "parameters": plan.shape.parameters() if plan is not None else None,
         "corpus": _card(corpus.to_json()) if corpus else None,
         "machine": facts.told.get("machine"),
         "versions": facts.told.get("versions"),
@@ -147,8 +145,8 @@ def comparison(facts: Facts) -> list[dict[str, Any]]:
         _row(headline.name, headline.unit, predicted.figure, figures.get((headline.name, "model/")))
         | {"low": predicted.figure_low, "high": predicted.figure_high, "higher": headline.higher_is_better}
     ]
-    if not isinstance(plan.shape, NgramShape):
-        rate = totals["rows"] * plan.shape.context_length / max(1e-9, totals["seconds"]) if totals else None
+    if not plan.shape.counted:
+        rate = totals["rows"] * plan.network.context_length / max(1e-9, totals["seconds"]) if totals else None
         ramp = plan.technique("batch_ramp") is not None  # then the first steps are smaller, and there are more
         steps = None if ramp else round(plan.tokens / max(1, plan.batch_tokens))
         rows += [
@@ -244,7 +242,7 @@ def commands(facts: Facts) -> dict[str, str]:
         found["replay"] = f"daybreak train --replay {folder} --out {shlex.quote(f'{facts.run}-replay')}"
     if facts.plan is not None and (facts.run.model_folder / "config.json").exists():
         found["evaluate"] = f"daybreak evaluate {folder}"
-        if not isinstance(facts.plan.shape, NgramShape):
+        if not facts.plan.shape.counted:
             found["measure"] = f"daybreak measure {folder}"
         found["generate"] = f'daybreak generate {folder} "..."'
     return found

@@ -5,7 +5,7 @@ from typing import Any
 
 from daybreak.core import units
 from daybreak.core.metrics import Metric
-from daybreak.core.shapes import NgramShape
+from daybreak.core.shapes import network_of
 from daybreak.core.types import UNASKED, Corpus, Plan
 
 BAR = 30  # characters
@@ -112,7 +112,8 @@ def finished_lines(finished: Any) -> list[str]:
             f"{figures['mixture']['bits_per_byte']:.4f} with the n-gram counts mixed in "
             f"(weight {figures['mixture']['weight_of_counts']:.2f})"
         )
-    own = not isinstance(shape, NgramShape) and not shape.native()
+    network = network_of(shape)
+    own = network is not None and not network.native()
     alone = " (native: no; daybreak alone opens it)" if own else ""
     if headline.of_text:
         lines.append(

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from daybreak.core.errors import DataError
-from daybreak.core.shapes import ForeignShape, Network
-from daybreak.models.families import HEADS, TABLES, module_of
+from daybreak.core.shapes import Network
+from daybreak.models import families
 from daybreak.models.layouts.configs import is_foreign, shape_of
 
 
@@ -32,10 +32,11 @@ def read_model(folder: Path, device: torch.device) -> Any:
         shape = shape_of(config)
         weights = load_file(str(folder / "model.safetensors"), device=str(device))
         _check(shape, weights)
+        family = families.of(shape)
         with torch.device("meta"):
-            module = module_of(shape)
+            module = family.module(shape)
         if shape.tied:
-            weights[HEADS[shape.family]] = weights[TABLES[shape.family]]
+            weights[family.head] = weights[family.embedding]
         module.load_state_dict(weights, assign=True)
     except DataError:
         raise
@@ -46,20 +47,20 @@ def read_model(folder: Path, device: torch.device) -> Any:
             attempt="the model/ folder of a finished run, whole",
         ) from None
     if shape.tied:
-        module.lm_head.weight = module.get_parameter(TABLES[shape.family])
+        module.lm_head.weight = module.get_parameter(family.embedding)
     return module.eval().requires_grad_(False)
 
 
 def read_foreign(folder: Path, device: torch.device) -> Any:
     """The module in a folder that parents.py reads, ready to score. Raises as `read_parent` and `foreign` do."""
     from daybreak.models.checkpoints.source import read_parent
-    from daybreak.models.huggingface import foreign
 
     parent = read_parent(folder)
-    if not isinstance(parent.shape, ForeignShape):
+    loaded = families.of(parent.shape).loaded
+    if loaded is None:
         raise DataError(
             "the model is one that daybreak has a module of its own for",
             received=str(folder),
             attempt="reading it as that",
         )
-    return foreign(parent.shape, parent.weights).to(device).eval().requires_grad_(False)
+    return loaded(parent.shape, parent.weights).to(device).eval().requires_grad_(False)

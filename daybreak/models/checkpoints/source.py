@@ -11,15 +11,17 @@ from torch import Tensor
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import read_json
-from daybreak.core.shapes import BertShape, ForeignShape, Network, T5Shape
+from daybreak.core.shapes import Network
 from daybreak.core.types import Specials
+from daybreak.models import families
 from daybreak.models.checkpoints import tensors
 from daybreak.models.checkpoints import weights as parent_weights
 from daybreak.models.checkpoints.special_tokens import TOKENIZER, marks_of
-from daybreak.models.layouts import CLASSES, nanogpt, own
+from daybreak.models.layouts import CLASSES, configs, nanogpt
 
-SUPPORTED = ", ".join(names[0] for kind, names in CLASSES.items() if not kind.startswith(own.PREFIX))
-AUTO = {"bert": "AutoModelForMaskedLM", "modernbert": "AutoModelForMaskedLM", "t5": "AutoModelForSeq2SeqLM"}
+SUPPORTED = ", ".join(names[0] for names in CLASSES.values())
+# How names of classes end, and what transformers opens all such classes with.
+AUTO = {"ForMaskedLM": "AutoModelForMaskedLM", "ForConditionalGeneration": "AutoModelForSeq2SeqLM"}
 CONVERT = (
     "python -c \"from transformers import {auto} as M; M.from_pretrained('{folder}').save_pretrained('{folder}')\""
 )
@@ -66,8 +68,7 @@ def read_parent(folder: Path) -> Parent:
     _check_class(folder, config)
     found = tensors.entries(folder, convert=_convert(folder, config, of_nanogpt=of_nanogpt))
     shape, weights = parent_weights.read(folder, written, found)
-    encoder = isinstance(shape, BertShape) or (isinstance(shape, ForeignShape) and shape.kind == "encoder")
-    marks = marks_of(folder, config, masked=encoder, spans=isinstance(shape, T5Shape))
+    marks = marks_of(folder, config, families.of(shape).special_tokens)
     if marks.ids > shape.vocabulary:
         raise DataError(
             "the tokenizer does not fit the model: some of its tokens have no row in the table",
@@ -123,7 +124,7 @@ def _check_class(folder: Path, config: dict[str, Any]) -> None:
             received=f"auto_map or trust_remote_code in {folder / 'config.json'}",
             attempt=f"a checkpoint of a class that transformers has itself: {SUPPORTED}",
         )
-    known = CLASSES.get(kind, ()) if isinstance(kind, str) else ()
+    known = configs.classes_of(kind) if isinstance(kind, str) else ()
     if not known or not isinstance(named, list) or (named and not any(name in known for name in named)):
         raise DataError(
             "this kind of model is not supported",
@@ -142,4 +143,6 @@ def _convert(folder: Path, config: dict[str, Any], *, of_nanogpt: bool) -> str:
     """The command that writes safetensors from what the folder's tool has written."""
     if of_nanogpt:
         return CONVERT_NANOGPT.format(folder=folder, file=folder / "ckpt.pt")
-    return CONVERT.format(auto=AUTO.get(config["model_type"], "AutoModelForCausalLM"), folder=folder)
+    usual = configs.classes_of(config["model_type"])[0]
+    auto = next((auto for ending, auto in AUTO.items() if usual.endswith(ending)), "AutoModelForCausalLM")
+    return CONVERT.format(auto=auto, folder=folder)

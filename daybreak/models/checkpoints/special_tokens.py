@@ -8,8 +8,8 @@ from typing import Any
 from daybreak.core.errors import DataError
 from daybreak.core.run import read_json
 from daybreak.core.types import Specials
-
-SENTINELS = 100  # as T5 has (arXiv:1910.10683)
+from daybreak.models import families
+from daybreak.models.families.record import SpecialTokens
 
 TOKENIZER = "tokenizer.json"
 PADS = ("[PAD]", "<pad>", "<|pad|>")
@@ -25,11 +25,10 @@ class Marks:
     end_of_text: str  # the token that ends a text, where it is not one of the usual names
 
 
-def marks_of(folder: Path, config: dict[str, Any], *, masked: bool = False, spans: bool = False) -> Marks:
+def marks_of(folder: Path, config: dict[str, Any], needed: SpecialTokens | None = None) -> Marks:
     """Read from tokenizer.json, what lies beside it, and the plan of a run.
 
-    masked: an encoder's, which needs a mask. spans: an encoder-decoder's, which needs sentinels. Raises DataError: no
-    tokenizer.json, one that is no tokenizer, or none of these tokens in it.
+    needed: by the family. Raises DataError: no tokenizer.json, one that is no tokenizer, or none of these tokens in it.
     """
     ids = _ids(folder)
     planned = _planned(folder)
@@ -37,7 +36,8 @@ def marks_of(folder: Path, config: dict[str, Any], *, masked: bool = False, span
     specials = None
     if planned is not None:
         specials = planned
-    elif masked or spans:
+    elif needed is not None:
+        masked, spans = needed.mask, bool(needed.sentinels)
         pad = _known(ids, config.get("pad_token_id"), _content(told.get("pad_token")), *PADS)
         mask = _known(ids, config.get("mask_token_id"), _content(told.get("mask_token")), *MASKS) if masked else None
         sentinels = _sentinels(ids) if spans else ()
@@ -119,11 +119,8 @@ def _sentinels(ids: dict[str, int]) -> tuple[int, ...]:
 
 def specials_of(family: str, vocabulary: int) -> Specials | None:
     """The tokens behind a tokenizer's own that a family's models have beside them; None: it needs none."""
-    if family == "bert":
-        return Specials(pad=vocabulary, mask=vocabulary + 1)
-    if family == "t5":
-        return Specials(pad=vocabulary, sentinels=tuple(range(vocabulary + 1, vocabulary + 1 + SENTINELS)))
-    return None
+    needed = families.named(family).special_tokens
+    return None if needed is None else needed.behind(vocabulary)
 
 
 def spelled(specials: Specials | None) -> dict[str, int]:

@@ -6,18 +6,10 @@ from typing import Any
 
 from daybreak.core.types import Specials
 from daybreak.models.checkpoints.special_tokens import spelled
-
-# Where special tokens stand around a text ("A") and around two ("B"), as they do between documents in training.
-AROUND = {"gpt": ("end", "A"), "lstm": ("end", "A"), "bert": ("end", "A", "end"), "t5": ("A", "end")}
-AROUND_TWO = {
-    "gpt": ("end", "A", "end", "B"),
-    "lstm": ("end", "A", "end", "B"),
-    "bert": ("end", "A", "end", "B", "end"),
-    "t5": ("A", "end", "B", "end"),
-}
+from daybreak.models.families.record import Family
 
 
-def completed(data: dict[str, Any], family: str, *, end_of_text: int, token: str, specials: Specials | None) -> Any:
+def completed(data: dict[str, Any], family: Family, *, end_of_text: int, token: str, specials: Specials | None) -> Any:
     """tokenizer.json with the family's special tokens and the tokens that stand around a text.
 
     What another tool wrote to say so stays. token: how the end of a text is spelled.
@@ -37,7 +29,7 @@ def completed(data: dict[str, Any], family: str, *, end_of_text: int, token: str
     return {**data, "added_tokens": [*data["added_tokens"], *more], "post_processor": template}
 
 
-def _template(family: str, end_of_text: int, token: str) -> dict[str, Any]:
+def _template(family: Family, end_of_text: int, token: str) -> dict[str, Any]:
     def part(name: str) -> dict[str, Any]:
         if name == "end":
             return {"SpecialToken": {"id": token, "type_id": 0}}
@@ -45,13 +37,13 @@ def _template(family: str, end_of_text: int, token: str) -> dict[str, Any]:
 
     return {
         "type": "TemplateProcessing",
-        "single": [part(name) for name in AROUND[family]],
-        "pair": [part(name) for name in AROUND_TWO[family]],
+        "single": [part(name) for name in family.around],
+        "pair": [part(name) for name in family.around_two],
         "special_tokens": {token: {"id": token, "ids": [end_of_text], "tokens": [token]}},
     }
 
 
-def config_of(family: str, *, token: str, specials: Specials | None, longest: int) -> dict[str, Any]:
+def config_of(family: Family, *, token: str, specials: Specials | None, longest: int) -> dict[str, Any]:
     """tokenizer_config.json. longest: tokens that the model was trained to see."""
     names = {"pad_token": "<|pad|>"} if specials else {"pad_token": token}
     if specials and specials.mask is not None:
@@ -69,11 +61,11 @@ def config_of(family: str, *, token: str, specials: Specials | None, longest: in
         "clean_up_tokenization_spaces": False,
         "model_max_length": longest,
         "model_input_names": ["input_ids", "attention_mask"],
-        "padding_side": "left" if family == "gpt" else "right",
+        "padding_side": family.padding_side,
     }
 
 
-def copied(source: Path, into: Path, family: str, **special: Any) -> None:
+def copied(source: Path, into: Path, family: Family, **special: Any) -> None:
     """Writes tokenizer.json, completed, into the folder. special: as for `completed`."""
     data = json.loads(source.read_text(encoding="utf-8"))
     text = json.dumps(completed(data, family, **special), ensure_ascii=False)

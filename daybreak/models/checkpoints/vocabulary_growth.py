@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.errors import UsageError
-from daybreak.core.shapes import ForeignShape, Network
+from daybreak.core.shapes import Network
 from daybreak.models.ladder import padded
 
 # By the names of every class here, in all of which a row, or one number of a bias, is a token's.
@@ -57,15 +57,7 @@ def tables_of(weights: Mapping[str, Tensor]) -> list[str]:
 def grown_shape(shape: Network, weights: Mapping[str, Tensor]) -> Network:
     """The shape of weights that were grown."""
     rows = len(weights[tables_of(weights)[0]])
-    if not isinstance(shape, ForeignShape):
-        return shape.replace(vocabulary=rows)
-    more = (rows - shape.vocabulary) * shape.width
-    return shape.replace(
-        vocabulary=rows,
-        matmul_weights=shape.matmul_weights + more,
-        stored_weights=sum(weight.numel() for weight in weights.values()),
-        config={**shape.config, "vocab_size": rows},
-    )
+    return shape.with_rows(rows, sum(weight.numel() for weight in weights.values()))
 
 
 def _grown(table: Tensor, pieces: Sequence[Sequence[int]], first: int, seed: int) -> Tensor:

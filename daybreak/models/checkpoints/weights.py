@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from daybreak.core.errors import DataError, UsageError
-from daybreak.core.shapes import GptShape, Network, T5Shape
+from daybreak.core.shapes import Network
+from daybreak.models import families
 from daybreak.models.checkpoints import tensors as tensor_files
 from daybreak.models.checkpoints.tensors import Entry
-from daybreak.models.families import module_of
 from daybreak.models.layouts import configs, foreign, nanogpt, own, qwen3
 from daybreak.models.layouts.foreign import BUFFERS, Layout, Tensors
 
@@ -68,12 +68,11 @@ def _t5(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[
 def _of_module(shape: Network, most_layers: int) -> tuple[Network, Layout]:
     """The layout of a module of our own. Raises ValueError: more layers than there are tensors."""
     shape.check()
-    stored = shape.stored_layers() if isinstance(shape, GptShape) else shape.layers
-    layers = max(stored, shape.decoder_layers if isinstance(shape, T5Shape) else 0)
+    layers = shape.stored_layers()
     if layers > most_layers:
         raise ValueError(f"{layers} layers, and {most_layers} tensors")
     with torch.device("meta"):
-        module = module_of(shape)
+        module = families.of(shape).module(shape)
     tensors: Tensors = {}
     shared: dict[str, str] = {}
     first: dict[int, str] = {}

@@ -2,19 +2,18 @@
 
 import functools
 import json
-import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from daybreak.core.run import usual_mode
-from daybreak.core.shapes import ForeignShape, GptShape, Network, T5Shape
+from daybreak.core.shapes import ForeignShape, Network
 from daybreak.core.types import Specials
+from daybreak.models import families
 from daybreak.models.checkpoints import kept_files, tokenizer_files
 from daybreak.models.checkpoints.replaced import replaced, write_config
-from daybreak.models.families import HEADS
 from daybreak.models.layouts.configs import config_of
 
 
@@ -37,25 +36,28 @@ def save(
     checkpoint that training began with, which stay as they were. Raises ResourceError: the disk is full or not
     writable.
     """
-    if isinstance(shape, ForeignShape):
+    family = families.of(shape)
+    if family.in_transformers:
         assert kept is not None
-        replaced(folder, functools.partial(kept_files.fill, shape=shape, weights=weights, kept=kept))
+        as_read = cast(ForeignShape, shape)
+        replaced(folder, functools.partial(kept_files.fill, shape=as_read, weights=weights, kept=kept))
         return
-    if isinstance(shape, GptShape) and shape.native():
-        shape, weights = _written_out(shape, weights)
+    if shape.native():
+        shape, weights = family.written_out(shape, weights)
     held = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     if shape.tied:
-        held.pop(HEADS[shape.family], None)
+        held.pop(family.head, None)
 
     def fill(aside: Path) -> None:
         save_file(held, str(aside / "model.safetensors"), metadata={"format": "pt"})
         write_config(aside / "config.json", config_of(shape, end_of_text, specials))
         usual_mode(aside / "model.safetensors")
-        if shape.family != "bert":
-            write_config(aside / "generation_config.json", _generation(shape, end_of_text, specials))
+        if family.generation is not None:
+            pad = specials.pad if specials else end_of_text
+            write_config(aside / "generation_config.json", family.generation(end_of_text, pad))
         special = {"end_of_text": end_of_text, "token": token, "specials": specials}
-        tokenizer_files.copied(tokenizer_file, aside, shape.family, **special)
-        told = tokenizer_files.config_of(shape.family, token=token, specials=specials, longest=shape.context_length)
+        tokenizer_files.copied(tokenizer_file, aside, family, **special)
+        told = tokenizer_files.config_of(family, token=token, specials=specials, longest=shape.context_length)
         write_config(aside / "tokenizer_config.json", told)
         if kept is not None:
             kept_files.keep(kept, aside)
@@ -69,26 +71,3 @@ def _as_long(config: dict[str, Any], kept: Path) -> dict[str, Any]:
     name = "max_position_embeddings"
     longest = json.loads((kept / "config.json").read_text(encoding="utf-8")).get(name, 0)
     return {**config, name: max(config[name], longest)} if name in config else config
-
-
-def _generation(shape: Network, end_of_text: int, specials: Specials | None) -> dict[str, Any]:
-    ids = {"eos_token_id": end_of_text, "pad_token_id": specials.pad if specials else end_of_text}
-    if isinstance(shape, T5Shape):
-        return {**ids, "decoder_start_token_id": ids["pad_token_id"]}
-    return {"bos_token_id": end_of_text, **ids}
-
-
-def _written_out(shape: GptShape, weights: dict[str, Tensor]) -> tuple[GptShape, dict[str, Tensor]]:
-    """Each shared layer as often as it is applied: the stock class knows no sharing, and computes the same."""
-    if shape.layer_repeats == 1:
-        return shape, weights
-    written = {}
-    for name, weight in weights.items():
-        layer = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", name)
-        if layer is None:
-            written[name] = weight
-            continue
-        first = int(layer[1]) * shape.layer_repeats
-        for index in range(first, first + shape.layer_repeats):
-            written[f"model.layers.{index}.{layer[2]}"] = weight.detach().clone()
-    return shape.replace(layer_repeats=1), written

@@ -13,9 +13,8 @@ import numpy as np
 from torch import nn
 
 from daybreak.core.errors import MissingPackage, UsageError, nearest
-from daybreak.core.shapes import GptShape
 from daybreak.core.types import Specials
-from daybreak.models.checkpoints.tokenizer_files import AROUND
+from daybreak.models import families
 from daybreak.models.decoder import State
 
 # The extra of pyproject.toml that each one needs; torch-export needs torch alone.
@@ -26,8 +25,8 @@ EXTRAS = {"hf": "hf", "gguf": "gguf", "onnx": "onnx", "executorch": "executorch"
 class Source:
     """What is exported: a `model/` folder, read.
 
-    module: on the CPU, in float32, ready to score; called with `input_ids` [B, T] it gives logits [B, T, rows], where
-    `exports.traced.SIGNATURES` says nothing else of its family.
+    module: on the CPU, in float32, ready to score; called as the signature in its family's record says, it gives logits
+    [B, T, rows].
     """
 
     folder: Path
@@ -43,19 +42,17 @@ class Source:
         return self.module.shape
 
     @property
-    def family(self) -> str:
-        """Whose inputs and outputs it has."""
-        kind = getattr(self.shape, "kind", "")  # of a class that transformers runs
-        return {"decoder": "gpt", "encoder": "bert"}.get(kind) or str(self.shape.family)
+    def family(self) -> families.Family:
+        return families.of(self.shape)
 
     def own(self) -> bool:
-        """Whether it is a GPT of our own module, with its caches of keys and values."""
-        return isinstance(self.shape, GptShape)
+        """Whether it is a module of our own that continues texts, with its caches of keys and values."""
+        return self.family.continues and not self.family.in_transformers
 
     def wrapped(self, tokens: Sequence[int]) -> list[int]:
         """A text as it is put in, the ends of texts around it as in training."""
         parts = {"end": [self.end_of_text], "A": list(tokens)}
-        return [token for name in AROUND[self.family] for token in parts[name]]
+        return [token for name in self.family.around for token in parts[name]]
 
 
 class Opened(Protocol):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from daybreak.core.run import usual_mode
 from daybreak.models.checkpoints.tokenizer_files import completed, config_of
-from daybreak.models.exports import Opened, Source, traced
+from daybreak.models.exports import Opened, Source
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 LIBRARIES = ("transformers",)
@@ -46,14 +46,15 @@ def write(source: Source, folder: Path, precision: str) -> None:
         usual_mode(folder / "model.safetensors")
     config_files(source, folder, precision)
     tokenizer_files(source, folder)
-    if source.family == "bert":
+    if source.family.sentences:
         sentence_files(source, folder)
 
 
 def opened(folder: Path, source: Source, precision: str) -> Opened:
     from daybreak.models.exports.stock import Stock
 
-    return Stock(folder, source.family, traced.SIGNATURES[source.family].names)
+    assert source.family.signature is not None
+    return Stock(folder, source.family.auto_class, source.family.signature.names)
 
 
 def config_files(source: Source, folder: Path, precision: str = "float32") -> None:
@@ -61,10 +62,10 @@ def config_files(source: Source, folder: Path, precision: str = "float32") -> No
     config = _read(source.folder / "config.json")
     kind = "dtype" if "dtype" in config else "torch_dtype"  # as later and as earlier versions have it
     _write(folder / "config.json", {**config, kind: precision})
-    if source.family == "bert":  # it writes nothing
+    if source.family.generation is None:  # it writes nothing
         return
     generation: dict[str, Any] = {"max_new_tokens": 200}
-    if source.family == "gpt":
+    if source.family.continues:
         generation |= {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
     unused = list(range(source.known, source.shape.vocabulary))
     if unused:
@@ -90,7 +91,7 @@ def tokenizer_files(source: Source, folder: Path) -> None:
     template = source.folder / "chat_template.jinja"
     if template.exists():
         shutil.copyfile(template, folder / "chat_template.jinja")
-    elif source.family == "gpt" and "chat_template" not in config:
+    elif source.family.continues and "chat_template" not in config:
         (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
 
 

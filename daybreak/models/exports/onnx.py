@@ -30,7 +30,8 @@ def write(source: Source, folder: Path, precision: str) -> None:
         module, examples, sizes, names, outputs = traced.continuing(source)
     else:
         module, examples, sizes = traced.scoring(source)
-        names, outputs = list(traced.SIGNATURES[source.family].names), ["logits"]
+        assert source.family.signature is not None
+        names, outputs = list(source.family.signature.names), ["logits"]
     with quiet.warned_off():
         recorded: Any = torch.onnx.export(
             module,

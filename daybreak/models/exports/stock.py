@@ -15,16 +15,18 @@ from daybreak.models.decoder import State
 class Stock:
     """A folder as transformers opens it by itself, code of strangers never run; an exports.Opened.
 
-    names: of the inputs, in the order in which `logits` takes them.
+    opens: the class of transformers that does, such as AutoModelForMaskedLM. names: of the inputs, in the order in
+    which `logits` takes them.
     """
 
-    def __init__(self, folder: Path, family: str = "gpt", names: Sequence[str] = ("input_ids",)) -> None:
+    def __init__(
+        self, folder: Path, opens: str = "AutoModelForCausalLM", names: Sequence[str] = ("input_ids",)
+    ) -> None:
         import transformers
 
         self.program, self._names = f"transformers {transformers.__version__}", names
-        opens = {"bert": transformers.AutoModelForMaskedLM, "t5": transformers.AutoModelForSeq2SeqLM}
         with _quiet(transformers):
-            self.model: Any = opens.get(family, transformers.AutoModelForCausalLM).from_pretrained(folder).eval()
+            self.model: Any = getattr(transformers, opens).from_pretrained(folder).eval()
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
         self.context = int(getattr(self.model.config, "max_position_embeddings", 0))
 

@@ -1,40 +1,12 @@
 """Traced: a module's graph, recorded once for every length and number of texts; ONNX, ExecuTorch and torch take it."""
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from daybreak.core.shapes import ForeignShape
-
 EXAMPLE_ROWS, EXAMPLE_LENGTH, EXAMPLE_PAST = 2, 3, 5  # none of them 1, which would be taken for a constant
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signature:
-    """What a family's module is called with: int64 tensors, each [B, T] with a length of its own unless shared."""
-
-    names: tuple[str, ...]
-    lengths: tuple[str, ...]  # of each input: equal names are equal lengths
-    of: Callable[[Tensor], tuple[Tensor, ...]]  # all inputs, from tokens [B, T]
-
-
-SIGNATURES = {
-    "gpt": Signature(names=("input_ids",), lengths=("sequence",), of=lambda tokens: (tokens,)),
-    "bert": Signature(
-        names=("input_ids", "attention_mask"),
-        lengths=("sequence", "sequence"),
-        of=lambda tokens: (tokens, torch.ones_like(tokens)),
-    ),
-    "t5": Signature(
-        names=("input_ids", "decoder_input_ids"),
-        lengths=("sequence", "decoder_sequence"),
-        of=lambda tokens: (tokens, tokens[:, : max(1, tokens.shape[1] // 2)].contiguous()),
-    ),
-}
 
 
 class Scoring(nn.Module):
@@ -82,9 +54,10 @@ class _Nothing(dict[str, Any]):
 
 def refuses(source: Any) -> str:
     """Why no graph can be recorded, in words; empty where one can."""
-    if source.family == "lstm":
-        return "a recurrence is recorded for one length of text only"
-    return "" if source.family in SIGNATURES else f"nothing is known of the inputs of the family {source.family}"
+    family = source.family
+    if family.signature is not None:
+        return ""
+    return family.not_recorded or f"nothing is known of the inputs of the family {family.name}"
 
 
 def apart(module: nn.Module) -> nn.Module:
@@ -101,13 +74,12 @@ def scoring(source: Any, *, longest: int | None = None, rows: int | None = None)
 
     longest: the most tokens of a text, for programs that reserve memory for it. rows: a fixed number of texts.
     """
-    signature = SIGNATURES[source.family]
+    signature = source.family.signature
     examples = signature.of(torch.zeros(rows or EXAMPLE_ROWS, 2 * EXAMPLE_LENGTH, dtype=torch.long))
     batch = torch.export.Dim("batch", min=1)
-    shortest = 1
-    if isinstance(source.shape, ForeignShape) and source.family == "bert":  # with a table of positions, and two ends
-        shortest, longest = 2, source.shape.context_length
-    dims = {name: torch.export.Dim(name, min=shortest, max=longest) for name in dict.fromkeys(signature.lengths)}
+    longest = source.shape.context_length if signature.bounded else longest
+    names = dict.fromkeys(signature.lengths)
+    dims = {name: torch.export.Dim(name, min=signature.shortest, max=longest) for name in names}
     sizes = tuple({1: dims[name]} if rows else {0: batch, 1: dims[name]} for name in signature.lengths)
     return Scoring(apart(source.module), source.known), examples, (sizes,)
 

@@ -10,6 +10,4 @@ CLASSES = {
     "bert": ("BertForMaskedLM", "BertForPreTraining"),
     "modernbert": ("ModernBertForMaskedLM",),
     "t5": ("T5ForConditionalGeneration", "T5WithLMHeadModel"),
-    "daybreak-gpt": ("DaybreakGpt",),
-    "daybreak-lstm": ("DaybreakLstm",),
 }

@@ -4,43 +4,53 @@ import importlib
 from typing import Any, cast
 
 from daybreak.core.errors import DataError
-from daybreak.core.shapes import BertShape, GptShape, Network, T5Shape
+from daybreak.core.shapes import Network
 from daybreak.core.types import Specials
-from daybreak.models.layouts import CLASSES, own, qwen3
-
-LAYOUTS = ("qwen3", "modernbert", "t5")  # a module of daybreak.models.layouts each
+from daybreak.models import families
+from daybreak.models.layouts import CLASSES, own
 
 
 def config_of(shape: Network, end_of_text: int, specials: Specials | None = None) -> dict[str, Any]:
     """config.json of the class of transformers that holds the shape, or of our own with its fields as they are."""
-    match shape:
-        case BertShape():
-            from daybreak.models.layouts import modernbert
+    layout = families.of(shape).layout
+    if not (layout and shape.native()):
+        return own.config_of(shape, end_of_text)
+    return cast(dict[str, Any], _layout(layout).config_of(shape, end_of_text, specials))
 
-            assert specials is not None
-            return modernbert.config_of(shape, specials, end_of_text)
-        case T5Shape():
-            from daybreak.models.layouts import t5
 
-            assert specials is not None
-            return t5.config_of(shape, specials, end_of_text)
-        case _:
-            return (qwen3 if isinstance(shape, GptShape) and shape.native() else own).config_of(shape, end_of_text)
+def _layout(name: str) -> Any:
+    return importlib.import_module(f"daybreak.models.layouts.{name}")
+
+
+def layouts() -> tuple[str, ...]:
+    """The modules of models/layouts for classes that our own modules compute, each of the class' model_type."""
+    return tuple(family.layout for family in families.every() if family.layout)
+
+
+def classes_of(kind: str) -> tuple[str, ...]:
+    """The classes that a folder may name by its model_type; none: it is not known here."""
+    if kind.startswith(own.PREFIX):
+        return tuple(own.class_of(family.name) for family in _ours() if kind == own.PREFIX + family.name)
+    return CLASSES.get(kind, ())
+
+
+def _ours() -> tuple[families.Family, ...]:
+    """Families whose shapes, or some of them, no class of transformers holds."""
+    return tuple(family for family in families.every() if family.ours_too)
 
 
 def shape_of(config: dict[str, Any]) -> Network:
     """Raises DataError: another kind of model."""
     kind = str(config.get("model_type"))
     if kind.startswith(own.PREFIX):
-        return own.shape_of(config)
-    if kind not in LAYOUTS:
+        return cast(Network, own.shape_of(config, {family.name: family.shape for family in _ours()}))
+    if kind not in (known := layouts()):
         raise DataError(
             "this kind of model is not known here",
             received=f"model_type {config.get('model_type')!r}",
-            attempt=f"a model/ folder that daybreak wrote (model_type {', '.join(LAYOUTS)} or {own.PREFIX}...)",
+            attempt=f"a model/ folder that daybreak wrote (model_type {', '.join(known)} or {own.PREFIX}...)",
         )
-    layout = importlib.import_module(f"daybreak.models.layouts.{kind}")
-    return cast(Network, layout.shape_of(config))
+    return cast(Network, _layout(kind).shape_of(config))
 
 
 def is_foreign(config: dict[str, Any]) -> bool:
@@ -48,7 +58,7 @@ def is_foreign(config: dict[str, Any]) -> bool:
     kind = str(config.get("model_type"))
     if kind.startswith(own.PREFIX) or kind not in CLASSES:
         return False
-    if kind not in LAYOUTS:
+    if kind not in layouts():
         return True
     try:
         shape_of(config)

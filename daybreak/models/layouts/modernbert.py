@@ -22,7 +22,7 @@ FIXED: dict[str, Any] = {
 ROPE_BASES = {GLOBAL: 160000.0, LOCAL: 10000.0}
 
 
-def config_of(shape: BertShape, specials: Specials, end_of_text: int) -> dict[str, Any]:
+def config_of(shape: BertShape, end_of_text: int, specials: Specials) -> dict[str, Any]:
     """config.json of transformers' ModernBertForMaskedLM. Bases and layers are said in the old way and in the new."""
     bases = {GLOBAL: shape.rope_base, LOCAL: shape.local_rope_base}
     return {

@@ -1,29 +1,34 @@
 """config.json of what no class of transformers holds: the shape as it is, under a name that transformers refuses."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from daybreak.core.errors import DataError
-from daybreak.core.shapes import GptShape, LstmShape
+from daybreak.core.shapes import NetworkShape
 
 PREFIX = "daybreak-"
-SHAPES: dict[str, type[GptShape] | type[LstmShape]] = {"gpt": GptShape, "lstm": LstmShape}
 
 
-def config_of(shape: GptShape | LstmShape, end_of_text: int) -> dict[str, Any]:
-    own = {"architectures": [f"Daybreak{shape.family.capitalize()}"], "model_type": PREFIX + shape.family}
+def class_of(family: str) -> str:
+    return f"Daybreak{family.capitalize()}"
+
+
+def config_of(shape: NetworkShape, end_of_text: int) -> dict[str, Any]:
+    own = {"architectures": [class_of(shape.family)], "model_type": PREFIX + shape.family}
     ends = {"bos_token_id": end_of_text, "eos_token_id": end_of_text}
-    return {**own, **dataclasses.asdict(shape), **ends, "torch_dtype": "float32"}
+    fields = {field.name: getattr(shape, field.name) for field in dataclasses.fields(shape)}  # type: ignore[arg-type]
+    return {**own, **fields, **ends, "torch_dtype": "float32"}
 
 
-def shape_of(config: dict[str, Any]) -> GptShape | LstmShape:
-    """Raises DataError: another family. Raises UsageError: a field that is missing or of another type."""
+def shape_of(config: dict[str, Any], shapes: Mapping[str, Any]) -> Any:
+    """shapes: by family. Raises DataError: another family. UsageError: a field that is missing or of another type."""
     family = str(config.get("model_type", "")).removeprefix(PREFIX)
-    if family not in SHAPES:
+    if family not in shapes:
         raise DataError(
             "this kind of model is not known here",
             received=f"model_type {config.get('model_type')!r}",
-            attempt=f"one of {', '.join(PREFIX + name for name in SHAPES)}",
+            attempt=f"one of {', '.join(PREFIX + name for name in shapes)}",
         )
-    names = {field.name for field in dataclasses.fields(SHAPES[family])}
-    return SHAPES[family].from_json({k: v for k, v in config.items() if k in names}, "config.json")
+    names = {field.name for field in dataclasses.fields(shapes[family])}
+    return shapes[family].from_json({k: v for k, v in config.items() if k in names}, "config.json")

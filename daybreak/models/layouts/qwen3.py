@@ -18,7 +18,7 @@ HEAD_DIM = 128
 ROPE_BASE = 10000.0
 
 
-def config_of(shape: GptShape, end_of_text: int) -> dict[str, Any]:
+def config_of(shape: GptShape, end_of_text: int, specials: object = None) -> dict[str, Any]:
     """config.json of transformers' Qwen3ForCausalLM. The base is said in the old way and in the new."""
     return {
         "architectures": ["Qwen3ForCausalLM"],

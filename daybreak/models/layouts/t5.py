@@ -17,7 +17,7 @@ CONTEXT = 512  # that the released models were trained with; the class itself ke
 ATTEMPT = "a folder of the T5 class: T5, T5 v1.1 or Flan-T5"
 
 
-def config_of(shape: T5Shape, specials: Specials, end_of_text: int) -> dict[str, Any]:
+def config_of(shape: T5Shape, end_of_text: int, specials: Specials) -> dict[str, Any]:
     """config.json of transformers' T5ForConditionalGeneration.
 
     "tie_word_embeddings" tells that class whether states are scaled before the head, and nothing else: the head is one

@@ -11,7 +11,6 @@ import numpy as np
 from daybreak.core import records
 from daybreak.core.errors import DataError
 from daybreak.core.run import Run
-from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan
 from daybreak.data import sources
 from daybreak.evaluation import bootstrap, score_table
@@ -145,7 +144,7 @@ def _described(run: Run, plan: Plan) -> dict[str, Any]:
     facts.read()
     told = report_data.of_run(facts)
     result, training = told["result"], told["training"] or {}
-    counted = isinstance(plan.shape, NgramShape)
+    counted = plan.shape.counted
     mixture = result["more"][0] if result["more"] else None
     return {
         "path": str(run),
@@ -264,7 +263,7 @@ def differences(described: Sequence[dict[str, Any]], plans: Sequence[Plan]) -> l
 
 
 def _decisions(plan: Plan) -> dict[str, Any]:
-    hidden = NO_DECISIONS | (OF_NETWORKS if isinstance(plan.shape, NgramShape) else frozenset())
+    hidden = NO_DECISIONS | (OF_NETWORKS if plan.shape.counted else frozenset())
     decided = _flat({name: value for name, value in plan.to_json().items() if name not in hidden})
     if plan.budget.clock == "tokens":
         decided["tokens"] = plan.tokens

@@ -62,7 +62,7 @@ def export(
             found = compared(source, opened, loaded, texts, precision) | {"texts": which}
         found |= {"run": str(loaded.run), "to": to, "precision": precision, "folder": str(folder)}
         # Whose inputs the model has, and whether its graph takes keys and values of what came before.
-        found |= {"family": source.family, "cached": source.own()}
+        found |= {"family": source.family.exported_as, "cached": source.own()}
         found["left_behind"] = "mixture/" if any(loaded.run.mixture_folder.glob("*.json")) else ""
         _write_card(loaded.run, aside, found)
         sizes = {str(p.relative_to(aside)): p.stat().st_size for p in sorted(aside.rglob("*")) if p.is_file()}

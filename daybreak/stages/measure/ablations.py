@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from daybreak import techniques
 from daybreak.core.errors import UsageError
-from daybreak.core.shapes import GptShape, NgramShape
+from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
+from daybreak.models import families
 from daybreak.planning.execution_modes import in_mode, mode_of, suited, without_mode
 from daybreak.planning.recipe import inherited_share, optimizer_of, warmup_of
 
@@ -141,8 +142,7 @@ def _reshaped(plan: Plan, name: str) -> tuple[Plan, str | None]:
 
 def of_optimizers(plan: Plan) -> list[Case]:
     """Every optimizer in place of the plan's, at the rates that it usually takes: they are searched for afterwards."""
-    shape = plan.shape
-    assert not isinstance(shape, NgramShape)
+    shape = plan.network
 
     def with_one(name: str) -> Plan:
         choice = optimizer_of(
@@ -150,7 +150,7 @@ def of_optimizers(plan: Plan) -> list[Case]:
             batch_tokens=plan.batch_tokens,
             weight_decay=plan.optimizer.weight_decay,
             width=shape.width,
-            family=shape.rated_as(),
+            rates=families.of(shape).rates,
             inherited=inherited_share(plan.origin, plan.tokens, plan.predicted.bytes_per_token),
         )
         return plan.replace(optimizer=choice, schedule=plan.schedule.replace(warmup=warmup_of(name)))
@@ -166,13 +166,14 @@ def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
 
     Not every shape can run as the plan's does: what is lost by that is part of what the value costs.
     """
-    if not isinstance(plan.shape, GptShape):
+    choices = plan.network.CHOICES.get(field, ())
+    if field not in plan.network.OPTIONS:
         raise UsageError(
             f"models of the family {plan.shape.family} have one kind of {field}",
             received=f"--{'norms' if field == 'norm' else field}",
             attempt="a run of the family gpt",
         )
-    shapes = {value: plan.shape.replace(**{field: value}) for value in GptShape.CHOICES[field]}
+    shapes = {value: plan.network.replace(**{field: value}) for value in choices}
     return [
         _other(f"{field}={value}", field, suited(plan.replace(shape=shape), machine), plan)
         for value, shape in shapes.items()
@@ -180,7 +181,7 @@ def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
     ]
 
 
-def _goes_together(shape: GptShape) -> bool:
+def _goes_together(shape: NetworkShape) -> bool:
     try:
         shape.check()
     except UsageError:

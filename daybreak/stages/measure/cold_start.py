@@ -72,7 +72,7 @@ def first_steps(plan: Plan, machine: Machine, device_name: str) -> dict[str, Any
     begun = time.perf_counter()
     every_step = tuple(choice for choice in plan.techniques if not techniques.class_of(choice.name).only_begins)
     plan = plan.replace(
-        batch_tokens=plan.micro_batch * plan.shape.context_length,  # type: ignore[union-attr]
+        batch_tokens=plan.micro_batch * plan.network.context_length,
         techniques=every_step,
     )
     built = build(plan, machine, device)
@@ -101,7 +101,7 @@ class _Noise:
 
     def __init__(self, plan: Plan) -> None:
         self._vocabulary = plan.tokenizer.vocabulary
-        self.context_length: int = plan.shape.context_length  # type: ignore[union-attr]
+        self.context_length: int = plan.network.context_length
 
     def take(self, cursor: int, rows: int) -> Any:
         import torch

@@ -9,7 +9,6 @@ from daybreak.core import records, units
 from daybreak.core.clock import Stopwatch
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError
 from daybreak.core.run import Run, write_json
-from daybreak.core.shapes import NgramShape
 from daybreak.core.signals import Signals
 from daybreak.core.types import Plan
 from daybreak.evaluation import t_intervals
@@ -126,7 +125,7 @@ def _check(share: float, most_seeds: int) -> None:
 def _plan_of(run: Run) -> tuple[Plan, float]:
     """What of the plan trains, with the tokens that the run really took; and its seconds a token, 0 if it has none."""
     plan = run.plan()
-    if isinstance(plan.shape, NgramShape):
+    if plan.shape.counted:
         raise UsageError(
             "a model that only counts has no techniques to measure",
             received=f"{run}, of the family {plan.shape.family}",
