@@ -17,7 +17,7 @@ from daybreak.core import types as parts
 from daybreak.core.errors import UsageError
 from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Budget, Machine, Plan, Request, TechniqueChoice
-from daybreak.core.values import SCHEMA, Value
+from daybreak.core.values import SCHEMA, Tagged, Value
 from daybreak.models.gpt import Gpt
 
 KINDS = [
@@ -52,6 +52,8 @@ def of_kind(kind: Any) -> st.SearchStrategy[Any]:
         return st.lists(of_kind(arguments[0]), max_size=2).map(tuple)
     if origin is dict:
         return st.dictionaries(TEXTS, of_kind(arguments[1]), max_size=2)
+    if not dataclasses.is_dataclass(kind):
+        return st.one_of([of_kind(member) for member in Tagged.KINDS.values() if member.__module__ == kind.__module__])
     hints = typing.get_type_hints(kind)
     return st.builds(kind, **{field.name: of_kind(hints[field.name]) for field in dataclasses.fields(kind)})
 
