@@ -18,6 +18,8 @@ from daybreak.core.types import Request, TechniqueChoice
 from daybreak.engine import checkpoints
 from daybreak.engine.machine import compiler
 from daybreak.engine.schedules import Schedule
+from daybreak.models import ladder
+from daybreak.models.families import module_of
 from daybreak.models.fused_loss import chunked
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.objectives import NextToken
@@ -395,3 +397,29 @@ def test_compiled_gives_the_loss_and_the_gradients_of_the_plain_module(
     assert names == compiled_names  # what is saved has the family's names, whatever was on
     for one, other in zip(gradients, compiled_gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-2)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not compiler(), reason="there is no C++ compiler")
+@pytest.mark.parametrize("family", ["gpt", "bert"])
+def test_gradients_compiled_in_bfloat16_are_those_of_the_plain_module(
+    family: str, plan, machine, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(256, (8, 64), generator=generator)
+    seen = torch.randn(8, 64, 64, generator=generator)
+    found = []
+    for on in ([], [("compiled", Compiled())]):
+        module = module_of(ladder.of_family(family, 2, 64, vocabulary=512, context_length=64))
+        module.initialize(0)
+        for weight in module.matrices():
+            nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(1))  # some begin with nothing
+        module.compute_dtype = torch.bfloat16
+        module, _ = fold(on, "module", module.train(), Context(plan=plan(), machine=machine()))
+        (module.hidden(rows).float() * seen).sum().backward()
+        found.append({name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None})
+    plain, compiled = found
+    assert plain.keys() == compiled.keys()
+    for name, gradient in plain.items():
+        assert (compiled[name] - gradient).norm() < 0.05 * gradient.norm(), name
