@@ -23,6 +23,7 @@ from torch import Tensor
 
 from daybreak.core.run import Run
 from daybreak.core.shapes import BertShape, T5Shape
+from daybreak.data.batches import Batch
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
@@ -180,7 +181,7 @@ def trained(folder: Path, family: str, seconds: float, cell: str) -> dict[str, A
         return {"input_ids": shown, "labels": torch.where(chosen, tokens, -100)}
 
     def spans(batch: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        read, decoder_inputs, targets = objective.examples(torch.stack([one["row"] for one in batch]))
+        read, decoder_inputs, targets = objective.examples(Batch(torch.stack([one["row"] for one in batch])))
         return {"input_ids": read, "decoder_input_ids": decoder_inputs, "labels": targets.contiguous()}
 
     def trainer(model: Any, steps: int) -> Any:

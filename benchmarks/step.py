@@ -87,12 +87,13 @@ def daybreak_step(asked: argparse.Namespace, side: str):
     import torch
 
     from daybreak import techniques
+    from daybreak.data.batches import Batch
     from daybreak.engine import machine as machines
     from daybreak.engine import optimizers
     from daybreak.models import families, ladder
     from daybreak.models.gpt import Gpt
-    from daybreak.models.objectives import NextToken
     from daybreak.planning.recipe import optimizer_of
+    from daybreak.tasks.next_token import NextToken
 
     machines.keep_freed_memory()
     device = torch.device("cpu")
@@ -116,10 +117,10 @@ def daybreak_step(asked: argparse.Namespace, side: str):
     dtype = torch.bfloat16 if names else torch.float32
     optimizer = optimizers.make(choice, module.matrices(), module.tables_and_gains(), dtype=dtype)
     optimizer, _ = techniques.fold(on, "optimizer", optimizer, context)
-    rows = torch.randint(asked.vocabulary, (asked.rows, asked.context + 1))
+    batch = Batch(torch.randint(asked.vocabulary, (asked.rows, asked.context + 1)))
 
     def step() -> None:
-        (loss(module, rows) / loss.targets(rows)).backward()
+        (loss(module, batch) / loss.targets(batch)).backward()
         optimizer.gradient_norm()
         optimizer.step(optimizers.Rates(learning_rate=1e-6))
         optimizer.clear()

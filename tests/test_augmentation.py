@@ -16,10 +16,12 @@ from daybreak.core.clock import Stopwatch, TokensClock
 from daybreak.core.types import TechniqueChoice
 from daybreak.data import augmentation
 from daybreak.data.augmentation import uniform, uniform_of
-from daybreak.data.batches import Batches
+from daybreak.data.batches import Batch, Batches
 from daybreak.data.words import mixed
 from daybreak.engine import loop
-from daybreak.models.objectives import Around, NextToken, following
+from daybreak.engine.losses import Around
+from daybreak.models.objectives import following
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, class_of, fold, make
 from daybreak.techniques.fill_in_the_middle import MIDDLE, PREFIX, SUFFIX
 from daybreak.techniques.span_masking import MASK
@@ -66,29 +68,31 @@ def test_it_is_off_and_refuses_what_it_cannot_do(name: str, plan, machine) -> No
 @pytest.mark.parametrize("name", WHOLE_ROWS)
 def test_rows_are_the_same_wherever_a_run_resumes_and_on_any_number_of_processes(name: str, plan, machine) -> None:
     read, _ = folded(plan, machine, (name, {}))
-    whole = read.take(0, 200)
+    whole = read.take(0, 200).tokens
     assert whole.shape == (200, T + 1) and whole.dtype == torch.int64
     for cursor, rows in ((199, 1), (60, 5), (0, 7), (90, 100)):
-        assert torch.equal(folded(plan, machine, (name, {}))[0].take(cursor, rows), whole[cursor : cursor + rows])
+        assert torch.equal(
+            folded(plan, machine, (name, {}))[0].take(cursor, rows).tokens, whole[cursor : cursor + rows]
+        )
     for rank in range(3):
         part, _ = folded(plan, machine, (name, {}), rank=rank, world=3)
-        assert torch.equal(part.take(0, 200), whole[rank::3])
-        assert part.take(0, 1).shape == (int(rank == 0), T + 1)  # too few for all
-    assert not torch.equal(whole, batches().take(0, 200))
+        assert torch.equal(part.take(0, 200).tokens, whole[rank::3])
+        assert part.take(0, 1).tokens.shape == (int(rank == 0), T + 1)  # too few for all
+    assert not torch.equal(whole, batches().take(0, 200).tokens)
     assert read.tokens is TOKENS and read.context_length == T
 
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_inputs_are_changed_the_same_however_a_batch_is_split_and_targets_never(name: str, plan, machine) -> None:
     read, loss = folded(plan, machine, (name, {}))
-    rows = read.take(0, 40)
-    assert torch.equal(rows, batches().take(0, 40)) and torch.equal(loss.labels(rows), following(rows))
+    rows = read.take(0, 40).tokens
+    assert torch.equal(rows, batches().take(0, 40).tokens) and torch.equal(loss.labels(rows), following(rows))
     inputs = loss.inputs(rows)
     assert inputs.shape == (40, T) and not torch.equal(inputs, rows[:, :-1])
     assert torch.equal(inputs, torch.cat([loss.inputs(part) for part in rows.split(7)]))
     assert torch.equal(inputs, folded(plan, machine, (name, {}))[1].inputs(rows) if name == "span_masking" else inputs)
     assert torch.equal(inputs == TOKENS.end_of_text, rows[:, :-1] == TOKENS.end_of_text)
-    assert loss.targets(rows) == 40 * T
+    assert loss.targets(Batch(rows)) == 40 * T
 
 
 def test_a_loss_around_another_changes_the_inputs_of_the_one_inside(plan, machine) -> None:
@@ -96,13 +100,13 @@ def test_a_loss_around_another_changes_the_inputs_of_the_one_inside(plan, machin
     around = Around(loss)
     assert around.inputs is loss.inputs
     around.inputs = lambda rows: rows[:, :-1] * 0
-    assert int(loss.inputs(read.take(0, 2)).sum()) == 0
+    assert int(loss.inputs(read.take(0, 2).tokens).sum()) == 0
 
 
 def test_together_each_does_its_part(plan, machine) -> None:
     read, loss = folded(plan, machine, *((name, {}) for name in (*WHOLE_ROWS, *INPUTS)))
-    rows = read.take(3, 50)
-    assert rows.shape == (50, T + 1) and torch.equal(rows, read.take(0, 53)[3:])
+    rows = read.take(3, 50).tokens
+    assert rows.shape == (50, T + 1) and torch.equal(rows, read.take(0, 53).tokens[3:])
     inputs = loss.inputs(rows)
     assert {PREFIX, SUFFIX, MIDDLE} <= set(rows.flatten().tolist())
     assert 0.03 < float((inputs == MASK).float().mean()) < 0.2

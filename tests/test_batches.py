@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daybreak.core.errors import DataError, ResourceError, UsageError
 from daybreak.data import foreign, shards
-from daybreak.data.batches import LEAST_DOCUMENTS, Batches, documents_of, windows
+from daybreak.data.batches import LEAST_DOCUMENTS, Batch, Batches, documents_of, windows
 from daybreak.data.shards import Tokens
 from daybreak.data.sources import Document
 from daybreak.data.tokenizers import byte_tokenizer
@@ -39,7 +39,7 @@ def test_windows_of_an_epoch(tokens: Tokens, context_length: int) -> None:
         places = np.sort(batches._order(epoch).places)
         assert places[0] >= 0 and places[-1] + context_length + 1 <= 999
         assert np.all(np.diff(places) == context_length) and places[0] <= context_length
-        rows = batches.take(epoch * count, count)
+        rows = batches.take(epoch * count, count).tokens
         assert rows.dtype == torch.int64 and rows.shape == (count, context_length + 1)
         for row, place in zip(rows, batches._order(epoch).places, strict=True):
             assert row.tolist() == stream[place : place + context_length + 1].tolist()
@@ -48,12 +48,12 @@ def test_windows_of_an_epoch(tokens: Tokens, context_length: int) -> None:
 
 def test_take_is_a_pure_function(tokens: Tokens) -> None:
     batches = Batches(tokens, context_length=16, seed=5)
-    whole = batches.take(0, 300)
+    whole = batches.take(0, 300).tokens
     for cursor, rows in ((299, 1), (60, 5), (0, 7), (58, 100), (250, 50)):
         fresh = Batches(tokens, context_length=16, seed=5)
-        assert torch.equal(fresh.take(cursor, rows), whole[cursor : cursor + rows])
-        assert torch.equal(batches.take(cursor, rows), whole[cursor : cursor + rows])
-    assert not torch.equal(Batches(tokens, context_length=16, seed=6).take(0, 30), whole[:30])
+        assert torch.equal(fresh.take(cursor, rows).tokens, whole[cursor : cursor + rows])
+        assert torch.equal(batches.take(cursor, rows).tokens, whole[cursor : cursor + rows])
+    assert not torch.equal(Batches(tokens, context_length=16, seed=6).take(0, 30).tokens, whole[:30])
     assert not torch.equal(whole[:30], whole[batches.windows_per_epoch : batches.windows_per_epoch + 30])
 
 
@@ -106,7 +106,7 @@ def test_windows_cut_a_stream_of_whole_documents(lengths, context_length, seed, 
     assert len(set(places.tolist())) == count and np.all(np.diff(np.sort(places)) == context_length)
     for row, place in zip(rows, places, strict=True):
         assert row.tolist() == tokens.ids[round_and_round[place : place + context_length + 1 + extra]].tolist()
-    assert torch.equal(batches.take(epoch * count, count), torch.from_numpy(rows[:, : context_length + 1]))
+    assert torch.equal(batches.take(epoch * count, count).tokens, torch.from_numpy(rows[:, : context_length + 1]))
 
 
 def test_every_epoch_has_an_order_of_its_own_and_its_windows_are_shuffled() -> None:
@@ -152,7 +152,7 @@ def test_shards_give_what_an_array_gives(tmp_path: Path) -> None:
     assert tokens.gather(positions).tolist() == whole[positions].tolist()
     batches = Batches(tokens, context_length=11, seed=4)
     order, stream = batches._order(0), stream_of(batches, 0)
-    for row, place in zip(batches.take(0, 20), order.places, strict=False):
+    for row, place in zip(batches.take(0, 20).tokens, order.places, strict=False):
         assert row.tolist() == whole[stream[place : place + 12]].tolist()
 
 
@@ -161,10 +161,10 @@ def test_shards_give_what_an_array_gives(tmp_path: Path) -> None:
 def test_ranks_together_read_the_batch_of_one_process(lengths, world, cursor, rows) -> None:
     tokens = InMemory([*lengths, 9, 9])
     whole = Batches(tokens, context_length=5, seed=7)
-    batch = whole.take(cursor, rows)
+    batch = whole.take(cursor, rows).tokens
     for rank in range(world):
         part = Batches(tokens, context_length=5, seed=7, rank=rank, world=world)
-        assert torch.equal(part.take(cursor, rows), batch[rank::world])
+        assert torch.equal(part.take(cursor, rows).tokens, batch[rank::world])
         assert part.numbers(cursor, rows).tolist() == list(range(cursor, cursor + rows))[rank::world]
 
 
@@ -215,7 +215,7 @@ def test_tokens_of_other_tools_are_read(tmp_path: Path, begins: bytes) -> None:
     assert tokens.starts.tolist() == [0, 3, 7] and tokens.documents == 3
     assert tokens.gather(np.array([[8, 0], [4, 4]])).tolist() == [[1, 50256], [7, 7]]
     assert (tokens.vocabulary, tokens.end_of_text) == (50257, 50256)
-    row = Batches(tokens, context_length=3, seed=0).take(0, 1)[0].tolist()
+    row = Batches(tokens, context_length=3, seed=0).take(0, 1).tokens[0].tolist()
     assert ",".join(map(str, row)) in ",".join(map(str, IDS.tolist()))
 
 
@@ -279,3 +279,14 @@ def test_windows_that_would_not_move_are_refused() -> None:
     for overlap in (-1, 8, 9):
         with pytest.raises(UsageError, match="an overlap from 0 to 7"):
             overlapping(100, 8, overlap)
+
+
+def test_a_batch_goes_to_a_device_and_into_parts_with_its_labels() -> None:
+    batch = Batch(torch.arange(15).reshape(5, 3), labels=torch.arange(5))
+    parts = batch.split(2)
+    assert [len(part) for part in parts] == [3, 2] == [len(part.labels) for part in parts]
+    assert torch.equal(torch.cat([part.tokens for part in parts]), batch.tokens)
+    assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels)
+    assert all(part.labels is None for part in Batch(batch.tokens).split(2))
+    moved = batch.to(torch.device("meta"))
+    assert moved.tokens.is_meta and moved.labels.is_meta and Batch(batch.tokens).to(torch.device("meta")).labels is None

@@ -14,13 +14,14 @@ from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import BertShape
 from daybreak.core.types import OptimizerChoice, Specials
 from daybreak.data.augmentation import uniform_of
+from daybreak.data.batches import Batch
 from daybreak.engine import optimizers
 from daybreak.models.bert import Bert
 from daybreak.models.fill import fills, pseudo_nats
 from daybreak.models.fused_loss import chunked
 from daybreak.models.layouts import modernbert
-from daybreak.models.masked import MaskedTokens, count, places
 from daybreak.models.objectives import full_logits
+from daybreak.tasks.masked_tokens import MaskedTokens, count, places
 from daybreak.techniques.packing import within_documents
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -222,9 +223,9 @@ def test_weights_and_operations_are_as_many_as_the_shape_says() -> None:
     module, rows = bert(window=64), tokens(4, 33)
     loss = objective()
     with FlopCounterMode(display=False) as counter:
-        loss(module, rows).backward()
+        loss(module, Batch(rows)).backward()
     counted = counter.get_total_flops() / (4 * 32)
-    said = module.shape.replace(context_length=32).flops_per_token(loss.targets(rows) / (4 * 32))
+    said = module.shape.replace(context_length=32).flops_per_token(loss.targets(Batch(rows)) / (4 * 32))
     assert counted == pytest.approx(said, rel=0.02)
 
 
@@ -243,13 +244,13 @@ def test_first_weights_follow_from_the_seed_and_every_layer_begins_as_the_identi
     rows = tokens(2, 12)
     embeddings = one.model.embeddings
     torch.testing.assert_close(one.hidden(rows), one.model.final_norm(embeddings.norm(embeddings.tok_embeddings(rows))))
-    nats = objective()(one, tokens(8, 33)) / objective().targets(tokens(8, 33))
+    nats = objective()(one, Batch(tokens(8, 33))) / objective().targets(Batch(tokens(8, 33)))
     assert 4.5 < float(nats.detach()) < 5.2  # ln 128 is 4.85
 
 
 def test_gradients_flow_to_every_weight() -> None:
     module = bert().train()
-    objective()(module, tokens(4, 33)).backward()
+    objective()(module, Batch(tokens(4, 33))).backward()
     for name, weight in module.named_parameters():
         assert weight.grad is not None and weight.grad.isfinite().all() and weight.grad.any(), name
 
@@ -300,15 +301,15 @@ def test_a_share_of_every_row_is_masked_and_the_rest_stays(monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "hidden", hidden)
     loss = objective()
-    loss(module, rows)
+    loss(module, Batch(rows))
     inputs, text = seen["inputs"], rows[:, :-1]
-    assert ((inputs == MASK).sum(1) == 12).all() and loss.targets(rows) == 50 * 12
+    assert ((inputs == MASK).sum(1) == 12).all() and loss.targets(Batch(rows)) == 50 * 12
     assert (inputs[inputs != MASK] == text[inputs != MASK]).all()
     assert (inputs.gather(1, seen["where"]) == MASK).all()
     # Every place is as likely as any other.
     assert (inputs == MASK).sum(0).min() > 3
 
-    objective(random=0.25, kept=0.25)(module, rows)
+    objective(random=0.25, kept=0.25)(module, Batch(rows))
     shown, targets = seen["inputs"].gather(1, seen["where"]), text.gather(1, seen["where"])
     masks, same = (shown == MASK).float().mean(), (shown == targets).float().mean()
     assert 0.43 < masks < 0.57 and 0.19 < same < 0.32
@@ -328,19 +329,19 @@ def test_special_tokens_are_no_targets_while_there_are_others() -> None:
 def test_targets_do_not_depend_on_how_a_batch_is_split_and_follow_from_the_seed() -> None:
     module, rows = bert().train(), tokens(6, 33)
     loss = objective(random=0.1, kept=0.1)
-    whole = loss(module, rows)
-    parts = torch.stack([loss(module, part) for part in rows.split([1, 3, 2])])
+    whole = loss(module, Batch(rows))
+    parts = torch.stack([loss(module, Batch(part)) for part in rows.split([1, 3, 2])])
     torch.testing.assert_close(whole, parts.sum())
-    assert torch.equal(whole, loss(module, rows))
-    assert not torch.equal(whole, objective(seed=2, random=0.1, kept=0.1)(module, rows))
-    assert loss.targets(rows) == sum(loss.targets(part) for part in rows.split([1, 3, 2]))
+    assert torch.equal(whole, loss(module, Batch(rows)))
+    assert not torch.equal(whole, objective(seed=2, random=0.1, kept=0.1)(module, Batch(rows)))
+    assert loss.targets(Batch(rows)) == sum(loss.targets(Batch(part)) for part in rows.split([1, 3, 2]))
 
 
 def test_the_fused_loss_adds_the_bias_as_the_plain_one_does() -> None:
     results = []
     for head in (full_logits, chunked):
         module = bert(vocabulary=512).train()
-        total = objective(head=head)(module, tokens(9, 65))
+        total = objective(head=head)(module, Batch(tokens(9, 65)))
         (total * 0.5).backward()
         results.append([total.detach(), *(weight.grad for weight in module.parameters())])
     for plain, fused in zip(*results, strict=True):
@@ -349,13 +350,13 @@ def test_the_fused_loss_adds_the_bias_as_the_plain_one_does() -> None:
 
 def test_scores_are_of_a_fixed_part_of_the_text_whatever_the_seed() -> None:
     module, rows = bert().eval(), tokens(6, 41)
-    nats, hits, targets = objective().scored(module, rows)
+    nats, hits, targets = objective().scored(module, Batch(rows))
     assert nats.shape == hits.shape == targets.shape == (6 * 6,) and (targets < END).all()
     assert nats.dtype == torch.float32 and hits.dtype == torch.bool
     assert not nats.requires_grad and nats.isfinite().all()
-    again = objective(seed=5, rate=0.5).scored(module, rows)
+    again = objective(seed=5, rate=0.5).scored(module, Batch(rows))
     assert all(torch.equal(*pair) for pair in zip((nats, hits, targets), again, strict=True))
-    torch.testing.assert_close(nats[:18], objective().scored(module, rows[:3])[0])
+    torch.testing.assert_close(nats[:18], objective().scored(module, Batch(rows[:3]))[0])
 
 
 @pytest.mark.parametrize("rates", [{"rate": 0.0}, {"rate": 1.0}, {"random": 0.6, "kept": 0.5}, {"random": -0.1}])
@@ -387,7 +388,7 @@ def learnt() -> Bert:
         loss.seed = step  # the same rows come again and again, and would have the same targets
         starts = [(5 * step + 8 * row) % 32 for row in range(8)]
         rows = torch.stack([text[start : start + 33] for start in starts])
-        (loss(module, rows) / loss.targets(rows)).backward()
+        (loss(module, Batch(rows)) / loss.targets(Batch(rows))).backward()
         optimizer.step(optimizers.Rates(learning_rate=1.0 - step / 120))
         optimizer.clear()
     return module.eval()
@@ -398,7 +399,7 @@ TEXT = torch.randperm(END, generator=torch.Generator().manual_seed(0))[:32]
 
 def test_a_text_is_learnt_by_heart(learnt: Bert) -> None:
     rows = torch.cat((TEXT, TEXT))[None, :33]
-    nats, hits, _ = objective().scored(learnt, rows)
+    nats, hits, _ = objective().scored(learnt, Batch(rows))
     assert hits.all() and nats.mean() < 0.2
 
 

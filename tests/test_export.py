@@ -21,6 +21,7 @@ import torch
 from daybreak.core.errors import DataError, MissingPackage, ResourceError, UsageError
 from daybreak.core.shapes import BertShape, LstmShape, Network, NgramShape, T5Shape
 from daybreak.core.types import Specials, TokenizerChoice
+from daybreak.data.batches import Batch
 from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.data.tokenizers.byte_level import PRE_TOKENIZER
@@ -32,8 +33,8 @@ from daybreak.models.checkpoints.special_tokens import specials_of, spelled
 from daybreak.models.exports import vocabularies
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.ngram import KneserNey
-from daybreak.models.objectives import NextToken
 from daybreak.stages.export.exporting import export, lines
+from daybreak.tasks.next_token import NextToken
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -115,7 +116,7 @@ def trained(module: Gpt, tokenizer: Tokenizer, texts: Sequence[str], *, steps: i
         places = torch.randint(0, len(stream) - length, (8,), generator=drawn)
         rows = torch.stack([stream[place : place + length] for place in places]).long()
         optimizer.zero_grad()
-        (objective(module, rows) / objective.targets(rows)).backward()
+        (objective(module, Batch(rows)) / objective.targets(Batch(rows))).backward()
         optimizer.step()
 
 

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from daybreak.core.errors import DataError, MissingPackage, UsageError
 from daybreak.core.shapes import ForeignShape
 from daybreak.core.types import Plan
+from daybreak.data.batches import Batch
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.growth import grown
 from daybreak.models import families, huggingface
@@ -27,8 +28,9 @@ from daybreak.models.checkpoints.read import read_foreign
 from daybreak.models.checkpoints.source import Parent
 from daybreak.models.gpt import tensors_of
 from daybreak.models.ladder import padded
-from daybreak.models.objectives import NextToken, token_nats
+from daybreak.models.objectives import token_nats
 from daybreak.models.predictors import Network, Sampling
+from daybreak.tasks.next_token import NextToken
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -172,7 +174,7 @@ def test_the_objective_is_that_of_our_own_modules(name: str, published: Any) -> 
     module = huggingface.foreign(parent.shape, parent.weights)
     assert (parent.shape.logit_cap > 0) == (name == "nanochat")
     rows = tokens(2, 33)
-    summed = NextToken()(module, rows)
+    summed = NextToken()(module, Batch(rows))
     torch.testing.assert_close(summed, token_nats(module.eval(), rows[:, :-1], rows[:, 1:]).sum(), atol=1e-2, rtol=1e-5)
 
 

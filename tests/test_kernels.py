@@ -20,6 +20,7 @@ from daybreak.core.errors import ResourceError
 from daybreak.core.request import Request
 from daybreak.core.run import Run
 from daybreak.core.types import OptimizerChoice
+from daybreak.data.batches import Batch
 from daybreak.engine.machine import compiler
 from daybreak.engine.optimizers import Muon, Rates
 from daybreak.models import ladder, native
@@ -27,9 +28,9 @@ from daybreak.models.fused import layer as fused
 from daybreak.models.fused import library as libraries
 from daybreak.models.fused.library import Library
 from daybreak.models.gpt import Gpt
-from daybreak.models.objectives import NextToken
 from daybreak.stages import plan as plan_of_stages
 from daybreak.stages import run as stages_run
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import kernels as technique
 from daybreak.techniques.kernels import MuonByKernels
 from daybreak.training import train
@@ -83,7 +84,7 @@ def test_loss_and_gradients_are_those_of_the_plain_layers(dtype, changes, folder
     plain, kernels = networks(dtype, found, **changes)
     exact, _ = networks(torch.float32, library(folder, torch.float32), **changes)
     rows = torch.randint(200, (3, 25), generator=torch.Generator().manual_seed(2))
-    totals = [loss(module, rows) for module, loss in _with_losses(exact, plain, (kernels, found))]
+    totals = [loss(module, Batch(rows)) for module, loss in _with_losses(exact, plain, (kernels, found))]
     for total in totals:
         (total / 72).backward()
     right, _, mine = (float(total.detach()) for total in totals)
@@ -130,7 +131,7 @@ def test_odd_sizes_and_single_rows(rows, context_length, folder, threads) -> Non
     plain, kernels = networks(torch.float32, found, context_length=context_length)
     tokens = torch.randint(200, (rows, context_length + 1), generator=torch.Generator().manual_seed(3))
     for module, loss in ((plain, NextToken()), (kernels, NextToken(fused.head(found)))):
-        loss(module, tokens).backward()
+        loss(module, Batch(tokens)).backward()
     for (name, one), (_, other) in zip(plain.named_parameters(), kernels.named_parameters(), strict=True):
         if float(one.grad.norm()) > 1e-6:
             assert error(other.grad, one.grad) < 1e-4, name
@@ -203,7 +204,7 @@ def test_a_step_repeats_to_the_last_bit(folder, threads) -> None:
     for _ in range(2):
         _, module = networks(torch.bfloat16, found)
         rows = torch.randint(200, (9, 25), generator=torch.Generator().manual_seed(2))
-        NextToken(fused.head(found))(module, rows).backward()
+        NextToken(fused.head(found))(module, Batch(rows)).backward()
         seen.append([weight.grad for weight in module.parameters()])
     assert all(torch.equal(one, other) for one, other in zip(*seen, strict=True))
 

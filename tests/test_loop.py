@@ -18,13 +18,14 @@ from torch import Tensor
 from daybreak.core.clock import ReplayClock, Stopwatch, TokensClock
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.core.records import Step
+from daybreak.data.batches import Batch
 from daybreak.engine import checkpoints, optimizers
 from daybreak.engine.guard import Unsound
 from daybreak.engine.loop import Position, steps
 from daybreak.engine.optimizers import Optimizers, Rates
 from daybreak.engine.schedules import MOMENTUM_START, Schedule
 from daybreak.models.gpt import Gpt
-from daybreak.models.objectives import NextToken
+from daybreak.tasks.next_token import NextToken
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,12 +36,12 @@ SPLITS = "a batch cut into 1, 2 or 8 parts has the same loss and gradients to 1e
 def batches(vocabulary: int = 64) -> Any:
     """Row i of the run is random and the same in every call."""
 
-    def take(cursor: int, rows: int) -> Tensor:
+    def take(cursor: int, rows: int) -> Batch:
         drawn = [
             torch.randint(vocabulary, (CONTEXT + 1,), generator=torch.Generator().manual_seed(cursor + row))
             for row in range(rows)
         ]
-        return torch.stack(drawn)
+        return Batch(torch.stack(drawn))
 
     return SimpleNamespace(take=take, context_length=CONTEXT)
 
@@ -130,8 +131,8 @@ class Uneven(NextToken):
         kept = 1 + rows[:, :1] % CONTEXT  # of each row, as its first token says
         return rows[:, 1:].masked_fill(torch.arange(CONTEXT) >= kept, -100)
 
-    def targets(self, rows: Tensor) -> int:
-        return int((self.counted(rows) != -100).sum())
+    def targets(self, batch: Batch) -> int:
+        return int((self.counted(batch.tokens) != -100).sum())
 
     @staticmethod
     def seen(tokens_BT: Tensor) -> Tensor:
@@ -154,8 +155,8 @@ def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, s
 
 
 def check_splits(made: Callable[[], Gpt], loss: NextToken, schedule_choice: Any) -> None:
-    rows = batches().take(0, 8)
-    count = loss.targets(rows)
+    whole = batches().take(0, 8)
+    count = loss.targets(whole)
     found = {}
     for micro in (8, 4, 1):
         module = made()
@@ -177,7 +178,7 @@ def check_splits(made: Callable[[], Gpt], loss: NextToken, schedule_choice: Any)
         step = next(running)
         assert (step.micro_batch, step.accumulation, step.tokens) == (micro, 8 // micro, 8 * CONTEXT)
         found[micro] = (step.nats, step.gradient_norm, seen)
-    by_hand = float(loss(made(), rows).detach()) / count
+    by_hand = float(loss(made(), whole).detach()) / count
     for nats, norm, gradients in found.values():
         assert nats == pytest.approx(by_hand, abs=1e-6)
         assert norm == pytest.approx(found[8][1], rel=1e-5)
@@ -194,9 +195,9 @@ def test_a_loss_or_gradient_that_is_not_finite_skips_the_step(
     calls = []
     plain = NextToken()
 
-    def loss(module: Any, rows: Tensor) -> Tensor:
+    def loss(module: Any, batch: Batch) -> Tensor:
         calls.append(1)
-        total = plain(module, rows)
+        total = plain(module, batch)
         if len(calls) != 2:
             return total
         if where == "loss":
@@ -246,8 +247,8 @@ def test_a_run_by_tokens_is_the_same_twice_to_the_last_bit(
 
 def test_a_run_gets_better(network, optimizer_choice, schedule_choice) -> None:
     run = training(network(vocabulary=64), optimizer_choice(), schedule_choice(), count=20)
-    row = batches().take(0, 8)
-    run.batches = SimpleNamespace(take=lambda cursor, rows: row[:rows], context_length=CONTEXT)
+    row = batches().take(0, 8).tokens
+    run.batches = SimpleNamespace(take=lambda cursor, rows: Batch(row[:rows]), context_length=CONTEXT)
     logged = list(taken(run, 8))
     assert logged[-1].nats < 0.7 * logged[0].nats
 

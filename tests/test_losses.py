@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from daybreak.data.batches import Batch
 from daybreak.models import fused_loss
 from daybreak.models.fused_loss import chunked
-from daybreak.models.objectives import NextToken, full_logits, token_nats
+from daybreak.models.objectives import full_logits, token_nats
+from daybreak.tasks.next_token import NextToken
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -135,13 +137,13 @@ def test_the_nats_of_tokens_add_up_to_the_loss(network, head, cap: float) -> Non
     rows = torch.randint(64, (3, 17), generator=torch.Generator().manual_seed(0))
     nats = token_nats(module, rows[:, :-1], rows[:, 1:])
     assert nats.shape == (3, 16)
-    assert float(nats.sum()) == pytest.approx(float(NextToken(head)(module, rows).detach()), rel=1e-5)
+    assert float(nats.sum()) == pytest.approx(float(NextToken(head)(module, Batch(rows)).detach()), rel=1e-5)
     by_hand = -F.log_softmax(module(rows[:, :-1]), -1)[1, 4, rows[1, 5]]
     assert float(nats[1, 4]) == pytest.approx(float(by_hand.detach()), rel=1e-5)
 
 
 def test_every_position_but_the_first_is_a_target() -> None:
-    assert NextToken().targets(torch.zeros(3, 17, dtype=torch.long)) == 48
+    assert NextToken().targets(Batch(torch.zeros(3, 17, dtype=torch.long))) == 48
 
 
 def test_a_tied_head_gets_the_gradients_of_both_uses(network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +152,7 @@ def test_a_tied_head_gets_the_gradients_of_both_uses(network, monkeypatch: pytes
     for head in (full_logits, chunked):
         module = network(tied=True).train()
         rows = torch.randint(64, (8, 17), generator=torch.Generator().manual_seed(0))
-        (NextToken(head)(module, rows) / 128).backward()
+        (NextToken(head)(module, Batch(rows)) / 128).backward()
         gradients.append([weight.grad for weight in module.parameters()])
     for plain, fused in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, fused, atol=1e-5, rtol=1e-4)

@@ -8,6 +8,7 @@ import torch
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import LstmShape
+from daybreak.data.batches import Batch
 from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT
 from daybreak.models.checkpoints import write
@@ -15,8 +16,8 @@ from daybreak.models.checkpoints.read import read_model
 from daybreak.models.families import decoder_of
 from daybreak.models.gpt import tensors_of
 from daybreak.models.lstm import Lstm
-from daybreak.models.objectives import NextToken
 from daybreak.models.predictors import Network, Sampling
+from daybreak.tasks.next_token import NextToken
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CELLS = LstmShape.CHOICES["cell"]
@@ -97,7 +98,7 @@ def test_it_learns_a_text_by_heart_and_says_it() -> None:
     optimizer, loss = torch.optim.Adam(made.parameters(), lr=0.01), NextToken()
     for _ in range(300):
         optimizer.zero_grad()
-        (loss(made, row) / loss.targets(row)).backward()
+        (loss(made, Batch(row)) / loss.targets(Batch(row))).backward()
         optimizer.step()
     network = Network(made, end_of_text=256, known_tokens=257)
     said = network.continuation(text[:4], Sampling(max_tokens=len(text) - 4, temperature=0.0))

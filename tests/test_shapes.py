@@ -16,6 +16,7 @@ from torch._dynamo.testing import CompileCounter
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Plan, Request
+from daybreak.data.batches import Batch
 from daybreak.data.tokenizers import train_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
@@ -25,8 +26,9 @@ from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.models.norms import BatchNorm, LayerNorm, norm_of
-from daybreak.models.objectives import NextToken, capped
+from daybreak.models.objectives import capped
 from daybreak.models.predictors import Network, Sampling
+from daybreak.tasks.next_token import NextToken
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -225,7 +227,7 @@ def test_every_weight_learns_and_the_loss_falls(network, optimizer_choice, kind:
     made_of = optimizers.make(optimizer_choice(), module.matrices(), module.tables_and_gains(), dtype=torch.float32)
     nats = []
     for _ in range(12):
-        total = loss(module, rows) / loss.targets(rows)
+        total = loss(module, Batch(rows)) / loss.targets(Batch(rows))
         total.backward()
         nats.append(float(total.detach()))
         touched = {name for name, weight in module.named_parameters() if weight.grad is not None}
@@ -263,7 +265,7 @@ def test_one_graph_serves_all_layers_and_two_where_some_have_values(network, kin
         block.compile(backend=counter, dynamic=False)
     rows = tokens(2, 33)
     for _ in range(2):
-        losses = [NextToken()(module, rows) for module in (plain, compiled)]
+        losses = [NextToken()(module, Batch(rows)) for module in (plain, compiled)]
         torch.testing.assert_close(*losses)
         for total in losses:
             (total / 64).backward()

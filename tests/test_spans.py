@@ -14,10 +14,12 @@ from daybreak.core.errors import UsageError
 from daybreak.core.shapes import T5Shape
 from daybreak.core.types import Specials
 from daybreak.data.augmentation import uniform_of
-from daybreak.models import infill, spans
+from daybreak.data.batches import Batch
+from daybreak.models import infill
 from daybreak.models.fused_loss import chunked
-from daybreak.models.spans import SpanCorruption
 from daybreak.models.t5 import T5
+from daybreak.tasks import span_corruption
+from daybreak.tasks.span_corruption import SpanCorruption
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,14 +47,14 @@ def rows_of(count: int, length: int, seed: int = 0) -> torch.Tensor:
 def test_any_text_is_put_together_again(length: int, density: float, mean_span: float, seed: int) -> None:
     rows = rows_of(3, length, seed)
     loss = corruption(seed, density=density, mean_span=mean_span)
-    removed, count = spans.counts(length, density, mean_span)
+    removed, count = span_corruption.counts(length, density, mean_span)
     if count > len(SPECIALS.sentinels):
         with pytest.raises(UsageError, match="more spans"):
-            loss.examples(rows)
+            loss.examples(Batch(rows))
         return
-    read, decoder_inputs, targets = loss.examples(rows)
-    assert (read.shape[1], targets.shape[1]) == spans.sizes(length, density, mean_span)
-    assert loss.targets(rows) == targets.numel()
+    read, decoder_inputs, targets = loss.examples(Batch(rows))
+    assert (read.shape[1], targets.shape[1]) == span_corruption.sizes(length, density, mean_span)
+    assert loss.targets(Batch(rows)) == targets.numel()
     used = list(SPECIALS.sentinels[:count])
     for row, before, written, shifted in zip(
         rows, read.tolist(), targets.tolist(), decoder_inputs.tolist(), strict=True
@@ -70,28 +72,31 @@ def test_every_division_is_as_likely() -> None:
     # 2 of 5 tokens in 2 spans: 1 way to divide what goes, 2 to divide what stays; 3 of 6 in 2: 2 ways and 2.
     for length, removed, ways in ((5, 2, 2), (6, 3, 4)):
         drawn = torch.rand(4000, length, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        gone = spans.removed_places(drawn, removed, 2)
+        gone = span_corruption.removed_places(drawn, removed, 2)
         assert not gone[:, 0].any() and gone[:, -1].all() and (gone.sum(1) == removed).all()
         found = gone.unique(dim=0, return_counts=True)[1]
         assert len(found) == ways and (found / 4000 - 1 / ways).abs().max() < 0.04
 
 
 def test_the_counts_of_the_paper() -> None:
-    assert spans.counts(512) == (77, 26) and spans.sizes(512) == (462, 104)
-    assert spans.sizes(568) == (512, 114)  # 568 tokens of text fill an encoder of 512 (arXiv:1910.10683's own code)
-    assert spans.counts(2) == (1, 1)
+    assert span_corruption.counts(512) == (77, 26) and span_corruption.sizes(512) == (462, 104)
+    assert span_corruption.sizes(568) == (
+        512,
+        114,
+    )  # 568 tokens of text fill an encoder of 512 (arXiv:1910.10683's own code)
+    assert span_corruption.counts(2) == (1, 1)
 
 
 def test_spans_follow_from_the_seed_and_the_row_alone() -> None:
     rows = rows_of(6, 64)
-    whole = corruption().examples(rows)
-    parts = [corruption().examples(part) for part in rows.split((1, 2, 3))]
+    whole = corruption().examples(Batch(rows))
+    parts = [corruption().examples(Batch(part)) for part in rows.split((1, 2, 3))]
     for index, together in enumerate(whole):
         assert torch.equal(together, torch.cat([part[index] for part in parts]))
     last = rows.clone()
     last[:, -1] = 0  # the token that is left out
-    assert torch.equal(corruption().examples(last)[0], whole[0])
-    assert not torch.equal(corruption(seed=1).examples(rows)[0], whole[0])
+    assert torch.equal(corruption().examples(Batch(last))[0], whole[0])
+    assert not torch.equal(corruption(seed=1).examples(Batch(rows))[0], whole[0])
     assert not torch.equal(whole[0] > 200, whole[0][:1].expand_as(whole[0]) > 200)
 
 
@@ -116,17 +121,17 @@ def module() -> T5:
 
 def test_the_loss_is_the_sum_of_its_parts_and_of_what_is_scored(module: T5) -> None:
     loss, rows = corruption(), rows_of(6, 64)
-    whole = loss(module.train(), rows)
-    parts = [loss(module, part) for part in rows.split((1, 2, 3))]
+    whole = loss(module.train(), Batch(rows))
+    parts = [loss(module, Batch(part)) for part in rows.split((1, 2, 3))]
     torch.testing.assert_close(sum(parts), whole)
     loss.head = chunked
-    torch.testing.assert_close(loss(module, rows), whole)
-    nats, hits, targets = loss.scored(module.eval(), rows)
-    assert torch.equal(targets, loss.examples(rows)[2].flatten())
-    assert nats.shape == hits.shape == (loss.targets(rows),) and nats.dtype == torch.float32
+    torch.testing.assert_close(loss(module, Batch(rows)), whole)
+    nats, hits, targets = loss.scored(module.eval(), Batch(rows))
+    assert torch.equal(targets, loss.examples(Batch(rows))[2].flatten())
+    assert nats.shape == hits.shape == (loss.targets(Batch(rows)),) and nats.dtype == torch.float32
     assert hits.dtype == torch.bool and not nats.requires_grad
     torch.testing.assert_close(nats.sum(), whole.detach(), atol=1e-2, rtol=1e-5)
-    assert torch.equal(loss.scored(module, rows)[0], nats)
+    assert torch.equal(loss.scored(module, Batch(rows))[0], nats)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +140,9 @@ def test_the_loss_is_the_sum_of_its_parts_and_of_what_is_scored(module: T5) -> N
 )
 def test_spans_that_cannot_be_are_told(length: int, density: float, mean_span: float, told: str) -> None:
     with pytest.raises(UsageError) as raised:
-        spans.check(length, SPECIALS.sentinels, density, mean_span)
+        span_corruption.check(length, SPECIALS.sentinels, density, mean_span)
     assert told in str(raised.value)
-    spans.check(2000, SPECIALS.sentinels)
+    span_corruption.check(2000, SPECIALS.sentinels)
 
 
 # What was written, put back

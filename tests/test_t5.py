@@ -17,15 +17,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import T5Shape
 from daybreak.core.types import Specials
+from daybreak.data.batches import Batch
 from daybreak.data.tokenizers import train_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates
-from daybreak.models import distances, infill, spans
+from daybreak.models import distances, infill
 from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.layouts import t5 as layout
 from daybreak.models.t5 import T5
+from daybreak.tasks import span_corruption
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -388,7 +390,7 @@ def test_the_counts_are_those_of_the_module(kind: dict[str, Any]) -> None:
 
 def test_the_operations_of_a_token_are_those_that_are_done() -> None:
     module = made(context_length=256, width=64).train()
-    read, written = spans.sizes(256)
+    read, written = span_corruption.sizes(256)
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         module(tokens(1, read), tokens(1, written))
     bias = sum(2 * 2 * length * module.shape.buckets * module.shape.heads for length in (read, written))
@@ -442,16 +444,16 @@ def test_a_small_text_is_learnt_and_its_gaps_are_filled(optimizer_choice) -> Non
     module = T5(shape())
     module.initialize(0)
     text = tokens(8, 33)
-    loss = spans.SpanCorruption(SPECIALS, end_of_text=END, drawn=lambda text: _fixed(text))
+    loss = span_corruption.SpanCorruption(SPECIALS, end_of_text=END, drawn=lambda text: _fixed(text))
     optimizer = optimizers.make(optimizer_choice(), module.matrices(), module.tables_and_gains())
     for step in range(80):
-        total = loss(module.train(), text) / loss.targets(text)
+        total = loss(module.train(), Batch(text)) / loss.targets(Batch(text))
         total.backward()
         optimizer.step(Rates(learning_rate=1 - step / 80))
         optimizer.clear()
-    nats, hits, _ = loss.scored(module.eval(), text)
+    nats, hits, _ = loss.scored(module.eval(), Batch(text))
     assert nats.mean() < 0.3 and hits.float().mean() > 0.95
-    read = loss.examples(text)[0][0].tolist()
+    read = loss.examples(Batch(text))[0][0].tolist()
     wrote = list(infill.written(module, read, max_tokens=30, **SPECIAL))
     assert infill.filled(read, wrote, SPECIALS.sentinels) == [*text[0, :-1].tolist(), END]
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from daybreak.data.batches import Batch
 from daybreak.models.fused_loss import chunked
-from daybreak.models.objectives import NextToken
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
 from daybreak.techniques.cuda_graphs import CudaGraphs
 from daybreak.techniques.prefetch import Ahead, Prefetch
@@ -41,10 +42,10 @@ def test_graphs_are_asked_for_layer_by_layer_and_every_step_is_marked(
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marked.append(1))
     loss, _ = fold(on, "loss", NextToken(), context)
     loss.head = chunked
-    rows = torch.randint(64, (2, 17), generator=torch.Generator().manual_seed(0))
+    batch = Batch(torch.randint(64, (2, 17), generator=torch.Generator().manual_seed(0)))
     module = network().train()
-    assert torch.equal(loss(module, rows), NextToken(chunked)(module, rows)) and len(marked) == 1
-    assert loss.targets(rows) == 32 and loss.inside.head is chunked
+    assert torch.equal(loss(module, batch), NextToken(chunked)(module, batch)) and len(marked) == 1
+    assert loss.targets(batch) == 32 and loss.inside.head is chunked
 
 
 class Source:
@@ -56,19 +57,19 @@ class Source:
         self.made: list[tuple[int, int]] = []
         self.threads: set[int] = set()
 
-    def take(self, cursor: int, rows: int) -> torch.Tensor:
+    def take(self, cursor: int, rows: int) -> Batch:
         self.made.append((cursor, rows))
         self.threads.add(threading.get_ident())
         if cursor < 0:
             raise ValueError("there is no such batch")
-        return torch.arange(cursor, cursor + rows)[:, None]
+        return Batch(torch.arange(cursor, cursor + rows)[:, None])
 
 
 def test_batches_ahead_are_the_same_in_any_order() -> None:
     source = Source()
     ahead = Ahead(source, pinned=False)
     for cursor, rows in ((0, 4), (4, 4), (8, 4), (8, 1), (12, 4), (16, 2), (18, 2), (0, 4), (5, 1), (6, 1), (6, 1)):
-        assert ahead.take(cursor, rows).flatten().tolist() == list(range(cursor, cursor + rows))
+        assert ahead.take(cursor, rows).tokens.flatten().tolist() == list(range(cursor, cursor + rows))
     assert threading.get_ident() not in source.threads and len(source.threads) == 1
     assert ahead.tokens == "the tokens"
 
@@ -98,4 +99,4 @@ def test_prefetch_is_for_devices_beside_the_processor(plan, machine) -> None:
     assert Prefetch().refuses(plan(), machine(kind="cuda")) is None
     batches, touched = fold([("prefetch", Prefetch())], "batches", Source(), Context(plan=plan(), machine=machine()))
     assert isinstance(batches, Ahead) and touched[0].places == 1
-    assert batches.take(3, 2).tolist() == [[3], [4]]
+    assert batches.take(3, 2).tokens.tolist() == [[3], [4]]

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from daybreak.data.batches import Batch
 from daybreak.models.gpt import Gpt
-from daybreak.models.objectives import NextToken
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
 from daybreak.techniques.dropout import Dropout, Masks
 
@@ -60,7 +61,7 @@ def test_a_rate_of_nothing_is_the_plain_model(network, plan, machine) -> None:
 def test_what_is_dropped_of_the_embedding_gets_no_gradient(network, plan, machine) -> None:
     module, masks = with_dropout(network, plan, machine, rate=0.5)
     state = masks.generator.get_state()
-    NextToken()(module, ROWS[:1]).backward()
+    NextToken()(module, Batch(ROWS[:1])).backward()
     masks.generator.set_state(state)
     kept = masks.drawn(torch.zeros(1, 16, 64))[0, 0, 0] > 0
     gradient = module.model.embed_tokens.weight.grad[ROWS[0, :-1]]

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from daybreak.core.clock import Stopwatch, TokensClock
+from daybreak.data.batches import Batch
 from daybreak.engine import optimizers
 from daybreak.engine.loop import Position, steps
 from daybreak.engine.schedules import Schedule
 from daybreak.models.fused_loss import chunked
-from daybreak.models.objectives import NextToken
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
 from daybreak.techniques.fp16 import Fp16, Scale
 
@@ -25,8 +26,8 @@ T = 16
 FAST = {"float32": 1e11, "bfloat16": 1e10, "float16": 4e11}
 
 
-def rows(cursor: int, count: int) -> torch.Tensor:
-    return torch.randint(64, (count, T + 1), generator=torch.Generator().manual_seed(cursor))
+def rows(cursor: int, count: int) -> Batch:
+    return Batch(torch.randint(64, (count, T + 1), generator=torch.Generator().manual_seed(cursor)))
 
 
 @pytest.fixture

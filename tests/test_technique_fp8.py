@@ -8,7 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from daybreak.models.objectives import NextToken, token_nats
+from daybreak.data.batches import Batch
+from daybreak.models.objectives import token_nats
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context
 from daybreak.techniques.fp8 import Fp8, product, quantized
 
@@ -80,7 +82,7 @@ def test_a_model_learns_the_same_gradients_but_for_rounding(network, plan, machi
         if on:
             module, places = Fp8().module(module, Context(plan=plan(), machine=machine()))
             assert places == 2 * 9  # attention and MLP, and the seven linear layers in them
-        total = NextToken()(module, rows)
+        total = NextToken()(module, Batch(rows))
         total.backward()
         found.append((float(total.detach()), {name: w.grad for name, w in module.named_parameters()}, module))
     (plain, gradients, _), (short, short_gradients, module) = found

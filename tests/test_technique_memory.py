@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from daybreak.models.objectives import NextToken
+from daybreak.data.batches import Batch
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
 from daybreak.techniques.averaging import Averaging, Mean
 from daybreak.techniques.checkpointing import Checkpointing
@@ -32,7 +33,7 @@ def trained(on: list[Any], network: Any, plan: Any, machine: Any) -> tuple[torch
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        total = NextToken()(module, ROWS)
+        total = NextToken()(module, Batch(ROWS))
     before = sum(kept)
     total.backward()
     return total.detach(), [weight.grad for weight in module.parameters()], before

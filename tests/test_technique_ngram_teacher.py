@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from daybreak.data.batches import Batch
 from daybreak.models.ngram import KneserNey
-from daybreak.models.objectives import NextToken, following
+from daybreak.models.objectives import following
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
 from daybreak.techniques.ngram_teacher import NgramTeacher, taught
 
@@ -75,7 +77,7 @@ def test_the_loss_is_of_the_drawn_targets(teacher: KneserNey) -> None:
     rows = torch.randint(VOCABULARY, (4, 9))
     taken = NextToken(labels=lambda rows: torch.zeros_like(following(rows)))
     expected = -torch.log_softmax(weight[rows[:, :-1]] @ weight.t(), -1)[..., 0].sum()
-    assert float(taken(module, rows)) == pytest.approx(float(expected), rel=1e-4)
+    assert float(taken(module, Batch(rows))) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_refuses_where_little_can_be_counted(plan: Any, machine: Any) -> None:

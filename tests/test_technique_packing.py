@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from daybreak.models.objectives import NextToken
+from daybreak.data.batches import Batch
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
 from daybreak.techniques.packing import Packing, within_documents
 
@@ -73,7 +74,7 @@ def test_a_row_of_one_document_is_as_without(packed, network) -> None:
     for tokens in (row(3), row(3, 0)):
         torch.testing.assert_close(packed.hidden(tokens), plain.hidden(tokens))
     crossing = row(3, 9)
-    assert not torch.allclose(NextToken()(packed, crossing), NextToken()(plain, crossing))
+    assert not torch.allclose(NextToken()(packed, Batch(crossing)), NextToken()(plain, Batch(crossing)))
     with torch.no_grad():  # figures are those of model/, which knows no borders
         assert torch.equal(packed.eval().hidden(crossing), plain.eval().hidden(crossing))
 

@@ -11,11 +11,12 @@ import torch
 
 from daybreak.core.clock import ReplayClock, Stopwatch, TokensClock
 from daybreak.core.shapes import BertShape
+from daybreak.data.batches import Batch
 from daybreak.engine import optimizers
 from daybreak.engine.loop import Position, steps
 from daybreak.engine.schedules import Schedule
 from daybreak.models.fused_loss import chunked
-from daybreak.models.objectives import NextToken
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
 from daybreak.techniques.short_first import ShortFirst, halved
 
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 T = 16
 
 
-def rows(cursor: int, count: int) -> torch.Tensor:
-    return torch.randint(64, (count, T + 1), generator=torch.Generator().manual_seed(cursor))
+def rows(cursor: int, count: int) -> Batch:
+    return Batch(torch.randint(64, (count, T + 1), generator=torch.Generator().manual_seed(cursor)))
 
 
 def test_the_halves_of_rows_have_their_targets() -> None:
@@ -91,7 +92,7 @@ def test_a_resumed_run_and_a_replay_are_the_unbroken_run_to_the_last_bit(trainin
 def test_the_loss_is_that_of_the_halves_and_its_head_can_be_replaced(network, plan, machine) -> None:
     loss, _ = ShortFirst().loss(NextToken(), Context(plan=plan(), machine=machine()))
     module = network().train()
-    assert torch.equal(loss(module, rows(0, 3)), NextToken()(module, halved(rows(0, 3))))
+    assert torch.equal(loss(module, rows(0, 3)), NextToken()(module, Batch(halved(rows(0, 3).tokens))))
     assert loss.targets(rows(0, 3)) == 3 * T
     loss.head = chunked
     assert loss.inside.head is chunked is loss.head

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from daybreak.data.batches import Batch
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates
-from daybreak.models.objectives import NextToken
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
 from daybreak.techniques.thread_parallel import Parts, ThreadParallel, Threads
 
@@ -35,8 +36,8 @@ def trained(network, plan, machine, optimizer_choice) -> Any:
         losses = []
         for _ in range(3):
             for part in rows(count).split(3):
-                total = loss(module, part)
-                (total / loss.targets(rows(count))).backward()
+                total = loss(module, Batch(part))
+                (total / loss.targets(Batch(rows(count)))).backward()
                 losses.append(total.item())
             gradients = [weight.grad.clone() for weight in module.parameters()]
             optimizer.step(Rates(learning_rate=0.1))

@@ -15,6 +15,7 @@ from torch import nn
 from daybreak import techniques
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Request, TechniqueChoice
+from daybreak.data.batches import Batch
 from daybreak.engine import checkpoints
 from daybreak.engine.machine import compiler
 from daybreak.engine.schedules import Schedule
@@ -22,7 +23,7 @@ from daybreak.models import ladder
 from daybreak.models.families import module_of
 from daybreak.models.fused_loss import chunked
 from daybreak.models.gpt import Gpt, tensors_of
-from daybreak.models.objectives import NextToken
+from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import ORDER, SEAMS, Context, Technique, class_of, fold, make
 from daybreak.techniques.averaging import Mean
 from daybreak.techniques.batch_ramp import BatchRamp
@@ -387,7 +388,7 @@ def test_compiled_gives_the_loss_and_the_gradients_of_the_plain_module(
         context = Context(plan=plan(), machine=machine())
         module, _ = fold(on, "module", network(layers=2).train(), context)
         loss, _ = fold(on, "loss", NextToken(), context)
-        total = loss(module, rows)
+        total = loss(module, Batch(rows))
         (total / 64).backward()
         found.append(
             (float(total.detach()), [weight.grad for weight in module.parameters()], list(module.state_dict()))

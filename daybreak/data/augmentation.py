@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daybreak.data.batches import Windows
+from daybreak.data.batches import Batch, Windows
 from daybreak.data.words import mixed
 
 _STEP = 0x9E3779B97F4A7C15  # splitmix64's (Steele, Lea and Flood 2014, doi:10.1145/2714064.2660195)
@@ -36,8 +36,8 @@ class Augmented:
     def numbers(self, cursor: int, rows: int) -> np.ndarray:
         return self._inside.numbers(cursor, rows)
 
-    def take(self, cursor: int, rows: int) -> Tensor:
-        return self.read(self.numbers(cursor, rows))
+    def take(self, cursor: int, rows: int) -> Batch:
+        return Batch(self.read(self.numbers(cursor, rows)))
 
     def read(self, numbers: np.ndarray, *, extra: int = 0) -> Tensor:
         """As `Batches.read`, changed."""

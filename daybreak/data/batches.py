@@ -1,8 +1,8 @@
 """Batches: which tokens a step reads is arithmetic, so that a run resumes at any window without a state."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -15,6 +15,40 @@ LEAST_DOCUMENTS = 8  # fewer are read as they stand
 LONGEST_SHARE = 0.25  # of the text in one document; where one is longer, likewise
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Rows that are trained on or scored at once, and what is to be told of each, where they have labels."""
+
+    tokens: torch.Tensor  # int64 [rows, width]
+    labels: torch.Tensor | None = None  # [rows, ...]: of each row, or of each token in it
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def to(self, device: torch.device) -> Self:
+        """On a device; to a CUDA device from pinned memory, so that nobody waits for the copy."""
+        if device.type == "cuda":
+            return self._each(lambda values: _pinned(values).to(device, non_blocking=True))
+        return self._each(lambda values: values.to(device))
+
+    def pin_memory(self) -> Self:
+        return self._each(_pinned)
+
+    def split(self, parts: int) -> list[Self]:
+        """In `parts` parts with about as many rows each, in order."""
+        labels = [None] * parts if self.labels is None else self.labels.tensor_split(parts)
+        tokens = self.tokens.tensor_split(parts)
+        return [replace(self, tokens=rows, labels=told) for rows, told in zip(tokens, labels, strict=True)]
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        labels = None if self.labels is None else change(self.labels)
+        return replace(self, tokens=change(self.tokens), labels=labels)
+
+
+def _pinned(values: torch.Tensor) -> torch.Tensor:
+    return values.pin_memory() if values.device.type == "cpu" else values
+
+
 class Windows(Protocol):
     """Batches as techniques wrap them."""
 
@@ -25,7 +59,7 @@ class Windows(Protocol):
 
     def read(self, numbers: np.ndarray, *, extra: int = 0) -> torch.Tensor: ...
 
-    def take(self, cursor: int, rows: int) -> torch.Tensor: ...
+    def take(self, cursor: int, rows: int) -> Batch: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +138,9 @@ class Batches:
         """Which windows of the run this process reads of those from `cursor` to `cursor + rows`: int64."""
         return np.arange(cursor + self.rank, cursor + rows, self.world)
 
-    def take(self, cursor: int, rows: int) -> torch.Tensor:
-        """This process's part of windows `cursor` to `cursor + rows` of the run: int64 [part, context_length + 1]."""
-        return self.read(self.numbers(cursor, rows))
+    def take(self, cursor: int, rows: int) -> Batch:
+        """This process's part of windows `cursor` to `cursor + rows` of the run: tokens [part, context_length + 1]."""
+        return Batch(self.read(self.numbers(cursor, rows)))
 
     def read(self, numbers: np.ndarray, *, extra: int = 0) -> torch.Tensor:
         """Any windows of the run, int64 [len(numbers), context_length + 1 + extra].

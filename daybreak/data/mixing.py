@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from daybreak.core.errors import DataError, UsageError
-from daybreak.data.batches import Batches
+from daybreak.data.batches import Batch, Batches
 from daybreak.data.shards import TokenArray, gathered
 
 LONGEST_PERIOD = 1 << 16  # windows after which the order of texts repeats
@@ -55,9 +55,9 @@ class Mixture:
         """Which windows of the run this process reads of those from `cursor` to `cursor + rows`: int64."""
         return np.arange(cursor + self.rank, cursor + rows, self.world)
 
-    def take(self, cursor: int, rows: int) -> torch.Tensor:
-        """This process's part of windows `cursor` to `cursor + rows` of the run: int64 [part, context_length + 1]."""
-        return self.read(self.numbers(cursor, rows))
+    def take(self, cursor: int, rows: int) -> Batch:
+        """This process's part of windows `cursor` to `cursor + rows` of the run: tokens [part, context_length + 1]."""
+        return Batch(self.read(self.numbers(cursor, rows)))
 
     def read(self, numbers: np.ndarray, *, extra: int = 0) -> torch.Tensor:
         """Any windows of the run, int64 [len(numbers), context_length + 1 + extra]; see `Batches.read`."""

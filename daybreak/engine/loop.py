@@ -5,30 +5,20 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from daybreak.core.clock import Clock
 from daybreak.core.records import Step
 from daybreak.engine import faults, memory
 from daybreak.engine.guard import Guard, Unsound
+from daybreak.engine.losses import BatchT, Loss, Source
 from daybreak.engine.optimizers import Optimizers
 from daybreak.engine.schedules import Schedule
 
+CPU = torch.device("cpu")
 RECENT = 5  # steps whose median tells what the next one takes: one that stood still says nothing of it
-
-
-class Loss(Protocol):
-    def __call__(self, module: nn.Module, rows: Tensor) -> Tensor: ...
-
-    def targets(self, rows: Tensor) -> int: ...
-
-
-class Source(Protocol):
-    context_length: int  # tokens of text in a row
-
-    def take(self, cursor: int, rows: int) -> Tensor: ...
 
 
 @dataclass
@@ -47,20 +37,22 @@ class Position:
 
 def steps(
     module: nn.Module,
-    loss: Loss,
+    loss: Loss[BatchT],
     optimizer: Optimizers,
     schedule: Schedule,
-    batches: Source,
+    batches: Source[BatchT],
     clock: Clock,
     *,
     position: Position,
     micro_batch: int,
+    device: torch.device = CPU,
     guard: Guard | None = None,
     after: Callable[[nn.Module, float], None] | None = None,
 ) -> Iterator[Step]:
     """Steps until the clock gives no leave for another. Moves `position` along.
 
-    micro_batch: rows of one forward pass. after: called with the module and the progress when a step has changed it.
+    micro_batch: rows of one forward pass. device: where the module is; batches are moved to it. after: called with the
+    module and the progress when a step has changed it.
     Raises Unsound: too many steps were broken, or the memory ended within the optimizer's step.
     """
     guard = guard or Guard()
@@ -81,7 +73,7 @@ def steps(
         cursor = position.cursor = position.cursor if tick.cursor is None else tick.cursor
         while True:
             try:
-                nats = _gradients(module, loss, batches, cursor, micro, accumulation)
+                nats = _gradients(module, loss, batches, cursor, micro, accumulation, device)
                 break
             except (RuntimeError, MemoryError) as error:
                 smaller = _smaller(micro, micro * accumulation)
@@ -134,9 +126,17 @@ def steps(
             guard.check()
 
 
-def _gradients(module: nn.Module, loss: Loss, batches: Source, cursor: int, micro: int, accumulation: int) -> float:
+def _gradients(
+    module: nn.Module,
+    loss: Loss[BatchT],
+    batches: Source[BatchT],
+    cursor: int,
+    micro: int,
+    accumulation: int,
+    device: torch.device,
+) -> float:
     """Mean nats over the step's targets; the gradients lie in the weights."""
-    drawn = [batches.take(cursor + index * micro, micro) for index in range(accumulation)]
+    drawn = [batches.take(cursor + index * micro, micro).to(device) for index in range(accumulation)]
     targets = sum(loss.targets(batch) for batch in drawn)
     nats = 0.0
     for batch in drawn:

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from daybreak.core import cache
 from daybreak.core.run import write_json
 from daybreak.core.shapes import Shape
 from daybreak.core.types import Machine, Timing
 from daybreak.engine.hardware import held_memory_bytes, peak_memory_bytes
-from daybreak.engine.loop import Loss
+from daybreak.engine.losses import BatchT, Loss
 from daybreak.engine.machine import synchronize
 from daybreak.engine.optimizers import Optimizers, Rates
 
@@ -70,23 +70,24 @@ def held_bytes(device: torch.device) -> int:
 
 def time_training(
     module: nn.Module,
-    loss: Loss,
+    loss: Loss[BatchT],
     optimizer: Optimizers,
-    rows: Tensor,
+    batch: BatchT,
     *,
+    micro_batch: int,
+    device: torch.device,
     shape: Shape,
     dtype: str,
     mode: str,
     cold: bool,
     seconds: float,
-    evaluate: Callable[[Tensor], object],
+    evaluate: Callable[[BatchT], object],
 ) -> Timing:
-    """Median of as many steps as fit in `seconds`, at least two after the first. rows: [micro_batch, T + 1]."""
-    device = rows.device
+    """Median of as many steps as fit in `seconds`, at least two after the first. batch: of `micro_batch` rows."""
 
     def step() -> float:
         begun = time.perf_counter()
-        (loss(module, rows) / loss.targets(rows)).backward()
+        (loss(module, batch) / loss.targets(batch)).backward()
         optimizer.gradient_norm()
         optimizer.step(Rates(learning_rate=1e-6))
         optimizer.clear()
@@ -103,9 +104,9 @@ def time_training(
             break
     steady = statistics.median(taken)
     module.eval()
-    evaluate(rows)
+    evaluate(batch)
     begun = time.perf_counter()
-    evaluate(rows)
+    evaluate(batch)
     synchronize(device)
     forward = time.perf_counter() - begun
     module.train()
@@ -113,7 +114,7 @@ def time_training(
         shape=shape,
         dtype=dtype,
         mode=mode,
-        micro_batch=rows.shape[0],
+        micro_batch=micro_batch,
         step_seconds=steady,
         forward_seconds=forward,
         memory_bytes=memory_bytes(device),

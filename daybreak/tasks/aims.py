@@ -5,7 +5,7 @@ from typing import Any
 
 from daybreak.core.types import Decisions
 from daybreak.data.augmentation import uniform_of
-from daybreak.models.objectives import NextToken
+from daybreak.tasks.next_token import NextToken
 
 
 def objective_of(plan: Decisions) -> Any:
@@ -15,7 +15,7 @@ def objective_of(plan: Decisions) -> Any:
         return NextToken()
     assert choice.specials is not None
     if plan.objective == "masked_tokens":
-        from daybreak.models.masked import MaskedTokens
+        from daybreak.tasks.masked_tokens import MaskedTokens
 
         return MaskedTokens(
             uniform_of,
@@ -24,7 +24,7 @@ def objective_of(plan: Decisions) -> Any:
             end_of_text=choice.end(),
             known_tokens=choice.vocabulary,
         )
-    from daybreak.models.spans import SpanCorruption
+    from daybreak.tasks.span_corruption import SpanCorruption
 
     drawn = functools.partial(uniform_of, seed=plan.seed, name="span_corruption")
     return SpanCorruption(choice.specials, end_of_text=choice.end(), drawn=drawn)

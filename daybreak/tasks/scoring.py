@@ -11,6 +11,7 @@ import torch
 from daybreak.core.metrics import Metric
 from daybreak.core.types import Plan
 from daybreak.data import batches
+from daybreak.data.batches import Batch
 from daybreak.data.blocks import spread_out
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.predictors import Counts, Network, Score, nats_of
@@ -158,8 +159,9 @@ class Hidden:
         module.eval()
         begun = time.perf_counter()
         nats, hits, sizes = [], [], []
-        for done, batch in enumerate(rows, 1):
-            targets = self.objective.scored(module, torch.from_numpy(batch).to(module.lm_head.weight.device))
+        device = module.lm_head.weight.device
+        for done, part in enumerate(rows, 1):
+            targets = self.objective.scored(module, Batch(torch.from_numpy(part)).to(device))
             nats.append(targets[0].float().cpu().numpy())
             hits.append(targets[1].cpu().numpy())
             known = np.append(self.sizes, 0)  # behind the tokenizer's own stand special ones

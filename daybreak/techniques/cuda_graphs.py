@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Decisions, Machine
-from daybreak.models.objectives import Around
+from daybreak.data.batches import Batch
+from daybreak.engine.losses import Around
 from daybreak.techniques import Context, Technique
 
 
@@ -54,9 +55,9 @@ class CudaGraphs(Technique):
         return _Marked(loss), 1
 
 
-class _Marked(Around):
+class _Marked(Around[Batch]):
     """Says where a step begins, so that the memory of the one before may be written over."""
 
-    def __call__(self, module: Any, rows: Tensor) -> Tensor:
+    def __call__(self, module: Any, batch: Batch) -> Tensor:
         torch.compiler.cudagraph_mark_step_begin()
-        return self.inside(module, rows)
+        return self.inside(module, batch)

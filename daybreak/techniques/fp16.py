@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Machine
+from daybreak.data.batches import Batch
+from daybreak.engine.losses import Around
 from daybreak.engine.optimizers import Optimizers
-from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Technique
 
 
@@ -64,15 +65,15 @@ class Scale:
             self.value, self.good = 2 * self.value, 0
 
 
-class ScaledLoss(Around):
+class ScaledLoss(Around[Batch]):
     """The loss as it is, with gradients that are `scale` times as large."""
 
     def __init__(self, inside: Any, scale: Scale) -> None:
         super().__init__(inside)
         self.scale = scale
 
-    def __call__(self, module: Any, rows: Tensor) -> Tensor:
-        return _ScaledGradient.apply(self.inside(module, rows), self.scale.value)
+    def __call__(self, module: Any, batch: Batch) -> Tensor:
+        return _ScaledGradient.apply(self.inside(module, batch), self.scale.value)
 
 
 class _ScaledGradient(torch.autograd.Function):

@@ -5,9 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from daybreak.core.types import Machine
+from daybreak.data.batches import Batch
 from daybreak.techniques import NETWORKS, Context, Technique
 
 
@@ -38,10 +37,10 @@ class Ahead:
         # One thread makes all batches: what makes them need not be safe for two.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         weakref.finalize(self, self._thread.shutdown, wait=False)
-        self._last: tuple[tuple[int, int], Future[Tensor]] | None = None
-        self._next: tuple[tuple[int, int], Future[Tensor]] | None = None
+        self._last: tuple[tuple[int, int], Future[Batch]] | None = None
+        self._next: tuple[tuple[int, int], Future[Batch]] | None = None
 
-    def take(self, cursor: int, rows: int) -> Tensor:
+    def take(self, cursor: int, rows: int) -> Batch:
         """As the batches' own `take`, whatever is asked for; only what comes in order is faster."""
         asked = (cursor, rows)
         for known in (self._next, self._last):
@@ -58,10 +57,10 @@ class Ahead:
         self._last = asked, made
         return made.result()
 
-    def _begun(self, cursor: int, rows: int) -> "Future[Tensor]":
+    def _begun(self, cursor: int, rows: int) -> "Future[Batch]":
         return self._thread.submit(_made, self._batches, cursor, rows, self._pinned)
 
 
-def _made(batches: Any, cursor: int, rows: int, pinned: bool) -> Tensor:
+def _made(batches: Any, cursor: int, rows: int, pinned: bool) -> Batch:
     batch = batches.take(cursor, rows)
     return batch.pin_memory() if pinned else batch

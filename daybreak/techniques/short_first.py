@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.data.batches import Batch
 from daybreak.engine.changes import Change, Changes
-from daybreak.models.objectives import Around
+from daybreak.engine.losses import Around
 from daybreak.techniques import Context, Reached, Technique
 
 
@@ -52,15 +53,16 @@ class ShortFirst(Technique):
         return [*followers, run.kept["short_first"].reached], 1
 
 
-class Halves(Around):
+class Halves(Around[Batch]):
     """The loss of rows that are cut in two until the progress has come far enough."""
 
     def __init__(self, inside: Any, until: float, changes: Changes | None = None) -> None:
         super().__init__(inside)
         self.until, self.reached = until, Lengthening(until, changes or Changes())
 
-    def __call__(self, module: Any, rows: Tensor) -> Tensor:
-        return self.inside(module, halved(rows) if self.reached.progress < self.until else rows)
+    def __call__(self, module: Any, batch: Batch) -> Tensor:
+        short = self.reached.progress < self.until and batch.labels is None  # a label is of the whole row
+        return self.inside(module, Batch(halved(batch.tokens)) if short else batch)
 
 
 class Lengthening(Reached):

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.data.batches import Batch
+from daybreak.engine.losses import Around
 from daybreak.engine.optimizers import Muon, Optimizers, Rates
-from daybreak.models.objectives import Around
 from daybreak.techniques import Context, Technique
 
 
@@ -97,21 +98,21 @@ class Threads:
         return list(self._pool.map(work, parts))
 
 
-class Parts(Around):
+class Parts(Around[Batch]):
     """The loss of rows whose parts are computed at once, with their gradients."""
 
     def __init__(self, inside: Any, threads: Threads) -> None:
         super().__init__(inside)
         self.threads = threads
 
-    def __call__(self, module: nn.Module, rows: Tensor) -> Tensor:
+    def __call__(self, module: nn.Module, batch: Batch) -> Tensor:
         weights = [weight for weight in module.parameters() if weight.requires_grad]
 
-        def taken(part: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        def taken(part: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
             loss = self.inside(module, part)
             return loss.detach(), torch.autograd.grad(loss, weights)
 
-        (total, gradients), *others = self.threads.map(taken, rows.tensor_split(min(self.threads.count, len(rows))))
+        (total, gradients), *others = self.threads.map(taken, batch.split(min(self.threads.count, len(batch))))
         for loss, further in others:
             total = total + loss
             torch._foreach_add_(gradients, further)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from daybreak import techniques
 from daybreak.core.clock import Stopwatch
 from daybreak.core.types import Corpus, Machine, Probe, Request, Timing
+from daybreak.data.batches import Batch
 from daybreak.engine.hardware import waiting
 from daybreak.engine.probe import Timings, compile_cache, held_bytes, memory_bytes, time_training
 from daybreak.models import families
@@ -94,12 +94,14 @@ def _timed(choice: Choice, machine: Machine, device: torch.device, *, mode: str,
     ]
     built = build(dataclasses.replace(choice, techniques=tuple(of_a_step)), machine, device)
     size = (choice.micro_batch, choice.shape.context_length + 1)
-    rows = torch.randint(choice.tokenizer.vocabulary, size, generator=torch.Generator().manual_seed(0)).to(device)
+    rows = torch.randint(choice.tokenizer.vocabulary, size, generator=torch.Generator().manual_seed(0))
     return time_training(
         built.module,
         built.loss,
         built.optimizer,
-        rows,
+        Batch(rows).to(device),
+        micro_batch=choice.micro_batch,
+        device=device,
         shape=choice.shape,
         dtype=str(built.module.compute_dtype).removeprefix("torch."),
         mode=mode,
@@ -109,8 +111,8 @@ def _timed(choice: Choice, machine: Machine, device: torch.device, *, mode: str,
     )
 
 
-def _scoring(choice: Choice, module: Any) -> Callable[[Tensor], object]:
+def _scoring(choice: Choice, module: Any) -> Callable[[Batch], object]:
     if choice.objective == "next_token":
-        return lambda rows: token_nats(module, rows[:, :-1], rows[:, 1:])
+        return lambda batch: token_nats(module, batch.tokens[:, :-1], batch.tokens[:, 1:])
     objective = objective_of(choice)
-    return lambda rows: objective.scored(module, rows)
+    return lambda batch: objective.scored(module, batch)

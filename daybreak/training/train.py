@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from daybreak import techniques
 from daybreak.core import units
@@ -151,10 +150,11 @@ def stepped(
         built.loss,
         built.optimizer,
         built.schedule,
-        _OnDevice(batches, device),
+        batches,
         clock,
         position=position,
         micro_batch=plan.micro_batch,
+        device=device,
         guard=guard,
         after=_after(built.followers),
     )
@@ -344,20 +344,6 @@ def _after(followers: list[Any]) -> Callable[[Any, float], None] | None:
             follower(module, progress)
 
     return follow
-
-
-class _OnDevice:
-    """Batches where the module is."""
-
-    def __init__(self, batches: Windows, device: torch.device) -> None:
-        self._batches, self._device = batches, device
-        self.context_length = batches.context_length
-
-    def take(self, cursor: int, rows: int) -> Tensor:
-        batch = self._batches.take(cursor, rows)
-        if self._device.type == "cuda":
-            return batch.pin_memory().to(self._device, non_blocking=True)
-        return batch.to(self._device)
 
 
 def _ended(training: Training) -> DaybreakError:

@@ -106,8 +106,10 @@ class _Noise:
     def take(self, cursor: int, rows: int) -> Any:
         import torch
 
+        from daybreak.data.batches import Batch
+
         generator = torch.Generator().manual_seed(cursor)
-        return torch.randint(self._vocabulary, (rows, self.context_length + 1), generator=generator)
+        return Batch(torch.randint(self._vocabulary, (rows, self.context_length + 1), generator=generator))
 
 
 def main() -> None:

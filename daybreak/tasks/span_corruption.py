@@ -13,6 +13,7 @@ from torch import Tensor
 
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Specials
+from daybreak.data.batches import Batch
 from daybreak.models.objectives import Head, full_logits
 
 DENSITY, MEAN_SPAN = 0.15, 3.0  # of the tokens, that are taken out; tokens in a span (arXiv:1910.10683, section 3.1.4)
@@ -118,29 +119,30 @@ class SpanCorruption:
         self.specials, self.end_of_text, self.drawn = specials, end_of_text, drawn
         self.density, self.mean_span, self.head = density, mean_span, head
 
-    def targets(self, rows: Tensor) -> int:
-        return rows.shape[0] * sizes(rows.shape[1] - 1, self.density, self.mean_span)[1]
+    def targets(self, batch: Batch) -> int:
+        rows, width = batch.tokens.shape
+        return rows * sizes(width - 1, self.density, self.mean_span)[1]
 
-    def examples(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def examples(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """What is read [B, S], what the decoder reads [B, W] and the targets [B, W]. Raises UsageError; see `check`."""
-        text_BT = rows[:, :-1]
+        text_BT = batch.tokens[:, :-1]
         length, sentinels = text_BT.shape[1], self.specials.sentinels
         check(length, sentinels, self.density, self.mean_span)
         gone_BT = removed_places(self.drawn(text_BT), *counts(length, self.density, self.mean_span))
-        sentinels_X = torch.tensor(sentinels, device=rows.device)
+        sentinels_X = torch.tensor(sentinels, device=text_BT.device)
         read, targets = corrupted(text_BT, gone_BT, sentinels_X, self.end_of_text)
         return read, shifted(targets, self.specials.pad), targets
 
-    def __call__(self, module: Any, rows: Tensor) -> Tensor:
+    def __call__(self, module: Any, batch: Batch) -> Tensor:
         """Summed nats of all targets: sentinels and the end of text are among them."""
-        read, decoder_inputs, targets = self.examples(rows)
+        read, decoder_inputs, targets = self.examples(batch)
         hidden_ND = module.hidden(read, decoder_inputs).flatten(0, 1)
         return self.head(hidden_ND, module.lm_head.weight, targets.flatten())
 
     @torch.no_grad()
-    def scored(self, module: Any, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def scored(self, module: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Nats [N], float32, of every target, whether it is the likeliest token [N], bool, and the targets [N]."""
-        read, decoder_inputs, targets = self.examples(rows)
+        read, decoder_inputs, targets = self.examples(batch)
         logits_NV, targets_N = module(read, decoder_inputs).flatten(0, 1), targets.flatten()
         nats_N = F.cross_entropy(logits_NV, targets_N, reduction="none")
         return nats_N, logits_NV.argmax(-1) == targets_N, targets_N

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Specials
+from daybreak.data.batches import Batch
 from daybreak.models.objectives import Head, full_logits, preceding
 
 RATE = 0.3  # of the tokens, in training (arXiv:2202.08005)
@@ -56,12 +57,13 @@ class MaskedTokens:
         self.spared = (end_of_text, specials.pad, specials.mask)
         self.rate, self.random, self.kept, self.head = rate, random, kept, head
 
-    def targets(self, rows: Tensor) -> int:
+    def targets(self, batch: Batch) -> int:
         """In rows [B, T + 1], of which the last token belongs to the next row."""
-        return rows.shape[0] * count(rows.shape[1] - 1, self.rate)
+        rows, width = batch.tokens.shape
+        return rows * count(width - 1, self.rate)
 
-    def __call__(self, module: Any, rows: Tensor) -> Tensor:
-        text_BT = preceding(rows)
+    def __call__(self, module: Any, batch: Batch) -> Tensor:
+        text_BT = preceding(batch.tokens)
         where_BP = places(self.uniform(text_BT, self.seed, "masked_tokens"), text_BT, self.rate, self.spared)
         targets_BP = text_BT.gather(1, where_BP)
         inputs_BT = text_BT.scatter(1, where_BP, self._shown(text_BT, where_BP, targets_BP))
@@ -81,12 +83,12 @@ class MaskedTokens:
         return torch.where(drawn_BP >= 1 - self.kept, targets_BP, shown_BP)
 
     @torch.no_grad()
-    def scored(self, module: Any, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def scored(self, module: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Nats [N] in float32, hits [N] in bool and targets [N] of held-out rows [B, T + 1], N = B * round(0.15 * T).
 
         Every target is hidden by the mask, and which tokens are targets follows from the row alone.
         """
-        text_BT = preceding(rows)
+        text_BT = preceding(batch.tokens)
         where_BP = places(self.uniform(text_BT, SCORED_SEED, "scored_tokens"), text_BT, SCORED_RATE, self.spared)
         targets_N = text_BT.gather(1, where_BP).flatten()
         logits_NV = module(text_BT.scatter(1, where_BP, self.mask), where_BP=where_BP).flatten(0, 1)
