@@ -64,7 +64,7 @@ class Model:
 
     def __repr__(self) -> str:
         plan = self._loaded.plan
-        size = f"{units.count(plan.shape.parameters())} parameters, " if plan.shape.family != "ngram" else ""
+        size = f"{units.count(plan.shape.parameters())} parameters, " if not plan.shape.counted else ""
         return f"<daybreak.Model of {self._loaded.run}: {plan.shape.family}, {size}{plan.tokenizer.vocabulary} tokens>"
 
     @keywords.checked()

@@ -12,6 +12,7 @@ import typer
 from daybreak.commands.parser import among, run_folders, techniques
 from daybreak.core.request import FIELDS, OPTIONS, USUAL_BUDGET, Request, request_of, usual_of
 from daybreak.core.run import Run
+from daybreak.models import families
 
 LANGUAGES = ("en", "zh")
 
@@ -32,7 +33,7 @@ def declared(example: str) -> Callable[[Callable[..., None]], Declared]:
 _COMPLETED = {
     "include": techniques,
     "exclude": techniques,
-    "family": among("gpt", "bert", "t5", "lstm", "ngram"),
+    "family": lambda incomplete: [name for name in families.listed() if name.startswith(incomplete)],
     "tokenizer": among("auto", "bytes", "characters", "bpe", "wordpiece", "unigram", "words"),
     "device": among("cpu", "cuda", "mps"),
     "parent": run_folders,

@@ -216,7 +216,7 @@ def _reshaping(request: Request) -> Callable[[Network], Network]:
         for name in techniques.names()
         if name in request.include
         and name not in request.exclude
-        and request.family in techniques.class_of(name).families
+        and techniques.suits(name, families.named(request.family))
     ]
     on = [(name, techniques.class_of(name)()) for name in asked]
 
@@ -234,7 +234,7 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
     """Seconds of the budget that are not training, by phase."""
     budget = request.seconds
     corpus_tokens = corpus.bytes / max(corpus.bytes_per_token.values())
-    counted = request.family in NgramMix.families and "ngram_mix" not in request.exclude
+    counted = techniques.suits("ngram_mix", families.named(request.family)) and "ngram_mix" not in request.exclude
     counting = 0.0 if not counted else NgramMix().seconds(corpus_tokens, budget)
     return {
         "until the plan": probe.used_seconds,
@@ -369,5 +369,5 @@ def select_techniques(
 def _switched(name: str, request: Request, machine: Machine) -> bool:
     """Whether a technique that decides the speed will be on, as far as the machine alone can tell."""
     kind: Any = techniques.class_of(name)
-    applies = name not in request.exclude and request.family in kind.families
+    applies = name not in request.exclude and techniques.suits(name, families.named(request.family))
     return applies and kind().unusable(machine) is None

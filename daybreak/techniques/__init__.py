@@ -25,6 +25,7 @@ from daybreak.core.run import Run
 from daybreak.core.types import Decisions, Machine, Request, TechniqueChoice
 from daybreak.data.cleaning import STEPS
 from daybreak.engine.changes import Changes
+from daybreak.models import families
 
 SEAMS = ("shape", "documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
 MAY_TOUCH_NOTHING = ("documents", "batches", "optimizer", "weights")  # what there is to change depends on more
@@ -63,7 +64,7 @@ ORDER = (
     "compiled",
     "cuda_graphs",
 )
-NETWORKS = ("gpt", "bert", "t5", "lstm", "foreign")
+NETWORKS: tuple[str, ...] = ("any network",)  # in the place of names: all that is trained by steps
 NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
 
@@ -150,8 +151,14 @@ def names() -> tuple[str, ...]:
 
 def unfit(name: str, plan: Decisions) -> str | None:
     """Why the plan's family has no place for a technique, or None. Raises UsageError: an unknown name."""
-    families = class_of(name).families
-    return None if plan.shape.family in families else f"it is made for {' and '.join(families)}"
+    made_for = " and ".join(class_of(name).families)
+    return None if suits(name, families.of(plan.shape)) else f"it is made for {made_for}"
+
+
+def suits(name: str, family: families.Family) -> bool:
+    """Whether the family's modules and objectives have what a technique changes. Raises UsageError: an unknown name."""
+    made_for = class_of(name).families
+    return (made_for == NETWORKS and not family.counted) or family.name in made_for or name in family.techniques
 
 
 def class_of(name: str) -> type[Technique]:

@@ -13,7 +13,7 @@ from daybreak.core.shapes import Network
 from daybreak.models import families
 from daybreak.models.checkpoints import tensors as tensor_files
 from daybreak.models.checkpoints.tensors import Entry
-from daybreak.models.layouts import configs, foreign, nanogpt, own, qwen3
+from daybreak.models.layouts import configs, foreign, nanogpt, own, qwen3, t5
 from daybreak.models.layouts.foreign import BUFFERS, Layout, Tensors
 
 WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every name
@@ -29,7 +29,7 @@ def read(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple
     arguments = config if nanogpt.recognized(config) else None
     config = config if arguments is None else nanogpt.config_of(arguments)
     try:
-        if config["model_type"] == "t5":
+        if config["model_type"] == t5.MODEL_TYPE:
             return _t5(folder, config, found)
         shape, layout = _known(config, len(found))
         return shape, _tensors(folder, layout, found, arguments)
@@ -56,8 +56,6 @@ def _known(config: dict[str, Any], most_layers: int) -> tuple[Network, Layout]:
 
 def _t5(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[Network, dict[str, Tensor]]:
     """T5's config alone does not say which weights are shared."""
-    from daybreak.models.layouts import t5
-
     found = {name: entry for name, entry in found.items() if not re.fullmatch(BUFFERS, name)}
     shape, weights = t5.with_weights(config, dict(tensor_files.read(found)))
     _, layout = _of_module(shape, len(found))

@@ -46,8 +46,8 @@ class Source:
         return families.of(self.shape)
 
     def own(self) -> bool:
-        """Whether it is a module of our own that continues texts, with its caches of keys and values."""
-        return self.family.continues and not self.family.in_transformers
+        """Whether it is a module of our own with caches of keys and values."""
+        return self.family.past
 
     def wrapped(self, tokens: Sequence[int]) -> list[int]:
         """A text as it is put in, the ends of texts around it as in training."""

@@ -71,6 +71,7 @@ FAMILY = Family(
     fast_decoder=_fast_decoder,
     embedding="model.embed_tokens.weight",
     head="lm_head.weight",
+    past=True,
     kernels_fit=_kernels_fit,
     padding_side="left",
     rung=ladder.gpt,

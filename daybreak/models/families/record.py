@@ -119,6 +119,7 @@ class Family:
     fast_decoder: Callable[[Any, Any], Any] | None = None  # likewise, with our compiled step where there is one
     embedding: str = ""  # name of the tensor that tokens are looked up in
     head: str = ""  # of the one that they are predicted with
+    past: bool = False  # called with keys and values of what came before as well, laid out as Qwen3 has them
     kernels_fit: Callable[[Any], bool] = _never  # whether our C kernels compute the layers of a shape
 
     # Text
@@ -133,6 +134,7 @@ class Family:
     longest_context: int | None = None  # that is planned
     optimizer: str = "adamw"  # the lowest loss in a given time (own runs)
     rates: Rates = field(default_factory=Rates)
+    techniques: tuple[str, ...] = ()  # that its module has a place for, beside those that name it or suit all networks
     steps_merged: int = 1  # into one, where few tokens of a step are targets
     fitted: bool = False  # the scaling law and the rules for small texts were fitted on this family
     bits: float = 1.0  # times the bits per byte that the scaling law expects

@@ -11,6 +11,7 @@ from daybreak.core.types import Specials
 from daybreak.models.norms import NORM_EPSILON
 
 FEED_FORWARD = {"gated_gelu": "gated-gelu", "relu": "relu"}  # by our names
+MODEL_TYPE = "t5"
 TABLES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # which some files hold beside the shared one
 UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"  # of the first releases
 CONTEXT = 512  # that the released models were trained with; the class itself keeps none
@@ -25,7 +26,7 @@ def config_of(shape: T5Shape, end_of_text: int, specials: Specials) -> dict[str,
     """
     return {
         "architectures": ["T5ForConditionalGeneration"],
-        "model_type": "t5",
+        "model_type": MODEL_TYPE,
         "is_encoder_decoder": True,
         "vocab_size": shape.vocabulary,
         "d_model": shape.width,
@@ -112,7 +113,7 @@ def _activation(config: dict[str, Any]) -> str | None:
 
 def _check(config: dict[str, Any]) -> None:
     wrong = {
-        f"model_type {config.get('model_type')!r}": config.get("model_type") != "t5",
+        f"model_type {config.get('model_type')!r}": config.get("model_type") != MODEL_TYPE,
         f"feed_forward_proj {config.get('feed_forward_proj')!r}": _activation(config) is None,
         f"layer_norm_epsilon {config.get('layer_norm_epsilon')}": (
             config.get("layer_norm_epsilon", NORM_EPSILON) != NORM_EPSILON
