@@ -19,8 +19,7 @@ from daybreak.data.batches import Batch
 from daybreak.engine import checkpoints
 from daybreak.engine.machine import compiler
 from daybreak.engine.schedules import Schedule
-from daybreak.models import ladder
-from daybreak.models.families import module_of
+from daybreak.models import families, ladder
 from daybreak.models.fused_loss import chunked
 from daybreak.models.gpt import Gpt, tensors_of
 from daybreak.tasks.next_token import NextToken
@@ -412,7 +411,8 @@ def test_gradients_compiled_in_bfloat16_are_those_of_the_plain_module(
     seen = torch.randn(8, 64, 64, generator=generator)
     found = []
     for on in ([], [("compiled", Compiled())]):
-        module = module_of(ladder.of_family(family, 2, 64, vocabulary=512, context_length=64))
+        shape = ladder.of_family(family, 2, 64, vocabulary=512, context_length=64)
+        module = families.of(shape).module(shape)
         module.initialize(0)
         for weight in module.matrices():
             nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(1))  # some begin with nothing
