@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -221,11 +222,33 @@ def test_the_held_out_file_alone_is_an_error_in_words(here: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, small_text: Path) -> Path:
-    folder = tmp_path / "project"
+    return project_of(tmp_path / "project", small_text)
+
+
+def project_of(folder: Path, small_text: Path) -> Path:
     folder.mkdir()
     for number in range(8):
         (folder / f"{number}.txt").write_text(small_text.read_text()[number * 10_000 :][:10_000])
     return folder
+
+
+def run_words(family: str) -> list[str]:
+    options = ["--for", "90s", "--family", family, *(["--set", "layers=1"] if family == "gpt" else [])]
+    return [sys.executable, "-P", "-m", "daybreak", "run", ".", *options, "--json"]
+
+
+@pytest.fixture(scope="module")
+def seconds_of(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> Callable[[str], float]:
+    """What a run of a family takes when nobody kills it."""
+
+    @functools.cache
+    def taken(family: str) -> float:
+        folder = project_of(tmp_path_factory.mktemp(family) / "project", small_text)
+        begun = time.monotonic()
+        subprocess.run(run_words(family), cwd=folder, capture_output=True, check=True)
+        return time.monotonic() - begun
+
+    return taken
 
 
 def killed_and_continued(project: Path, words: list[str], after: float | Callable[[], bool]) -> Path:
@@ -256,14 +279,16 @@ def test_preparing_the_folder_that_it_works_in_goes_on_after_a_kill(project: Pat
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("family", "seconds"),
-    [*(("ngram", 0.3 + 0.35 * moment) for moment in range(16)), *(("gpt", 12.0 + 12 * moment) for moment in range(4))],
+    ("family", "share"),
+    [
+        *(("ngram", (moment + 0.5) / 17) for moment in range(16)),
+        *(("gpt", (moment + 0.5) / 4.5) for moment in range(4)),
+    ],
 )
-def test_a_run_of_the_folder_that_it_works_in_goes_on_after_a_kill(project: Path, family: str, seconds: float) -> None:
-    options = ["--for", "90s", "--family", family, *(["--set", "layers=1"] if family == "gpt" else [])]
-    run = killed_and_continued(
-        project, [sys.executable, "-P", "-m", "daybreak", "run", ".", *options, "--json"], seconds
-    )
+def test_a_run_of_the_folder_that_it_works_in_goes_on_after_a_kill(
+    project: Path, seconds_of: Callable[[str], float], family: str, share: float
+) -> None:
+    run = killed_and_continued(project, run_words(family), share * seconds_of(family))
     begun = [path.parent.name for path in (project / "runs").glob("*/request.json")]
     assert begun == [run.name], "the same folder goes on, where the first command came to make one"
     check_text(run)
