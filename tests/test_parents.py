@@ -78,7 +78,7 @@ def refused(folder: Path, told: str, error: type[DaybreakError] = DataError) -> 
 
 def test_reading_needs_no_transformers(hub: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom daybreak.models import parents\n"
+        "import sys\nfrom pathlib import Path\nfrom daybreak.models.checkpoints import source as parents\n"
         f"for name in ('llama', 'gpt2', 'bert', 'qwen3', 'shards', 'nanochat'):\n"
         f"    parents.read_parent(Path({str(hub)!r}, name))\n"
         "print(*[name for name in ('transformers', 'torch._dynamo') if name in sys.modules])"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import daybreak
 from daybreak import techniques
 from daybreak.core.errors import UsageError
 from daybreak.core.metrics import METRICS
@@ -36,7 +37,6 @@ from daybreak.core.types import (
 from daybreak.data import personal, quality
 from daybreak.models import families
 from daybreak.planning.planner import select_techniques
-from daybreak.stages import report
 from daybreak.views import pages, report_data, report_page
 from daybreak.views.curves import HEAD, Curves
 from daybreak.views.run_facts import Facts
@@ -359,7 +359,7 @@ def test_whatever_a_plan_decides_and_a_run_amends_has_a_name_in_both_languages()
     names = {family.name for family in families.OURS}
     assert len(names) > len(networks) and {name for name in names if f"lede.{name}" not in words} == set()
     assert {name for name in METRICS for kind in ("unit", "unit.loss") if f"{kind}.{name}" not in words} == set()
-    source = "".join(path.read_text(encoding="utf-8") for path in Path(report.__file__).parent.glob("*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(daybreak.__file__).parent.rglob("*.py"))
     amended, told = re.findall(r'\.amend\("([^"]+)"', source), re.findall(r'Event\(name="([^"]+)"', source)
     assert {name for name in amended if f"amendment.{name}" not in words} == set() != set(amended)
     assert {name for name in told if f"event.{name}" not in words} <= {"finished", "versions", "machine", "claims"}
