@@ -411,7 +411,7 @@ def test_gradients_compiled_in_bfloat16_are_those_of_the_plain_module(
     seen = torch.randn(8, 64, 64, generator=generator)
     found = []
     for on in ([], [("compiled", Compiled())]):
-        shape = ladder.of_family(family, 2, 64, vocabulary=512, context_length=64)
+        shape = getattr(ladder, family)(2, 64, vocabulary=512, context_length=64)
         module = families.of(shape).module(shape)
         module.initialize(0)
         for weight in module.matrices():
