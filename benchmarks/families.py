@@ -28,8 +28,7 @@ from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.layouts import modernbert
-from daybreak.tasks.aims import objective_of
-from daybreak.tasks.scoring import exam_of
+from daybreak.tasks import task_of
 
 # The Trainer's learning rates and rows a step, of which the best is taken: its own 8 rows, and 32. A class can follow.
 CELLS = {"bert": ("5e-4@8", "2e-3@8", "2e-3@32", "1e-3@8@modernbert"), "t5": ("3e-3@8", "1e-3@32")}
@@ -69,7 +68,7 @@ def examined(folder: Path) -> dict[str, Any]:
 
     plan, tokenizer, _, held = parts(folder)
     module = read_model(Run(folder).model_folder, torch.device("cpu"))
-    score = exam_of(plan, tokenizer).put(module, held).score()
+    score = task_of(plan.objective).scorer(plan, tokenizer).put(module, held).score()
     return {
         "figure": plan.headline.value(score.sums()),
         "name": plan.headline.name,
@@ -168,7 +167,7 @@ def trained(folder: Path, family: str, seconds: float, cell: str) -> dict[str, A
     words = cell.split("@")
     rate, rows_a_step, of_class = float(words[0]), int(words[1]), words[2] if len(words) > 2 else family
     plan, tokenizer, train, held = parts(folder)
-    length, objective = plan.shape.context_length, objective_of(plan)
+    length, objective = plan.shape.context_length, task_of(plan.objective).loss(plan)
     specials = plan.tokenizer.specials
     rows = Rows(train, length)
 
@@ -213,7 +212,7 @@ def trained(folder: Path, family: str, seconds: float, cell: str) -> dict[str, A
     begun = time.perf_counter()
     trainer(model, steps).train()
     taken = time.perf_counter() - begun
-    answers = exam_of(plan, tokenizer).put(AsOurs(model, length, family), held)
+    answers = task_of(plan.objective).scorer(plan, tokenizer).put(AsOurs(model, length, family), held)
     score = answers.score()
     found = {
         "figure": plan.headline.value(score.sums()),

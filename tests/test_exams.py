@@ -17,8 +17,9 @@ from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation.score_table import Scores, common
 from daybreak.models.gpt import Gpt
-from daybreak.tasks import scoring
-from daybreak.tasks.scoring import Hidden, NextTokens, exam_of
+from daybreak.tasks import scoring, task_of
+from daybreak.tasks.next_token import NextTokens
+from daybreak.tasks.scoring import Hidden
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,15 +103,15 @@ def test_a_part_has_the_nats_of_the_whole_and_is_spread(scored: tuple[Gpt, NextT
 class Rows:
     """An objective of hidden tokens: the nats of a target are its token, a hit is an even one."""
 
-    def scored(self, module: Any, rows: Any) -> Any:
-        targets = rows[:, :-1:4].flatten()
+    def scored(self, module: Any, batch: Any) -> Any:
+        targets = batch.tokens[:, :-1:4].flatten()
         return targets.float(), targets % 2 == 0, targets
 
 
 def test_hidden_tokens_of_a_part_are_those_of_the_whole(network: Callable[..., Gpt], documents: list[str]) -> None:
     tokenizer = byte_tokenizer()
     module, stream = network(vocabulary=257, context_length=64).eval(), stream_of(tokenizer, documents)
-    exam = Hidden(Rows(), tokenizer, every=False)
+    exam = Hidden(Rows(), tokenizer, every=False)  # type: ignore[arg-type]
     whole, every, part = (
         exam.put(module, stream),
         exam.put_spread(module, stream),
@@ -171,4 +172,4 @@ def test_scores_of_older_runs_have_their_places(documents: list[str], tmp_path: 
 
 
 def test_every_kind_of_plan_has_an_exam_that_spreads(plan: Callable[..., Plan]) -> None:
-    assert hasattr(exam_of(plan(), byte_tokenizer()), "put_spread")
+    assert hasattr(task_of("next_token").scorer(plan(), byte_tokenizer()), "put_spread")

@@ -115,6 +115,6 @@ def test_a_sample_is_never_empty_and_never_broken(ending: Gpt, plan: Callable[..
     tokenizer = byte_tokenizer()
     begins = opened(tokenizer, CHINESE)
     for seed in range(16):
-        prompt, text = samples.sample(plan(seed=seed), ending, tokenizer, begins)
+        prompt, text = samples.continuation(plan(seed=seed), ending, tokenizer, begins)
         assert CHINESE.startswith(prompt) and prompt
         assert text.strip() and "\ufffd" not in text

@@ -83,21 +83,14 @@ def expected_bits_per_byte(
 # What an objective's headline is where a GPT would have so many bits per byte, from a handful of own runs of one to
 # five minutes. Nats of a target are those of a GPT's token times END + START / sqrt(tokens): what is hidden has text on
 # both sides, which counts for more the more was learnt.
-END = {"masked_tokens": 0.625, "span_corruption": 0.96}
-START = {"masked_tokens": 600.0, "span_corruption": 125.0}
-ACCURACY = (0.33, -0.426)  # its logarithm, at no nats and for each
 
 
-def figure_of(objective: str, bits_per_byte: float, bytes_per_token: float, tokens: float) -> float:
-    """The headline under an objective where a GPT would reach these bits per byte after so many tokens."""
-    if objective not in END:
-        return bits_per_byte
-    slower = END[objective] + START[objective] / math.sqrt(max(tokens, 1.0))
-    nats = bits_per_byte * math.log(2) * bytes_per_token * slower
-    if objective == "span_corruption":
-        return nats
-    at_none, each = ACCURACY
-    return min(1.0, math.exp(at_none + each * nats))
+def hidden_nats(bits_per_byte: float, bytes_per_token: float, tokens: float, *, end: float, start: float) -> float:
+    """Nats of a hidden target where a GPT would have these bits per byte after so many tokens: those of its tokens
+    times end + start / sqrt(tokens).
+    """
+    slower = end + start / math.sqrt(max(tokens, 1.0))
+    return bits_per_byte * math.log(2) * bytes_per_token * slower
 
 
 STEPS, LONG_RUN_TOKENS, GROWTH = 1700, 0.45e9, 0.55

@@ -18,6 +18,7 @@ from daybreak.models import decode_step, families, ngram_files
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.decoder import Decoder
 from daybreak.models.predictors import Counts, Network
+from daybreak.tasks import task_of
 from daybreak.tasks.fill_mask import Filler
 
 PRECISIONS = ("float32", "bfloat16")  # of the weights that are multiplied with
@@ -52,8 +53,8 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
     module = read_model(run.model_folder, chosen)
     module.compute_dtype = getattr(torch, precision)
-    if plan.objective != "next_token":
-        filler = Filler(module, tokenizer, plan)
+    filler = task_of(plan.objective).filler(module, tokenizer, plan)
+    if filler is not None:
         length = module.shape.context_length
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=filler, predictor=filler, context_length=length)
     known = tokenizer.vocabulary

@@ -19,6 +19,7 @@ from daybreak.evaluation.loaded import Loaded
 from daybreak.models.choices import BATCH, Causal, Counted, Likelihood, Pair, Scorer
 from daybreak.models.cloze import Infilled, Masked
 from daybreak.models.predictors import Counts, Network
+from daybreak.tasks.fill_mask import MaskFiller
 
 SCHEMA = 1
 TEXTS_AT_ONCE = 4096  # that are cut into tokens; then their tokens are there before the next come
@@ -60,7 +61,7 @@ def scorer_of(loaded: Loaded, batch: int = BATCH) -> Scorer:
         return Counted(alone)
     if isinstance(alone, Network):
         return Causal(alone, batch=batch)
-    kind = Masked if loaded.plan.objective == "masked_tokens" else Infilled
+    kind = Masked if isinstance(alone, MaskFiller) else Infilled
     known = loaded.plan.tokenizer.vocabulary
     return kind(alone.module, specials=alone.specials, end_of_text=alone.end_of_text, known_tokens=known, batch=batch)
 

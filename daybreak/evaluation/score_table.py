@@ -255,11 +255,12 @@ def on_text(path: str | Path, on: tuple[str, ...], skipped: list[str] | None = N
 def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scores:
     """fitted_on_it: the mixture's weights come from this very text, so each half is scored with the other's."""
     from daybreak.models.predictors import Mixture, nats_of
+    from daybreak.tasks import task_of
     from daybreak.tasks.fill_mask import Filler
-    from daybreak.tasks.scoring import exam_of, stream_windows
+    from daybreak.tasks.scoring import stream_windows
 
     if isinstance(loaded.alone, Filler):
-        answers = exam_of(loaded.plan, loaded.tokenizer).put(loaded.alone.module, stream)
+        answers = task_of(loaded.plan.objective).scorer(loaded.plan, loaded.tokenizer).put(loaded.alone.module, stream)
         return Scores.of_hidden(stream, answers, loaded.plan.headline, loaded.context_length)
     windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)

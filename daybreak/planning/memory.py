@@ -7,11 +7,11 @@ from daybreak.core.shapes import network_of
 from daybreak.core.types import Decisions, Machine, Probe
 from daybreak.models import ngram
 from daybreak.planning.speed import LIBRARY_BYTES, memory_bytes
+from daybreak.tasks import task_of
 from daybreak.tasks.scoring import EVALUATION_TOKENS
 
 # Measured in runs of 20 to 60 s on texts of 0.25 to 17 MB (benchmarks/memory.py).
 NEVER_FREED = 35e6  # by allocations that do not fit where others were
-SCORED_SHARE = {"masked_tokens": 0.15, "span_corruption": 0.2}  # of the tokens that are read, those with logits
 
 
 def peak_bytes(plan: Decisions, machine: Machine, probe: Probe) -> int:
@@ -20,7 +20,7 @@ def peak_bytes(plan: Decisions, machine: Machine, probe: Probe) -> int:
     Where the probe was not measured (`held_bytes` is 0), the libraries are taken to be of their usual size.
     """
     shape = plan.network
-    share = SCORED_SHARE.get(plan.objective, 1.0)
+    share = task_of(plan.objective).scored_share
     scored = 8 * EVALUATION_TOKENS * share * shape.vocabulary  # logits, and their softmax
     saved = 12 * shape.parameters()  # a copy of weights and optimizer that is written while training goes on
     needed = memory_bytes(shape, plan.micro_batch, plan.predicted.mode) - LIBRARY_BYTES

@@ -8,7 +8,6 @@ from typing import Any
 from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
-from daybreak.core.metrics import OF_OBJECTIVE
 from daybreak.core.shapes import Network
 from daybreak.core.types import (
     UNASKED,
@@ -33,6 +32,7 @@ from daybreak.planning.reasons import reasons_of
 from daybreak.planning.recipe import recipe_of
 from daybreak.planning.settings import parsed
 from daybreak.planning.speed import Speed, memory_bytes
+from daybreak.tasks import task_of
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
@@ -280,7 +280,7 @@ def _predicted(
     bits = families.of(best.shape).bits * best.bits_per_byte
     return Prediction(
         tokens_per_second=best.tokens_per_second,
-        figure=scaling.figure_of(objective, bits, best.bytes_per_token, tokens),
+        figure=task_of(objective).expected(bits, best.bytes_per_token, tokens),
         figure_low=low,
         figure_high=high,
         memory_bytes=memory_bytes(best.shape, best.micro_batch, best.mode),
@@ -305,12 +305,12 @@ def slower_at_worst(probe: Probe) -> float:
 
 def _range(corpus: Corpus, best: Candidate, objective: str, tokens: float, slower: float) -> tuple[float, float]:
     """The lowest and the highest headline to expect: by the law's error, and by the speed of the machine."""
-    headline, size = OF_OBJECTIVE[objective], best.bytes_per_token
+    headline, size = task_of(objective).metric, best.bytes_per_token
     band = 0.10 if headline.of_text else 0.15
     figures = []
     for seen in (tokens / slower, tokens * min(slower, MOST_FASTER)):
         bits = best.bits_per_byte if seen == tokens else expected_bits(corpus, best.shape, seen, size)
-        figures.append(scaling.figure_of(objective, families.of(best.shape).bits * bits, size, seen))
+        figures.append(task_of(objective).expected(families.of(best.shape).bits * bits, size, seen))
     return min(figures) * (1 - band), max(figures) * (1 + band)
 
 

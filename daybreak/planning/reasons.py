@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 from daybreak.core import units
-from daybreak.core.metrics import OF_OBJECTIVE
 from daybreak.core.types import Corpus, Machine, Request, ScheduleChoice
 from daybreak.engine import optimizers, scaling
 from daybreak.models import families, ladder
@@ -16,6 +15,7 @@ from daybreak.planning.candidates import (
     Candidate,
 )
 from daybreak.planning.choice import Choice
+from daybreak.tasks import task_of
 
 USUAL_DECAY = 0.2  # of texts that are read several times; small ones need more
 REPEATED = 2  # times that a text is read, from which on the weights decay faster
@@ -74,12 +74,12 @@ def _weight_decay(corpus: Corpus, best: Candidate, epochs: float, decay: float) 
 def _family(corpus: Corpus, request: Request, best: Candidate) -> str:
     shape = best.shape
     objective = families.of(shape).objective
-    headline = OF_OBJECTIVE[objective]
+    headline = task_of(objective).metric
     whose = "that of the checkpoint" if corpus.origin is not None else "as asked"
     if not headline.of_text:
         return f"{whose}; its measure is {headline.name}, so it is not compared with counting"
     bits = families.of(shape).bits * best.bits_per_byte
-    figure = scaling.figure_of(objective, bits, best.bytes_per_token, best.tokens)
+    figure = task_of(objective).expected(bits, best.bytes_per_token, best.tokens)
     counts = corpus.ngram_bits_per_byte
     told = f"expected to reach {figure:.2f} bits per byte; "
     told += f"counting reached {counts:.2f} on {units.size(corpus.ngram_bytes)}"

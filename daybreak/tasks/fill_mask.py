@@ -1,6 +1,7 @@
 """Gaps: texts with places left open, and what an encoder or an encoder-decoder puts there."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,8 @@ class Filled:
     gaps: tuple[tuple[tuple[str, float | None], ...], ...]
 
 
-class Filler:
-    """A BERT or T5 on its device, with what it needs to read text."""
+class Filler(ABC):
+    """A model that fills gaps, on its device, with what it needs to read text."""
 
     needs = "model/"
 
@@ -49,13 +50,15 @@ class Filler:
         pieces = [self.tokenizer.encode(part) for part in parts]
         return self.put_in(pieces, sampling, count=count)
 
+    @abstractmethod
     def put_in(self, pieces: Sequence[Sequence[int]], sampling: Sampling, *, count: int = CANDIDATES) -> Filled:
         """pieces: the tokens around the gaps, one list more than there are gaps."""
-        if self.plan.objective == "masked_tokens":
-            return self._masks(pieces, count)
-        return self._spans(pieces, sampling)
 
-    def _masks(self, pieces: Sequence[Sequence[int]], count: int) -> Filled:
+
+class MaskFiller(Filler):
+    """Every gap is one token, told with what else is likely there."""
+
+    def put_in(self, pieces: Sequence[Sequence[int]], sampling: Sampling, *, count: int = CANDIDATES) -> Filled:
         from daybreak.models.fill import fills
 
         mask = self.specials.mask
@@ -77,10 +80,14 @@ class Filler:
         gaps = tuple(tuple((self.tokenizer.decode([one.token]), one.probability) for one in gap) for gap in found)
         return Filled(text=text, gaps=gaps)
 
+
+class SpanFiller(Filler):
+    """Every gap is written out, of any length."""
+
     def _shows_text(self, tokens: Sequence[int]) -> bool:
         return self.tokenizer.shows_text(token for token in tokens if token < self.plan.tokenizer.vocabulary)
 
-    def _spans(self, pieces: Sequence[Sequence[int]], sampling: Sampling) -> Filled:
+    def put_in(self, pieces: Sequence[Sequence[int]], sampling: Sampling, *, count: int = CANDIDATES) -> Filled:
         from daybreak.models.infill import spans_of, written
 
         sentinels = self.specials.sentinels[: len(pieces) - 1]

@@ -5,21 +5,33 @@ MLP and the head (sparse prediction: arXiv:1907.11692's code, arXiv:2212.14034).
 of a row, N targets of all rows, D width, V vocabulary.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.errors import UsageError
-from daybreak.core.types import Specials
+from daybreak.core.metrics import MASKED_ACCURACY
+from daybreak.core.types import Decisions, Plan, Specials
+from daybreak.data.augmentation import uniform_of
 from daybreak.data.batches import Batch
+from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.engine import scaling
 from daybreak.models.objectives import Head, full_logits, preceding
+from daybreak.tasks import Task, samples
+from daybreak.tasks.fill_mask import Filler, MaskFiller
+from daybreak.tasks.scoring import Hidden
 
 RATE = 0.3  # of the tokens, in training (arXiv:2202.08005)
 SCORED_RATE = 0.15  # in scoring, as MosaicBERT has it (arXiv:2312.17482)
 SCORED_SEED = 0  # the same targets for every run, so that their figures can be compared
+
+# What the nats of a target are of those of a GPT's token, at the end and at the start; see `scaling.hidden_nats`.
+END, START = 0.625, 600.0
+ACCURACY = (0.33, -0.426)  # the logarithm of the share that is right, at no nats and for each
 
 Uniform = Callable[[Tensor, int, str], Tensor]  # rows [B, T], a seed and a name to numbers [B, T] in [0, 1)
 
@@ -109,3 +121,43 @@ def places(drawn_BT: Tensor, text_BT: Tensor, rate: float, spared: Sequence[int]
     special_BT = torch.stack([text_BT == token for token in spared]).any(0)
     order_BT = torch.where(special_BT, drawn_BT + 1.0, drawn_BT).argsort(dim=1, stable=True)
     return order_BT[:, : count(text_BT.shape[1], rate)].sort(1).values
+
+
+class _Task:
+    """See tasks.Task."""
+
+    name, metric, scored_share = "masked_tokens", MASKED_ACCURACY, SCORED_RATE
+
+    def expected(self, bits_per_byte: float, bytes_per_token: float, tokens: float) -> float:
+        nats = scaling.hidden_nats(bits_per_byte, bytes_per_token, tokens, end=END, start=START)
+        at_none, each = ACCURACY
+        return min(1.0, math.exp(at_none + each * nats))
+
+    def batch(self, batch: Batch) -> Batch:
+        return batch
+
+    def head(self, module: Any, seed: int) -> list[nn.Parameter]:
+        return []
+
+    def loss(self, decisions: Decisions) -> MaskedTokens:
+        return _loss(decisions, decisions.seed)
+
+    def scorer(self, decisions: Decisions, tokenizer: Tokenizer) -> Hidden:
+        return Hidden(_loss(decisions, 0), tokenizer, every=False)
+
+    def filler(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> Filler:
+        return MaskFiller(module, tokenizer, plan)
+
+    def sample(self, plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
+        return samples.filled_gaps(self.filler(module, tokenizer, plan), plan, tokenizer, tokens)
+
+
+def _loss(decisions: Decisions, seed: int) -> MaskedTokens:
+    choice = decisions.tokenizer
+    assert choice.specials is not None
+    return MaskedTokens(
+        uniform_of, seed=seed, specials=choice.specials, end_of_text=choice.end(), known_tokens=choice.vocabulary
+    )
+
+
+TASK: Task = _Task()

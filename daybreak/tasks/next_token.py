@@ -1,12 +1,22 @@
 """Next token: each token from those before it, the objective of models that continue text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
 
+from daybreak.core.metrics import BITS_PER_BYTE
+from daybreak.core.types import Decisions, Plan
+from daybreak.data import batches
 from daybreak.data.batches import Batch
-from daybreak.models.objectives import Head, following, full_logits, preceding
+from daybreak.data.blocks import spread_out
+from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.models.objectives import Head, following, full_logits, preceding, token_nats
+from daybreak.models.predictors import Counts, Network, nats_of
+from daybreak.tasks import Task, samples
+from daybreak.tasks.scoring import EVALUATION_TOKENS, Answers, Part, stream_windows
 
 
 class NextToken:
@@ -28,3 +38,74 @@ class NextToken:
         rows = batch.tokens
         hidden_ND, targets_N = module.hidden(self.inputs(rows)).flatten(0, 1), self.labels(rows).flatten()
         return self.head(hidden_ND, module.lm_head.weight, targets_N, module.shape.logit_cap)
+
+    @torch.no_grad()
+    def scored(self, module: Any, batch: Batch) -> tuple[Tensor, None, Tensor]:
+        """Nats [N] in float32 and targets [N] of rows [B, T + 1], N = B * T."""
+        inputs_BT, targets_BT = self.inputs(batch.tokens), self.labels(batch.tokens)
+        return token_nats(module, inputs_BT, targets_BT).flatten(), None, targets_BT.flatten()
+
+
+class NextTokens:
+    """Every token from those before it, once, in windows of the context that do not overlap."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
+        end = self.tokenizer.end_of_text
+        network: Network | Counts
+        network = module
+        if not isinstance(module, Network | Counts):
+            network = Network(module, end_of_text=end, known_tokens=self.tokenizer.vocabulary)
+        context = network.module.shape.context_length if isinstance(network, Network) else 1024
+        nats = nats_of(network, stream_windows(stream, end, context), stream, seconds=seconds)
+        return Answers(nats=nats, sizes=self.tokenizer.token_bytes[stream[: len(nats)]].astype(np.int64))
+
+    def put_spread(
+        self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
+    ) -> Part:
+        end, context = self.tokenizer.end_of_text, module.shape.context_length
+        sizes = self.tokenizer.token_bytes[stream].astype(np.int64)
+        starts = np.arange(0, len(stream), context)
+        order = spread_out(starts, sizes)[: None if tokens is None else max(1, -(-tokens // context))]
+        network = Network(module, end_of_text=end, known_tokens=self.tokenizer.vocabulary)
+        rows = max(1, EVALUATION_TOKENS // context)
+        chosen = batches.chosen_windows(stream, starts[order], context, rows=rows, end_of_text=end)
+        found = nats_of(network, chosen, stream, seconds=seconds)
+        nats, scored = np.zeros(len(stream), np.float32), np.zeros(len(stream), bool)
+        places = (starts[order][:, None] + np.arange(context)).ravel()
+        places = places[places < len(stream)][: len(found)]
+        nats[places], scored[places] = found, True
+        answers = Answers(nats=nats[scored], sizes=sizes[scored])
+        return Part(answers=answers, windows=scored[starts], tokens=scored)
+
+
+class _Task:
+    """See tasks.Task."""
+
+    name, metric, scored_share = "next_token", BITS_PER_BYTE, 1.0
+
+    def expected(self, bits_per_byte: float, bytes_per_token: float, tokens: float) -> float:
+        return bits_per_byte
+
+    def batch(self, batch: Batch) -> Batch:
+        return batch
+
+    def head(self, module: Any, seed: int) -> list[nn.Parameter]:
+        return []
+
+    def loss(self, decisions: Decisions) -> NextToken:
+        return NextToken()
+
+    def scorer(self, decisions: Decisions, tokenizer: Tokenizer) -> NextTokens:
+        return NextTokens(tokenizer)
+
+    def filler(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> None:
+        return None
+
+    def sample(self, plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
+        return samples.continuation(plan, module, tokenizer, tokens)
+
+
+TASK: Task = _Task()

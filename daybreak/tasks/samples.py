@@ -39,26 +39,29 @@ def opening(tokenizer: Tokenizer, heldout: Tokens) -> list[int]:
     return [int(token) for token in tokens if token != tokenizer.end_of_text][:LONGEST_PROMPT]
 
 
-def sample(plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
-    """How a text begins (a part of `tokens`) and what the model writes; of a text with gaps, what it fills them with.
+def continuation(plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
+    """How a text begins (a part of `tokens`) and how the model goes on.
 
     tokens: the beginning of one document. Both parts are whole characters: what the model writes of one without
     completing it is left out.
     """
+    network = Network(
+        module,
+        end_of_text=tokenizer.end_of_text,
+        known_tokens=tokenizer.vocabulary,
+        shows_text=tokenizer.shows_text,
+    )
+    prompt = prompt_of(tokenizer, tokens)
     sampling = Sampling(max_tokens=SAMPLE_TOKENS, seed=plan.seed)
-    if plan.objective == "next_token":
-        network = Network(
-            module,
-            end_of_text=tokenizer.end_of_text,
-            known_tokens=tokenizer.vocabulary,
-            shows_text=tokenizer.shows_text,
-        )
-        prompt = prompt_of(tokenizer, tokens)
-        text = "".join(continued(network, tokenizer, tokenizer.encode(prompt), sampling))
-        return prompt, text.replace("\ufffd", "")
+    text = "".join(continued(network, tokenizer, tokenizer.encode(prompt), sampling))
+    return prompt, text.replace("\ufffd", "")
+
+
+def filled_gaps(filler: Filler, plan: Plan, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
+    """The beginning of a document with gaps in it, and what the model fills them with."""
     pieces = pieces_of(tokenizer, list(tokens)[:LONGEST_PROMPT])
-    module.eval()
-    filled = Filler(module, tokenizer, plan).put_in(pieces, sampling, count=CANDIDATES)
+    filler.module.eval()
+    filled = filler.put_in(pieces, Sampling(max_tokens=SAMPLE_TOKENS, seed=plan.seed), count=CANDIDATES)
     shown = f" {WRITTEN} ".join(tokenizer.decode(piece) for piece in pieces)
     return shown, " \u2192 " + " / ".join(_likeliest(filled))
 

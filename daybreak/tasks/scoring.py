@@ -1,21 +1,20 @@
-"""Exams: how held-out text is put to a model of any family, and what comes back."""
+"""Scoring: held-out text scored by a model of any task, and what comes back."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from daybreak.core.metrics import Metric
-from daybreak.core.types import Plan
 from daybreak.data import batches
 from daybreak.data.batches import Batch
 from daybreak.data.blocks import spread_out
 from daybreak.data.tokenizers.base import Tokenizer
-from daybreak.models.predictors import Counts, Network, Score, nats_of
-from daybreak.tasks.aims import objective_of
+from daybreak.models.predictors import Score
 
 EVALUATION_TOKENS = 8192  # of one forward pass
 
@@ -87,7 +86,24 @@ class Part:
         return bool(self.windows.all())
 
 
-class Exam(Protocol):
+class TaskLoss(Protocol):
+    """The loss of a task: what training makes small, and what is scored of held-out rows."""
+
+    def __call__(self, module: Any, batch: Batch) -> Tensor:
+        """Summed nats of all targets."""
+        ...
+
+    def targets(self, batch: Batch) -> int: ...
+
+    def scored(self, module: Any, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Of every target: nats [N], whether it was predicted [N] and the token that it is [N].
+
+        The second is None where it is not looked at, and the third where targets are no tokens.
+        """
+        ...
+
+
+class Scorer(Protocol):
     """Of a plan: the same text gives the same questions, whatever model is asked."""
 
     def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
@@ -104,52 +120,14 @@ class Exam(Protocol):
         ...
 
 
-def exam_of(plan: Plan, tokenizer: Tokenizer) -> Exam:
-    if plan.objective == "next_token":
-        return NextTokens(tokenizer)
-    return Hidden(objective_of(plan.replace(seed=0)), tokenizer, every=plan.objective == "span_corruption")
-
-
-class NextTokens:
-    """Every token from those before it, once, in windows of the context that do not overlap."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-
-    def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
-        end = self.tokenizer.end_of_text
-        network: Network | Counts
-        network = module
-        if not isinstance(module, Network | Counts):
-            network = Network(module, end_of_text=end, known_tokens=self.tokenizer.vocabulary)
-        context = network.module.shape.context_length if isinstance(network, Network) else 1024
-        nats = nats_of(network, stream_windows(stream, end, context), stream, seconds=seconds)
-        return Answers(nats=nats, sizes=self.tokenizer.token_bytes[stream[: len(nats)]].astype(np.int64))
-
-    def put_spread(
-        self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
-    ) -> Part:
-        end, context = self.tokenizer.end_of_text, module.shape.context_length
-        sizes = self.tokenizer.token_bytes[stream].astype(np.int64)
-        starts = np.arange(0, len(stream), context)
-        order = spread_out(starts, sizes)[: None if tokens is None else max(1, -(-tokens // context))]
-        network = Network(module, end_of_text=end, known_tokens=self.tokenizer.vocabulary)
-        rows = max(1, EVALUATION_TOKENS // context)
-        chosen = batches.chosen_windows(stream, starts[order], context, rows=rows, end_of_text=end)
-        found = nats_of(network, chosen, stream, seconds=seconds)
-        nats, scored = np.zeros(len(stream), np.float32), np.zeros(len(stream), bool)
-        places = (starts[order][:, None] + np.arange(context)).ravel()
-        places = places[places < len(stream)][: len(found)]
-        nats[places], scored[places] = found, True
-        answers = Answers(nats=nats[scored], sizes=sizes[scored])
-        return Part(answers=answers, windows=scored[starts], tokens=scored)
-
-
 class Hidden:
-    """Tokens that an objective hides, from those around them; which ones follows from the text alone."""
+    """Targets of rows, such as tokens that are hidden in them; which ones follows from the text alone."""
 
-    def __init__(self, objective: Any, tokenizer: Tokenizer, *, every: bool) -> None:
-        self.objective, self.every = objective, every
+    def __init__(
+        self, loss: TaskLoss, tokenizer: Tokenizer, *, every: bool, label: Callable[[Batch], Batch] | None = None
+    ) -> None:
+        """every: whether targets without bytes count, too. label: gives rows the labels that the loss reads."""
+        self.loss, self.every, self.label = loss, every, label
         self.sizes = tokenizer.token_bytes.astype(np.int64)
 
     def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
@@ -159,13 +137,16 @@ class Hidden:
         module.eval()
         begun = time.perf_counter()
         nats, hits, sizes = [], [], []
-        device = module.lm_head.weight.device
+        device = next(module.parameters()).device
         for done, part in enumerate(rows, 1):
-            targets = self.objective.scored(module, Batch(torch.from_numpy(part)).to(device))
-            nats.append(targets[0].float().cpu().numpy())
-            hits.append(targets[1].cpu().numpy())
+            batch = Batch(torch.from_numpy(part))
+            own, right, tokens = self.loss.scored(module, (self.label(batch) if self.label else batch).to(device))
+            nats.append(own.float().cpu().numpy())
+            if right is not None:
+                hits.append(right.cpu().numpy())
             known = np.append(self.sizes, 0)  # behind the tokenizer's own stand special ones
-            sizes.append(known[np.minimum(targets[2].cpu().numpy(), len(self.sizes))])
+            places = np.full(len(own), len(self.sizes)) if tokens is None else tokens.cpu().numpy()
+            sizes.append(known[np.minimum(places, len(self.sizes))])
             passed = time.perf_counter() - begun
             if passed + passed / done > seconds:
                 break
@@ -174,7 +155,7 @@ class Hidden:
         return Answers(
             nats=np.concatenate(nats),
             sizes=np.concatenate(sizes),
-            hits=np.concatenate(hits),
+            hits=np.concatenate(hits) if hits else None,
             every=self.every,
             of_a_row=len(nats[0]) // len(rows[0]),
         )

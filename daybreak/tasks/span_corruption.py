@@ -4,18 +4,28 @@ Axes in tensor names: B rows, T tokens of a text, S tokens read, W tokens writte
 V vocabulary, X any number.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.errors import UsageError
-from daybreak.core.types import Specials
+from daybreak.core.metrics import SPAN_LOSS
+from daybreak.core.types import Decisions, Plan, Specials
+from daybreak.data.augmentation import uniform_of
 from daybreak.data.batches import Batch
+from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.engine import scaling
 from daybreak.models.objectives import Head, full_logits
+from daybreak.tasks import Task, samples
+from daybreak.tasks.fill_mask import Filler, SpanFiller
+from daybreak.tasks.scoring import Hidden
 
+# What the nats of a target are of those of a GPT's token, at the end and at the start; see `scaling.hidden_nats`.
+END, START = 0.96, 125.0
 DENSITY, MEAN_SPAN = 0.15, 3.0  # of the tokens, that are taken out; tokens in a span (arXiv:1910.10683, section 3.1.4)
 
 
@@ -146,3 +156,40 @@ class SpanCorruption:
         logits_NV, targets_N = module(read, decoder_inputs).flatten(0, 1), targets.flatten()
         nats_N = F.cross_entropy(logits_NV, targets_N, reduction="none")
         return nats_N, logits_NV.argmax(-1) == targets_N, targets_N
+
+
+class _Task:
+    """See tasks.Task."""
+
+    name, metric, scored_share = "span_corruption", SPAN_LOSS, 0.2
+
+    def expected(self, bits_per_byte: float, bytes_per_token: float, tokens: float) -> float:
+        return scaling.hidden_nats(bits_per_byte, bytes_per_token, tokens, end=END, start=START)
+
+    def batch(self, batch: Batch) -> Batch:
+        return batch
+
+    def head(self, module: Any, seed: int) -> list[nn.Parameter]:
+        return []
+
+    def loss(self, decisions: Decisions) -> SpanCorruption:
+        return _loss(decisions, decisions.seed)
+
+    def scorer(self, decisions: Decisions, tokenizer: Tokenizer) -> Hidden:
+        return Hidden(_loss(decisions, 0), tokenizer, every=True)
+
+    def filler(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> Filler:
+        return SpanFiller(module, tokenizer, plan)
+
+    def sample(self, plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
+        return samples.filled_gaps(self.filler(module, tokenizer, plan), plan, tokenizer, tokens)
+
+
+def _loss(decisions: Decisions, seed: int) -> SpanCorruption:
+    choice = decisions.tokenizer
+    assert choice.specials is not None
+    drawn = functools.partial(uniform_of, seed=seed, name="span_corruption")
+    return SpanCorruption(choice.specials, end_of_text=choice.end(), drawn=drawn)
+
+
+TASK: Task = _Task()

@@ -16,7 +16,7 @@ from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory, settle_vector_functions
 from daybreak.models import families
-from daybreak.tasks.aims import objective_of
+from daybreak.tasks import task_of
 from daybreak.techniques import Context
 from daybreak.training.marks import Marks
 
@@ -81,11 +81,16 @@ def build(plan: Decisions, machine: Machine, device: torch.device, *, run: Run |
     else:
         module = families.of(plan.shape).module(plan.shape)
         module.initialize(plan.seed)
+    task = task_of(plan.objective)
+    added = task.head(module, plan.seed)
     module = folded("module", module.to(device).train())
-    loss = folded("loss", objective_of(plan))
+    loss = folded("loss", task.loss(plan))
     dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step
     factors = module.rate_factors() if hasattr(module, "rate_factors") else None
-    made = optimizers.make(plan.optimizer, module.matrices(), module.tables_and_gains(), dtype=dtype, factors=factors)
+    others = module.tables_and_gains()
+    others += [weight for weight in added if not any(weight is known for known in others)]
+    matrices, others = ([w for w in weights if w.requires_grad] for weights in (module.matrices(), others))
+    made = optimizers.make(plan.optimizer, matrices, others, dtype=dtype, factors=factors)
     optimizer = folded("optimizer", made)
     rows = max(1, plan.batch_tokens // plan.network.context_length)
     schedule = folded("schedule", schedules.Schedule(plan.schedule, batch_rows=rows))

@@ -20,8 +20,8 @@ from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import tensors_of
 from daybreak.models.predictors import Counts, Mixture, Network, Score, summed
-from daybreak.tasks import samples
-from daybreak.tasks.scoring import Answers, Part, exam_of, figures_of
+from daybreak.tasks import samples, task_of
+from daybreak.tasks.scoring import Answers, Part, figures_of
 from daybreak.training.build import Built
 from daybreak.training.heldout_scores import keep_hidden, keep_scores
 from daybreak.training.state import Workbench
@@ -56,8 +56,8 @@ def spread(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
 
 
 def _put(bench: Workbench, module: Any, stream: np.ndarray, seconds: float) -> Answers:
-    exam = exam_of(bench.plan, bench.tokenizer)
-    return exam.put(module, stream, seconds=seconds if bench.timed() else float("inf"))
+    scorer = task_of(bench.plan.objective).scorer(bench.plan, bench.tokenizer)
+    return scorer.put(module, stream, seconds=seconds if bench.timed() else float("inf"))
 
 
 def validate(bench: Workbench, built: Built, position: loop.Position, progress: float) -> Validation:
@@ -99,7 +99,7 @@ def _validation(bench: Workbench, score: Score, position: loop.Position, progres
 def sample(bench: Workbench, built: Built, progress: float) -> Sample:
     """What the model writes, at this moment, after how a held-out document begins, or into its gaps."""
     begins = samples.opening(bench.tokenizer, bench.heldout)
-    prompt, text = samples.sample(bench.plan, built.module, bench.tokenizer, begins)
+    prompt, text = task_of(bench.plan.objective).sample(bench.plan, built.module, bench.tokenizer, begins)
     return Sample(progress=progress, used_seconds=bench.stopwatch.used(), prompt=prompt, text=text)
 
 
@@ -172,8 +172,9 @@ def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[s
     # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
     most = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
     stream = bench.heldout.slice(0, len(bench.heldout))
-    exam, seconds = exam_of(bench.plan, bench.tokenizer), max(0.1, left) if bench.timed() else float("inf")
-    part = exam.put_spread(module, stream, seconds=seconds, tokens=_tokens_of(bench, most))
+    scorer = task_of(bench.plan.objective).scorer(bench.plan, bench.tokenizer)
+    seconds = max(0.1, left) if bench.timed() else float("inf")
+    part = scorer.put_spread(module, stream, seconds=seconds, tokens=_tokens_of(bench, most))
     result = {**figures_of(bench.plan.headline, part.answers.score()), "weights_digest": digest}
     if bench.plan.headline.of_text:
         mixed = _mixed(bench, built, module, stream[part.tokens], part.answers.nats, result)

@@ -1,8 +1,6 @@
 """Probe: times steps of the shapes that a plan would have, and has the picked one compiled in passing."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -14,10 +12,9 @@ from daybreak.engine.hardware import waiting
 from daybreak.engine.probe import Timings, compile_cache, held_bytes, memory_bytes, time_training
 from daybreak.models import families
 from daybreak.models.native import NotCompiled
-from daybreak.models.objectives import token_nats
 from daybreak.planning.choice import Choice
 from daybreak.planning.planner import LEAST_STEPS, choose
-from daybreak.tasks.aims import objective_of
+from daybreak.tasks import task_of
 from daybreak.training.build import build
 
 PROBING_SHARE = 0.04  # of the budget that may go into a further shape
@@ -94,12 +91,14 @@ def _timed(choice: Choice, machine: Machine, device: torch.device, *, mode: str,
     ]
     built = build(dataclasses.replace(choice, techniques=tuple(of_a_step)), machine, device)
     size = (choice.micro_batch, choice.shape.context_length + 1)
+    task = task_of(choice.objective)
+    scored = task.loss(choice).scored
     rows = torch.randint(choice.tokenizer.vocabulary, size, generator=torch.Generator().manual_seed(0))
     return time_training(
         built.module,
         built.loss,
         built.optimizer,
-        Batch(rows).to(device),
+        task.batch(Batch(rows)).to(device),
         micro_batch=choice.micro_batch,
         device=device,
         shape=choice.shape,
@@ -107,12 +106,5 @@ def _timed(choice: Choice, machine: Machine, device: torch.device, *, mode: str,
         mode=mode,
         cold=cold,
         seconds=min(TIMING_SECONDS, TIMING_SHARE * choice.budget.seconds),
-        evaluate=_scoring(choice, built.module),
+        evaluate=lambda batch: scored(built.module, batch),
     )
-
-
-def _scoring(choice: Choice, module: Any) -> Callable[[Batch], object]:
-    if choice.objective == "next_token":
-        return lambda batch: token_nats(module, batch.tokens[:, :-1], batch.tokens[:, 1:])
-    objective = objective_of(choice)
-    return lambda batch: objective.scored(module, batch)

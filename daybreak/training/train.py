@@ -16,10 +16,11 @@ from daybreak.core.clock import Clock, ReplayClock, SecondsClock, TokensClock
 from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, ResourceError, Saved
 from daybreak.core.records import Checksum, Event, Step
 from daybreak.core.types import Machine, Plan, TechniqueChoice
-from daybreak.data.batches import Windows
+from daybreak.data.batches import Batch, Windows
 from daybreak.engine import checkpoints, faults, loop, memory, scaling
 from daybreak.engine.guard import Guard, Unsound
 from daybreak.models.native import NotCompiled
+from daybreak.tasks import Task, task_of
 from daybreak.training.build import Built, batches_of, build
 from daybreak.training.checkpointing import PLANNED_SAVES, Training, go_back, plans_saves, resumed, save, settle, write
 from daybreak.training.finalize import (
@@ -150,7 +151,7 @@ def stepped(
         built.loss,
         built.optimizer,
         built.schedule,
-        batches,
+        _Labelled(batches, task_of(plan.objective)),
         clock,
         position=position,
         micro_batch=plan.micro_batch,
@@ -344,6 +345,17 @@ def _after(followers: list[Any]) -> Callable[[Any, float], None] | None:
             follower(module, progress)
 
     return follow
+
+
+class _Labelled:
+    """Batches with the labels that a task gives them."""
+
+    def __init__(self, batches: Windows, task: Task) -> None:
+        self._batches, self._task = batches, task
+        self.context_length = batches.context_length
+
+    def take(self, cursor: int, rows: int) -> Batch:
+        return self._task.batch(self._batches.take(cursor, rows))
 
 
 def _ended(training: Training) -> DaybreakError:

@@ -9,8 +9,9 @@ from daybreak.evaluation.confidence import Ends, beside, bits, ends_of, of_hidde
 from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.streams import heldout_stream, stream_of
 from daybreak.models.predictors import Mixture, Score, nats_of, summed
-from daybreak.tasks.fill_mask import Filler
-from daybreak.tasks.scoring import exam_of, figures_of, stream_windows
+from daybreak.tasks import task_of
+from daybreak.tasks.fill_mask import Filler, MaskFiller
+from daybreak.tasks.scoring import figures_of, stream_windows
 
 PSEUDO_TOKENS = 4096  # of a text; each one takes a forward pass of its window
 
@@ -43,10 +44,10 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
 
 def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any]:
     """Of what is hidden in the text; of an encoder also every token hidden in its turn, in windows from all over."""
-    answers = exam_of(loaded.plan, loaded.tokenizer).put(filler.module, stream)
+    answers = task_of(loaded.plan.objective).scorer(loaded.plan, loaded.tokenizer).put(filler.module, stream)
     headline = loaded.plan.headline
     figures = beside(figures_of(headline, answers.score()), of_hidden(headline, answers))
-    if loaded.plan.objective == "masked_tokens":
+    if isinstance(filler, MaskFiller):
         figures["pseudo"] = _pseudo(loaded, filler, stream)
     return figures
 

@@ -20,7 +20,8 @@ from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import loop
 from daybreak.engine.machine import synchronize
-from daybreak.tasks.scoring import Answers, exam_of, loss
+from daybreak.tasks import task_of
+from daybreak.tasks.scoring import Answers, loss
 from daybreak.training.build import Built, batches_of, build
 from daybreak.training.finalize import QUICK_SHARE, candidates_of, load_into, spread
 from daybreak.training.train import MARKS, stepped
@@ -233,7 +234,7 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
 def _quick(place: Place, plan: Plan, built: Built) -> float:
     """Loss of the current weights on the part of the held-out text that a run scores on the way."""
     stream = spread(place.heldout, max(1, place.scored_tokens // QUICK_SHARE), built.module.shape.context_length)
-    return loss(plan.headline, exam_of(plan, place.tokenizer).put(built.module, stream).score())
+    return loss(plan.headline, task_of(plan.objective).scorer(plan, place.tokenizer).put(built.module, stream).score())
 
 
 def _loss(place: Place, plan: Plan, built: Built) -> tuple[float, dict[str, float], int]:
@@ -243,12 +244,12 @@ def _loss(place: Place, plan: Plan, built: Built) -> tuple[float, dict[str, floa
     """
     candidates = candidates_of(built)[0]
     stream = spread(place.heldout, place.scored_tokens, built.module.shape.context_length)
-    exam = exam_of(plan, place.tokenizer)
+    scorer = task_of(plan.objective).scorer(plan, place.tokenizer)
     answers: dict[str, Answers] = {}
     for name, weights in candidates.items():  # the current ones come first, and are then overwritten
         if name != "current":
             load_into(built, weights)
-        answers[name] = exam.put(built.module, stream)
+        answers[name] = scorer.put(built.module, stream)
     middle = len(answers["current"]) // 2
     halves = slice(0, middle), slice(middle, None)
     chosen = []
