@@ -152,6 +152,7 @@ def plan_of(shape_name: str, stack: tuple[str, ...], rows: int, *, smoke: bool) 
             memory_bytes=0,
             corpus_tokens=10**9,
             bytes_per_token=4.0,
+            mode="compiled" if "compiled" in stack else "eager",
             compile_seconds=0.0,
             compiled_speedup=1.0,
             phase_seconds={"training": 3600.0, "compile": 0.0},
@@ -222,7 +223,7 @@ def timed(cell: Cell, rows: int, machine: Any, device: Any, *, smoke: bool) -> t
         tokens,
         shape=plan.shape,
         dtype=str(built.module.compute_dtype).removeprefix("torch."),
-        compiled="compiled" in cell.stack,
+        mode=plan.predicted.mode,
         cold=False,
         seconds=0.2 if smoke else SPEED_SECONDS,
         evaluate=lambda rows: None,  # the memory is that of training
