@@ -197,7 +197,8 @@ def test_tables_are_padded_to_64_and_the_shape_follows(network) -> None:
     module = network(vocabulary=64, tied=True)
     weights = {name: tensor.detach() for name, tensor in module.named_parameters()}
     new = vocabulary_growth.grow(weights, [(index,) for index in range(30)], first=64)
-    shape = vocabulary_growth.grown_shape(module.shape, new)
+    sizes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    shape = vocabulary_growth.grown_shape(module.shape, sizes, tokens=64 + 30)
     assert shape == module.shape.replace(vocabulary=128) and len(new["model.embed_tokens.weight"]) == 128
     larger = Gpt(shape)
     larger.load_state_dict({**new, "lm_head.weight": new["model.embed_tokens.weight"]})

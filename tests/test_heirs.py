@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ import torch
 
 import daybreak
 from daybreak.core.errors import DataError, UsageError
+from daybreak.core.request import Request
 from daybreak.core.run import Run
 from daybreak.evaluation.loaded import load
-from daybreak.models.checkpoints.source import read_parent
+from daybreak.models.checkpoints import tensors
+from daybreak.models.checkpoints.source import peek
 from daybreak.models.gpt import tensors_of
-from daybreak.planning.starting_checkpoint import weights_of
+from daybreak.planning.starting_checkpoint import adopted, weights_of
 
 TOKENS = 12_000
 
@@ -55,8 +59,60 @@ def test_a_run_goes_on_from_another_with_its_tokenizer_and_its_weights(
     assert mine.encode("the end of it") == theirs.encode("the end of it")
     told = [json.loads(run.report_data_file.read_text()) for run in (parent, finished.run)]
     assert told[1]["result"]["model"]["value"] < told[0]["result"]["model"]["value"] - 0.05
-    again = carried_out(small_text, tmp_path / "again", parent=str(parent.path))
+    with reads_of(parent.model_folder / "model.safetensors") as reads:
+        again = carried_out(small_text, tmp_path / "again", parent=str(parent.path))
     assert again.figures["weights_digest"] == finished.figures["weights_digest"]
+    assert reads == ["header", "bytes", "tensors"]  # the sizes, the digest, and the weights when the module is built
+
+
+@contextlib.contextmanager
+def reads_of(file: Path) -> Iterator[list[str]]:
+    """What is read of a file of weights, each time that it is opened."""
+    reads: list[str] = []
+    opened, open_path = tensors.safe_open, Path.open
+
+    class Watched:
+        def __init__(self, name: str, **words: Any) -> None:
+            self.inner, self.ours = opened(name, **words), Path(name) == file
+
+        def __enter__(self) -> Any:
+            self.inner.__enter__()
+            if self.ours:
+                reads.append("header")
+            return self
+
+        def __exit__(self, *about: Any) -> Any:
+            return self.inner.__exit__(*about)
+
+        def get_tensor(self, name: str) -> torch.Tensor:
+            if self.ours:
+                reads[-1] = "tensors"
+            return self.inner.get_tensor(name)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    def watched(path: Path, *words: Any, **more: Any) -> Any:
+        if path == file:
+            reads.append("bytes")
+        return open_path(path, *words, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensors, "safe_open", Watched)
+        patch.setattr(Path, "open", watched)
+        yield reads
+
+
+def test_a_plan_and_a_run_that_goes_on_read_no_weights_of_the_checkpoint(
+    parent: Run, small_text: Path, tmp_path: Path
+) -> None:
+    file, words = parent.model_folder / "model.safetensors", {"parent": str(parent.path)}
+    with reads_of(file) as reads:
+        daybreak.plan(str(small_text), budget="10m", reproducible=True, settings={"tokens": TOKENS}, **words)
+    assert reads == ["header", "bytes"]
+    with reads_of(file) as reads:
+        request, checkpoint = adopted(Request(sources=(str(small_text),), seconds=600.0, **words))
+    assert reads == ["header"] and checkpoint is not None and request.family == "gpt"
 
 
 def test_a_parent_that_changed_after_the_plan_is_refused(parent: Run, small_text: Path, tmp_path: Path) -> None:
@@ -95,16 +151,16 @@ def test_a_checkpoint_of_transformers_goes_on_and_is_opened_by_it_again(
     settings = {"batch_tokens": 256, "tokens": 3000, "evaluation_bytes": 2000}
     finished = carried_out(small_text, tmp_path / "run", parent=str(folder), settings=settings)
     assert finished.run.plan().shape.family == "foreign"
-    before, after = (read_parent(place) for place in (folder, finished.run.model_folder))
-    assert before.weights.keys() == after.weights.keys()
-    assert any(not torch.equal(before.weights[key], after.weights[key]) for key in before.weights)
+    before, after = (peek(place).weights() for place in (folder, finished.run.model_folder))
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[key], after[key]) for key in before)
     kind = transformers.AutoModelForCausalLM if name == "gpt2" else transformers.AutoModelForMaskedLM
     theirs = kind.from_pretrained(finished.run.model_folder).eval()
     ours = load(finished.run.path).alone.module
     ids = torch.randint(20, (1, 12), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(ours(ids), theirs(ids).logits, atol=1e-4, rtol=1e-4)
-    assert tensors_of(ours).keys() >= before.weights.keys() - {"lm_head.weight"}
+    assert tensors_of(ours).keys() >= before.keys() - {"lm_head.weight"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ from daybreak.data.tokenizers.growth import grown
 from daybreak.models import families, huggingface
 from daybreak.models.checkpoints import kept_files, source, vocabulary_growth
 from daybreak.models.checkpoints.read import read_foreign
-from daybreak.models.checkpoints.source import Parent
 from daybreak.models.gpt import tensors_of
 from daybreak.models.ladder import padded
 from daybreak.models.objectives import token_nats
@@ -49,14 +48,14 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
     return made
 
 
-def started(parent: Parent) -> Any:
-    if isinstance(parent.shape, ForeignShape):
-        return huggingface.foreign(parent.shape, parent.weights)
-    module = families.of(parent.shape).module(parent.shape)
+def started(shape: Any, weights: dict[str, torch.Tensor]) -> Any:
+    if isinstance(shape, ForeignShape):
+        return huggingface.foreign(shape, weights)
+    module = families.of(shape).module(shape)
     named = dict(module.named_parameters())
-    assert named.keys() == parent.weights.keys()
+    assert named.keys() == weights.keys()
     with torch.no_grad():
-        for name, weight in parent.weights.items():
+        for name, weight in weights.items():
             named[name].copy_(weight)
     return module
 
@@ -75,8 +74,8 @@ def written(folder: Path, shape: ForeignShape, weights: dict[str, Any], kept: Pa
 @torch.no_grad()
 def test_logits_are_those_of_the_class(name: str, published: Any) -> None:
     folder, theirs = published[name]
-    parent = source.read_parent(folder)
-    module = started(parent)
+    parent = source.peek(folder)
+    module = started(parent.shape, parent.weights())
     assert isinstance(parent.shape, ForeignShape) == (name in FOREIGN)
     assert parent.shape.parameters() == theirs.num_parameters() == sum(w.numel() for w in module.parameters())
     rows = (tokens(2, hubs.CONTEXT), tokens(2, 20, seed=8))[: 1 + name.startswith("t5")]
@@ -92,8 +91,8 @@ def test_what_is_saved_is_opened_by_transformers_and_by_us_with_equal_logits(
     name: str, published: Any, tmp_path: Path
 ) -> None:
     folder, theirs = published[name]
-    parent = source.read_parent(folder)
-    module = huggingface.foreign(parent.shape, parent.weights)
+    parent = source.peek(folder)
+    module = huggingface.foreign(parent.shape, parent.weights())
     for weight in module.parameters():
         weight.mul_(1.01)
     out = written(tmp_path / "model", parent.shape, tensors_of(module), folder)
@@ -114,8 +113,8 @@ def test_what_is_saved_is_opened_by_transformers_and_by_us_with_equal_logits(
 @pytest.mark.parametrize("name", hubs.DECODERS)
 def test_greedy_text_is_that_of_generate(name: str, published: Any) -> None:
     folder, theirs = published[name]
-    parent = source.read_parent(folder)
-    module = started(parent)
+    parent = source.peek(folder)
+    module = started(parent.shape, parent.weights())
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     prompt = tokenizer.encode("the quick fox")
     end = hubs.ROWS - 1  # an id above those of the text, so that a `Network` bans none of them
@@ -138,8 +137,8 @@ def test_greedy_text_is_that_of_generate(name: str, published: Any) -> None:
 @pytest.mark.parametrize("name", [name for name in FOREIGN if name != "bert"])
 @torch.inference_mode()
 def test_decoding_with_cached_keys_gives_the_logits_of_the_whole(name: str, published: Any) -> None:
-    parent = source.read_parent(published[name][0])
-    module = huggingface.foreign(parent.shape, parent.weights).eval()
+    parent = source.peek(published[name][0])
+    module = huggingface.foreign(parent.shape, parent.weights()).eval()
     rows = tokens(2, 12)
     caches = module.new_caches(2, 12)
     logits = torch.cat([module(part, caches) for part in rows.split((5, 1, 4, 2), 1)], 1)
@@ -152,16 +151,18 @@ def test_decoding_with_cached_keys_gives_the_logits_of_the_whole(name: str, publ
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_weights_are_divided_once_and_all_learn(name: str, published: Any) -> None:
-    parent = source.read_parent(published[name][0])
-    module = huggingface.foreign(parent.shape, parent.weights)
+    parent = source.peek(published[name][0])
+    module = huggingface.foreign(parent.shape, parent.weights())
     split = [*module.matrices(), *module.tables_and_gains()]
-    assert len({id(weight) for weight in split}) == len(split) == len(list(module.parameters())) == len(parent.weights)
+    assert (
+        len({id(weight) for weight in split}) == len(split) == len(list(module.parameters())) == len(parent.weights())
+    )
     assert all(weight.ndim == 2 for weight in module.matrices()) and len(module.blocks()) == 2
     matmul = sum(weight.numel() for weight in module.matrices()) + module.lm_head.weight.numel()
     head = 64 * 64 if name == "bert" else 0  # the one layer before BERT's table is no part of a block
     assert parent.shape.matmul_parameters() == matmul + head
     assert parent.shape.flops_per_token() > 6 * matmul
-    assert set(tensors_of(module)) == set(parent.weights)
+    assert set(tensors_of(module)) == set(parent.weights())
     assert {id(t) for t in module.parameters()} == {id(t) for t in module.inside.parameters()}
     module(tokens(2, 16)).square().mean().backward()
     assert all(weight.grad is not None and bool(weight.grad.any()) for weight in module.matrices())
@@ -170,8 +171,8 @@ def test_weights_are_divided_once_and_all_learn(name: str, published: Any) -> No
 @pytest.mark.parametrize("name", [name for name in FOREIGN if name != "bert"])
 def test_the_objective_is_that_of_our_own_modules(name: str, published: Any) -> None:
     """A cap on the logits counts in the loss, in training as in scoring."""
-    parent = source.read_parent(published[name][0])
-    module = huggingface.foreign(parent.shape, parent.weights)
+    parent = source.peek(published[name][0])
+    module = huggingface.foreign(parent.shape, parent.weights())
     assert (parent.shape.logit_cap > 0) == (name == "nanochat")
     rows = tokens(2, 33)
     summed = NextToken()(module, Batch(rows))
@@ -180,8 +181,8 @@ def test_the_objective_is_that_of_our_own_modules(name: str, published: Any) -> 
 
 def test_an_encoder_has_the_public_part_of_bert(published: Any) -> None:
     folder, theirs = published["bert"]
-    parent = source.read_parent(folder)
-    module = huggingface.foreign(parent.shape, parent.weights).eval()
+    parent = source.peek(folder)
+    module = huggingface.foreign(parent.shape, parent.weights()).eval()
     rows, where = tokens(2, 20), torch.tensor([[1, 5, 19], [0, 2, 3]])
     mask = torch.ones(2, 20, dtype=torch.long)
     mask[1, 12:] = 0
@@ -200,8 +201,8 @@ def test_an_encoder_has_the_public_part_of_bert(published: Any) -> None:
 @pytest.mark.parametrize("name", ["llama", "gpt2", "nanochat", "bert"])
 @torch.no_grad()
 def test_in_bfloat16_it_gives_about_the_same(name: str, published: Any) -> None:
-    parent = source.read_parent(published[name][0])
-    module = huggingface.foreign(parent.shape, parent.weights)
+    parent = source.peek(published[name][0])
+    module = huggingface.foreign(parent.shape, parent.weights())
     rows = tokens(1, 16)
     full = module(rows)
     module.compute_dtype = torch.bfloat16
@@ -215,8 +216,8 @@ def test_in_bfloat16_it_gives_about_the_same(name: str, published: Any) -> None:
 @pytest.mark.parametrize("name", ["qwen2", "gpt2", "nanochat", "bert"])
 def test_layers_can_be_called_around(name: str, published: Any) -> None:
     """As the technique that computes activations again does."""
-    parent = source.read_parent(published[name][0])
-    module = huggingface.foreign(parent.shape, parent.weights)
+    parent = source.peek(published[name][0])
+    module = huggingface.foreign(parent.shape, parent.weights())
     called: list[int] = []
 
     def around(layer: Any, *inputs: Any) -> Any:
@@ -236,8 +237,8 @@ def test_layers_can_be_called_around(name: str, published: Any) -> None:
 
 
 def test_compiled_layers_serve_training_only(published: Any) -> None:
-    parent = source.read_parent(published["llama"][0])
-    module = huggingface.foreign(parent.shape, parent.weights)
+    parent = source.peek(published["llama"][0])
+    module = huggingface.foreign(parent.shape, parent.weights())
     counted = CompileCounter()
     for block in module.blocks():
         block.compile(backend=counted, dynamic=False)
@@ -253,7 +254,7 @@ def test_compiled_layers_serve_training_only(published: Any) -> None:
 
 
 def test_a_shape_alone_gives_what_the_class_begins_with(published: Any) -> None:
-    shape = source.read_parent(published["llama"][0]).shape
+    shape = source.peek(published["llama"][0]).shape
     torch.manual_seed(1)
     before = torch.get_rng_state()
     one, same, other = (huggingface.foreign(shape, seed=seed) for seed in (3, 3, 4))
@@ -263,7 +264,7 @@ def test_a_shape_alone_gives_what_the_class_begins_with(published: Any) -> None:
 
 
 def test_a_plan_holds_the_shape_and_gives_it_back(published: Any, plan: Any) -> None:
-    shape = source.read_parent(published["nanochat"][0]).shape
+    shape = source.peek(published["nanochat"][0]).shape
     kept = plan(shape=shape)
     again = Plan.from_json(json.loads(json.dumps(kept.to_json())))
     assert again == kept and again.identity() == kept.identity() and again.shape.key() == shape.key()
@@ -280,11 +281,11 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
     name: str, published: Any, tmp_path: Path
 ) -> None:
     folder, theirs = published[name]
-    parent = source.read_parent(folder)
+    parent = source.peek(folder)
     data = json.loads(parent.tokenizer_file.read_text())
     new = grown(data, [hubs.CHINESE], 120, first=parent.tokens)
-    weights = vocabulary_growth.grow(parent.weights, new.pieces, first=new.first)
-    shape = vocabulary_growth.grown_shape(parent.shape, weights)
+    weights = vocabulary_growth.grow(parent.weights(), new.pieces, first=new.first)
+    shape = vocabulary_growth.grown_shape(parent.shape, parent.layout.tensors, tokens=new.first + len(new.pieces))
     assert shape.vocabulary == max(hubs.ROWS, padded(new.first + len(new.pieces))) and shape.parameters() == sum(
         weight.numel() for weight in weights.values()
     )
@@ -293,7 +294,7 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
         if name.startswith("t5"):
             assert vocabulary_growth.tables_of(weights) == ["shared.weight", "lm_head.weight"]
             return
-        module = started(Parent(**{**vars(parent), "shape": shape, "weights": weights}))
+        module = started(shape, weights)
         torch.testing.assert_close(
             module.eval()(rows)[..., : new.first], theirs(rows).logits[..., : new.first], **EXACTLY
         )
@@ -307,7 +308,7 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
     ours = load_tokenizer(out / "tokenizer.json")
     told = tokenizer(hubs.CHINESE, add_special_tokens=False)["input_ids"]
     assert told == ours.encode(hubs.CHINESE) and max(told) >= new.first
-    again = source.read_parent(out)
+    again = source.peek(out)
     assert again.shape.parameters() == shape.parameters() and again.shape.vocabulary == shape.vocabulary
 
 
@@ -317,22 +318,22 @@ def test_a_grown_checkpoint_is_opened_by_transformers_with_its_grown_tokenizer(
 def test_without_transformers_the_command_that_brings_it_is_named(
     published: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent = source.read_parent(published["llama"][0])
+    parent = source.peek(published["llama"][0])
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(MissingPackage, match=r"pip install '\.\[hf\]'"):
-        huggingface.foreign(parent.shape, parent.weights)
+        huggingface.foreign(parent.shape, parent.weights())
 
 
 def test_a_config_that_the_class_does_not_take_is_an_error_in_words(published: Any) -> None:
-    parent = source.read_parent(published["llama"][0])
+    parent = source.peek(published["llama"][0])
     shape = parent.shape.replace(config={**parent.shape.config, "hidden_act": "evil"})
     with pytest.raises(DataError, match="cannot build"):
-        huggingface.foreign(shape, parent.weights)
+        huggingface.foreign(shape, parent.weights())
     with pytest.raises(MissingPackage, match="does not have the class"):
-        huggingface.foreign(parent.shape.replace(architecture="NoSuchModel"), parent.weights)
-    positions = source.read_parent(published["gpt2"][0]).shape
+        huggingface.foreign(parent.shape.replace(architecture="NoSuchModel"), parent.weights())
+    positions = source.peek(published["gpt2"][0]).shape
     with pytest.raises(UsageError, match="fewer positions"):
         huggingface.foreign(positions.replace(context_length=hubs.CONTEXT + 1))
     lacking = partial(huggingface.foreign, parent.shape)
     with pytest.raises(DataError, match="as they are"):
-        lacking({name: weight for name, weight in parent.weights.items() if "layers.1.mlp" not in name})
+        lacking({name: weight for name, weight in parent.weights().items() if "layers.1.mlp" not in name})

@@ -67,7 +67,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -
 def refused(folder: Path, told: str, error: type[DaybreakError] = DataError) -> DaybreakError:
     before = sorted(folder.rglob("*")) if folder.is_dir() else []
     with pytest.raises(error, match=told) as caught:
-        source.read_parent(folder)
+        source.peek(folder).weights()
     assert before == (sorted(folder.rglob("*")) if folder.is_dir() else [])
     assert caught.value.received and caught.value.attempt and type(caught.value) is error
     return caught.value
@@ -78,9 +78,9 @@ def refused(folder: Path, told: str, error: type[DaybreakError] = DataError) -> 
 
 def test_reading_needs_no_transformers(hub: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom daybreak.models.checkpoints import source as parents\n"
+        "import sys\nfrom pathlib import Path\nfrom daybreak.models.checkpoints import source\n"
         f"for name in ('llama', 'gpt2', 'bert', 'qwen3', 'shards', 'nanochat'):\n"
-        f"    parents.read_parent(Path({str(hub)!r}, name))\n"
+        f"    source.peek(Path({str(hub)!r}, name)).weights()\n"
         "print(*[name for name in ('transformers', 'torch._dynamo') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
@@ -89,31 +89,31 @@ def test_reading_needs_no_transformers(hub: Path) -> None:
 
 def test_shards_are_read_as_one(hub: Path) -> None:
     assert len(list((hub / "shards").glob("*.safetensors"))) > 2
-    parent = source.read_parent(hub / "shards")
+    parent = source.peek(hub / "shards")
     theirs = hubs.model("qwen2").state_dict()
-    assert all(torch.equal(weight, theirs[name]) for name, weight in parent.weights.items())
-    assert parent.shape.parameters() == sum(weight.numel() for weight in parent.weights.values())
+    assert all(torch.equal(weight, theirs[name]) for name, weight in parent.weights().items())
+    assert parent.shape.parameters() == sum(weight.numel() for weight in parent.weights().values())
 
 
 def test_a_parent_is_known_from_another(hub: Path, copied: Any) -> None:
     folder = copied("llama")
-    first = source.read_parent(folder)
-    assert first.digest == source.read_parent(hub / "llama").digest and first.folder == folder
+    first = source.peek(folder)
+    assert first.digest == source.peek(hub / "llama").digest and first.folder == folder
     rewritten(folder, lambda weights: weights["model.norm.weight"].mul_(2))
-    assert source.read_parent(folder).digest != first.digest
+    assert source.peek(folder).digest != first.digest
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_become_float32(copied: Any, dtype: torch.dtype) -> None:
     folder = copied("llama")
-    before = source.read_parent(folder).weights
+    before = source.peek(folder).weights()
 
     def narrow(weights: dict[str, torch.Tensor]) -> None:
         for name in weights:
             weights[name] = weights[name].to(dtype)
 
     rewritten(folder, narrow)
-    after = source.read_parent(folder).weights
+    after = source.peek(folder).weights()
     assert all(weight.dtype == torch.float32 for weight in after.values())
     assert all(torch.equal(weight, before[name].to(dtype).float()) for name, weight in after.items())
 
@@ -121,7 +121,7 @@ def test_other_precisions_become_float32(copied: Any, dtype: torch.dtype) -> Non
 def test_names_that_older_versions_wrote_are_known(copied: Any) -> None:
     """GPT-2's first release has no "transformer." and its masks; BERT's has gamma, beta and heads that are not used."""
     gpt2, bert = copied("gpt2"), copied("bert")
-    expected = {folder: source.read_parent(folder).weights for folder in (gpt2, bert)}
+    expected = {folder: source.peek(folder).weights() for folder in (gpt2, bert)}
 
     def older_gpt2(weights: dict[str, torch.Tensor]) -> None:
         for name in list(weights):
@@ -145,7 +145,7 @@ def test_names_that_older_versions_wrote_are_known(copied: Any) -> None:
     rewritten(bert, older_bert)
     hubs.change(bert / "config.json", architectures=["BertForPreTraining"])
     for folder, weights in expected.items():
-        read = source.read_parent(folder).weights
+        read = source.peek(folder).weights()
         assert read.keys() == weights.keys() and all(torch.equal(read[name], weights[name]) for name in read)
     rewritten(gpt2, lambda weights: weights["lm_head.weight"].add_(1.0))
     refused(gpt2, "differ that config.json says are one")
@@ -178,9 +178,9 @@ BUFFERS: dict[str, tuple[str, dict[str, torch.Tensor]]] = {
 def test_buffers_beside_the_weights_are_not_read(copied: Any, what: str) -> None:
     name, buffers = BUFFERS[what]
     folder = copied(name)
-    expected = source.read_parent(folder).weights
+    expected = source.peek(folder).weights()
     rewritten(folder, lambda weights: weights.update({each: held.clone() for each, held in buffers.items()}))
-    read = source.read_parent(folder).weights
+    read = source.peek(folder).weights()
     assert read.keys() == expected.keys() and all(torch.equal(read[each], expected[each]) for each in read)
     narrow = next(each for each in weights_of(folder) if each not in buffers)  # a weight of such a type is refused
     rewritten(folder, lambda weights: weights.update({narrow: weights[narrow].to(torch.uint8)}))
@@ -190,25 +190,25 @@ def test_buffers_beside_the_weights_are_not_read(copied: Any, what: str) -> None
 @pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_names_with_a_wrapper_before_them_are_known(copied: Any, wrapper: str) -> None:
     folder = copied("bert")
-    expected = source.read_parent(folder).weights
+    expected = source.peek(folder).weights()
 
     def wrapped(weights: dict[str, torch.Tensor]) -> None:
         for name in list(weights):
             weights[wrapper + name] = weights.pop(name)
 
     rewritten(folder, wrapped)
-    read = source.read_parent(folder).weights
+    read = source.peek(folder).weights()
     assert read.keys() == expected.keys() and all(torch.equal(read[name], expected[name]) for name in read)
 
 
 def test_configs_of_older_versions_are_known(copied: Any) -> None:
     folder = copied("qwen3")
-    new = source.read_parent(folder).shape
+    new = source.peek(folder).shape
     assert isinstance(new, GptShape)
     hubs.change(folder / "config.json", rope_parameters=None, rope_theta=10000.0, layer_types=None, dtype=None)
-    assert source.read_parent(folder).shape == new
+    assert source.peek(folder).shape == new
     hubs.change(folder / "config.json", rope_scaling={"type": "yarn", "factor": 4.0})
-    assert isinstance(source.read_parent(folder).shape, ForeignShape)  # which transformers computes, and we do not
+    assert isinstance(source.peek(folder).shape, ForeignShape)  # which transformers computes, and we do not
 
 
 def test_a_run_gives_its_model(network, tmp_path: Path) -> None:
@@ -226,10 +226,10 @@ def test_a_run_gives_its_model(network, tmp_path: Path) -> None:
             end_of_text=256,
             token=END_OF_TEXT,
         )
-        parent = source.read_parent(run)
+        parent = source.peek(run)
         assert parent.shape == module.shape and parent.tokens == 257 and parent.folder == run / "model"
         assert all(
-            torch.equal(weight, dict(module.named_parameters())[name]) for name, weight in parent.weights.items()
+            torch.equal(weight, dict(module.named_parameters())[name]) for name, weight in parent.weights().items()
         )
         rewritten(run / "model", lambda weights: weights.pop("model.norm.weight"))
         refused(run, "model.norm.weight is missing")
@@ -261,9 +261,9 @@ def of_nanogpt(folder: Path, *, bias: bool, masks: bool = False) -> Any:
 @torch.no_grad()
 def test_nanogpt_is_read_as_gpt2(tmp_path: Path, bias: bool) -> None:
     theirs = of_nanogpt(tmp_path / "nano", bias=bias, masks=not bias)
-    parent = source.read_parent(tmp_path / "nano")
+    parent = source.peek(tmp_path / "nano")
     assert isinstance(parent.shape, ForeignShape) and parent.shape.architecture == "GPT2LMHeadModel"
-    module = huggingface.foreign(parent.shape, parent.weights).eval()
+    module = huggingface.foreign(parent.shape, parent.weights()).eval()
     rows = torch.randint(hubs.ROWS, (2, 40))
     torch.testing.assert_close(module(rows), theirs(rows).logits, atol=1e-4, rtol=1e-4)
     rewritten(tmp_path / "nano", lambda weights: weights.pop("_orig_mod.transformer.ln_f.weight"))
@@ -287,7 +287,7 @@ def test_the_command_for_a_pickle_of_nanogpt_does_what_it_says(tmp_path: Path) -
     assert command.startswith("python -c ")
     subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True, timeout=120)
     shutil.copy(tmp_path / "made" / "tokenizer.json", folder)
-    ours, theirs = (source.read_parent(place).weights for place in (folder, tmp_path / "made"))
+    ours, theirs = (source.peek(place).weights() for place in (folder, tmp_path / "made"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
@@ -340,7 +340,7 @@ def test_an_index_that_does_not_hold_together_is_refused(copied: Any, index: str
     name = sorted(folder.glob("*.safetensors"))[0].name
     (folder / "model.safetensors.index.json").write_text(index.replace("FILE", name))
     with pytest.raises(DataError):
-        source.read_parent(folder)
+        source.peek(folder)
 
 
 @pytest.mark.promise(REFUSED, 2)
@@ -351,7 +351,7 @@ def test_a_pickle_is_refused_with_the_command_that_converts_it(
 ) -> None:
     folder = copied("llama")
     packed(folder / name, canary)
-    source.read_parent(folder)  # what lies beside the weights is not looked at
+    source.peek(folder)  # what lies beside the weights is not looked at
     (folder / "model.safetensors").unlink()
     error = refused(folder, "never opened")
     assert name in error.received and "save_pretrained" in error.attempt
@@ -416,7 +416,7 @@ def test_sizes_that_the_weights_do_not_have_are_refused(copied: Any, changes: di
     folder = copied("llama")
     hubs.change(folder / "config.json", **changes)
     with pytest.raises(DataError):
-        source.read_parent(folder)
+        source.peek(folder)
 
 
 def test_tensors_of_other_sizes_are_named(copied: Any) -> None:
@@ -492,7 +492,7 @@ def test_a_tokenizer_that_is_none_is_refused(copied: Any, text: str) -> None:
     folder = copied("llama")
     (folder / "tokenizer.json").write_text(text)
     with pytest.raises(DataError):
-        source.read_parent(folder)
+        source.peek(folder)
 
 
 def test_a_tokenizer_of_older_files_is_refused_with_the_command_that_converts_it(copied: Any) -> None:
@@ -512,7 +512,7 @@ def test_special_tokens_are_found_wherever_they_are_named(copied: Any) -> None:
     refused(folder, "no token that is known as a mask")
     (folder / "special_tokens_map.json").write_text(json.dumps({"mask_token": {"content": "¿"}}))
     for _ in range(2):
-        specials = source.read_parent(folder).specials
+        specials = source.peek(folder).specials
         assert specials is not None and (specials.pad, specials.mask) == (0, 4)
         hubs.change(folder / "config.json", mask_token_id=4)
         (folder / "special_tokens_map.json").unlink(missing_ok=True)
@@ -520,9 +520,9 @@ def test_special_tokens_are_found_wherever_they_are_named(copied: Any) -> None:
 
 def test_nanochat_begins_documents_by_its_own_token(copied: Any) -> None:
     folder = copied("nanochat")
-    assert source.read_parent(folder).end_of_text == ""
+    assert source.peek(folder).end_of_text == ""
     hubs.byte_level("<|bos|>").save(str(folder / "tokenizer.json"))
-    assert source.read_parent(folder).end_of_text == "<|bos|>"
+    assert source.peek(folder).end_of_text == "<|bos|>"
 
 
 # No checkpoint at all

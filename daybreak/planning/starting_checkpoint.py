@@ -1,4 +1,7 @@
-"""Heirs: runs that go on from a checkpoint of another run, or of another tool, with its tokenizer and its weights."""
+"""Starting checkpoint: runs that go on from one of another run, or of another tool, with its tokenizer and weights.
+
+Its header is peeked at once, before the text is read, and travels; its weights are read when the module is built.
+"""
 
 import json
 from collections.abc import Sequence
@@ -18,15 +21,14 @@ from daybreak.engine import scaling
 from daybreak.engine.machine import settle_vector_functions
 from daybreak.models import families
 from daybreak.models.checkpoints import kept_files, vocabulary_growth
-from daybreak.models.checkpoints.source import Parent, read_parent
+from daybreak.models.checkpoints.source import Checkpoint, peek
 
 GROWN = "grown.json"  # in the run's parent folder
-_LAST: dict[str, tuple[tuple[Any, ...], Parent]] = {}  # by its path
-OF_A_WINDOW = "context_length"  # the one size that an heir may choose for itself
+OF_A_WINDOW = "context_length"  # the one size that the run may choose for itself
 
 
-def adopted(request: Request) -> Request:
-    """With the family that the checkpoint is of. Raises UsageError and DataError."""
+def adopted(request: Request) -> tuple[Request, Checkpoint | None]:
+    """The request with the family of its checkpoint, and the header of that. Raises UsageError and DataError."""
     if not request.parent:
         if request.grow:
             raise UsageError(
@@ -34,14 +36,14 @@ def adopted(request: Request) -> Request:
                 received=f"--grow-vocabulary {request.grow} without --from",
                 attempt="--from with the folder of a run, or of a checkpoint",
             )
-        return request
+        return request, None
     if request.tokenizer != "auto":
         raise UsageError(
             "a checkpoint comes with its tokenizer",
             received=f"--from {request.parent} and --tokenizer {request.tokenizer}",
             attempt="without --tokenizer; --grow-vocabulary 2000 adds tokens for a new language",
         )
-    parent = _read(request.parent)
+    checkpoint = peek(Path(request.parent))
     planned = (family for family in families.every() if family.rung is not None)
     fields = {name for family in planned for name in family.fields()} - {OF_A_WINDOW}
     if changed := sorted(fields & set(request.settings)):
@@ -50,36 +52,27 @@ def adopted(request: Request) -> Request:
             received=", ".join(f"--set {name}={request.settings[name]}" for name in changed),
             attempt=f"without it; what can be set is {OF_A_WINDOW}, and how it is trained",
         )
-    native = request.native and parent.shape.native()
-    return request.replace(family=parent.shape.family, native=native)
+    native = request.native and checkpoint.shape.native()
+    return request.replace(family=checkpoint.shape.family, native=native), checkpoint
 
 
-def _read(path: str) -> Parent:
-    """The checkpoint, read once for a command as long as its files stay as they are."""
-    files_there = sorted(Path(path).rglob("*")) if Path(path).is_dir() else []
-    stats = [(file.name, file.stat()) for file in files_there if file.suffix in (".json", ".safetensors")]
-    stamp = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
-    if path not in _LAST or _LAST[path][0] != stamp:
-        _LAST.clear()
-        _LAST[path] = stamp, read_parent(Path(path))
-    return _LAST[path][1]
-
-
-def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin, Tokenizer]:
+def origin_of(
+    request: Request, run: Run, sample: Sequence[str], *, checkpoint: Checkpoint | None = None
+) -> tuple[Origin, Tokenizer]:
     """What a run begins with, and its tokenizer, grown where that was asked for; both are kept in its folder.
 
-    sample: of the text, for new tokens. Raises UsageError, DataError and ResourceError.
+    sample: of the text, for new tokens. checkpoint: its header, where it is known. Raises UsageError, DataError and
+    ResourceError.
     """
     settle_vector_functions()
-    parent = _read(request.parent)
+    parent = _of(request.parent, checkpoint)
     data, pieces, told_pieces = None, [], {}
     shape, tokens = parent.shape, parent.tokens
     if request.grow:
         told = json.loads(parent.tokenizer_file.read_text(encoding="utf-8"))
         grown = tokens_growth.grown(told, sample, request.grow, first=parent.tokens)
         data, pieces, tokens = grown.data, grown.pieces, grown.first + len(grown.pieces)
-        weights = vocabulary_growth.grow(parent.weights, pieces, first=grown.first)
-        shape = vocabulary_growth.grown_shape(shape, weights)
+        shape = vocabulary_growth.grown_shape(shape, parent.layout.tensors, tokens=tokens)
         told_pieces = {"first": grown.first, "pieces": [list(piece) for piece in pieces]}
     kept_files.keep(parent.folder, run.parent_folder, tokenizer=data)
     write_json(run.parent_folder / "config.json", parent.config)
@@ -102,6 +95,11 @@ def origin_of(request: Request, run: Run, sample: Sequence[str]) -> tuple[Origin
     return origin, tokenizer
 
 
+def _of(path: str, known: Checkpoint | None) -> Checkpoint:
+    """The header that is known, while its files are as they were then, or the one that is there now."""
+    return known if known is not None and known.unchanged() else peek(Path(path))
+
+
 def _seen(folder: Path) -> tuple[float, float]:
     """Bytes that the run has learnt from that a model/ is of, and its bytes a token; 0 where it is of no run."""
     run = Run(folder.parent)
@@ -118,10 +116,9 @@ def _seen(folder: Path) -> tuple[float, float]:
     return before + text * scaling.effective_epochs(steps[-1].tokens * size / text), size
 
 
-def module_of(plan: Decisions, run: Run) -> Any:
+def module_of(plan: Decisions, run: Run, *, checkpoint: Checkpoint | None = None) -> Any:
     """The module with the weights that the run begins with. Raises DataError, as `weights_of`."""
-    weights = weights_of(plan, run)
-    _LAST.clear()  # while it is trained, a model is not held twice
+    weights = weights_of(plan, run, checkpoint=checkpoint)
     family = families.of(plan.shape)
     if family.loaded is not None:
         return family.loaded(plan.shape, weights)
@@ -132,17 +129,20 @@ def module_of(plan: Decisions, run: Run) -> Any:
     return module
 
 
-def weights_of(plan: Decisions, run: Run) -> dict[str, Tensor]:
-    """What a plan begins with. Raises DataError: the checkpoint is not the one that was planned with."""
+def weights_of(plan: Decisions, run: Run, *, checkpoint: Checkpoint | None = None) -> dict[str, Tensor]:
+    """What a plan begins with. Raises DataError: the checkpoint is not the one that was planned with.
+
+    checkpoint: its header, where this process has read it.
+    """
     assert plan.origin is not None
-    parent = _read(plan.origin.path)
+    parent = _of(plan.origin.path, checkpoint)
     if parent.digest != plan.origin.digest:
         raise DataError(
             "the checkpoint has changed since the plan was made",
             received=f"{plan.origin.path}: digest {parent.digest}, planned {plan.origin.digest}",
             attempt="the checkpoint as it was, or another --out",
         )
-    weights = parent.weights
+    weights = parent.weights()
     if plan.origin.grown:
         told: Any = read_json(run.parent_folder / GROWN, "another --out")
         weights = vocabulary_growth.grow(weights, told["pieces"], first=told["first"], seed=plan.seed)

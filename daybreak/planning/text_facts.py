@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,15 +28,18 @@ PREPARING_SECONDS = 600.0  # what `prepare` is looked at as, having no budget
 SAMPLE_BYTES_PER_SECOND = 15_000
 PACKED_BYTES_PER_SECOND = 2_500
 COUNTED_BYTES_PER_SECOND = 25_000
+if TYPE_CHECKING:  # which needs torch
+    from daybreak.models.checkpoints.source import Checkpoint
+
 SAMPLES, SAMPLE_CHARACTERS = 5, 400  # in the data card
 USUAL_FALL = 0.1  # of that figure, where there is too little text to see it
 PART = 6  # of the counted text, for how fast its figure falls with more
 
 
-def scanned(run: Run, request: Request) -> Corpus:
+def scanned(run: Run, request: Request, *, checkpoint: "Checkpoint | None" = None) -> Corpus:
     """The facts of the run's text: those that are there, unless the files or what is asked have changed.
 
-    Raises DataError.
+    checkpoint: the header of the one that is asked for, where it is known. Raises DataError.
     """
     if run.corpus_file.exists():
         told = read_json(run.documents_folder / "parts.json", "another --out")
@@ -48,10 +52,10 @@ def scanned(run: Run, request: Request) -> Corpus:
             return corpus
         for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
             old.unlink()
-    return scan(run, request)
+    return scan(run, request, checkpoint=checkpoint)
 
 
-def scan(run: Run, request: Request) -> Corpus:
+def scan(run: Run, request: Request, *, checkpoint: "Checkpoint | None" = None) -> Corpus:
     """Reads and cleans the text once, and writes its facts and a tokenizer's merges. Raises DataError."""
     begun = time.perf_counter()
     seconds = request.seconds or PREPARING_SECONDS
@@ -93,7 +97,7 @@ def scan(run: Run, request: Request) -> Corpus:
         if request.parent:
             from daybreak.planning import starting_checkpoint
 
-            origin, tokenizer = starting_checkpoint.origin_of(request, run, facts.sample)
+            origin, tokenizer = starting_checkpoint.origin_of(request, run, facts.sample, checkpoint=checkpoint)
             found = tokenizer_choice.inherited(request, tokenizer, unseen)
         else:
             found = tokenizer_choice.learnt(request, facts.sample, unseen, largest=largest, chinese=unit == "character")

@@ -25,7 +25,7 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
     from daybreak.views.progress import Silence
 
     check_request(request)
-    request = with_checkpoint(request)
+    request, checkpoint = with_checkpoint(request)
     with contextlib.ExitStack() as stack:
         if out and not out.endswith(".json"):
             folder = folder_of(request, out)
@@ -33,7 +33,7 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
             folder = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "plan")
         ledger = stack.enter_context(kept(folder, request, stopwatch))
         request = with_seconds_left(request, ledger)
-        session = Session(folder=folder, request=request, display=Silence(), ledger=ledger)
+        session = Session(folder=folder, request=request, display=Silence(), ledger=ledger, checkpoint=checkpoint)
         plan = in_time(session, lambda alarm: prepare_plan(session, alarm), lambda plan: plan)
     if out.endswith(".json"):
         try:

@@ -31,13 +31,19 @@ def run(
     """
     stopwatch = stopwatch or Stopwatch()
     check_request(request)
-    request = with_checkpoint(request)
+    request, checkpoint = with_checkpoint(request)
     mirrors = checked_mirrors(mirrors)
     folder = folder_of(request, out)
     if folder.finished():
         return finished_before(folder)
     with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
-        session = Session(folder=folder, request=with_seconds_left(request, ledger), display=display, ledger=ledger)
+        session = Session(
+            folder=folder,
+            request=with_seconds_left(request, ledger),
+            display=display,
+            ledger=ledger,
+            checkpoint=checkpoint,
+        )
 
         def work(alarm: Alarm) -> Finished:
             return execute(session, prepare_plan(session, alarm), mirrors=mirrors, alarm=alarm)

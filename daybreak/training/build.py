@@ -16,6 +16,7 @@ from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory, settle_vector_functions
 from daybreak.models import families
+from daybreak.models.checkpoints.source import Checkpoint
 from daybreak.tasks import task_of
 from daybreak.techniques import Context
 from daybreak.training.marks import Marks
@@ -49,8 +50,18 @@ class Built:
         return replace(self.context, **changes)
 
 
-def build(plan: Decisions, machine: Machine, device: torch.device, *, run: Run | None = None) -> Built:
-    """Weights are those of the seed, the same on every machine. Raises UsageError: a technique that is not there."""
+def build(
+    plan: Decisions,
+    machine: Machine,
+    device: torch.device,
+    *,
+    run: Run | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Built:
+    """Weights are those of the seed, the same on every machine, or of the checkpoint that a run begins with.
+
+    checkpoint: the header of that, where this process has read it. Raises UsageError: a technique that is not there.
+    """
     settle_vector_functions()
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques]
     marks = Marks()
@@ -77,7 +88,7 @@ def build(plan: Decisions, machine: Machine, device: torch.device, *, run: Run |
     if plan.origin is not None and run is not None and not any(run.checkpoints_folder.glob("step-*")):
         from daybreak.planning import starting_checkpoint
 
-        module = starting_checkpoint.module_of(plan, run)
+        module = starting_checkpoint.module_of(plan, run, checkpoint=checkpoint)
     else:
         module = families.of(plan.shape).module(plan.shape)
         module.initialize(plan.seed)

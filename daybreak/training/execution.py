@@ -87,6 +87,7 @@ def execute(
                 heldout=heldout_tokens,
                 show=lifting(display.record, records.Step, alarm) if alarm else display.record,
                 signals=signals,
+                checkpoint=session.checkpoint,
                 replayed=replay is not None,
                 validations=validations or {},
             )

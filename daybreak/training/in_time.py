@@ -7,7 +7,7 @@ reads, counts and scores as much as fits, by what a little of it takes at that m
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from daybreak.core import units
 from daybreak.core.clock import Contention, Ledger
@@ -19,6 +19,9 @@ from daybreak.core.types import Machine, Plan, Request
 from daybreak.engine import hardware
 from daybreak.models import families
 from daybreak.training.alarm import Alarm, OutOfTime
+
+if TYPE_CHECKING:  # which needs torch
+    from daybreak.models.checkpoints.source import Checkpoint
 
 # What an n-gram model takes from nothing to its report, on a processor of one's own, twice over (own runs).
 COUNTING_SECONDS = 1.5
@@ -51,6 +54,7 @@ class Session:
     request: Request
     display: Display
     ledger: Ledger
+    checkpoint: "Checkpoint | None" = None  # that training begins with, by its header
 
     def warn(self, what: str) -> None:
         warning = Event(name="warning", used_seconds=self.ledger.stopwatch.used(), detail={"what": what})

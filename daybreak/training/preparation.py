@@ -5,6 +5,7 @@ import datetime
 import importlib
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from daybreak.core import units
 from daybreak.core.clock import Contention, Ledger
@@ -17,6 +18,9 @@ from daybreak.planning import names
 from daybreak.training.alarm import Alarm
 from daybreak.training.execution import machine_of
 from daybreak.training.in_time import PLAN_BY, STEP_BY, Session, begun, check_hope, give_up_at
+
+if TYPE_CHECKING:  # which needs torch
+    from daybreak.models.checkpoints.source import Checkpoint
 
 LEAST_SECONDS = 8.0  # imports, a scan and a few seconds of anything; the plan knows better once it has measured
 
@@ -43,7 +47,7 @@ def prepare_plan(session: Session, alarm: Alarm) -> Plan:
     ledger.enter("scan")
     display.phase("scan")
     faults.at("phase.scan")
-    corpus = text_facts.scanned(folder, request)
+    corpus = text_facts.scanned(folder, request, checkpoint=session.checkpoint)
     for what in text_facts.unread(corpus):
         session.warn(what)
     alarm.check()
@@ -111,9 +115,10 @@ def check_request(request: Request) -> None:
         )
 
 
-def with_checkpoint(request: Request) -> Request:
+def with_checkpoint(request: Request) -> "tuple[Request, Checkpoint | None]":
+    """The request with the family of the checkpoint that it names, and the header of that, where it names one."""
     if not (request.parent or request.grow):
-        return request
+        return request, None
     from daybreak.planning import starting_checkpoint
 
     return starting_checkpoint.adopted(request)

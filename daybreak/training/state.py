@@ -19,6 +19,8 @@ from daybreak.data.tokenizers.base import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+    from daybreak.models.checkpoints.source import Checkpoint
+
 logger = logging.getLogger(__name__)
 
 LEAVING_SECONDS = 0.25  # writing the report, closing files, ending the interpreter
@@ -43,6 +45,7 @@ class Bench:
     heldout: Tokens
     show: Callable[[Record], None]
     signals: Signals
+    checkpoint: "Checkpoint | None" = None  # that training begins with, by its header
     replayed: bool = False
     validations: dict[int, Validation] = field(default_factory=dict)  # of the run that is replayed, by step
     costs: dict[str, float] = field(default_factory=dict)  # seconds that each thing takes

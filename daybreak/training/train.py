@@ -108,14 +108,14 @@ def _built(bench: Workbench) -> Built:
     Raises NotCompiled: they cannot be, and the run must repeat.
     """
     try:
-        built = build(bench.plan, bench.machine, bench.device, run=bench.run)
+        built = build(bench.plan, bench.machine, bench.device, run=bench.run, checkpoint=bench.checkpoint)
     except NotCompiled as error:
         if not bench.timed():
             raise
         bench.warn(f"the run goes on without the kernels, more slowly: {error.what} ({error.received})")
         bench.run.amend("without kernels", reason=error.received)
         bench.plan = without_kernels(bench.plan, bench.machine)
-        return build(bench.plan, bench.machine, bench.device, run=bench.run)
+        return build(bench.plan, bench.machine, bench.device, run=bench.run, checkpoint=bench.checkpoint)
     if kernels := built.context.kept.get("kernels"):
         flags = " ".join(kernels.native.flags)
         detail = {"file": kernels.native.file.name, "flags": flags, "compiler": bench.machine.compiler}

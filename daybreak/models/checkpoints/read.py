@@ -52,15 +52,15 @@ def read_model(folder: Path, device: torch.device) -> Any:
 
 
 def read_foreign(folder: Path, device: torch.device) -> Any:
-    """The module in a folder that parents.py reads, ready to score. Raises as `read_parent` and `foreign` do."""
-    from daybreak.models.checkpoints.source import read_parent
+    """The module in a folder that source.py reads, ready to score. Raises as `peek`, its weights and the class do."""
+    from daybreak.models.checkpoints.source import peek
 
-    parent = read_parent(folder)
-    loaded = families.of(parent.shape).loaded
+    found = peek(folder)
+    loaded = families.of(found.shape).loaded
     if loaded is None:
         raise DataError(
             "the model is one that daybreak has a module of its own for",
             received=str(folder),
             attempt="reading it as that",
         )
-    return loaded(parent.shape, parent.weights).to(device).eval().requires_grad_(False)
+    return loaded(found.shape, found.weights()).to(device).eval().requires_grad_(False)

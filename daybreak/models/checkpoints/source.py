@@ -3,6 +3,7 @@
 Nothing that a folder holds is run: weights come from safetensors alone, and all else is JSON.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from daybreak.core.shapes import Network
 from daybreak.core.types import Specials
 from daybreak.models import families
 from daybreak.models.checkpoints import tensors
-from daybreak.models.checkpoints import weights as parent_weights
+from daybreak.models.checkpoints import weights as checkpoint_weights
 from daybreak.models.checkpoints.special_tokens import TOKENIZER, marks_of
+from daybreak.models.checkpoints.tensors import Entry
 from daybreak.models.layouts import CLASSES, configs, nanogpt
+from daybreak.models.layouts.foreign import Layout
 
 SUPPORTED = ", ".join(names[0] for names in CLASSES.values())
 # How names of classes end, and what transformers opens all such classes with.
@@ -34,26 +37,52 @@ CONVERT_NANOGPT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parent:
-    """A checkpoint to start from."""
+class Checkpoint:
+    """A checkpoint to start from, by its header: what config.json, its tokenizer and the sizes of its weights say."""
 
     folder: Path  # where config.json is
-    shape: Network
-    weights: dict[str, Tensor]  # float32, on the CPU, by the names of the module that the shape is of
+    layout: Layout  # its shape, and the weights by the names of the module that the shape is of
     tokenizer_file: Path
     tokens: int  # ids of the tokenizer and of special tokens beside it: new ones begin here
     specials: Specials | None  # of encoders and encoder-decoders
     end_of_text: str  # for data/tokenizers.py's `loaded`; empty where it finds that itself
     config: dict[str, Any]  # of the class
-    digest: str  # of the config and the weights, by which one parent is known from another
+    written: dict[str, Any]  # config.json, which is not that of the class where nanoGPT has written it
+    entries: dict[str, Entry]  # where each tensor is
+    stamp: tuple[tuple[int, int], ...]  # size and time of each file, when the header was read
+
+    @property
+    def shape(self) -> Network:
+        return self.layout.shape
+
+    @property
+    def files(self) -> list[Path]:
+        return _files(self.folder, self.entries)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of config.json and the bytes of the weights, by which one checkpoint is known from another."""
+        return tensors.digest(self.files)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Read anew each time: float32, on the CPU. Raises DataError: damaged files, or values that are no numbers."""
+        return checkpoint_weights.read(self.folder, self.written, self.entries, self.layout)
+
+    def unchanged(self) -> bool:
+        """Whether the files are still those whose header was read."""
+        try:
+            return self.stamp == _stamp(self.files)
+        except OSError:
+            return False
 
 
-def read_parent(folder: Path) -> Parent:
-    """A daybreak run (its model/), a folder of transformers, or one of nanoGPT as layouts/nanogpt.py has it.
+def peek(folder: Path) -> Checkpoint:
+    """The header of a daybreak run (its model/), a folder of transformers, or one of nanoGPT (layouts/nanogpt.py).
 
     Raises UsageError: there is no such folder. Raises DataError: a class that is not supported, code of its own that it
-    asks for, weights in a pickle, shards that are missing, files that are damaged, values that are no numbers, sizes
-    that the config does not have, or a tokenizer with ids that the table has no rows for. Nothing is written.
+    asks for, weights in a pickle, shards that are missing, files that are cut off, sizes that the config does not have,
+    or a tokenizer with ids that the table has no rows for. Nothing is written, and no more of the weights is read than
+    T5 needs to tell whether its head is its table.
     """
     folder = _folder_of(folder)
     written = read_json(folder / "config.json", "the whole folder, as it was written")
@@ -67,7 +96,9 @@ def read_parent(folder: Path) -> Parent:
     config = nanogpt.config_of(written) if of_nanogpt else written
     _check_class(folder, config)
     found = tensors.entries(folder, convert=_convert(folder, config, of_nanogpt=of_nanogpt))
-    shape, weights = parent_weights.read(folder, written, found)
+    stamp = _stamp(_files(folder, found))
+    layout = checkpoint_weights.layout_of(folder, written, found)
+    shape = layout.shape
     marks = marks_of(folder, config, families.of(shape).special_tokens)
     if marks.ids > shape.vocabulary:
         raise DataError(
@@ -75,18 +106,26 @@ def read_parent(folder: Path) -> Parent:
             received=f"ids up to {marks.ids - 1} in {folder / TOKENIZER}, and {shape.vocabulary} rows",
             attempt="the tokenizer that the model was trained with",
         )
-    paths = sorted({entry.file for entry in found.values()})
-    return Parent(
+    return Checkpoint(
         folder=folder,
-        shape=shape,
-        weights=weights,
+        layout=layout,
         tokenizer_file=folder / TOKENIZER,
         tokens=marks.ids,
         specials=marks.specials,
         end_of_text=marks.end_of_text,
         config=config,
-        digest=tensors.digest([folder / "config.json", *paths]),
+        written=written,
+        entries=found,
+        stamp=stamp,
     )
+
+
+def _files(folder: Path, found: dict[str, Entry]) -> list[Path]:
+    return [folder / "config.json", *sorted({entry.file for entry in found.values()})]
+
+
+def _stamp(files: list[Path]) -> tuple[tuple[int, int], ...]:
+    return tuple((stat.st_size, stat.st_mtime_ns) for stat in (file.stat() for file in files))
 
 
 def _folder_of(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Growth: rows for new tokens in the tables of a model, made of the rows of the tokens that spelled them before."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -49,19 +50,25 @@ def grow(
     return grown
 
 
-def tables_of(weights: Mapping[str, Tensor]) -> list[str]:
+def tables_of(names: Iterable[str]) -> list[str]:
     """Names of the tables, and of biases, that have an entry for each token."""
-    return [name for name in weights if name in TABLES or name.startswith(VALUES)]
+    return [name for name in names if name in TABLES or name.startswith(VALUES)]
 
 
-def grown_shape(shape: Network, weights: Mapping[str, Tensor]) -> Network:
-    """The shape of weights that were grown."""
-    rows = len(weights[tables_of(weights)[0]])
-    return shape.with_rows(rows, sum(weight.numel() for weight in weights.values()))
+def grown_shape(shape: Network, sizes: Mapping[str, Sequence[int]], *, tokens: int) -> Network:
+    """The shape of weights of these sizes, by their names, when they are grown for so many tokens in all."""
+    tables = tables_of(sizes)
+    grown = {name: (grown_rows(sizes[name][0], tokens), *sizes[name][1:]) for name in tables}
+    return shape.with_rows(grown[tables[0]][0], sum(math.prod(size) for size in {**sizes, **grown}.values()))
+
+
+def grown_rows(rows: int, tokens: int) -> int:
+    """Of a table for so many tokens, which has `rows` now: none is taken away."""
+    return max(padded(tokens), rows)
 
 
 def _grown(table: Tensor, pieces: Sequence[Sequence[int]], first: int, seed: int) -> Tensor:
-    rows = max(padded(first + len(pieces)), len(table))
+    rows = grown_rows(len(table), first + len(pieces))
     old = table[:first].float()
     mean = old.mean(0)
     new = mean.expand(rows, *table.shape[1:]).clone()

@@ -2,8 +2,10 @@
 
 import contextlib
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,22 +19,27 @@ from daybreak.models.layouts import configs, foreign, nanogpt, own, qwen3, t5
 from daybreak.models.layouts.foreign import BUFFERS, Layout, Tensors
 
 WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every name
+Result = TypeVar("Result")
 _SHOWN = 3  # tensors of each sort that an error names
 
 
-def read(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[Network, dict[str, Tensor]]:
-    """The shape, and the weights by the names of the module that it is of.
+def layout_of(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> Layout:
+    """The shape, and the weights by the names of the module that it is of; no more than their sizes is read.
 
-    config: of transformers, or nanoGPT's arguments. Raises DataError: the config does not say what the model is, the
-    tensors are others than it says, or one of them is no number.
+    config: of transformers, or nanoGPT's arguments. Raises DataError: the config does not say what the model is, or the
+    tensors are others than it says.
     """
-    arguments = config if nanogpt.recognized(config) else None
-    config = config if arguments is None else nanogpt.config_of(arguments)
+    return _explained(folder, lambda: _layout(folder, config, found))
+
+
+def read(folder: Path, config: dict[str, Any], found: dict[str, Entry], layout: Layout) -> dict[str, Tensor]:
+    """The weights by the names of the layout. Raises DataError: values that are no numbers, or copies that differ."""
+    return _explained(folder, lambda: _read(folder, config, found, layout))
+
+
+def _explained(folder: Path, work: Callable[[], Result]) -> Result:
     try:
-        if config["model_type"] == t5.MODEL_TYPE:
-            return _t5(folder, config, found)
-        shape, layout = _known(config, len(found))
-        return shape, _tensors(folder, layout, found, arguments)
+        return work()
     except (UsageError, TypeError, ValueError, OverflowError, RuntimeError, KeyError) as error:
         why = error.received if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise DataError(
@@ -40,6 +47,27 @@ def read(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple
             received=f"{folder / 'config.json'}: {why}",
             attempt="the whole folder, as it was written",
         ) from None
+
+
+def _layout(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> Layout:
+    arguments = config if nanogpt.recognized(config) else None
+    config = config if arguments is None else nanogpt.config_of(arguments)
+    if config["model_type"] == t5.MODEL_TYPE:
+        return _t5_layout(folder, config, found)
+    shape, layout = _known(config, len(found))
+    layout = replace(layout, shape=shape)
+    named = _named(layout, found)
+    tensor_files.check_types(named)
+    sizes, absent = _sizes(layout, named, arguments)
+    _compare(folder, _expected(layout, named), sizes | absent)
+    return layout
+
+
+def _read(folder: Path, config: dict[str, Any], found: dict[str, Entry], layout: Layout) -> dict[str, Tensor]:
+    arguments = config if nanogpt.recognized(config) else None
+    if arguments is None and config["model_type"] == t5.MODEL_TYPE:
+        return t5.with_weights(config, dict(tensor_files.read(_without_buffers(found))))[1]
+    return _tensors(folder, layout, _named(layout, found), arguments)
 
 
 def _known(config: dict[str, Any], most_layers: int) -> tuple[Network, Layout]:
@@ -54,13 +82,26 @@ def _known(config: dict[str, Any], most_layers: int) -> tuple[Network, Layout]:
     return layout.shape, layout
 
 
-def _t5(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> tuple[Network, dict[str, Tensor]]:
-    """T5's config alone does not say which weights are shared."""
-    found = {name: entry for name, entry in found.items() if not re.fullmatch(BUFFERS, name)}
-    shape, weights = t5.with_weights(config, dict(tensor_files.read(found)))
+def _t5_layout(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> Layout:
+    """T5's config alone does not say which weights are shared: where it may be either, the tables are compared."""
+    found = _without_buffers(found)
+    tensor_files.check_types(found)
+    sizes = {name: torch.empty(entry.size, device="meta") for name, entry in found.items()}
+
+    def same(one: str, other: str) -> bool:
+        if t5.HEAD not in (one, other):  # the tables, which are compared as they are read
+            return True
+        read = dict(tensor_files.read({name: found[name] for name in (one, other)}))
+        return torch.equal(read[one], read[other])
+
+    shape, weights = t5.with_weights(config, sizes, same=same)
     _, layout = _of_module(shape, len(found))
     _compare(folder, layout.tensors, {name: tuple(weight.shape) for name, weight in weights.items()})
-    return shape, weights
+    return layout
+
+
+def _without_buffers(found: dict[str, Entry]) -> dict[str, Entry]:
+    return {name: entry for name, entry in found.items() if not re.fullmatch(BUFFERS, name)}
 
 
 def _of_module(shape: Network, most_layers: int) -> tuple[Network, Layout]:
@@ -83,26 +124,37 @@ def _of_module(shape: Network, most_layers: int) -> tuple[Network, Layout]:
     return shape, Layout(shape=shape, tensors=tensors, shared=shared)
 
 
-def _tensors(
-    folder: Path, layout: Layout, found: dict[str, Entry], arguments: dict[str, Any] | None
-) -> dict[str, Tensor]:
-    """By the names of the layout, in its order. arguments: nanoGPT's."""
+def _named(layout: Layout, found: dict[str, Entry]) -> dict[str, Entry]:
+    """The tensors that the layout has a place for, and those that it does not know, by its own names."""
     named = {_name(stored, layout): entry for stored, entry in found.items()}
     if len(named) < len(found):
         raise ValueError("two tensors have names that mean the same one")
-    named = {
+    return {
         name: entry
         for name, entry in named.items()
         if name in layout.tensors or name in layout.shared or not re.fullmatch(f"{layout.ignored}|{BUFFERS}", name)
     }
-    tensor_files.check_types(named)
+
+
+def _expected(layout: Layout, named: dict[str, Entry]) -> Tensors:
+    return layout.tensors | {name: layout.tensors[of] for name, of in layout.shared.items() if name in named}
+
+
+def _sizes(layout: Layout, named: dict[str, Entry], arguments: dict[str, Any] | None) -> tuple[Tensors, Tensors]:
+    """Of the tensors in the files, as the layout has them, and of biases that nanoGPT's arguments say are left out."""
     sizes = {name: entry.size for name, entry in named.items()}
-    expected = layout.tensors | {name: layout.tensors[of] for name, of in layout.shared.items() if name in sizes}
-    absent: Tensors = {}
-    if arguments is not None:
-        sizes = {name: size[::-1] if nanogpt.is_turned(name) else size for name, size in sizes.items()}
-        absent = {n: size for n, size in expected.items() if n not in sizes and nanogpt.lacks(arguments, n)}
-    _compare(folder, expected, sizes | absent)
+    if arguments is None:
+        return sizes, {}
+    sizes = {name: size[::-1] if nanogpt.is_turned(name) else size for name, size in sizes.items()}
+    expected = _expected(layout, named)
+    return sizes, {n: size for n, size in expected.items() if n not in sizes and nanogpt.lacks(arguments, n)}
+
+
+def _tensors(
+    folder: Path, layout: Layout, named: dict[str, Entry], arguments: dict[str, Any] | None
+) -> dict[str, Tensor]:
+    """By the names of the layout, in its order. arguments: nanoGPT's."""
+    _, absent = _sizes(layout, named, arguments)
     weights = dict(tensor_files.read(named)) | {name: torch.zeros(size) for name, size in absent.items()}
     for name, of in layout.shared.items():
         if name in weights and not torch.equal(weights.pop(name), weights[of]):

@@ -1,5 +1,6 @@
 """T5's config.json (arXiv:1910.10683), of v1.1 and of the first one, and the names of its weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from daybreak.models.norms import NORM_EPSILON
 
 FEED_FORWARD = {"gated_gelu": "gated-gelu", "relu": "relu"}  # by our names
 MODEL_TYPE = "t5"
+SHARED, HEAD = "shared.weight", "lm_head.weight"
 TABLES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # which some files hold beside the shared one
 UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"  # of the first releases
 CONTEXT = 512  # that the released models were trained with; the class itself keeps none
@@ -73,30 +75,38 @@ def shape_of(config: dict[str, Any]) -> T5Shape:
         raise DataError("the config of the model is not whole", received=f"no {error}", attempt=ATTEMPT) from None
 
 
-def with_weights(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[T5Shape, dict[str, Tensor]]:
+def with_weights(
+    config: dict[str, Any], weights: dict[str, Tensor], *, same: Callable[[str, str], bool] | None = None
+) -> tuple[T5Shape, dict[str, Tensor]]:
     """The shape, and the weights by the module's own names, of a folder that any version of the class has written.
+
+    same: says of two names whether their weights are equal, where the given ones are none but sizes.
 
     The config alone does not say whether the head is tied. A head of its own behind scaled states takes the factor in,
     and one that is not in the file, before which nothing is scaled, becomes a copy of the table; both compute the same.
     Raises DataError: also where encoder and decoder have tables of their own.
     """
-    shape, weights = shape_of(config), dict(weights)
+    given, shape, weights = weights, shape_of(config), dict(weights)
+    same = same or (lambda one, other: torch.equal(given[one], given[other]))
     weights.pop(UNUSED, None)
-    tables = [weights.pop(name) for name in TABLES if name in weights]
-    shared = weights.setdefault("shared.weight", tables[0]) if tables else weights.get("shared.weight")
-    if shared is None:
-        raise DataError("the model has no table of embeddings", received="no shared.weight", attempt=ATTEMPT)
-    if any(table.shape != shared.shape or not torch.equal(table, shared) for table in tables):
+    tables = [name for name in (SHARED, *TABLES) if name in weights]
+    if not tables:
+        raise DataError("the model has no table of embeddings", received=f"no {SHARED}", attempt=ATTEMPT)
+    shared = weights[tables[0]]
+    for name in tables[1:]:
+        weights.pop(name)
+    weights[SHARED] = weights.pop(tables[0])
+    if any(given[name].shape != shared.shape or not same(name, tables[0]) for name in tables[1:]):
         raise DataError(
             "encoder and decoder have tables of their own, which the class here has not",
             received="embed_tokens.weight unlike shared.weight",
             attempt=ATTEMPT,
         )
-    head = weights.pop("lm_head.weight", None)
+    head = weights.pop(HEAD, None)
     if head is None and not shape.tied:
-        weights["lm_head.weight"] = shared.clone()
-    elif head is not None and not (shape.tied and torch.equal(head, shared)):
-        weights["lm_head.weight"] = head * shape.width**-0.5 if shape.tied else head
+        weights[HEAD] = shared.clone()
+    elif head is not None and not (shape.tied and head.shape == shared.shape and same(HEAD, tables[0])):
+        weights[HEAD] = head * shape.width**-0.5 if shape.tied else head
         shape = shape.replace(tied=False)
     return shape, weights
 
