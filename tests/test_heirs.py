@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hubs
 import pytest
 import torch
+from reading import reads_of
 
 import daybreak
 from daybreak.core.errors import DataError, UsageError
-from daybreak.core.request import Request
 from daybreak.core.run import Run
 from daybreak.evaluation.loaded import load
-from daybreak.models.checkpoints import tensors
 from daybreak.models.checkpoints.source import peek
 from daybreak.models.gpt import tensors_of
-from daybreak.planning.starting_checkpoint import adopted, weights_of
+from daybreak.planning.starting_checkpoint import weights_of
 
 TOKENS = 12_000
 
@@ -63,56 +60,6 @@ def test_a_run_goes_on_from_another_with_its_tokenizer_and_its_weights(
         again = carried_out(small_text, tmp_path / "again", parent=str(parent.path))
     assert again.figures["weights_digest"] == finished.figures["weights_digest"]
     assert reads == ["header", "bytes", "tensors"]  # the sizes, the digest, and the weights when the module is built
-
-
-@contextlib.contextmanager
-def reads_of(file: Path) -> Iterator[list[str]]:
-    """What is read of a file of weights, each time that it is opened."""
-    reads: list[str] = []
-    opened, open_path = tensors.safe_open, Path.open
-
-    class Watched:
-        def __init__(self, name: str, **words: Any) -> None:
-            self.inner, self.ours = opened(name, **words), Path(name) == file
-
-        def __enter__(self) -> Any:
-            self.inner.__enter__()
-            if self.ours:
-                reads.append("header")
-            return self
-
-        def __exit__(self, *about: Any) -> Any:
-            return self.inner.__exit__(*about)
-
-        def get_tensor(self, name: str) -> torch.Tensor:
-            if self.ours:
-                reads[-1] = "tensors"
-            return self.inner.get_tensor(name)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.inner, name)
-
-    def watched(path: Path, *words: Any, **more: Any) -> Any:
-        if path == file:
-            reads.append("bytes")
-        return open_path(path, *words, **more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tensors, "safe_open", Watched)
-        patch.setattr(Path, "open", watched)
-        yield reads
-
-
-def test_a_plan_and_a_run_that_goes_on_read_no_weights_of_the_checkpoint(
-    parent: Run, small_text: Path, tmp_path: Path
-) -> None:
-    file, words = parent.model_folder / "model.safetensors", {"parent": str(parent.path)}
-    with reads_of(file) as reads:
-        daybreak.plan(str(small_text), budget="10m", reproducible=True, settings={"tokens": TOKENS}, **words)
-    assert reads == ["header", "bytes"]
-    with reads_of(file) as reads:
-        request, checkpoint = adopted(Request(sources=(str(small_text),), seconds=600.0, **words))
-    assert reads == ["header"] and checkpoint is not None and request.family == "gpt"
 
 
 def test_a_parent_that_changed_after_the_plan_is_refused(parent: Run, small_text: Path, tmp_path: Path) -> None:

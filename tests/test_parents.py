@@ -14,16 +14,20 @@ from typing import Any
 import hubs
 import pytest
 import torch
+from reading import reads_of
 from safetensors.torch import load_file, save_file
 from test_strangers import DEEP, HOSTILE, REFUSED, Canary, pickled, zipped
 
 from daybreak.core.errors import DataError, DaybreakError, UsageError
+from daybreak.core.request import Request
+from daybreak.core.run import Run
 from daybreak.core.shapes import ForeignShape, GptShape
 from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT
 from daybreak.models import huggingface
 from daybreak.models.checkpoints import source, write
 from daybreak.models.layouts import nanogpt
+from daybreak.planning import starting_checkpoint
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -101,6 +105,33 @@ def test_a_parent_is_known_from_another(hub: Path, copied: Any) -> None:
     assert first.digest == source.peek(hub / "llama").digest and first.folder == folder
     rewritten(folder, lambda weights: weights["model.norm.weight"].mul_(2))
     assert source.peek(folder).digest != first.digest
+
+
+def test_the_header_is_read_once_and_the_weights_when_they_are_needed(hub: Path, plan: Any, tmp_path: Path) -> None:
+    folder, run = hub / "llama", Run(tmp_path / "run")
+    with reads_of(folder / "model.safetensors") as reads:
+        request, checkpoint = starting_checkpoint.adopted(Request(sources=("a.txt",), seconds=60.0, parent=str(folder)))
+        assert request.family == "foreign" and checkpoint is not None and reads == ["header"]
+        origin, _ = starting_checkpoint.origin_of(request, run, [], checkpoint=checkpoint)
+        assert origin.digest == checkpoint.digest and reads == ["header", "bytes"]
+        planned = plan(shape=origin.shape, origin=origin)
+        weights = starting_checkpoint.weights_of(planned, run, checkpoint=checkpoint)
+        assert reads == ["header", "bytes", "tensors"]
+        again = starting_checkpoint.weights_of(planned, run)  # in a process that has not read the header
+        assert reads[3:] == ["header", "bytes", "tensors"]
+    assert all(torch.equal(weight, again[name]) for name, weight in weights.items())
+
+
+def test_a_header_of_files_that_have_changed_is_read_again(copied: Any, plan: Any, tmp_path: Path) -> None:
+    folder, run = copied("llama"), Run(tmp_path / "run")
+    checkpoint = source.peek(folder)
+    origin, _ = starting_checkpoint.origin_of(
+        Request(sources=(), seconds=60.0, parent=str(folder)), run, [], checkpoint=checkpoint
+    )
+    rewritten(folder, lambda weights: weights["model.norm.weight"].mul_(2))
+    assert not checkpoint.unchanged()
+    with pytest.raises(DataError, match="changed since the plan"):
+        starting_checkpoint.weights_of(plan(shape=origin.shape, origin=origin), run, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -416,7 +447,7 @@ def test_sizes_that_the_weights_do_not_have_are_refused(copied: Any, changes: di
     folder = copied("llama")
     hubs.change(folder / "config.json", **changes)
     with pytest.raises(DataError):
-        source.peek(folder)
+        source.peek(folder).weights()
 
 
 def test_tensors_of_other_sizes_are_named(copied: Any) -> None:
