@@ -209,6 +209,7 @@ def timed(cell: Cell, rows: int, machine: Any, device: Any, *, smoke: bool) -> t
     """The Timing of a step of so many rows, and the shape. Raises torch.OutOfMemoryError."""
     import torch
 
+    from daybreak.data.batches import Batch
     from daybreak.engine.probe import time_training
     from daybreak.training.build import build
 
@@ -220,13 +221,15 @@ def timed(cell: Cell, rows: int, machine: Any, device: Any, *, smoke: bool) -> t
         built.module,
         built.loss,
         built.optimizer,
-        tokens,
+        Batch(tokens),
+        micro_batch=rows,
+        device=device,
         shape=plan.shape,
         dtype=str(built.module.compute_dtype).removeprefix("torch."),
         mode=plan.predicted.mode,
         cold=False,
         seconds=0.2 if smoke else SPEED_SECONDS,
-        evaluate=lambda rows: None,  # the memory is that of training
+        evaluate=lambda batch: None,  # the memory is that of training
     )
     return timing, plan.shape
 
