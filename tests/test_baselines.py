@@ -84,7 +84,7 @@ def test_the_table_has_a_bar_for_each(tmp_path: Path) -> None:
     assert "rnn was not trained: why" in lines and not any(line.startswith("rnn  ") for line in lines)
     assert lines[1].startswith("gpt") and lines[1].count("\u2588") == 20
     assert "+50.0%" in lines[2] and "counts" in lines[2]
-    assert lines[-1] == "gpt is ahead of ngram from 1 min 01 s on"
+    assert lines[-1] == "gpt is better than ngram after 1 min 01 s"
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_the_text_is_read_once_and_what_cannot_be_trained_is_a_row(small_text, t
     assert spent == pytest.approx(found["text"]["seconds"], abs=1.0), "what reading took is a part of its time"
     assert run.used_seconds() > found["text"]["seconds"]
     other = request.replace(seed=1)
-    with pytest.raises(UsageError, match="comparison of another text"):
+    with pytest.raises(UsageError, match="comparison with other text"):
         baselines(other, out=str(tmp_path / "all"), models=("ngram",))
 
 

@@ -420,7 +420,7 @@ def test_what_cannot_be_compared_is_refused(
     one = finished("a")
     assert "nothing to compare" in refused(UsageError, one).what
     assert "not finished" in refused(UsageError, one, finished("bb", end=False)).what
-    assert "no such run" in refused(UsageError, one, Run(tmp_path / "nowhere")).what
+    assert "the run does not exist" in refused(UsageError, one, Run(tmp_path / "nowhere")).what
     different = refused(DataError, one, finished("ccc", documents=DOCUMENTS[5:]))
     assert "different text" in different.what and "--on" in different.attempt and "ccc: " in different.received
     without = counted("dddd", words, 1)

@@ -288,7 +288,7 @@ def test_the_commands_and_code_of_a_page_work(page, place):
         if done.returncode and "pip install '.[" in done.stderr:
             missing.append(f"an extra, for `{command.line}`")
             continue
-        if done.returncode and "the cluster cannot be reached" in done.stderr:
+        if done.returncode and "the Ray cluster cannot be reached" in done.stderr:
             missing.append(f"a cluster, for `{command.line}`")
             continue
         if done.returncode and "there is nothing to measure" in done.stderr:

@@ -29,7 +29,9 @@ def found(machine, monkeypatch: pytest.MonkeyPatch):
 
 def test_the_verdict_says_what_a_minute_is_enough_for(found) -> None:
     slow, fast = (found(matmul_flops={"float32": rate}) for rate in (3e10, 3e12))
-    told = [re.search(r"60 s train about (.+) weights on about (.+) tokens", each["verdict"]) for each in (slow, fast)]
+    told = [
+        re.search(r"60 s train about (.+) parameters on about (.+) tokens", each["verdict"]) for each in (slow, fast)
+    ]
     assert all(told) and told[0].groups() != told[1].groups()
     assert slow["verdict"].startswith("2 threads") and examination.lines(slow)[0] == f"verdict     {slow['verdict']}"
     scales = {"thousand": 1e3, "million": 1e6}

@@ -138,7 +138,7 @@ def test_from_python_a_model_fills_gaps_or_continues_texts(run_of: Any, family: 
     assert filled.text.startswith("The") and len(filled.gaps) == 1
     assert len(filled.gaps[0]) == (3 if family == "bert" else 1)
     for ask in (model.generate, lambda text: list(model.stream(text))):
-        with pytest.raises(UsageError, match="fills gaps and continues no text"):
+        with pytest.raises(UsageError, match="fills in masks and does not continue text"):
             ask("The <mask>.")
 
 
@@ -183,7 +183,7 @@ def test_optimizers_begin_at_the_rates_of_the_family(run_of: Any, family: str) -
 
 
 def test_runs_of_different_figures_are_not_compared(run_of: Any) -> None:
-    with pytest.raises(DataError, match="different figures"):
+    with pytest.raises(DataError, match="different metrics"):
         compare([str(run_of("bert").run), str(run_of("t5").run)])
 
 

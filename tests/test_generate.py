@@ -62,4 +62,4 @@ def test_a_prompt_that_is_cut_is_said_so(folder: Path, capsys: pytest.CaptureFix
 def test_requests_that_cannot_be_are_told_before_the_model_is_read(folder: Path) -> None:
     for words in (["--stop", ""], ["--min-tokens", "9", "--max-tokens", "8"]):
         with pytest.raises(UsageError):
-            cli.app(["generate", str(folder / "no such run"), "x", *words], standalone_mode=False)
+            cli.app(["generate", str(folder / "the run does not exist"), "x", *words], standalone_mode=False)

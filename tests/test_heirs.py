@@ -113,10 +113,10 @@ def test_a_checkpoint_of_transformers_goes_on_and_is_opened_by_it_again(
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"parent": "no-such-folder"}, "no such checkpoint"),
-        ({"grow": 100}, "no vocabulary to grow"),
-        ({"parent": "PARENT", "tokenizer": "bpe"}, "comes with its tokenizer"),
-        ({"parent": "PARENT", "settings": {"layers": 3}}, "shape is that of the checkpoint"),
+        ({"parent": "no-such-folder"}, "the checkpoint does not exist"),
+        ({"grow": 100}, "needs a pretrained checkpoint"),
+        ({"parent": "PARENT", "tokenizer": "bpe"}, "brings its own tokenizer"),
+        ({"parent": "PARENT", "settings": {"layers": 3}}, "fixes the model's shape"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

@@ -212,6 +212,6 @@ def test_each_phase_before_the_first_step_may_hang_and_there_is_a_model(small_te
 def test_what_cannot_be_counted_instead_is_refused_before_the_deadline(small_text, tmp_path, waited) -> None:
     before = waited()
     done, took = command(small_text, tmp_path / "run", "phase.probe:slow=60", "--family", "bert")
-    assert done.returncode == 2 and "no time was left for a single step" in done.stderr and "--for 40s" in done.stderr
+    assert done.returncode == 2 and "no time was left for a training step" in done.stderr and "--for 40s" in done.stderr
     assert took < 20 + (waited() - before)
     assert not (tmp_path / "run").exists()

@@ -177,12 +177,12 @@ def test_an_unknown_task_and_data_that_cannot_be_had_are_refused(
     tasks = pytest.importorskip("lm_eval.tasks", reason="lm-eval is an extra")
     # To look through the thousands that it brings along takes ten seconds.
     monkeypatch.setattr(tasks, "TaskManager", functools.partial(tasks.TaskManager, include_defaults=False))
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(UsageError, match="the folder does not exist"):
         lm_eval.evaluate(str(run), ["local_last"], folder=str(folder / "nowhere"))
     with pytest.raises(UsageError, match="local_last"):
         lm_eval.evaluate(str(run), ["local_lasts"], folder=str(folder))
     (folder / "rows.jsonl").unlink()
-    with pytest.raises(DataError, match="cannot be had"):
+    with pytest.raises(DataError, match="could not be loaded"):
         lm_eval.evaluate(str(run), ["local_last"], folder=str(folder))
 
 

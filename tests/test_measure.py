@@ -392,7 +392,7 @@ def test_a_plan_starts_in_a_process_of_its_own(plan: Callable[..., Plan], machin
         assert found["cold"]["start_seconds"] > found["warm"]["start_seconds"] > found["warm"]["step_seconds"]
     with pytest.raises(TimeoutError):
         cold_start.apart(plan(), machine(), "cpu", warm=False, seconds=0.05)
-    with pytest.raises(DaybreakError, match="process of its own"):
+    with pytest.raises(DaybreakError, match="its own process"):
         cold_start.apart(plan(techniques=(TechniqueChoice(name="no_such"),)), machine(), "cpu", warm=False)
     begins = plan(techniques=(TechniqueChoice(name="word_vectors"),))
     assert (
@@ -414,18 +414,18 @@ def test_what_cannot_be_measured_is_usage(a_run: Callable[..., Run], tmp_path: P
     run = a_run("idle", "ngram_mix")
     (tmp_path / "empty").mkdir()
     wrong = [
-        ([str(tmp_path / "nothing")], "no such run"),
+        ([str(tmp_path / "nothing")], "the run does not exist"),
         ([str(tmp_path / "empty")], "not a run"),
         ([str(run), "--techniques", "idel"], "unknown technique"),
         ([str(run), "--with", "fozen"], "unknown technique"),
-        ([str(run), "--techniques", "frozen"], "not on in this plan"),
-        ([str(run), "--with", "idle"], "on already"),
-        ([str(run), "--techniques", "ngram_mix"], "what is decoded"),
-        ([str(run), "--share", "0"], "no such share"),
-        ([str(run), "--seeds", "1"], "two seeds"),
-        ([str(run), "--for", "soon"], "length of time"),
+        ([str(run), "--techniques", "frozen"], "does not use the technique"),
+        ([str(run), "--with", "idle"], "already uses"),
+        ([str(run), "--techniques", "ngram_mix"], "changes decoding"),
+        ([str(run), "--share", "0"], "--share is out of range"),
+        ([str(run), "--seeds", "1"], "seeds must be 2 to 64"),
+        ([str(run), "--for", "soon"], "not a duration"),
         ([str(run), "--for", "1s"], "too short"),
-        ([str(run), "--with", "blind"], "does nothing here"),
+        ([str(run), "--with", "blind"], "has no effect here"),
     ]
     for words, what in wrong:
         error = failure(*words)
@@ -443,7 +443,7 @@ def test_a_plan_without_techniques_and_one_that_counts(a_run: Callable[..., Run]
     assert "nothing to measure" in failure(str(run)).what
     counting = run.plan().replace(shape=NgramShape(order=5, unit="byte", vocabulary=257), techniques=())
     write_json(run.plan_file, counting.to_json())
-    assert "only counts" in failure(str(run)).what
+    assert "n-gram model" in failure(str(run)).what
     run.plan_file.unlink()
     assert "missing" in failure(str(run)).what
 

@@ -120,5 +120,5 @@ def test_texts_of_different_tokenizers_are_refused() -> None:
     other = InMemory([100], vocabulary=50_000)
     with pytest.raises(DataError, match="different tokenizers\n  received: a vocabulary of 50000"):
         Mixture([(PARTS[0][0], 1.0), (other, 1.0)], context_length=8, seed=0)
-    with pytest.raises(DataError, match="shorter than the context"):
+    with pytest.raises(DataError, match="shorter than the model's context"):
         Mixture([(PARTS[0][0], 1.0), (InMemory([5]), 1.0)], context_length=8, seed=0)

@@ -134,7 +134,7 @@ def test_a_vocabulary_that_a_text_is_too_small_for_is_the_next_smaller_one(corpu
         assert nearest_vocabulary(wanted, corpus()) == taken
     assert nearest_vocabulary(4096, corpus(bytes_per_token={"5000": 3.0})) == 5000
     assert nearest_vocabulary(512, corpus(bytes_per_token={"4096": 3.0, "8192": 3.1})) == 4096
-    with pytest.raises(UsageError, match="no such vocabulary"):
+    with pytest.raises(UsageError, match="not trained with this vocabulary"):
         nearest_vocabulary(300, corpus())
 
 
@@ -343,7 +343,9 @@ def test_a_plan_shows_first_what_matters_and_counts_what_nobody_asked_for(corpus
     on = next(line for line in lines if line.startswith("  on "))
     assert on.split(None, 1)[1].split(", ") == [choice.name for choice in plan.techniques]
     unasked = [name for name, reason in plan.refused.items() if "asked for" in reason]
-    assert len(unasked) > 10 and f"  {len(unasked)} more are off unless asked for by --with NAME" in "\n".join(lines)
+    assert len(unasked) > 10 and f"  {len(unasked)} more are off by default; --with NAME turns one on" in "\n".join(
+        lines
+    )
     techniques = lines[lines.index("techniques") : lines.index(f"where {units.duration(600)} go")]
     for name, reason in plan.refused.items():
         shown = [line for line in techniques if re.search(rf"\b{name}\b", line)]
@@ -432,8 +434,8 @@ NUMBER = r"([\d.,]+)"
 SIZE = r"([\d+ ]+) layers of (\d+)"
 SHAPE = re.compile(
     rf"{SIZE}(?:, as in the checkpoint|: predicted {NUMBER} bits per byte(?: for a GPT of this size)?; "
-    rf"(?:the next best size, {SIZE}, {NUMBER}"
-    rf"|{SIZE} would reach {NUMBER}, but of sizes within 0.3% the smallest is taken"
+    rf"(?:next best size \({SIZE}\): {NUMBER}"
+    rf"|{SIZE}: {NUMBER}, but the smallest size within 0.3% of the best is used"
     r"|the only size that was timed|no other size was left to choose from))"
 )
 ASKED = [
@@ -504,7 +506,7 @@ def test_each_reason_is_true_of_a_checkpoint(corpus, machine, shape):
     words = asked(120.0, parent="runs/a")
     plan, pool = chosen_of(text, machine(), unprobed(), words)
     assert plan.reasons["shape"].endswith("as in the checkpoint")
-    assert "the longest that the checkpoint reads" in plan.reasons["context_length"]
+    assert "the longest context of the checkpoint" in plan.reasons["context_length"]
     check_reasons(plan, text, words, pool)
 
 
@@ -555,8 +557,8 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
 
     if told := reasons.pop("tokens", ""):
         tokens, rate, times, each, heart = re.fullmatch(
-            r"(.+) tokens at ([\d,]+) a second: the text is read ([\d.]+) times, ([\d.]+) tokens for each weight"
-            r"(; read more often, so small a text is learnt by heart)?",
+            r"(.+) tokens at ([\d,]+) per second: ([\d.]+) epochs, ([\d.]+) tokens per parameter"
+            r"(; more epochs would overfit so small a text)?",
             told,
         ).groups()
         useful = scaling.most_tokens(shape.parameters(), corpus.bytes, plan.predicted.bytes_per_token)
@@ -569,9 +571,8 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
     epochs = plan.tokens * plan.predicted.bytes_per_token / corpus.bytes
     if told := reasons.pop("weight_decay", ""):
         value, which, many, dense = re.fullmatch(
-            r"([\d.]+)(?:, as for texts that are read (at least|fewer than) 2 times: this one is read [\d.]+ times|"
-            r": against learning by heart a text that is read ([\d.]+) times, with ([\d.]+) weights for each byte "
-            r"of it)",
+            r"([\d.]+): (?:the usual value for (at least|fewer than) 2 epochs; this run has [\d.]+|"
+            r"strong, against overfitting: ([\d.]+) epochs, ([\d.]+) parameters per byte of text)",
             told,
         ).groups()
         assert float(value) == plan.optimizer.weight_decay
@@ -592,12 +593,12 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
         if longer := re.search(r"; (\d+) pay", told):
             assert int(longer[1]) > shape.context_length
     if told := reasons.pop("batch_tokens", ""):
-        assert told.startswith(f"{plan.batch_tokens:,} tokens a step: ")
+        assert told.startswith(f"{plan.batch_tokens:,} tokens per step: ")
         merged = 2 if shape.family == "t5" else 1
         assert ("times 2" in told) == (merged == 2)
-        if "the least" in told:
+        if "the smallest batch" in told:
             assert plan.batch_tokens == 2048 * merged
-        if "1,700th" in told:
+        if "1/1,700 of" in told:
             assert merged * plan.tokens / 1700 == pytest.approx(plan.batch_tokens, rel=0.42)
     if told := reasons.pop("micro_batch", ""):
         once = plan.micro_batch * shape.context_length
@@ -609,7 +610,7 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
         assert told.startswith(f"{plan.optimizer.name}: ")
     if told := reasons.pop("orthogonalize_steps", ""):
         assert plan.optimizer.name.startswith("muon")
-        steps, added = re.match(r"(\d) iterations, which add ([\d.]+)%", told).groups()
+        steps, added = re.match(r"(\d) iterations add ([\d.]+)%", told).groups()
         assert int(steps) == plan.optimizer.orthogonalize_steps
         assert float(added) / 100 == pytest.approx(int(steps) * shape.width / plan.batch_tokens, abs=6e-4)
         assert (int(steps) < 5) == (5 * shape.width / plan.batch_tokens >= 0.2) == ("would add" in told)
@@ -622,15 +623,13 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
     assert final == units.duration(plan.predicted.phase_seconds["the end"])
     assert during == units.duration(plan.predicted.phase_seconds["validation"])
     told = reasons.pop("family")
-    if reached := re.search(
-        rf"expected to reach {NUMBER} bits per byte; counting reached {NUMBER} on (.+?)(;|$)", told
-    ):
+    if reached := re.search(rf"predicted {NUMBER} bits per byte; n-gram counts reached {NUMBER} on (.+?)(;|$)", told):
         assert float(reached[1]) == pytest.approx(plan.predicted.figure, abs=0.006)
         assert float(reached[2]) == pytest.approx(corpus.ngram_bits_per_byte, abs=0.006)
         assert reached[3] == units.size(corpus.ngram_bytes)
         assert ("--family ngram" in told) == (corpus.ngram_bits_per_byte < plan.predicted.figure)
     else:
-        assert f"its measure is {plan.headline.name}" in told
+        assert f"scored by {plan.headline.name}" in told
     if told := reasons.pop("range", ""):
         slower = float(re.search(rf"{NUMBER} times as slow", told)[1])
         assert slower > 1.1 and plan.predicted.figure_high / plan.predicted.figure_low > 1.25

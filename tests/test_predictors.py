@@ -427,7 +427,7 @@ def test_an_empty_stop_string_is_an_error() -> None:
     ],
 )
 def test_numbers_that_cannot_be_are_told(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="cannot be drawn"):
+    with pytest.raises(UsageError, match="sampling settings"):
         Sampling(**wrong)
 
 

@@ -144,7 +144,11 @@ def test_sources_are_mixed_by_their_weights(text: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("weights", "what"),
-    [({"elsewhere": 1.0}, "not named"), ({"a": 1.0}, "every one needs one"), ({"a": 1.0, "b": -1.0}, "positive")],
+    [
+        ({"elsewhere": 1.0}, "not given"),
+        ({"a": 1.0}, "missing for some"),
+        ({"a": 1.0, "b": -1.0}, "positive"),
+    ],
 )
 def test_weights_are_of_every_source_and_positive(weights: dict[str, float], what: str) -> None:
     with pytest.raises(UsageError, match=what):

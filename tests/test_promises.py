@@ -114,7 +114,7 @@ def test_of_fifty_that_start_at_once_one_gets_the_folder_and_the_others_are_told
     answers = done.stdout.splitlines()
     held = [answer.split()[1] for answer in answers if answer.startswith("held")]
     assert len(answers) == 50 and len(held) == 1, done.stdout + done.stderr
-    refused = f"refused 2 the run is being worked on: {folder.path}, held by process {held[0]}"
+    refused = f"refused 2 another process is working on the run: {folder.path}, held by process {held[0]}"
     assert [answer for answer in answers if not answer.startswith("held")] == [refused] * 49
 
 
@@ -122,7 +122,7 @@ def test_a_folder_held_on_another_machine_is_taken_when_its_heartbeat_is_old(fol
     beat = {"used_seconds": 5.0, "pid": os.getpid(), "start": runs._start_of(os.getpid()), "host": "elsewhere"}
     write_json(folder.heartbeat_file, beat)
     assert folder.worked_on()
-    with pytest.raises(UsageError, match="being worked on") as error, folder.alive(lambda: 0.0):
+    with pytest.raises(UsageError, match="working on the run") as error, folder.alive(lambda: 0.0):
         pass
     assert f"process {os.getpid()} on elsewhere" in error.value.received
     old = time.time() - runs.ELSEWHERE_SECONDS - 1
@@ -135,7 +135,7 @@ def test_a_folder_held_on_another_machine_is_taken_when_its_heartbeat_is_old(fol
 def test_how_old_a_heartbeat_of_another_machine_is_does_not_depend_on_this_clock(folder: Run, monkeypatch) -> None:
     write_json(folder.heartbeat_file, {"used_seconds": 5.0, "pid": 1, "start": 1, "host": "elsewhere"})
     monkeypatch.setattr(time, "time", lambda: 1e10)
-    with pytest.raises(UsageError, match="being worked on"), folder.alive(lambda: 0.0):
+    with pytest.raises(UsageError, match="working on the run"), folder.alive(lambda: 0.0):
         pass
 
 
@@ -154,7 +154,7 @@ def test_a_process_killed_before_it_wrote_what_was_asked_leaves_a_folder_for_the
     asked = Request(sources=(str(small_text),), seconds=20.0)
     assert folders.folder_of(asked, str(folder.path)).path == folder.path
     (folder.corpus_folder / "mine.txt").write_text("a text of somebody")
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="holds other files"):
         folders.folder_of(asked, str(folder.path))
 
 

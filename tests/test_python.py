@@ -79,7 +79,7 @@ def test_a_misspelt_keyword_of_a_method_names_the_nearest(model: Any, method: st
 
 
 def test_what_is_not_there_is_told_before_torch_is_imported(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such run"):
+    with pytest.raises(UsageError, match="the run does not exist"):
         daybreak.load(tmp_path / "none")
 
 

@@ -107,8 +107,8 @@ def test_a_limit_is_spread_over_the_file(file: Callable[..., str]) -> None:
 
 BROKEN = [
     ([], "no questions"),
-    (['{"good": "a", "bad": "b"'], "no JSON"),
-    ([*PAIRS, "nonsense"], "no JSON"),
+    (['{"good": "a", "bad": "b"'], "not JSON"),
+    ([*PAIRS, "nonsense"], "not JSON"),
     ([*PAIRS, *LAST], "row 3"),
     ([["a", "b"]], "not an object"),
     ([{"text": "a"}], "the fields text"),
@@ -210,7 +210,7 @@ def test_scores_by_hand(file: Callable[..., str]) -> None:
 
 
 def test_no_number_is_no_score(file: Callable[..., str]) -> None:
-    with pytest.raises(DataError, match="no number"):
+    with pytest.raises(DataError, match="not a number"):
         answered(questions.read(file(PAIRS)), byte_tokenizer(), Told(math.nan))
 
 

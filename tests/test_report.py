@@ -298,7 +298,7 @@ def test_errors_are_for_users(written: Callable[..., Run], tmp_path: Path) -> No
     run = written("run", steps=1)
     with pytest.raises(UsageError, match="language"):
         report_page.write(run, language="fr")
-    with pytest.raises(UsageError, match="HTML"):
+    with pytest.raises(UsageError, match="html"):
         report_page.write(run, out=str(tmp_path / "report.pdf"))
     with pytest.raises(UsageError, match="written"):
         report_page.write(run, out=str(tmp_path / "no" / "such" / "report.html"))
@@ -505,7 +505,7 @@ def test_the_page_leads_with_the_verdict_and_the_best_figure(
 def test_the_sentence_at_the_end_of_the_run_leads_the_page_and_its_own_counts_stand_beside(
     browser: Any, written: Callable[..., Run]
 ) -> None:
-    said = "The run is best with its counts, at 1.70 bits per byte. Use them: <b>generate</b> does."
+    said = "Best result: the network with its n-gram counts, 1.70 bits per byte. <b>generate</b> uses both."
     detail = {"bits_per_byte": 1.9, "mixture": {"counts_bits_per_byte": 2.05}, "verdict": said}
     run = written("run", *END[:2], Event(name="finished", used_seconds=60.25, detail=detail))
     facts = report_page.read(run)

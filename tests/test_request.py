@@ -192,7 +192,7 @@ def test_a_misspelt_keyword_is_answered_with_the_nearest(function: Any) -> None:
         ({"native": 1}, "True or False"),
         ({"family": None}, "a text"),
         ({"grow_vocabulary": -5}, "out of range"),
-        ({"for_": "1h", "until": "07:00"}, "two budgets"),
+        ({"for_": "1h", "until": "07:00"}, "cannot be combined"),
         ({"weight": ["a.txt=much"]}, "a number"),
         ({"set": ["layers"]}, "a name and a value"),
         ({"with_": "ema:memory"}, "a name and a value"),

@@ -44,7 +44,7 @@ def eventually(true: Callable[[], bool]) -> None:
 
 
 def test_opening_what_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such run") as error:
+    with pytest.raises(UsageError, match="the run does not exist") as error:
         Run.open(tmp_path / "nothing")
     assert error.value.received == str(tmp_path / "nothing")
 
@@ -53,7 +53,7 @@ def test_opening_a_folder_or_a_file_that_is_not_a_run_says_so(tmp_path: Path) ->
     with pytest.raises(UsageError, match="not a run"):
         Run.open(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="no such run"):
+    with pytest.raises(UsageError, match="the run does not exist"):
         Run.open(tmp_path / "file")
 
 
@@ -139,7 +139,7 @@ def test_another_process_cannot_take_a_folder_that_is_held_until_the_holder_is_k
     )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(UsageError, match="being worked on") as error, run.alive(lambda: 0.0):
+        with pytest.raises(UsageError, match="working on the run") as error, run.alive(lambda: 0.0):
             pass
         assert str(holder.pid) in error.value.received
         eventually(lambda: run.used_seconds() == 7.0)
@@ -189,7 +189,7 @@ def test_two_that_start_at_once_do_not_both_get_the_folder(run: Run, monkeypatch
         lock.write("12345")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="being worked on") as error, run.alive(lambda: 0.0):
+        with pytest.raises(UsageError, match="working on the run") as error, run.alive(lambda: 0.0):
             pass
         assert "12345" in error.value.received
     with run.alive(lambda: 0.0):  # what a killed process leaves behind is no lock
@@ -281,6 +281,6 @@ def test_more_time_for_a_finished_run_is_answered_with_the_command_that_gives_it
     expected = {"--out": f"{run}-3", "--for": "60s", "--seed": "3"}
     assert given == expected | ({"--set": "layers=2"} if counts else {"--from": str(run)})
     assert caught.value.attempt.startswith("to make it anew" if counts else "to train it further")
-    with pytest.raises(UsageError, match="another request") as caught:
+    with pytest.raises(UsageError, match="other text or options") as caught:
         folder_of(asked.replace(seconds=60.0, seed=4), str(run))
     assert "--seed was 3, is 4" in caught.value.received

@@ -86,7 +86,7 @@ HOSTILE: dict[str, bytes] = {
     "nothing": b"",
     "a header of 2^63 bytes": header(1 << 63),
     "a header of 100 MB that is not there": header(100_000_000),
-    "no JSON": header(4, b"{{{{"),
+    "not JSON": header(4, b"{{{{"),
     "deep JSON": header(len(DEEP), DEEP.encode()),
     "overlapping": tensors(a=entry(0, 16, [4]), b=entry(8, 24, [4])),
     "out of the file": tensors(a=entry(0, 1 << 40, [1 << 38])),
@@ -145,7 +145,7 @@ def test_code_that_a_model_names_is_not_run(model: Path, canary: Canary) -> None
     config(model, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"}, trust_remote_code=True)
     read_model(model, CPU)
     config(model, model_type="evil")
-    with pytest.raises(DataError, match="not known"):
+    with pytest.raises(DataError, match="not supported"):
         read_model(model, CPU)
 
 
@@ -173,7 +173,7 @@ def test_weights_that_are_no_numbers_are_refused(model: Path) -> None:
     name = next(iter(weights))
     weights[name].view(-1)[3] = float("nan")
     save_file(weights, model / "model.safetensors")
-    with pytest.raises(DataError, match=r"no numbers|cannot be read|whole"):
+    with pytest.raises(DataError, match=r"NaN|cannot be read|whole"):
         read_model(model, CPU)
 
 
@@ -192,7 +192,7 @@ def test_a_tokenizer_that_tries_too_many_ways_is_refused(tmp_path: Path, pattern
         token |= {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(told))
-    with pytest.raises(ResourceError, match="cannot cut"):
+    with pytest.raises(ResourceError, match="no tokenizer of this kind"):
         load_tokenizer(path)
     told["pre_tokenizer"] = {"type": "Whitespace"}
     path.write_text(json.dumps(told))
@@ -204,7 +204,7 @@ def test_a_tokenizer_that_tries_too_many_ways_is_refused(tmp_path: Path, pattern
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", ".", "", "a/b", "a\\b", "a\0b"])
 def test_a_name_does_not_lead_out_of_its_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="not beside it"):
+    with pytest.raises(DataError, match="leads out of"):
         inside(tmp_path, name)
 
 
@@ -217,9 +217,9 @@ def test_an_index_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     shards.write(folder, "train", [Document("some text", True)], byte_tokenizer())
     index = json.loads((folder / "train.json").read_text())
     (folder / "train.json").write_text(json.dumps({**index, "files": ["../secret.bin"]}))
-    with pytest.raises(DataError, match="not beside it"):
+    with pytest.raises(DataError, match="leads out of"):
         Tokens(folder, "train")
-    with pytest.raises(DataError, match="not beside it"):
+    with pytest.raises(DataError, match="leads out of"):
         Stored(folder, "../corpus/train")
 
 

@@ -248,9 +248,9 @@ def test_tables_beside_the_shared_one_are_left_out_where_they_are_the_same(tmp_p
     without = {name: weight for name, weight in doubled.items() if name != "shared.weight"}
     assert torch.equal(layout.with_weights(config, without)[1]["shared.weight"], weights["shared.weight"])
     doubled["decoder.embed_tokens.weight"] += 1
-    with pytest.raises(DataError, match="tables of their own"):
+    with pytest.raises(DataError, match="separate embeddings"):
         layout.with_weights(config, doubled)
-    with pytest.raises(DataError, match="no table"):
+    with pytest.raises(DataError, match="no embeddings"):
         layout.with_weights(config, {"lm_head.weight": torch.ones(2, 2)})
 
 

@@ -84,7 +84,7 @@ def test_wrong_commands_are_told(file: Path, tmp_path: Path) -> None:
 
 
 def test_refused_before_any_time_is_spent(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="keeps every byte"):
+    with pytest.raises(UsageError, match="keep every byte"):
         tokenizer_choice.check(asked("wordpiece"))
     with pytest.raises(UsageError, match="did you mean 'unigram'"):
         tokenizer_choice.check(asked("unigrams"))
@@ -103,7 +103,7 @@ def test_a_given_file_that_loses_text_is_refused_for_a_run_only(tmp_path: Path) 
     path = tmp_path / "tokenizer.json"
     train_tokenizer([" ".join(WORDS)] * 9, 100 + 257, kind="wordpiece").save(path)
     texts = [" ".join(WORDS)] * 3
-    with pytest.raises(UsageError, match="keeps every byte"):
+    with pytest.raises(UsageError, match="keep every byte"):
         tokenizer_choice.learnt(asked(str(path)), texts, texts, largest=512, chinese=False)
     found = tokenizer_choice.learnt(asked(str(path), seconds=0.0), texts, texts, largest=512, chinese=False)
     assert (

@@ -64,7 +64,7 @@ def test_the_next_such_moment(text: str, moment: datetime.datetime) -> None:
 
 @pytest.mark.parametrize("text", ["", "25:00", "7:60", "tomorrow", "7", "2030-02-30T07:00", "-1:00"])
 def test_what_is_not_a_moment_is_an_error_with_an_example(text: str) -> None:
-    with pytest.raises(UsageError, match="not a moment") as error:
+    with pytest.raises(UsageError, match="not a time of day") as error:
         units.moment_of(text, NOW)
     assert error.value.received == f"--until {text}" and "--until 07:00" in error.value.attempt
 

@@ -34,41 +34,41 @@ def said(plan: Plan, *, alone: float, mixed: float | None = None, own: float | N
 
 def test_the_mixture_is_best(plan: Callable[..., Plan]) -> None:
     assert said(plan(), alone=1.87, mixed=1.19, own=1.3, xz=1.9) == (
-        "The run is best with its counts, at 1.19 bits per byte; counting alone 1.30, the network alone 1.87. "
-        "Use them: generate does so by itself. More time or text would help the network, which counting is still ahead "
-        "of; --family ngram counts alone, in a fraction of the time."
+        "Best result: the network with its n-gram counts, 1.19 bits per byte; n-gram model alone 1.30, network alone "
+        "1.87. `generate` uses both by default. More time or text would help the network, which is still behind the "
+        "n-gram model; --family ngram alone takes a fraction of the time."
     )
     assert said(plan(), alone=1.2, mixed=1.1, own=1.5) == (
-        "The run is best with its counts, at 1.10 bits per byte; the network alone 1.20, counting alone 1.50. "
-        "Use them: generate does so by itself."
+        "Best result: the network with its n-gram counts, 1.10 bits per byte; network alone 1.20, n-gram model alone "
+        "1.50. `generate` uses both by default."
     )
 
 
 def test_the_network_is_best(plan: Callable[..., Plan]) -> None:
     assert said(plan(), alone=1.2) == (
-        "The network is better than counting, at 1.20 bits per byte; counting alone 1.40 (on a sample of 500 KB)."
+        "Best result: the network, 1.20 bits per byte; n-gram model alone 1.40 (on a sample of 500 KB)."
     )
-    assert said(plan(), alone=1.2, fitted=1_000_000).endswith("counting alone 1.40.")
+    assert said(plan(), alone=1.2, fitted=1_000_000).endswith("n-gram model alone 1.40.")
     assert "--without ngram_mix" in said(plan(), alone=1.2, mixed=1.21, own=1.4)
 
 
 def test_counting_is_best(plan: Callable[..., Plan]) -> None:
     told = said(plan(), alone=1.87)
     assert told == (
-        "Counting alone is better than the run, at 1.40 bits per byte (on a sample of 500 KB); the network alone 1.87. "
-        "--family ngram may be the better choice for this text in this time; more time or text would help the network."
+        "An n-gram model alone is better than the run: 1.40 bits per byte (on a sample of 500 KB); network alone 1.87. "
+        "--family ngram may be the better choice for this text and time; more time or text would help the network."
     )
     assert "about as good as the run" in said(plan(), alone=1.404)
 
 
 def test_xz_is_best(plan: Callable[..., Plan]) -> None:
     told = said(plan(), alone=1.87, mixed=1.5, own=1.6, xz=1.2)
-    assert told.startswith("xz, which only repeats what it has seen, is better than the run, at 1.20 bits per byte; ")
-    assert "use the run with its counts" in told and "More time or text would help" in told
+    assert told.startswith("xz, which only finds repetitions, is better than the run: 1.20 bits per byte; ")
+    assert "uses the network with its n-gram counts" in told and "More time or text would help" in told
 
 
 def test_whatever_the_order_the_best_is_named_first_and_no_figure_is_wrong(plan: Callable[..., Plan]) -> None:
-    names = ("the network", "with its counts", "counting", "xz")
+    names = ("result: the network, ", "with its n-gram counts, ", "an n-gram model alone", "xz")
     for values in itertools.permutations((1.11, 1.22, 1.33, 1.44)):
         alone, mixed, own, xz = values
         told = said(plan(), alone=alone, mixed=mixed, own=own, xz=xz)
@@ -81,8 +81,8 @@ def test_whatever_the_order_the_best_is_named_first_and_no_figure_is_wrong(plan:
 
 def test_counts_of_the_family_ngram(plan: Callable[..., Plan]) -> None:
     counts = plan(shape=NgramShape(order=8, unit="byte", vocabulary=257))
-    assert said(counts, alone=1.34).startswith("Counting reaches 1.34 bits per byte, xz 2.00.")
-    assert said(counts, alone=1.34, xz=1.2).startswith("xz packs the text better")
+    assert said(counts, alone=1.34).startswith("The n-gram model reaches 1.34 bits per byte, xz 2.00.")
+    assert said(counts, alone=1.34, xz=1.2).startswith("xz is better than the n-gram model")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_models_that_fill_gaps_compare_with_nothing(
 ) -> None:
     told = verdict(plan(objective=objective), corpus(), {name: 0.412})
     assert told.startswith(start)
-    assert "counting" not in told.lower() and "xz" not in told.lower()
+    assert "n-gram" not in told.lower() and "xz" not in told.lower()
 
 
 def test_a_run_from_a_checkpoint_is_not_told_of_a_family_that_it_cannot_have(plan: Callable[..., Plan]) -> None:
@@ -124,7 +124,7 @@ def test_a_part_of_the_text_is_said_with_its_interval(
     run = tmp_path
     assert part[1] == (
         f"2.3855 \u00b1 0.046 bits per byte on 104 KB of 244 KB of held-out text (43%); `daybreak evaluate {run}` "
-        "scores all"
+        "scores all of it"
     )
     assert "It is good." in part
     assert "1.4000 Kneser-Ney, counted on a sample of 500 KB, 2.0000 xz, for comparison" in part

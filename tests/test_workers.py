@@ -206,7 +206,7 @@ def test_work_that_no_worker_can_import_is_an_error(monkeypatch: pytest.MonkeyPa
 
 def test_workers_that_never_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ResourceError, match="no process starts"):
+    with pytest.raises(ResourceError, match="no worker process"):
         list(ordered(works.doubled, range(4), processes=2))
 
 

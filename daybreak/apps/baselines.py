@@ -99,7 +99,7 @@ def baselines(
     """
     for name in models:
         if name not in MODELS:
-            raise UsageError("an unknown baseline", received=name, attempt=nearest(name, MODELS))
+            raise UsageError("unknown baseline", received=name, attempt=nearest(name, MODELS))
     told(f"text: read once for all, in the time of {units.duration(request.seconds)} that each model has")
     text = _prepared(request, Run(Path(out) / "text"))
     reading, corpus = phase_seconds(text)["scan"], text.corpus()
@@ -146,7 +146,7 @@ def _prepared(request: Request, text: Run) -> Run:
     asked = text.request()
     if asked is not None and not asked.continues(request.shown()):
         raise UsageError(
-            "the folder holds a comparison of another text or with other options",
+            "the output folder holds a comparison with other text or options",
             received=f"--out {text.path.parent}: {difference(asked, request.shown())}",
             attempt="the command that made it, to continue it, or another --out",
         )
@@ -164,7 +164,7 @@ def _trained(name: str, request: Request, text: Run, folder: Run, reading_second
     code, said = _carried_out(process.daybreak("run", "--out", str(folder), *request.words()))
     if code in (130, -2):
         raise Interrupted(
-            "the comparison was ended before its end",
+            "the comparison was interrupted",
             received=f"Ctrl-C while {folder} was trained",
             attempt="the same command again: it goes on from here",
         )
@@ -262,7 +262,9 @@ def command(
     from daybreak.views.terminal import baselines_lines
 
     if not duration:
-        raise UsageError("the budget is missing", received="no --for", attempt="--for 5m, which each model then has")
+        raise UsageError(
+            "the time budget is missing", received="no --for", attempt="--for 5m, which each model then has"
+        )
     asked = tuple(name.strip() for name in models.split(",") if name.strip())
     request = Request(
         sources=tuple(sources or ()),

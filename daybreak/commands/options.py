@@ -108,7 +108,11 @@ def asked_request(asked: Mapping[str, Any]) -> Request:
     from daybreak.core.clock import boot_seconds, process_start
 
     if asked["for_"] is None and asked["until"] is None:
-        print(f"no --for: as with --for {USUAL_BUDGET}; Ctrl-C keeps what is there", file=sys.stderr, flush=True)
+        print(
+            f"no --for given: using --for {USUAL_BUDGET}; Ctrl-C stops it and keeps the model",
+            file=sys.stderr,
+            flush=True,
+        )
     return request_of(asked, used=boot_seconds() - process_start())
 
 

@@ -36,7 +36,7 @@ def print_finished(finished: Any, as_json: bool) -> None:
         print("\n".join(finished_lines(finished)))
     if why := finished.figures.get("deviations"):
         raise NotRepeatable(
-            "the run was not carried out as its plan says, and cannot be repeated exactly",
+            "the run left its plan, so it cannot be repeated exactly",
             received="; ".join(why),
             attempt=f"more than --for {units.duration(finished.run.plan().budget.seconds)} where the deadline came too "
             f"early, and another --out; {finished.run.model_folder} can be used",

@@ -56,12 +56,14 @@ def named(error: BaseException) -> DaybreakError | None:
         return ResourceError(what, received=line, attempt=attempt)
     if isinstance(error, ModuleNotFoundError):
         return ResourceError(
-            "a library of daybreak is not there", received=line, attempt="pip install -e . in the checkout, once more"
+            "a library that daybreak needs is missing",
+            received=line,
+            attempt="pip install -e . in the checkout, once more",
         )
     if isinstance(error, OSError):
         return of_system(error)
     if isinstance(error, ValueError) and ("null byte" in told or "null character" in told):
-        return UsageError("a name holds a null character", received=line, attempt="a name without it")
+        return UsageError("a name contains a null character", received=line, attempt="a name without it")
     return None
 
 
@@ -106,7 +108,7 @@ def unknown(error: BaseException) -> DaybreakError:
         frames = traceback.extract_tb(error.__traceback__)
         where = f"It came from {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
     return DaybreakError(
-        "daybreak has failed in a way that it does not know",
+        "internal error (please report it)",
         received=f"{type(error).__name__}: {error}",
         attempt=f"the same command again; what was saved is kept. {where}",
     )

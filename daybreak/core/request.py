@@ -318,7 +318,7 @@ def _budget(duration: str | None, until: str | None, used: float) -> dict[str, A
     """`seconds` and `until` of a request; a time that is given and empty is a mistake. Raises UsageError."""
     if duration is not None and until is not None:
         raise UsageError(
-            "there are two budgets",
+            "--for and --until cannot be combined",
             received=f"--for {duration} and --until {until}",
             attempt="one of the two, such as --for 20m or --until 07:00",
         )
@@ -332,7 +332,7 @@ def _budget(duration: str | None, until: str | None, used: float) -> dict[str, A
 def _setting(pair: str) -> tuple[str, str]:
     name, equals, value = pair.partition("=")
     if not (name and equals and value):
-        raise UsageError("a setting has a name and a value", received=f"--set {pair}", attempt="--set layers=8")
+        raise UsageError("--set needs a name and a value", received=f"--set {pair}", attempt="--set layers=8")
     return name, value
 
 
@@ -342,7 +342,7 @@ def _weight(pair: str) -> tuple[str, float]:
         return name, float(value)
     except ValueError:
         raise UsageError(
-            "a weight is of a source, and a number", received=f"--weight {pair}", attempt="--weight SOURCE=0.7"
+            "--weight needs a source and a number", received=f"--weight {pair}", attempt="--weight SOURCE=0.7"
         ) from None
 
 
@@ -360,7 +360,7 @@ def with_settings(words: Iterable[str]) -> dict[str, Any]:
             setting, equals, value = pair.partition("=")
             if not (setting and equals):
                 raise UsageError(
-                    "a setting of a technique has a name and a value",
+                    "a technique's setting needs a name and a value",
                     received=f"--with {word}",
                     attempt=f"--with {name}:SETTING=VALUE",
                 )

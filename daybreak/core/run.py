@@ -61,13 +61,13 @@ class Run:
         run = cls(path)
         if not run.path.is_dir():
             raise UsageError(
-                "there is no such run",
+                "the run does not exist",
                 received=str(path),
                 attempt="a folder that `daybreak run` made, such as runs/NAME",
             )
         if not (run.plan_file.exists() or run.request_file.exists()):
             raise UsageError(
-                "the folder is not a run",
+                "the folder is not a run folder folder",
                 received=f"{path} (neither plan.json nor request.json in it)",
                 attempt="the folder that `daybreak run` printed at its end",
             )
@@ -237,7 +237,7 @@ class Run:
 
     def _busy(self, who: str) -> UsageError:
         return UsageError(
-            "the run is being worked on",
+            "another process is working on the run",
             received=f"{self.path}, held by {who}",
             attempt="wait for it, end it, or name another folder with --out",
         )
@@ -304,7 +304,7 @@ def inside(folder: Path, name: str) -> Path:
     """A file of the folder, by a name that stands in another file. Raises DataError: it leads out of the folder."""
     if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
         raise DataError(
-            "a file names one that is not beside it",
+            "a file name leads out of the run's folder",
             received=f"{name!r} in {folder}",
             attempt="a run folder that daybreak wrote, as it was written",
         )

@@ -138,7 +138,7 @@ class GptShape(NetworkShape):
         _refuse(wrong)
         for name, known in self.CHOICES.items():
             if (value := getattr(self, name)) not in known:
-                raise UsageError(f"an unknown {name}", received=f"{name}={value}", attempt=nearest(value, known))
+                raise UsageError(f"unknown {name}", received=f"{name}={value}", attempt=nearest(value, known))
 
     def leaves_class(self) -> dict[str, Any]:
         """The options that the stock class has no place for; shared layers it holds, written out one by one."""
@@ -309,7 +309,7 @@ class T5Shape(NetworkShape):
         _refuse(wrong)
         if self.activation not in (known := self.CHOICES["activation"]):
             attempt = nearest(self.activation, known)
-            raise UsageError("an unknown activation", received=f"activation={self.activation}", attempt=attempt)
+            raise UsageError("unknown activation", received=f"activation={self.activation}", attempt=attempt)
 
     def depth(self) -> int:
         return self.layers + self.decoder_layers
@@ -381,7 +381,7 @@ class LstmShape(NetworkShape):
         _refuse(_below_one(self))
         if self.cell not in self.CHOICES["cell"]:
             known = self.CHOICES["cell"]
-            raise UsageError("an unknown cell", received=f"cell={self.cell}", attempt=nearest(self.cell, known))
+            raise UsageError("unknown cell", received=f"cell={self.cell}", attempt=nearest(self.cell, known))
 
     def _stored_weights(self) -> int:
         gates = 4 if self.cell == "lstm" else 1
@@ -432,11 +432,11 @@ class ForeignShape(NetworkShape):
         """Raises UsageError: sizes that cannot be, or an unknown kind."""
         _refuse(_below_one(self))
         if self.kind not in (known := self.CHOICES["kind"]):
-            raise UsageError("an unknown kind", received=f"kind={self.kind}", attempt=nearest(self.kind, known))
+            raise UsageError("unknown kind", received=f"kind={self.kind}", attempt=nearest(self.kind, known))
         most = self.config.get(self.POSITIONS.get(self.architecture, ""))
         if isinstance(most, int) and self.context_length > most:
             raise UsageError(
-                "the checkpoint has learnt fewer positions",
+                "the context is longer than the checkpoint's position embeddings",
                 received=f"context_length={self.context_length}, and {most} positions",
                 attempt=f"context_length={most} or less",
             )
@@ -481,4 +481,6 @@ def _below_one(shape: Value) -> list[str]:
 
 def _refuse(wrong: list[str]) -> None:
     if wrong:
-        raise UsageError("there is no such shape", received="; ".join(wrong), attempt="`daybreak plan` without them")
+        raise UsageError(
+            "this model shape is not possible", received="; ".join(wrong), attempt="`daybreak plan` without them"
+        )

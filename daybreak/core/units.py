@@ -16,7 +16,7 @@ def seconds_of(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise UsageError(
-            "the budget is not a length of time",
+            "the time budget is not a duration",
             received=f"--for {text}",
             attempt="a number with a unit, such as --for 90s, --for 20m, --for 8h or --for 1h30m; "
             "for a moment of the day use --until 07:00",
@@ -24,7 +24,7 @@ def seconds_of(text: str) -> float:
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 < seconds <= LONGEST_SECONDS:
         raise UsageError(
-            "the budget is out of range",
+            "the time budget is out of range",
             received=f"--for {text}",
             attempt="more than nothing and at most 366 days, such as --for 20m",
         )
@@ -53,7 +53,7 @@ def moment_of(text: str, now: datetime.datetime) -> datetime.datetime:
         wait = moment.timestamp() - now.timestamp()
     except (ValueError, OverflowError):
         raise UsageError(
-            "the deadline is not a moment",
+            "the deadline is not a time of day or a date",
             received=f"--until {text}",
             attempt="a time of day such as --until 07:00, or a date and time such as --until 2030-01-31T07:00",
         ) from None

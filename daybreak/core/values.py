@@ -30,7 +30,7 @@ class Value:
         schema = data.pop("schema", SCHEMA)
         if schema != SCHEMA:
             raise UsageError(
-                "the file was made by another version of daybreak",
+                "the file was written by another version of daybreak",
                 received=f"schema {schema} in {where or cls.__name__}",
                 attempt=f"the version that made it (this one reads schema {SCHEMA}), or a new run",
             )
@@ -108,7 +108,7 @@ def _built_tagged(kind: type[Tagged], data: Any, where: str) -> Any:
             entry.load()
     known = {name: member for name, member in Tagged.KINDS.items() if issubclass(member, kind)}
     if family not in known:
-        raise _wrong("an unknown family", where, family, nearest(str(family), known))
+        raise _wrong("unknown family", where, family, nearest(str(family), known))
     return _built(known[family], {name: item for name, item in data.items() if name != "family"}, where)
 
 

@@ -121,7 +121,7 @@ class Batches:
         assert 0 <= rank < world, (rank, world)
         if len(tokens) < context_length + 1:
             raise DataError(
-                "the text is shorter than the context of the model",
+                "the text is shorter than the model's context",
                 received=f"{len(tokens)} tokens for a context of {context_length}",
                 attempt=f"--set context_length={max(len(tokens) // 2, 1)} or less, or more text",
             )

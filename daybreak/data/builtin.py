@@ -11,7 +11,7 @@ def manual() -> str:
         topics = importlib.import_module("pydoc_data.topics").topics
     except ImportError:
         raise DataError(
-            "this Python has no manual to print",
+            "this Python comes without its manual",
             received="no module pydoc_data",
             attempt="any text of yours, from about 60 KB on",
         ) from None

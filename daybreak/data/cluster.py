@@ -46,7 +46,7 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
                 yield None
         except ray.exceptions.RayError as error:
             raise ResourceError(
-                "the cluster could not do a part of the work",
+                "the Ray cluster failed on a part of the text",
                 received=str(error).strip().splitlines()[0],
                 attempt="the same command again: what is done stays done",
             ) from None
@@ -98,7 +98,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(
-            "the cluster cannot be reached",
+            "the Ray cluster cannot be reached",
             received=f"--cluster {address}: {str(error).strip().splitlines()[0]}",
             attempt="`ray status` on one of its machines, or --cluster local",
         ) from None

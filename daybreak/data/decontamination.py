@@ -36,7 +36,7 @@ class Decontamination:
             raise UsageError("no such action", received=f"action={self.action}", attempt="action=drop or action=report")
         if self.least_runs < 1:
             raise UsageError(
-                "a document goes for one shared run or more",
+                "the number of shared passages must be at least 1",
                 received=f"least_runs={self.least_runs}",
                 attempt="least_runs=1",
             )

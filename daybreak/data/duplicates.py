@@ -82,13 +82,13 @@ class NearDuplicates:
     def __post_init__(self) -> None:
         if self.values < 2 * _BAND or self.values & (self.values - 1):
             raise UsageError(
-                "near duplicates are told by a power of two of values",
+                "the number of MinHash values must be a power of two",
                 received=f"values={self.values}",
                 attempt="values=128",
             )
         if not 0 < self.least_similarity <= 1:
             raise UsageError(
-                "a similarity is above 0 and at most 1",
+                "the similarity must be above 0 and at most 1",
                 received=f"least_similarity={self.least_similarity}",
                 attempt="least_similarity=0.5",
             )

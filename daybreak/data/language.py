@@ -163,7 +163,7 @@ def _model() -> Any:
         return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     except OSError as error:  # it is unpacked into a file, 30 MB
         raise ResourceError(
-            "the model that tells languages apart cannot be unpacked",
+            "the language detection model cannot be unpacked",
             received=f"{tempfile.gettempdir()}: {error.strerror or error}",
             attempt="free space there, or TMPDIR=another folder",
         ) from None

@@ -91,7 +91,7 @@ def whole_shares(weights: Sequence[float]) -> tuple[int, ...]:
     """
     if not weights or not all(math.isfinite(weight) and weight > 0 for weight in weights):
         raise UsageError(
-            "the weights of a mixture are positive numbers",
+            "--weight must be a positive number",
             received=", ".join(map(str, weights)) or "none",
             attempt="a weight above 0 for each text; leave a text out to give it none",
         )
@@ -140,7 +140,7 @@ class Joined:
         kinds = sorted({(part.vocabulary, part.end_of_text) for part in parts})
         if len(kinds) > 1:
             raise DataError(
-                "the texts of a mixture are of different tokenizers",
+                "the sources were tokenized with different tokenizers",
                 received=", ".join(f"a vocabulary of {size} (end of text {end})" for size, end in kinds),
                 attempt="`daybreak prepare` for all of them with the same tokenizer",
             )

@@ -95,7 +95,7 @@ def read(path: str | Path) -> Task:
         except ValueError as error:
             raise _wrong(path, number, str(error), kind) from None
     if not found:
-        raise DataError("there are no questions in the file", received=str(path), attempt=_fields())
+        raise DataError("the task file has no questions", received=str(path), attempt=_fields())
     return Task(
         name=path.name.split(".")[0] or path.name, path=path, kind=kind, questions=tuple(found), items=len(found)
     )
@@ -187,13 +187,13 @@ def _rows(path: Path) -> Iterator[Any]:
 def _whole(path: Path, findings: Findings) -> None:
     if findings.rows:
         raise DataError(
-            "a row of the questions is no JSON", received=f"{path}: {next(iter(findings.rows))}", attempt=_fields()
+            "a line of the task file is not JSON", received=f"{path}: {next(iter(findings.rows))}", attempt=_fields()
         )
 
 
 def _unread(path: Path, reason: str) -> DataError:
     return DataError(
-        "the questions cannot be read", received=f"{path}: {reason}", attempt="--task with a file of JSON lines"
+        "the task file cannot be read", received=f"{path}: {reason}", attempt="--task with a file of JSON lines"
     )
 
 

@@ -110,7 +110,7 @@ def web_file(
     """The file behind an http or https address, which may end in `#sha256=...`."""
     parts = urllib.parse.urlsplit(source)
     if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise UsageError("this is no web address", received=source, attempt="https://HOST/FILE")
+        raise UsageError("the web address is not valid", received=source, attempt="https://HOST/FILE")
     fragment = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", parts.fragment)
     if parts.fragment.startswith("sha256=") and not fragment:
         raise UsageError("a sha256 has 64 hexadecimal digits", received=parts.fragment, attempt="sha256sum FILE")
@@ -220,7 +220,7 @@ def _one_try(
 
 def _wrong(url: str, reason: str) -> DataError:
     return DataError(
-        "the address cannot be fetched",
+        "the address could not be fetched",
         received=f"{units.address(url)}: {reason}",
         attempt="open it in a browser, or fetch it by other means and name the file",
     )
@@ -229,7 +229,7 @@ def _wrong(url: str, reason: str) -> DataError:
 def _no_room(part: Path, url: str) -> ResourceError:
     free = shutil.disk_usage(part.parent).free
     return ResourceError(
-        "no room for what is to be fetched",
+        "not enough disk space for the download",
         received=f"{units.address(url)}: {free} bytes are free at {part.parent}",
         attempt="a larger disk, its folder in the variable DAYBREAK_CACHE",
     )
@@ -254,7 +254,11 @@ def data_set(source: str, *, hub: Hub | None = None) -> list[Path]:
     """Files of `hf://owner/name[@revision][:split]`: the split's, else those for training, else all that hold data."""
     matched = _DATA_SET.fullmatch(source)
     if not matched:
-        raise UsageError("this is no data set", received=source, attempt="hf://OWNER/NAME, then @REVISION and :SPLIT")
+        raise UsageError(
+            "the name of the data set is not valid",
+            received=source,
+            attempt="hf://OWNER/NAME, then @REVISION and :SPLIT",
+        )
     name, revision, split = matched["name"], matched["revision"] or "", matched["split"] or ""
     folder = _folder(source)
     note = folder / _ORIGIN
@@ -268,7 +272,7 @@ def data_set(source: str, *, hub: Hub | None = None) -> list[Path]:
     wanted = _of_split(source, listed, split)
     paths = [hub.download(name, path, commit, folder) for path in wanted]
     if any(not path.resolve().is_relative_to(folder.resolve()) for path in paths):
-        raise DataError("a file of the data set leads out of its folder", received=source, attempt="another data set")
+        raise DataError("a file of the data set lies outside its folder", received=source, attempt="another data set")
     said = f"from the data set {name} at revision {commit}" + (f", split {split}" if split else "")
     said += f", whose card names the licence {licence}" if licence else ", whose card names no licence"
     _remember(folder, {"said": said, "commit": commit, "files": [str(path.relative_to(folder)) for path in paths]})
@@ -323,7 +327,7 @@ class _HuggingFace:
     def _failed(self, what: str, error: Exception) -> DataError:
         lines = str(error).strip().splitlines()
         return DataError(
-            "the data set cannot be fetched",
+            "the data set could not be fetched",
             received=f"{what}: {lines[0] if lines else type(error).__name__}",
             attempt="its name as its page shows it, a network, and `hf auth login` where it is gated",
         )

@@ -273,7 +273,7 @@ def _with_notes(threshold: Callable[[], float], notes: tuple[str, ...]) -> float
 def _check_sizes(training_bytes: int, heldout_bytes: int, heldout: Path, notes: tuple[str, ...]) -> None:
     if training_bytes < held.LEAST_TRAINING_BYTES:
         raise DataError(
-            "there is too little text to train on",
+            "the text is too short to train on",
             received="; ".join((units.size(training_bytes), *notes)),
             attempt=f"at least {units.size(held.LEAST_TRAINING_BYTES)}",
         )

@@ -298,7 +298,7 @@ class Tokens:
 
 def _unwritable(folder: Path, error: OSError) -> ResourceError:
     return ResourceError(
-        "the tokens cannot be written",
+        "the tokens could not be written",
         received=f"{folder}: {error.strerror or error}",
         attempt="a folder with free space that you may write (`df -h`, --out)",
     )
@@ -320,7 +320,7 @@ def gathered(
 
 def _damaged(path: Path, why: str) -> ResourceError:
     return ResourceError(
-        "a file of tokens is damaged",
+        "a token file is damaged",
         received=f"{path}: {why}",
         attempt="`daybreak prepare` to encode the text again",
     )

@@ -75,7 +75,7 @@ def search(sources: Sequence[str], *, own: Collection[Path] = ()) -> Found:
             files = walk.below(path)
             if not files:
                 raise DataError(
-                    "the folder holds no files that can be read",
+                    "the folder has no readable files",
                     received=source + walk.said(),
                     attempt="a folder with text files in it, or a file",
                 )
@@ -86,13 +86,13 @@ def search(sources: Sequence[str], *, own: Collection[Path] = ()) -> Found:
             files = sorted({file for match in walk.expanded(source) for file in walk.matched(match)})
             if not files:
                 raise DataError(
-                    "nothing matches the pattern",
+                    "no file matches the pattern",
                     received=source + walk.said(),
                     attempt="quotes around it, so that the shell leaves it alone, and `ls` to see what is there",
                 )
         else:
             raise DataError(
-                "there is no such file or folder",
+                "the file or folder does not exist",
                 received=source,
                 attempt="`ls` on its folder; `-` reads standard input",
             )
@@ -225,7 +225,7 @@ def _check_no_run(path: Path) -> None:
     """Raises DataError: a run's folder, or a part of one, was named as text."""
     if run := outputs.inside_run(path):
         raise DataError(
-            "this is a run folder, not text",
+            "the source is a run folder, not text",
             received=f"{path}, of the run {run}" if run != path.absolute() else str(path),
             attempt="the text that the run was made from: its request.json names it under `sources`",
         )
@@ -264,7 +264,9 @@ def _check_named(path: Path) -> None:
     """A file that was asked for by name has to be text. Raises DataError."""
     if "\0" not in str(path) and not _is_regular(path) and not path.is_symlink():
         raise DataError(
-            "this is not a regular file", received=str(path), attempt=f"`cat {path} | daybreak run -` for a stream"
+            "the source is not a regular file",
+            received=str(path),
+            attempt=f"`cat {path} | daybreak run -` for a stream",
         )
     next(iter(Reading([path], named=[path])), None)
 

@@ -116,7 +116,7 @@ def make(work: Work, *, until: float = math.inf) -> PartFacts:
         return facts
     except OSError as error:
         raise ResourceError(
-            "the cleaned text cannot be written",
+            "the cleaned text could not be written",
             received=f"{work.folder}: {error.strerror or error}",
             attempt="a folder with free space that you may write (`df -h`, --out)",
         ) from None

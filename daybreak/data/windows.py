@@ -15,7 +15,7 @@ def overlapping(tokens: int, length: int, overlap: int) -> list[slice]:
     """
     if not 0 <= overlap < length:
         raise UsageError(
-            "windows overlap by less than their length",
+            "the overlap of windows must be smaller than their length",
             received=f"an overlap of {overlap} for windows of {length} tokens",
             attempt=f"an overlap from 0 to {max(length - 1, 0)}; half of the length is common",
         )

@@ -273,7 +273,7 @@ class _Pool:
 
 def _no_worker(received: str) -> ResourceError:
     return ResourceError(
-        "no process starts that could share the work",
+        "no worker process could be started",
         received=received,
         attempt="one process, which needs no other; the work must be a function of a module that can be imported",
     )

@@ -51,7 +51,7 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, A
         with contextlib.suppress(OSError):
             free = units.size(shutil.disk_usage(folder).free)
         raise ResourceError(
-            "the checkpoint cannot be written",
+            "the checkpoint could not be written",
             received=f"{folder}: {getattr(error, 'strerror', None) or error}; it takes {units.size(needed)} "
             f"({needed:,} bytes), and {free} is free",
             attempt="free some disk space; the run goes on, and the same command continues from the checkpoint before",
@@ -166,7 +166,7 @@ def _broken(path: Path) -> str:
         return _MANIFEST
     if told["format"] > FORMAT:
         raise UsageError(
-            "the checkpoint was made by a newer daybreak",
+            "the checkpoint was written by a newer version of daybreak",
             received=f"{path}: format {told['format']} of daybreak {told['daybreak']}; this is {_version()}",
             attempt=f"daybreak {told['daybreak']} or newer",
         )

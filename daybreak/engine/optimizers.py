@@ -314,7 +314,7 @@ def check(choice: OptimizerChoice) -> None:
     """Raises UsageError."""
     if choice.name not in OPTIMIZERS:
         raise UsageError(
-            "an unknown optimizer", received=f"optimizer={choice.name}", attempt=nearest(choice.name, OPTIMIZERS)
+            "unknown optimizer", received=f"optimizer={choice.name}", attempt=nearest(choice.name, OPTIMIZERS)
         )
 
 

@@ -76,7 +76,7 @@ def check(choice: ScheduleChoice) -> None:
     """Raises UsageError."""
     if choice.name not in SCHEDULES:
         raise UsageError(
-            "an unknown schedule", received=f"schedule={choice.name}", attempt=nearest(choice.name, SCHEDULES)
+            "unknown schedule", received=f"schedule={choice.name}", attempt=nearest(choice.name, SCHEDULES)
         )
 
 

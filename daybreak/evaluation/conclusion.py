@@ -1,20 +1,20 @@
-"""Verdict: what the figures at the end of a run mean, in words: which of its parts to use, and what would help."""
+"""Conclusion: what the scores at the end of a run mean, in a sentence or two, and what would improve them."""
 
 from typing import Any
 
 from daybreak.core import units
 from daybreak.core.types import Corpus, Plan
 
-ALIKE = 0.005  # of a figure: closer ones are told as equal
+ALIKE = 0.005  # relative difference below which two scores count as equal
 
 
 def verdict(plan: Plan, corpus: Corpus, figures: dict[str, Any]) -> str:
-    """One or two sentences. figures: what the end of the run has scored, by the keys of --json."""
+    """One or two sentences on a finished run. figures: its scores, by the keys of --json."""
     headline = plan.headline
     if not headline.of_text:
         return (
-            f"{headline.told(figures[headline.name])}: a model that fills gaps has no bits per byte, so it compares "
-            f"only with other runs of its family, by `daybreak compare`."
+            f"{headline.told(figures[headline.name])}: a model that fills in masks has no bits per byte, so it "
+            f"compares only with other runs of its family (`daybreak compare`)."
         )
     alone = float(figures["bits_per_byte"])
     if plan.shape.counted:
@@ -26,9 +26,9 @@ def verdict(plan: Plan, corpus: Corpus, figures: dict[str, Any]) -> str:
         counting = corpus.ngram_bits_per_byte
         sample = f" (on a sample of {units.size(corpus.ngram_bytes)})" if corpus.ngram_bytes < corpus.bytes else ""
     told = {
-        "network": f"the network alone {alone:.2f}",
-        "mixture": f"with its counts {mixed:.2f}" if mixed is not None else "",
-        "counting": f"counting alone {counting:.2f}{sample}",
+        "network": f"network alone {alone:.2f}",
+        "mixture": f"network with n-gram counts {mixed:.2f}" if mixed is not None else "",
+        "counting": f"n-gram model alone {counting:.2f}{sample}",
         "xz": f"xz {corpus.xz_bits_per_byte:.2f}",
     }
     values = {"network": alone, "counting": float(counting), "xz": corpus.xz_bits_per_byte}
@@ -40,7 +40,7 @@ def verdict(plan: Plan, corpus: Corpus, figures: dict[str, Any]) -> str:
         own = "mixture" if values.get("mixture", alone) < alone else "network"
         rest = _listed(told[name] for name in ranked[1:])
         return (
-            f"xz, which only repeats what it has seen, is better than the run, at {values['xz']:.2f} bits per byte; "
+            f"xz, which only finds repetitions, is better than the run: {values['xz']:.2f} bits per byte; "
             f"{rest}. More time or text would help; {_use(own, mixed is not None)}."
         )
     others = _listed(told[name] for name in ranked[1:] if name != "xz" or values["xz"] < alone)
@@ -49,33 +49,33 @@ def verdict(plan: Plan, corpus: Corpus, figures: dict[str, Any]) -> str:
     more = "More time or text would help the network"
     ngram = "--family ngram, without --from," if plan.origin is not None else "--family ngram"
     if best == "mixture":
-        said = f"The run is best with its counts, at {figure}{beside}. Use them: generate does so by itself."
+        said = f"Best result: the network with its n-gram counts, {figure}{beside}. `generate` uses both by default."
         if counting < alone * (1 - ALIKE):
-            said += f" {more}, which counting is still ahead of; {ngram} counts alone, in a fraction of the time."
+            said += f" {more}, which is still behind the n-gram model; {ngram} alone takes a fraction of the time."
         return said
     if best == "counting":
         own = "mixture" if values.get("mixture", alone) < alone else "network"
         near = values[own] <= counting * (1 + ALIKE)
         ahead = "about as good as the run" if near else "better than the run"
         return (
-            f"Counting alone is {ahead}, at {figure}{sample}{beside}. {ngram} may be the better choice for this text "
-            f"in this time; {more[0].lower()}{more[1:]}."
+            f"An n-gram model alone is {ahead}: {figure}{sample}{beside}. {ngram} may be the better choice for this "
+            f"text and time; {more[0].lower()}{more[1:]}."
         )
-    said = f"The network is better than counting, at {figure}{beside}."
-    return f"{said} Its counts do not help: {_use('network', True)}." if mixed is not None else said
+    said = f"Best result: the network, {figure}{beside}."
+    return f"{said} Its n-gram counts do not help: {_use('network', True)}." if mixed is not None else said
 
 
 def _of_counting(reached: float, corpus: Corpus) -> str:
     packed = f"xz {corpus.xz_bits_per_byte:.2f}"
     if corpus.xz_bits_per_byte < reached:
-        return f"xz packs the text better than counting predicts it: {packed}, counting {reached:.2f} bits per byte."
-    return f"Counting reaches {reached:.2f} bits per byte, {packed}. A network may do better where it has more time."
+        return f"xz is better than the n-gram model: {packed}, n-gram model {reached:.2f} bits per byte."
+    return f"The n-gram model reaches {reached:.2f} bits per byte, {packed}. With more time, a network may be better."
 
 
 def _use(own: str, mixes: bool) -> str:
     if own == "mixture":
-        return "use the run with its counts, as generate does"
-    return "use it with `generate --without ngram_mix`" if mixes else "generate uses the network"
+        return "`generate` uses the network with its n-gram counts"
+    return "use `generate --without ngram_mix`" if mixes else "`generate` uses the network"
 
 
 def _listed(parts: Any) -> str:

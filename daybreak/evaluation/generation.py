@@ -19,7 +19,7 @@ def pieces(loaded: Loaded, prompt: str, sampling: Sampling, *, stop: tuple[str, 
     check_stop(stop)
     if isinstance(loaded.predictor, Filler):
         raise UsageError(
-            "this model fills gaps and continues no text",
+            "this model fills in masks and does not continue text",
             received=f"{loaded.run}, of the family {loaded.plan.shape.family}",
             attempt=f"`fill` with a text that has {WRITTEN} in it",
         )

@@ -57,7 +57,7 @@ class DaybreakLM(LM):  # type: ignore[misc]
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         if isinstance(self.loaded.alone, Filler):
             raise UsageError(
-                "the model does not write on from a text",
+                "this kind of model does not continue text",
                 received=f"{self.loaded.run}, of the family {self.loaded.plan.shape.family}",
                 attempt="tasks that choose between answers",
             )
@@ -138,20 +138,22 @@ def _loaded_tasks(names: Sequence[str], folder: str) -> Any:
     from lm_eval.tasks import TaskManager
 
     if folder and not Path(folder).is_dir():
-        raise UsageError("there is no such folder", received=f"--lm-eval-tasks {folder}", attempt="a folder with YAML")
+        raise UsageError(
+            "the folder does not exist", received=f"--lm-eval-tasks {folder}", attempt="a folder with YAML"
+        )
     # Its own thousands of tasks are looked through only where one is asked for.
     manager = TaskManager(include_path=folder, include_defaults=False) if folder else None
     if manager is None or any(name not in manager.all_tasks for name in names):
         manager = TaskManager(include_path=folder or None)
     for name in names:
         if not manager.match_tasks([name]):
-            raise UsageError("lm-eval has no such task", received=name, attempt=nearest(name, manager.all_tasks))
+            raise UsageError("unknown lm-eval task", received=name, attempt=nearest(name, manager.all_tasks))
     try:
         tasks = manager.load(list(names))
     except Exception as error:  # of any of its libraries: no network, no such data set, a description that is wrong
         reason = str(error).strip().splitlines()
         raise DataError(
-            "a task of lm-eval cannot be had",
+            "a task of lm-eval could not be loaded",
             received=f"{', '.join(names)}: {type(error).__name__}: {reason[0] if reason else ''}",
             attempt="a network for data that is elsewhere, or --lm-eval-tasks with tasks whose data is in local files",
         ) from error

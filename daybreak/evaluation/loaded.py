@@ -42,7 +42,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     Raises UsageError: no such run or precision, or a run without a model yet.
     """
     if precision not in PRECISIONS:
-        raise UsageError("an unknown precision", received=precision, attempt=nearest(precision, PRECISIONS))
+        raise UsageError("unknown precision", received=precision, attempt=nearest(precision, PRECISIONS))
     run = Run.with_model(path)
     plan = run.plan()
     chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))

@@ -170,7 +170,7 @@ def _tie(source: Source, row: list[int], one: list[int], other: list[int]) -> bo
 
 def _different(opened: Opened, what: str) -> DataError:
     return DataError(
-        "the exported model is not the same model, so it is not kept",
+        "the exported model computes something else, so it was deleted",
         received=f"{opened.program}: {what}",
         attempt="another --precision or --to; in float32 this is a defect of daybreak's or of that program",
     )

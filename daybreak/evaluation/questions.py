@@ -39,13 +39,13 @@ class Answers:
 def tasks_of(files: Sequence[str], limit: int = 0) -> list[Task]:
     """Raises DataError: a file without questions. UsageError: a limit below zero, or two files of one name."""
     if limit < 0:
-        raise UsageError("a limit is a number of questions", received=f"--limit {limit}", attempt="--limit 500")
+        raise UsageError("--limit is out of range", received=f"--limit {limit}", attempt="--limit 500")
     found = [questions.read(file).limited(limit) for file in files]
     names = [task.name for task in found]
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
         raise UsageError(
-            "two tasks have one name",
+            "two tasks have the same name",
             received=f"{twice}: {' and '.join(str(task.path) for task in found if task.name == twice)}",
             attempt="files whose names differ before the first dot",
         )
@@ -55,7 +55,7 @@ def tasks_of(files: Sequence[str], limit: int = 0) -> list[Task]:
 def scorer_of(loaded: Loaded, batch: int = BATCH) -> Scorer:
     """Of the run's model/ alone."""
     if batch < 1:
-        raise UsageError("a batch has rows", received=f"--batch {batch}", attempt=f"--batch {BATCH}")
+        raise UsageError("--batch is out of range", received=f"--batch {batch}", attempt=f"--batch {BATCH}")
     alone = loaded.alone
     if isinstance(alone, Counts):
         return Counted(alone)
@@ -70,13 +70,13 @@ def scorer_of(loaded: Loaded, batch: int = BATCH) -> Scorer:
 
 
 def answered(task: Task, tokenizer: Tokenizer, scorer: Scorer) -> Answers:
-    """Raises DataError: the model gives no number for an answer."""
+    """Raises DataError: the model's score for an answer is not a number."""
     options = [option for question in task.questions for option in question.options]
     pairs = pairs_of(tokenizer, options)
     found = scorer.log_likelihoods(pairs, greedy=task.kind == "last_words")
     if not np.isfinite([one.log_likelihood for one in found]).all():
         raise DataError(
-            "the model gives no number for an answer",
+            "the model's score for an answer is not a number",
             received=f"{task.path}: its loss there is not finite",
             attempt="another run: the weights of this one are broken",
         )

@@ -222,7 +222,7 @@ def foreign(shape: ForeignShape, weights: Mapping[str, Tensor] | None = None, *,
     module = KINDS[shape.kind](shape, inside.float())
     if weights is not None and (unlike := _unlike(module, weights)):
         raise DataError(
-            "transformers did not take the weights as they are",
+            "transformers did not load the weights unchanged",
             received=f"{shape.architecture}: {', '.join(unlike[:3])}",
             attempt="the version of transformers that the checkpoint was written with",
         )
@@ -252,7 +252,7 @@ def _library() -> Any:
         import transformers
     except ImportError:
         raise MissingPackage(
-            "this checkpoint is run by transformers, which is not installed",
+            "this checkpoint needs transformers, which is not installed",
             received="a class that daybreak has no module of its own for",
             attempt="pip install '.[hf]' in the checkout",
         ) from None

@@ -211,7 +211,9 @@ class KneserNey:
     def at_order(self, order: int) -> KneserNey:
         """The model of a lower order, exactly as `fit` would have built it; shares this one's arrays."""
         if not 1 <= order <= self.order:
-            raise UsageError("no such order", received=f"order={order}", attempt=f"an order from 1 to {self.order}")
+            raise UsageError(
+                "the order is out of range", received=f"order={order}", attempt=f"an order from 1 to {self.order}"
+            )
         nothing = np.zeros(0, np.float32)
         top = replace(self._levels[order - 1], lower_part=nothing, lower_weight=nothing)
         return KneserNey((*self._levels[: order - 1], top), self.vocabulary)
@@ -241,7 +243,7 @@ class KneserNey:
             ]
         except KeyError as missing:
             raise DataError(
-                "an array of the n-gram model is missing",
+                "the n-gram model is incomplete",
                 received=str(missing),
                 attempt="fit and write the model again",
             ) from None
@@ -458,7 +460,7 @@ def _checked(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
         )
     if tokens.size and not (tokens.min() >= 0 and tokens.max() < vocabulary):
         raise DataError(
-            "a token lies outside the vocabulary",
+            "a token id is outside the vocabulary",
             received=f"ids from {tokens.min()} to {tokens.max()} for a vocabulary of {vocabulary}",
             attempt="the tokenizer and the vocabulary that belong to these tokens",
         )

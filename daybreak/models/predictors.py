@@ -52,7 +52,7 @@ class Sampling:
         elif least > self.max_tokens:
             asked, attempt = f"min_tokens {least}, max_tokens {self.max_tokens}", "as many max_tokens, or more"
         if asked:
-            raise UsageError("text cannot be drawn in this way", received=asked, attempt=attempt)
+            raise UsageError("the sampling settings are out of range", received=asked, attempt=attempt)
 
 
 def may_end(sampling: Sampling, shows_text: Callable[[Sequence[int]], bool]) -> Callable[[Sequence[int]], bool]:

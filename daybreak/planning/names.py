@@ -24,7 +24,7 @@ def check(request: Request) -> None:
     if request.seconds and not request.parent:
         if request.family not in families.listed():
             raise UsageError(
-                "an unknown family",
+                "unknown family",
                 received=f"--family {request.family}",
                 attempt=nearest(request.family, families.listed()),
             )
@@ -33,12 +33,12 @@ def check(request: Request) -> None:
         for name in given:
             if name not in techniques.names():
                 raise UsageError(
-                    "an unknown technique", received=f"{option} {name}", attempt=nearest(name, techniques.names())
+                    "unknown technique", received=f"{option} {name}", attempt=nearest(name, techniques.names())
                 )
     check_device(request.device)
     if request.parent and not Path(request.parent).is_dir():
         raise UsageError(
-            "there is no such checkpoint",
+            "the checkpoint does not exist",
             received=f"--from {request.parent}",
             attempt="a run's folder, such as runs/NAME, or a folder with config.json and model.safetensors",
         )
@@ -53,7 +53,7 @@ def check_device(device: str) -> None:
     """Whether it may be a device's name. Raises UsageError."""
     if device and not _DEVICE.fullmatch(device):
         kinds = ("cpu", "cuda", "mps")
-        raise UsageError("an unknown device", received=f"--device {device}", attempt=nearest(device, kinds))
+        raise UsageError("unknown device", received=f"--device {device}", attempt=nearest(device, kinds))
 
 
 def check_file(path: str, option: str, attempt: str) -> None:
@@ -77,7 +77,7 @@ def check_sources(sources: Sequence[str]) -> None:
         local = source != "-" and not re.match(r"[a-z][a-z0-9+.-]*://", source) and not glob.has_magic(source)
         if local and not _is_there(source, os.path.lexists):
             raise DataError(
-                "there is no such file or folder",
+                "the file or folder does not exist",
                 received=source if source.strip() else repr(source),
                 attempt="`ls` on its folder; `-` reads standard input",
             )

@@ -56,7 +56,7 @@ def choose(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, 
         corpus, machine, probe = _nominal(corpus, machine)
     family = families.named(request.family)
     if not family.listed and corpus.origin is None:
-        raise UsageError("an unknown family", received=family.name, attempt=nearest(family.name, families.listed()))
+        raise UsageError("unknown family", received=family.name, attempt=nearest(family.name, families.listed()))
     settings = parsed(request)
     _check_native(request, family, settings)
     fixed = _fixed_seconds(corpus, probe, request)
@@ -203,7 +203,7 @@ def _check_native(request: Request, family: Family, settings: dict[str, Any]) ->
     shape.check()
     if request.native and (leaving := shape.leaves_class()):
         raise UsageError(
-            "transformers has no class for this shape",
+            "transformers has no class for this model shape",
             received=", ".join(f"--set {name}={request.settings[name]}" for name in leaving),
             attempt="--no-native, and a model/ that daybreak alone opens; or without it",
         )

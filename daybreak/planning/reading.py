@@ -75,7 +75,7 @@ def parts_by_source(
         )
     if not any(groups):  # files there are, or the search would have said so
         raise DataError(
-            "there is no text but the held-out file",
+            "the only text is the held-out file",
             received=f"--heldout {request.heldout}, and the same file as the text",
             attempt="text to train on beside it, or no --heldout: then a part of the text is held out",
         )
@@ -111,7 +111,7 @@ def cleaned_parts(
             if isinstance(result, workers.Failed):
                 if request.reproducible:
                     raise ResourceError(
-                        "a part of the text cannot be prepared, and a reproducible run leaves none out",
+                        "a part of the text could not be prepared, and a reproducible run may not skip it",
                         received=str(result),
                         attempt="free memory, or the same command again: what is done stays done",
                     )
@@ -132,7 +132,7 @@ def cleaned_parts(
                 break
     if failed and len(failed) == len(work):
         raise DataError(
-            "the text cannot be prepared",
+            "the text could not be prepared",
             received=f"{part_name(todo[0])}: its process ended twice",
             attempt="free memory, or the same command again",
         )

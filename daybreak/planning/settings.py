@@ -29,7 +29,7 @@ def parsed(request: Request) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, text in request.settings.items():
         if name not in kinds:
-            raise UsageError("an unknown setting", received=f"--set {name}={text}", attempt=nearest(name, kinds))
+            raise UsageError("unknown setting", received=f"--set {name}={text}", attempt=nearest(name, kinds))
         try:
             found[name] = text.lower() in ("true", "yes", "1", "on") if kinds[name] is bool else kinds[name](text)
         except ValueError:
@@ -40,12 +40,14 @@ def parsed(request: Request) -> dict[str, Any]:
             ) from None
         if name in choices and found[name] not in choices[name]:
             raise UsageError(
-                f"an unknown {name}", received=f"--set {name}={text}", attempt=nearest(found[name], choices[name])
+                f"unknown {name}", received=f"--set {name}={text}", attempt=nearest(found[name], choices[name])
             )
         if name == "orthogonalize_steps" and not 1 <= found[name] <= 5:
-            raise UsageError("no such number of iterations", received=f"--set {name}={text}", attempt="one to five")
+            raise UsageError(
+                "the number of iterations is out of range", received=f"--set {name}={text}", attempt="one to five"
+            )
         if kinds[name] in (int, float) and not found[name] >= 0:
-            raise UsageError("a setting is below zero", received=f"--set {name}={text}", attempt="a positive number")
+            raise UsageError("a setting is negative", received=f"--set {name}={text}", attempt="a positive number")
     return found
 
 

@@ -32,14 +32,14 @@ def adopted(request: Request) -> tuple[Request, Checkpoint | None]:
     if not request.parent:
         if request.grow:
             raise UsageError(
-                "there is no vocabulary to grow",
+                "--grow-vocabulary needs a pretrained checkpoint",
                 received=f"--grow-vocabulary {request.grow} without --from",
                 attempt="--from with the folder of a run, or of a checkpoint",
             )
         return request, None
     if request.tokenizer != "auto":
         raise UsageError(
-            "a checkpoint comes with its tokenizer",
+            "a pretrained checkpoint brings its own tokenizer",
             received=f"--from {request.parent} and --tokenizer {request.tokenizer}",
             attempt="without --tokenizer; --grow-vocabulary 2000 adds tokens for a new language",
         )
@@ -48,7 +48,7 @@ def adopted(request: Request) -> tuple[Request, Checkpoint | None]:
     fields = {name for family in planned for name in family.fields()} - {OF_A_WINDOW}
     if changed := sorted(fields & set(request.settings)):
         raise UsageError(
-            "the shape is that of the checkpoint",
+            "a pretrained checkpoint fixes the model's shape",
             received=", ".join(f"--set {name}={request.settings[name]}" for name in changed),
             attempt=f"without it; what can be set is {OF_A_WINDOW}, and how it is trained",
         )

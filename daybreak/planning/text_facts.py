@@ -229,7 +229,7 @@ def check_unchanged(run: Run, request: Request) -> None:
     if not same:
         files = ", ".join(dict.fromkeys(map(part_name, new))) or "files that are gone"
         raise UsageError(
-            "the text is not the one that the run was planned for",
+            "the text has changed since the run was planned",
             received=f"{units.size(now.sizes.sum())} now, {units.size(before.sizes.sum())} then; {files}",
             attempt=f"another --out, or `daybreak train {run}`, which goes on with the text as it was",
         )
@@ -246,13 +246,13 @@ def check_weights(request: Request) -> None:
     for name in request.weights:
         if name not in request.sources:
             raise UsageError(
-                "a weight is of a source that was not named",
+                "--weight names a source that is not given",
                 received=f"--weight {name}={request.weights[name]:g}",
                 attempt=nearest(name, request.sources),
             )
     if missing := [source for source in request.sources if source not in request.weights]:
         raise UsageError(
-            "where one source has a weight, every one needs one",
+            "--weight is missing for some sources",
             received=f"no weight for {', '.join(missing)}",
             attempt=f"--weight {missing[0]}=1, or no weights: then each counts by its size",
         )
@@ -305,7 +305,7 @@ def _group_bytes(
     found = {name: sum(of_key[key] for key in group) for name, group in zip(names, groups, strict=True)}
     if empty := [name for name, size in found.items() if not size]:
         raise DataError(
-            "nothing is left of a source",
+            "a source has no text left after cleaning",
             received=", ".join(empty),
             attempt="the text without it, or --without a step of cleaning",
         )

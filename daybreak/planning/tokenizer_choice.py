@@ -62,7 +62,7 @@ def check(request: Request) -> None:
         raise _not_exact(asked, NOT_LOSSLESS[asked])
     if asked == "words" and not family.counted and request.native:
         raise UsageError(
-            "transformers cannot cut text into these words",
+            "transformers has no tokenizer of this kind",
             received="--tokenizer words",
             attempt="--no-native, and a model/ that daybreak alone opens; or --tokenizer bpe; or --family ngram",
         )
@@ -122,7 +122,7 @@ def known_vocabulary(vocabulary: int, corpus: Corpus) -> int:
     known = sorted(int(size) for size in corpus.bytes_per_token)
     if vocabulary not in known:
         raise UsageError(
-            "no such vocabulary was learnt from this text",
+            "the tokenizer was not trained with this vocabulary size",
             received=f"vocabulary={vocabulary}",
             attempt=f"one of: {', '.join(map(str, known))}",
         )
@@ -199,7 +199,7 @@ def _joining_pays(sample: Sequence[str], unseen: Sequence[str], vocabulary: int)
 
 def _not_exact(asked: str, why: str) -> UsageError:
     return UsageError(
-        "bits per byte need a tokenizer that keeps every byte",
+        "the tokenizer does not keep every byte of the text",
         received=f"--tokenizer {asked}: {why}",
         attempt="--tokenizer bpe, unigram or characters; `daybreak prepare` alone takes any kind",
     )

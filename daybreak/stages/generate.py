@@ -71,7 +71,9 @@ def command(
 ) -> None:
     """Continue a text; with a BERT or T5, fill in its <mask>s."""
     if given is not None and prompt:
-        raise UsageError("there are two prompts", received=f"{prompt!r} and --prompt", attempt="one of the two")
+        raise UsageError(
+            "PROMPT and --prompt cannot be combined", received=f"{prompt!r} and --prompt", attempt="one of the two"
+        )
     prompt = prompt if given is None else given
     check_named(path, device=device)
     from daybreak.evaluation.generation import continuations, cut_prompt, nth, pieces, prompt_tokens

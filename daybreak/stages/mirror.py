@@ -54,7 +54,7 @@ def mirror(path: str, name: str, *, follow: bool = False) -> dict[str, Any]:
                 following.deliver_all(signals, follow=follow)
         elif not follow:
             raise UsageError(
-                "the run is being mirrored already",
+                "the run is already being mirrored",
                 received=f"{run} --to {name}",
                 attempt="wait until the run has ended",
             )

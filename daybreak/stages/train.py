@@ -83,7 +83,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
     plan = Plan.from_json(read_json(path, "`daybreak plan --out plan.json`"), str(path))
     if plan.request is None:
         raise UsageError(
-            "the plan does not say which text", received=str(path), attempt="daybreak plan TEXT --out plan.json"
+            "the plan does not name its text", received=str(path), attempt="daybreak plan TEXT --out plan.json"
         )
     folder = folder_of(plan.request, out)
     if folder.finished():
@@ -94,7 +94,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
         corpus = text_facts.scanned(folder, plan.request)
         if corpus.digest != plan.corpus:
             raise DataError(
-                "the text is not the one that was planned for",
+                "the text has changed since it was planned",
                 received=f"digest {corpus.digest}, planned {plan.corpus}",
                 attempt="`daybreak plan` again",
             )

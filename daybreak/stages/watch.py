@@ -189,7 +189,7 @@ def _needed() -> None:
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingPackage(
-            "watching needs libraries that are not installed",
+            "`daybreak watch` needs libraries that are not installed",
             received=f"no module {error.name!r}",
             attempt="pip install '.[serve]' in the checkout",
         ) from None
@@ -241,7 +241,7 @@ def _refused(error: OSError | None, port: int | None) -> DaybreakError:
         )
     if error is not None and error.errno == errno.EADDRINUSE:
         return UsageError(
-            "the port is taken",
+            "the port is already in use",
             received=f"--port {port}",
             attempt="another --port, or no --port",
         )

@@ -71,7 +71,7 @@ def task_of(name: str) -> Task:
     if name in NAMES:
         return importlib.import_module(f"daybreak.tasks.{name}").TASK  # type: ignore[no-any-return]
     known = (*NAMES, *_REGISTERED)
-    raise UsageError("an unknown objective", received=name, attempt=nearest(name, known))
+    raise UsageError("unknown objective", received=name, attempt=nearest(name, known))
 
 
 def register(task: Task) -> None:

@@ -60,7 +60,7 @@ class MaskedTokens:
         """
         if not (0 < rate < 1 and random >= 0 and kept >= 0 and random + kept <= 1):
             raise UsageError(
-                "these are no shares of the tokens",
+                "the shares of masked tokens are out of range",
                 received=f"rate={rate:g}, random={random:g}, kept={kept:g}",
                 attempt="a rate between 0 and 1, and random + kept at most 1",
             )

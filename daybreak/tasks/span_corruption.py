@@ -48,7 +48,7 @@ def check(length: int, sentinels: Sequence[int], density: float = DENSITY, mean_
     """Raises UsageError: a text of `length` tokens is too short, or has more spans than there are sentinels."""
     if not (0 < density < 1 and mean_span >= 1 and length >= 2):
         raise UsageError(
-            "there are no such spans to take out of a text",
+            "the span settings are out of range",
             received=f"a share of {density:g} in spans of {mean_span:g} tokens, out of {length}",
             attempt="a share between 0 and 1, in spans of at least one token, out of two or more",
         )
@@ -56,7 +56,7 @@ def check(length: int, sentinels: Sequence[int], density: float = DENSITY, mean_
     if spans > len(sentinels):
         most = int(len(sentinels) * mean_span / density)
         raise UsageError(
-            "a text has more spans than there are sentinels to stand for them",
+            "the text has more spans than there are sentinel tokens",
             received=f"{spans} spans in {length} tokens, and {len(sentinels)} sentinels",
             attempt=f"--set context_length={max(most, 2)} or less",
         )

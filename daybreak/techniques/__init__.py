@@ -169,7 +169,7 @@ def class_of(name: str) -> type[Technique]:
         return getattr(module, title)
     if name in _third_parties():
         return _third_parties()[name].load()
-    raise UsageError("an unknown technique", received=name, attempt=nearest(name, names()))
+    raise UsageError("unknown technique", received=name, attempt=nearest(name, names()))
 
 
 def make(choice: TechniqueChoice) -> Technique:

@@ -49,7 +49,7 @@ class Kernels(Technique):
     def module(self, module: Any, run: Context) -> tuple[Any, int]:
         if module.seen or module.kept:
             raise UsageError(
-                "the kernels have no place for what another technique changes inside the layers",
+                "the kernels cannot be combined with a technique that changes the layers",
                 received="kernels beside packing or dropout",
                 attempt="take one of them out of plan.json",
             )

@@ -79,7 +79,9 @@ def of_counts(
     """Tokens [n] that have neighbours, and their vectors, float32 [n, at most `width`]."""
     if len(counts) == 0:
         raise DataError(
-            "there are no word vectors to learn", received="a text without neighbours", attempt="without word_vectors"
+            "the text is too short for word vectors",
+            received="a text without neighbours",
+            attempt="without word_vectors",
         )
     seen, rows = np.unique(one, return_inverse=True)
     columns = np.searchsorted(seen, other)

@@ -79,7 +79,7 @@ def build(
     touched.extend(places)
     if shape != plan.shape:
         raise UsageError(
-            "the plan's shape lacks what its techniques make of it",
+            "the plan's model shape does not fit its techniques",
             received=f"{plan.shape.key()} in the place of {shape.key()}",
             attempt="take the technique out of plan.json, or `daybreak plan` again",
         )

@@ -132,14 +132,14 @@ def go_back(training: Training, why: str) -> None:
     tensors, facts, _ = checkpoints.newest(bench.run.checkpoints_folder, planned=training.planned is not None)
     if position.went_back >= MOST_RETURNS or not tensors:
         raise ResourceError(
-            "the training does not become sound",
+            "training keeps diverging",
             received=f"{why}; it went back {position.went_back} times before, to {position.rate:g} of the rate",
             attempt=f"{bench.run.log_file} names the rows of each skipped step: look at that text; or a lower rate, "
             f"--set learning_rate={bench.plan.optimizer.learning_rate / 4:g}; or --without bf16",
         )
     if training.planned is not None and training.planned != facts["position"]["step"]:
         raise ResourceError(
-            "the checkpoint to go back to is not on disk",
+            "the checkpoint to roll back to is missing",
             received=f"{why}; step {training.planned} was not saved, and from an older one the run would not repeat",
             attempt="free some disk space and begin again with another --out; or without --reproducible",
         )

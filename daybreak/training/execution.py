@@ -202,7 +202,7 @@ def finished_before(folder: Run) -> Finished:
     figures = ends[-1].detail
     if folder.plan().headline.name not in figures:
         raise DataError(
-            "the log of the run does not say what it has reached",
+            "the run's log has no final score",
             received=str(folder.log_file),
             attempt=f"daybreak evaluate {folder}, which scores its model anew",
         )

@@ -142,7 +142,7 @@ def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
 def _too_short(session: Session) -> BudgetTooShort:
     used, budget = session.ledger.stopwatch.used(), session.request.seconds
     return BudgetTooShort(
-        "no time was left for a single step",
+        "no time was left for a training step",
         received=f"{units.duration(used)} were used of {units.duration(budget)} before one was taken",
         attempt=f"--for {2 * budget:.0f}s, or fewer other programs on the machine",
         seconds=2 * budget,

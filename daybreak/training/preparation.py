@@ -109,7 +109,7 @@ def check_request(request: Request) -> None:
     check_tokenizer(request)
     if request.seconds < LEAST_SECONDS:
         raise BudgetTooShort(
-            "the budget is too short for any machine",
+            "the time budget is too short for any machine",
             received=f"--for {request.seconds:g}s",
             attempt=f"--for {LEAST_SECONDS:.0f}s --family ngram, or --for 20s and more for a network",
         )

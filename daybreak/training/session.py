@@ -45,7 +45,7 @@ def folder_of(request: Request, out: str) -> Run:
     asked = folder.request()
     if asked is None and (not folder.path.is_dir() or any(map(_of_somebody, folder.path.rglob("*")))):
         raise UsageError(
-            "the folder holds something else", received=f"--out {out}", attempt="a folder that does not exist yet"
+            "the output folder holds other files", received=f"--out {out}", attempt="a folder that does not exist yet"
         )
     goes_on = asked is None or asked.continues(request.shown())
     if asked is not None and not goes_on and not (request.shown().prolongs(asked) and not folder.finished()):
@@ -53,7 +53,7 @@ def folder_of(request: Request, out: str) -> Run:
         if folder.finished() and asked.replace(seconds=request.seconds).continues(request.shown()):
             raise UsageError("the run is finished", received=differs, attempt=_further(folder, request.shown()))
         raise UsageError(
-            "the folder holds a run of another text or another request",
+            "the output folder holds a run with other text or options",
             received=differs,
             attempt="the command that made it, to continue it, or another --out",
         )
@@ -147,7 +147,7 @@ def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledge
             folder.remove()
         if isinstance(error, Terminated):
             raise Saved(
-                "the run was ended before its end",
+                "the run was terminated",
                 received=f"SIGTERM after {stopwatch.used():.0f} s",
                 attempt="the same command again: it goes on from here",
             ) from None

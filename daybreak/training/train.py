@@ -89,7 +89,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
             saver.wait()
         bench.run.forget_training()  # which would stand in the way of the next try
         raise BudgetTooShort(
-            "no time was left for a single step",
+            "no time was left for a training step",
             received=f"{bench.stopwatch.used():.0f} s were used of {bench.plan.budget.seconds:.0f}",
             attempt=f"--for {2 * bench.plan.budget.seconds:.0f}s",
             seconds=2 * bench.plan.budget.seconds,

@@ -174,13 +174,15 @@ def check(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in BUILT_IN and name not in others:
             raise UsageError(
-                "there is no mirror of this name",
+                "unknown experiment tracker",
                 received=name or "no name",
                 attempt=nearest(name, {*BUILT_IN, *others}),
             )
         if name in BUILT_IN and not _installed(name):
             raise MissingPackage(
-                "a mirror's library is not installed", received=name, attempt=f"pip install '.[{name}]' in the checkout"
+                "the library of the experiment tracker is not installed",
+                received=name,
+                attempt=f"pip install '.[{name}]' in the checkout",
             )
     return tuple(dict.fromkeys(names))
 

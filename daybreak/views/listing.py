@@ -16,7 +16,7 @@ def listed(folder: str) -> list[dict[str, Any]]:
     """The runs in a folder, newest first, as `daybreak list --json` prints them. Raises UsageError: no such folder."""
     above = Path(folder)
     if not above.is_dir():
-        raise UsageError("there is no such folder", received=folder, attempt="a folder with run folders in it")
+        raise UsageError("the folder does not exist", received=folder, attempt="a folder with run folders in it")
     found = [Run(path) for path in above.iterdir() if path.is_dir()]
     rows = [_row(run) for run in found if run.request_file.exists() or run.plan_file.exists()]
     return sorted(rows, key=lambda row: (row["date"], row["name"]), reverse=True)

@@ -43,7 +43,7 @@ def words(language: str, name: str = "words.json") -> dict[str, str]:
     """A page's words by key, from a file of daybreak/web/. Raises UsageError: an unknown language."""
     if language not in LANGUAGES:
         raise UsageError(
-            "pages do not speak this language",
+            "unknown language for a page",
             received=f"--language {language}",
             attempt=nearest(language, LANGUAGES),
         )

@@ -17,7 +17,7 @@ SMOOTHING = 0.05
 
 
 def expected_final(bits_now: float, progress: float, planned: float) -> float:
-    """What the run will end at: the plan's word at first, then more and more what is seen.
+    """Forecast of the final loss: the planned value at first, then more and more the observed loss.
 
     A long decay takes off its share late; the loss on training text stands above its end by about a seventh at the
     beginning of the decay and falls to it in a line (own runs).
@@ -73,7 +73,7 @@ class Progress:
             case Event(name="warning"):
                 self._say(f"warning: {record.detail.get('what', '')}")
             case Event(name="mirror", detail={"name": name, "open": command}):
-                self._say(f"{name}: look at it with: {command}")
+                self._say(f"{name}: open it with: {command}")
             case Event(name="stopped early"):
                 self._say(f"{record.detail.get('progress', 1):4.0%}  stopped early: {record.detail.get('what', '')}")
             case Event(name="resumed"):
@@ -190,15 +190,15 @@ def summary(plan: Plan) -> list[str]:
     of_training = [t.name for t in plan.techniques if t.name not in of_text]
     cleaned = f"; text cleaned in {len(of_text)} steps" if of_text else ""
     lines = [
-        f"plan: {units.count(shape.parameters())} weights ({shape.layers} layers of {shape.width}, "
-        f"{plan.tokenizer.vocabulary} tokens, context {shape.context_length}), "
+        f"plan: {units.count(shape.parameters())} parameters ({shape.layers} layers of {shape.width}, "
+        f"vocabulary {plan.tokenizer.vocabulary}, context {shape.context_length}), "
         f"{units.count(plan.tokens)} tokens at {predicted.tokens_per_second:,.0f}/s, "
         f"{plan.optimizer.name}, {', '.join(of_training) or 'no techniques'}{cleaned}",
         f"expected: {plan.headline.told(predicted.figure, 2)} ({_band(plan)})",
     ]
     if not shape.native():
         left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
-        lines.append(f"native: no ({left}); daybreak alone opens model/")
+        lines.append(f"native: no ({left}); only daybreak can open model/")
     return lines
 
 

@@ -33,7 +33,9 @@ def write(run: Run, *, language: str = "en", out: str | Path = "") -> tuple[Path
         page_file = Path(out)
         if page_file.suffix not in (".html", ".htm"):
             raise UsageError(
-                "a report is an HTML page", received=f"--out {out}", attempt=f"--out {page_file.with_suffix('.html')}"
+                "the report must be an .html file",
+                received=f"--out {out}",
+                attempt=f"--out {page_file.with_suffix('.html')}",
             )
         data_file = page_file.with_suffix(".json")
     try:

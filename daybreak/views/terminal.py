@@ -1,4 +1,4 @@
-"""Show: plans and results in words, for a terminal."""
+"""Terminal: plans and results as lines of text."""
 
 import textwrap
 from typing import Any
@@ -13,7 +13,7 @@ LINE = 100  # characters, of sentences
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """What a run would do: the plan in short, decisions with their reasons, techniques, and where its seconds go."""
+    """A plan: its summary, decisions with reasons, techniques, and how its seconds are spent."""
     from daybreak.views.progress import summary
 
     lines = [*summary(plan), f"memory: about {units.size(plan.predicted.memory_bytes)} at its peak"]
@@ -22,13 +22,13 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += ["", "why", *(f"  {name:20} {reason}" for name, reason in plan.reasons.items())]
     lines += ["", "techniques", *_technique_lines(plan)]
     if plan.predicted.phase_seconds:
-        lines += ["", f"where {units.duration(plan.budget.seconds)} go"]
+        lines += ["", f"how {units.duration(plan.budget.seconds)} are spent"]
         lines += [f"  {name:20} {units.duration(s)}" for name, s in plan.predicted.phase_seconds.items() if s > 0.005]
     return lines
 
 
 def _technique_lines(plan: Plan) -> list[str]:
-    """Those that are on, those that were refused with the reason, and how many nobody asked for."""
+    """Techniques that are on, those that are off with the reason, and the number that are off by default."""
     lines = [f"  {'on':20} {', '.join(choice.name for choice in plan.techniques) or 'none'}"]
     by_reason: dict[str, list[str]] = {}
     for name, reason in plan.refused.items():
@@ -37,9 +37,7 @@ def _technique_lines(plan: Plan) -> list[str]:
     lines += [f"  {names[0]:20} off: {reason}" for reason, names in by_reason.items() if len(names) == 1]
     lines += [f"  {'off':20} {', '.join(names)}: {reason}" for reason, names in by_reason.items() if len(names) > 1]
     if unasked:
-        lines.append(
-            f"  {len(unasked)} more are off unless asked for by --with NAME; docs/techniques.md describes them"
-        )
+        lines.append(f"  {len(unasked)} more are off by default; --with NAME turns one on (docs/techniques.md)")
     return lines
 
 
@@ -60,10 +58,10 @@ def fact_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
 
 
 def baselines_lines(found: dict[str, Any]) -> list[str]:
-    """The table, with a bar of the bits per byte, and from when on each is ahead of which."""
+    """The table of baselines with bars of bits per byte, and when one overtakes another."""
     rows = sorted((row for row in found["rows"] if row["trained"]), key=lambda row: row["bits_per_byte"])
     most = max(row["bits_per_byte"] for row in rows)
-    lines = [f"{'model':8}{'bits per byte':>14}  {'':{BAR}}  {'than best':>9}  {'weights':>13}  {'tokens/s':>9}"]
+    lines = [f"{'model':8}{'bits per byte':>14}  {'':{BAR}}  {'than best':>9}  {'parameters':>13}  {'tokens/s':>9}"]
     for row in rows:
         bar = "\u2588" * round(BAR * row["bits_per_byte"] / most)
         weights = units.count(row["parameters"]) if row["parameters"] else "counts"
@@ -72,24 +70,24 @@ def baselines_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"{row['model']:8}{row['bits_per_byte']:14.4f}  {bar:{BAR}}  {more:>9}  {weights:>13}  {rate:>9}")
     lines += ["", *found["notes"], ""]
     for moment in sorted(found["overtakes"], key=lambda one: one["seconds"]):
-        lines.append(f"{moment['run']} is ahead of {moment['than']} from {units.duration(moment['seconds'])} on")
+        lines.append(f"{moment['run']} is better than {moment['than']} after {units.duration(moment['seconds'])}")
     return lines
 
 
 def _with_interval(headline: Metric, figures: dict[str, Any]) -> str:
-    """The headline with half its interval, where it has one."""
+    """The main metric with half its confidence interval, where it has one."""
     value, interval = figures[headline.name], figures.get(f"{headline.name}_interval")
     return headline.told(value, 4, half=max(value - interval[0], interval[1] - value) if interval else None)
 
 
 def _sample(corpus: Corpus) -> str:
-    """What the counts were made of before the plan; how much that is depends on the time that there was."""
+    """How much text the n-gram counts of the scan saw; it depends on the time."""
     size = units.size(corpus.ngram_bytes)
     return f"a sample of {size}" if corpus.ngram_bytes < corpus.bytes else size
 
 
 def _scored_part(finished: Any, corpus: Corpus) -> str:
-    """How much of the held-out text the figures are of, and how to get those of all of it."""
+    """How much of the held-out text was scored, and how to score all of it."""
     figures, of_text = finished.figures, finished.run.plan().headline.of_text
     share = figures.get("heldout_share")
     if share is None or (share >= 1 and not of_text):
@@ -98,7 +96,7 @@ def _scored_part(finished: Any, corpus: Corpus) -> str:
         return f"all {units.size(figures['bytes'])} of held-out text"
     scored = f"{units.size(figures['bytes'])} of {units.size(corpus.heldout_bytes)} of held-out text ({share:.0%})"
     part = scored if of_text else f"{share:.0%} of the held-out text"
-    return f"{part}; `daybreak evaluate {finished.run}` scores all"
+    return f"{part}; `daybreak evaluate {finished.run}` scores all of it"
 
 
 def finished_lines(finished: Any) -> list[str]:
@@ -114,7 +112,7 @@ def finished_lines(finished: Any) -> list[str]:
         )
     network = network_of(shape)
     own = network is not None and not network.native()
-    alone = " (native: no; daybreak alone opens it)" if own else ""
+    alone = " (native: no; only daybreak can open it)" if own else ""
     if headline.of_text:
         lines.append(
             f"{corpus.ngram_bits_per_byte:.4f} Kneser-Ney, counted on {_sample(corpus)}, "

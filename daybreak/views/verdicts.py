@@ -224,7 +224,9 @@ def write_page(facts: dict[str, Any], out: str, *, language: str = "en") -> Path
     path = Path(out)
     if path.suffix not in (".html", ".htm"):
         raise UsageError(
-            "a comparison is an HTML page", received=f"--out {out}", attempt=f"--out {path.with_suffix('.html')}"
+            "the comparison page must be an .html file",
+            received=f"--out {out}",
+            attempt=f"--out {path.with_suffix('.html')}",
         )
     text = page(facts, language=language)
     try:

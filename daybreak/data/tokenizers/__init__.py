@@ -33,7 +33,7 @@ def train_tokenizer(
     is read; a bounded sample is the caller's duty. The same documents give the same tokens.
     """
     if kind not in KINDS:
-        raise UsageError("an unknown kind of tokenizer", received=kind, attempt=nearest(kind, KINDS))
+        raise UsageError("unknown kind of tokenizer", received=kind, attempt=nearest(kind, KINDS))
     if vocabulary < BYTES_AND_END:
         raise UsageError(
             "the vocabulary is too small",

@@ -47,7 +47,7 @@ class Tokenizer(abc.ABC):
         if vocabulary == self.vocabulary:
             return self
         raise UsageError(
-            f"this tokenizer ({self.kind}) has one vocabulary only",
+            f"this tokenizer ({self.kind}) has a fixed vocabulary",
             received=f"vocabulary={vocabulary}",
             attempt=f"vocabulary={self.vocabulary}",
         )

@@ -46,7 +46,7 @@ def _end_of_text(path: Path, layout: Layout, asked: str) -> int:
     listed = sorted(ids, key=lambda content: ids[content])
     shown = ", ".join(listed[:12]) + (f" and {len(listed) - 12} more" if len(listed) > 12 else "")
     raise UsageError(
-        "no token is known to end a text",
+        "the tokenizer has no end-of-text token",
         received=f"{path}{f': {asked}' if asked else ''} with the special tokens {shown}",
         attempt=f'a tokenizer_config.json beside it that names one, such as {{"eos_token": "{listed[0]}"}}',
     )

@@ -42,7 +42,7 @@ def grown(data: dict[str, Any], texts: Iterable[str], more: int, *, first: int |
     Raises UsageError: no room asked for, or a tokenizer whose way of spelling cannot be continued.
     """
     if more < 1:
-        raise UsageError("a vocabulary grows by at least one token", received=f"{more}", attempt="512 or more")
+        raise UsageError("--grow-vocabulary must be at least 1", received=f"{more}", attempt="512 or more")
     if "daybreak" in data:
         raise _refused("a tokenizer of whole words")
     layout = Layout(data)
@@ -67,7 +67,7 @@ def _check_bpe(layout: Layout) -> None:
 
 def _refused(why: str) -> UsageError:
     return UsageError(
-        "this tokenizer cannot learn further tokens",
+        "this tokenizer cannot be extended with new tokens",
         received=why,
         attempt="without growing it; or a checkpoint with byte-level BPE, BPE with bytes to fall back on, WordPiece or "
         "Unigram",

@@ -109,7 +109,7 @@ def _jieba() -> Any:
         import jieba
     except ImportError:
         raise MissingPackage(
-            "Chinese words are cut by jieba, which is not installed",
+            "splitting Chinese into words needs jieba, which is not installed",
             received="a text with Chinese characters",
             attempt="pip install '.[zh]' in the checkout, or --tokenizer bpe",
         ) from None

@@ -59,7 +59,7 @@ def read_foreign(folder: Path, device: torch.device) -> Any:
     loaded = families.of(found.shape).loaded
     if loaded is None:
         raise DataError(
-            "the model is one that daybreak has a module of its own for",
+            "daybreak has its own module for this model",
             received=str(folder),
             attempt="reading it as that",
         )

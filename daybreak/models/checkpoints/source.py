@@ -102,7 +102,7 @@ def peek(folder: Path) -> Checkpoint:
     marks = marks_of(folder, config, families.of(shape).special_tokens)
     if marks.ids > shape.vocabulary:
         raise DataError(
-            "the tokenizer does not fit the model: some of its tokens have no row in the table",
+            "the tokenizer has more tokens than the model has embeddings",
             received=f"ids up to {marks.ids - 1} in {folder / TOKENIZER}, and {shape.vocabulary} rows",
             attempt="the tokenizer that the model was trained with",
         )
@@ -135,7 +135,7 @@ def _folder_of(folder: Path) -> Path:
             return place
     if not folder.is_dir():
         raise UsageError(
-            "there is no such checkpoint",
+            "the checkpoint does not exist",
             received=str(folder),
             attempt="a run's folder, such as runs/NAME, or a folder with config.json and model.safetensors",
         )
@@ -143,7 +143,7 @@ def _folder_of(folder: Path) -> Path:
     if pickled:
         convert = CONVERT_NANOGPT.format(folder=folder, file=pickled[0])
         raise DataError(
-            "the checkpoint is a pickle, which may run any code when it is opened, and is never opened here",
+            "the checkpoint is a pickle file, which can run any code and is never opened",
             received=f"{pickled[0]}, and no config.json",
             attempt=f"if it is nanoGPT's, and you trust it: {convert}",
         )
@@ -159,7 +159,7 @@ def _check_class(folder: Path, config: dict[str, Any]) -> None:
     kind, named = config.get("model_type"), config.get("architectures") or []
     if config.get("auto_map") or config.get("trust_remote_code"):
         raise DataError(
-            "the checkpoint asks for code of its own, which is never run",
+            "the checkpoint needs custom code, which is never run",
             received=f"auto_map or trust_remote_code in {folder / 'config.json'}",
             attempt=f"a checkpoint of a class that transformers has itself: {SUPPORTED}",
         )

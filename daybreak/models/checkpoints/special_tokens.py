@@ -44,7 +44,7 @@ def marks_of(folder: Path, config: dict[str, Any], needed: SpecialTokens | None 
         lacking = {"a pad": pad, "a mask": mask if masked else 0, "sentinels": 0 if sentinels or not spans else None}
         if missing := [what for what, token in lacking.items() if token is None]:
             raise DataError(
-                f"the tokenizer has no token that is known as {' and '.join(missing)}",
+                f"the tokenizer has no token for {' and '.join(missing)}",
                 received=str(folder / TOKENIZER),
                 attempt="its tokenizer_config.json beside it, which names them",
             )

@@ -48,7 +48,7 @@ def entries(folder: Path, *, convert: str) -> dict[str, Entry]:
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise DataError(
-            "shards of the weights are missing",
+            "files of the weights are missing",
             received=f"{len(missing)} of {len(files)} in {folder}: {shown}",
             attempt=f"fetch them into {folder}",
         )
@@ -68,7 +68,7 @@ def check_types(found: dict[str, Entry]) -> None:
     for entry in found.values():
         if entry.dtype not in READABLE:
             raise DataError(
-                "the weights are of a type that cannot be trained",
+                "the data type of the weights cannot be trained",
                 received=f"{entry.name} in {entry.file} is {entry.dtype}",
                 attempt=f"the checkpoint before it was quantized ({', '.join(READABLE)})",
             )
@@ -90,7 +90,7 @@ def read(found: dict[str, Entry]) -> Iterator[tuple[str, Tensor]]:
                     tensor = opened.get_tensor(found[name].name).to(torch.float32).contiguous()
                     if wrong := tensor.numel() - int(tensor.isfinite().sum()):
                         raise DataError(
-                            "the weights have values that are no numbers",
+                            "the weights contain NaN or infinity",
                             received=f"{found[name].name} in {file}: {wrong} of {tensor.numel()}",
                             attempt="an earlier checkpoint of that model",
                         )
@@ -140,13 +140,13 @@ def _no_weights(folder: Path, convert: str) -> DataError:
     pickled = [name for name in names if name.endswith(PICKLES)]
     if pickled:
         return DataError(
-            "the weights are in a pickle, which may run any code when it is opened, and is never opened here",
+            "the weights are a pickle file, which can run any code and is never opened",
             received=f"{folder / pickled[0]}, and no {WHOLE}",
             attempt=f"where you trust the file: {convert}",
         )
     others = [name for name in names if name.endswith(OTHERS)]
     return DataError(
-        "the folder has no weights that can be read",
+        "the folder has no readable weights",
         received=f"{folder}: {', '.join(others or names[:8]) or 'nothing'}, and no {WHOLE}",
         attempt=f"a folder with {WHOLE}, or with {INDEX} and its shards",
     )

@@ -40,7 +40,7 @@ def grow(
     wrong = [token for spelled in pieces for token in spelled if not 0 <= token < first]
     if wrong:
         raise UsageError(
-            "a new token is spelled by one that there is not",
+            "a new token is built from a missing token",
             received=f"token {wrong[0]}, of {first}",
             attempt="pieces of the tokenizer that the model was trained with",
         )

@@ -43,7 +43,7 @@ def _explained(folder: Path, work: Callable[[], Result]) -> Result:
     except (UsageError, TypeError, ValueError, OverflowError, RuntimeError, KeyError) as error:
         why = error.received if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise DataError(
-            "config.json does not say what the model is",
+            "config.json is incomplete",
             received=f"{folder / 'config.json'}: {why}",
             attempt="the whole folder, as it was written",
         ) from None
@@ -159,7 +159,7 @@ def _tensors(
     for name, of in layout.shared.items():
         if name in weights and not torch.equal(weights.pop(name), weights[of]):
             raise DataError(
-                "two weights differ that config.json says are one",
+                "config.json ties two weights that differ",
                 received=f"{name} and {of} in {folder}",
                 attempt="the whole folder, as it was written",
             )
@@ -193,7 +193,7 @@ def _compare(folder: Path, expected: Tensors, sizes: Tensors) -> None:
     told += [f"{name} is not of the class" for name in unknown[:_SHOWN]]
     rest = len(missing) + len(unlike) + len(unknown) - len(told)
     raise DataError(
-        "the weights are not those of the model in config.json",
+        "the weights do not match config.json",
         received=f"{folder}: {'; '.join(told)}{f'; and {rest} more' if rest else ''}",
         attempt="config.json and the weights of the same checkpoint",
     )

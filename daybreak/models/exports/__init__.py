@@ -94,12 +94,12 @@ class Format(Protocol):
 def format_of(name: str) -> Format:
     """Raises UsageError: no such format. MissingPackage: a library that it needs is not installed."""
     if name not in EXTRAS:
-        raise UsageError("an unknown format", received=f"--to {name}", attempt=nearest(name, EXTRAS))
+        raise UsageError("unknown format", received=f"--to {name}", attempt=nearest(name, EXTRAS))
     module: Any = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     absent = [library for library in module.LIBRARIES if importlib.util.find_spec(library) is None]
     if absent:
         raise MissingPackage(
-            f"--to {name} needs what is not installed",
+            f"--to {name} needs packages that are not installed",
             received=", ".join(absent),
             attempt=f"pip install '.[{EXTRAS[name]}]' in the checkout",
         )

@@ -23,7 +23,9 @@ class Vocabulary:
     def __init__(self, data: dict[str, Any], known: int) -> None:
         reason = refuses(data)
         if reason:
-            raise DataError("llama.cpp has no such tokenizer", received=reason, attempt="--tokenizer bpe or bytes")
+            raise DataError(
+                "llama.cpp does not support this tokenizer", received=reason, attempt="--tokenizer bpe or bytes"
+            )
         vocabulary, added = data["model"]["vocab"], data["added_tokens"]
         self.characters = _of_characters(data)
         self.model, self.pre = ("llama", "default") if self.characters else ("gpt2", _pre(data))

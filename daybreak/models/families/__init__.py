@@ -30,7 +30,7 @@ def named(name: str) -> Family:
     if name not in _REGISTERED:
         _third_parties()
     if name not in _REGISTERED:
-        raise UsageError("an unknown family", received=name, attempt=nearest(name, listed()))
+        raise UsageError("unknown family", received=name, attempt=nearest(name, listed()))
     return _REGISTERED[name]
 
 

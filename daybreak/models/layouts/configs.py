@@ -46,7 +46,7 @@ def shape_of(config: dict[str, Any]) -> Network:
         return cast(Network, own.shape_of(config, {family.name: family.shape for family in _ours()}))
     if kind not in (known := layouts()):
         raise DataError(
-            "this kind of model is not known here",
+            "this kind of model is not supported",
             received=f"model_type {config.get('model_type')!r}",
             attempt=f"a model/ folder that daybreak wrote (model_type {', '.join(known)} or {own.PREFIX}...)",
         )

@@ -60,7 +60,7 @@ class _Config:
 
 def _unclear(found: str) -> DataError:
     return DataError(
-        "config.json does not say what the model is",
+        "config.json is incomplete",
         received=found,
         attempt="the whole folder, as transformers wrote it",
     )
@@ -78,7 +78,7 @@ def layout_of(config: dict[str, Any], *, most_layers: int) -> Layout:
         raise _unclear(f"{layers} layers, and {most_layers} tensors")
     if config.get("add_cross_attention") or config.get("is_decoder"):
         raise DataError(
-            "this variant of the class is neither a plain decoder nor a plain encoder",
+            "this variant of the model class is not supported",
             received="add_cross_attention or is_decoder in config.json",
             attempt="a decoder of text, or an encoder with a head for masked tokens",
         )
@@ -197,7 +197,7 @@ def _bert(config: dict[str, Any]) -> Layout:
     sizes = _Config(config, type_vocab_size=2)
     if config.get("position_embedding_type", "absolute") != "absolute" or not config.get("tie_word_embeddings", True):
         raise DataError(
-            "this variant of BERT is not known here",
+            "this variant of BERT is not supported",
             received="relative positions, or a head apart from the table, in config.json",
             attempt="a BERT with learned positions and a tied head",
         )

@@ -80,7 +80,7 @@ def shape_of(config: dict[str, Any]) -> BertShape:
         )
     except KeyError as missing:
         raise DataError(
-            "config.json does not say what the model is",
+            "config.json is incomplete",
             received=f"no {missing.args[0]} in it",
             attempt="the whole folder, as transformers wrote it",
         ) from None
@@ -116,7 +116,7 @@ def _global_every(config: dict[str, Any]) -> int:
 
 def _refuse(found: str) -> None:
     raise DataError(
-        "this kind of encoder is not known here",
+        "this kind of encoder is not supported",
         received=found,
         attempt="a ModernBERT with GELU, no biases but the head's, and every n-th layer attending to all positions",
     )

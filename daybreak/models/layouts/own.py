@@ -26,7 +26,7 @@ def shape_of(config: dict[str, Any], shapes: Mapping[str, Any]) -> Any:
     family = str(config.get("model_type", "")).removeprefix(PREFIX)
     if family not in shapes:
         raise DataError(
-            "this kind of model is not known here",
+            "this kind of model is not supported",
             received=f"model_type {config.get('model_type')!r}",
             attempt=f"one of {', '.join(PREFIX + name for name in shapes)}",
         )

@@ -53,7 +53,7 @@ def shape_of(config: dict[str, Any]) -> GptShape:
     wrong += sorted({f"a layer of {kind}" for kind in config.get("layer_types") or ()} - {"a layer of full_attention"})
     if wrong:
         raise DataError(
-            "daybreak's own module does not compute this variant of Qwen3",
+            "this variant of Qwen3 is not supported",
             received=", ".join(wrong),
             attempt=f"a checkpoint with {', '.join(f'{name}={value!r}' for name, value in FIXED.items())}",
         )

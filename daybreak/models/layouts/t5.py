@@ -72,7 +72,7 @@ def shape_of(config: dict[str, Any]) -> T5Shape:
             activation=_activation(config) or "",
         )
     except KeyError as error:
-        raise DataError("the config of the model is not whole", received=f"no {error}", attempt=ATTEMPT) from None
+        raise DataError("the model's config.json is incomplete", received=f"no {error}", attempt=ATTEMPT) from None
 
 
 def with_weights(
@@ -91,14 +91,14 @@ def with_weights(
     weights.pop(UNUSED, None)
     tables = [name for name in (SHARED, *TABLES) if name in weights]
     if not tables:
-        raise DataError("the model has no table of embeddings", received=f"no {SHARED}", attempt=ATTEMPT)
+        raise DataError("the model has no embeddings", received=f"no {SHARED}", attempt=ATTEMPT)
     shared = weights[tables[0]]
     for name in tables[1:]:
         weights.pop(name)
     weights[SHARED] = weights.pop(tables[0])
     if any(given[name].shape != shared.shape or not same(name, tables[0]) for name in tables[1:]):
         raise DataError(
-            "encoder and decoder have tables of their own, which the class here has not",
+            "separate embeddings for encoder and decoder are not supported",
             received="embed_tokens.weight unlike shared.weight",
             attempt=ATTEMPT,
         )
@@ -132,4 +132,4 @@ def _check(config: dict[str, Any]) -> None:
     }
     for received, so in wrong.items():
         if so:
-            raise DataError("this kind of T5 is not known here", received=received, attempt=ATTEMPT)
+            raise DataError("this variant of T5 is not supported", received=received, attempt=ATTEMPT)

@@ -50,7 +50,7 @@ def command(
     if tasks:
         if on or out:
             raise UsageError(
-                "with --task it is questions that judge, and no page is written",
+                "--task writes no page",
                 received=" and ".join(name for name, given in (("--on", on), ("--out", out)) if given),
                 attempt="--task without these, or these without --task",
             )

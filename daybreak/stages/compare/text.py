@@ -107,7 +107,7 @@ def _verdicts(
     for label, one in zip(labels, common, strict=True):
         if not (np.isfinite(one.nats).all() and np.isfinite(one.best).all()):
             raise DataError(
-                "a model gives no number for a part of the text",
+                "a model's loss on a part of the text is not a number",
                 received=f"{label}: its loss there is not finite",
                 attempt="compare the others, or train it again without bf16",
             )
@@ -206,7 +206,7 @@ def _check_alike(labels: Sequence[str], scored: Sequence[Scores]) -> None:
     if len({one.headline for one in scored}) > 1:
         told = (f"{label}: {one.headline}" for label, one in zip(labels, scored, strict=True))
         raise DataError(
-            "the runs are judged by different figures, which do not compare",
+            "the runs have different metrics and cannot be compared",
             received=", ".join(told),
             attempt="runs of one family; or all of them on the same questions, with --task FILE",
         )
@@ -219,7 +219,7 @@ def _different_texts(labels: Sequence[str], scored: Sequence[Scores], on: Sequen
         )
     told = (f"{label}: {one.bytes:,} bytes" for label, one in zip(labels, scored, strict=True))
     return DataError(
-        "the runs were scored on different text, so their figures do not compare",
+        "the runs were scored on different text and cannot be compared",
         received="held-out text of " + ", ".join(told),
         attempt="--on FILE with text that no run was trained on, or runs with the same --heldout FILE",
     )

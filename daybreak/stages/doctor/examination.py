@@ -1,4 +1,4 @@
-"""Doctor: what this machine can do, measured, and what would make it do more."""
+"""Examination: measures this machine, and says what would make training faster."""
 
 import importlib.util
 import os
@@ -26,10 +26,10 @@ INSTRUCTIONS = {
 }  # the best first
 # Packages that may be missing, the extra that brings each, and what it is for.
 EXTRAS = {
-    "transformers": ("hf", "checkpoints of others"),
+    "transformers": ("hf", "Hugging Face checkpoints"),
     "pyarrow": ("parquet", "Parquet files"),
     "pypdf": ("documents", "PDF files"),
-    "jieba": ("zh", "Chinese words"),
+    "jieba": ("zh", "splitting Chinese into words"),
     "gguf": ("gguf", "export to llama.cpp"),
     "onnx": ("onnx", "export to ONNX"),
 }
@@ -96,7 +96,7 @@ def verdict(machine: Machine, timings: Timings) -> str:
     try:
         choice = choose(TYPICAL, machine, known, Request(sources=(), seconds=SECONDS))
     except BudgetTooShort:
-        return f"{how}: a minute is too short for a network; --family ngram counts instead"
+        return f"{how}: a minute is too short for a network; use --family ngram"
     used = [one.name for one in choice.techniques if one.name in ("bf16", "kernels", "compiled")]
     return (
         f"{how}{''.join(f', {name}' for name in used)}: {SECONDS:.0f} s train about "

@@ -47,7 +47,7 @@ def command(
     check_named(path, device=device, on=on, tasks=tasks)
     if harness_tasks and not harness:
         raise UsageError(
-            "which tasks of the folder is not said",
+            "--lm-eval does not name the tasks of the folder",
             received=f"--lm-eval-tasks {harness_tasks}",
             attempt="--lm-eval NAME with it",
         )
@@ -58,7 +58,7 @@ def command(
         return
     if on or (tasks and harness):
         raise UsageError(
-            "one command scores text, tasks, or tasks of lm-eval",
+            "--on, --task and --lm-eval cannot be combined",
             received=" and ".join(n for n, given in (("--on", on), ("--task", tasks), ("--lm-eval", harness)) if given),
             attempt="one command for each",
         )

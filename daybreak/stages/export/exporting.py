@@ -38,7 +38,7 @@ def export(
     form = format_of(to)
     if precision not in form.PRECISIONS:
         raise UsageError(
-            f"--to {to} has no such precision",
+            f"--to {to} does not support this precision",
             received=f"--precision {precision}",
             attempt=nearest(precision, form.PRECISIONS),
         )
@@ -101,7 +101,7 @@ def _kept_if_right(folder: Path) -> Iterator[Path]:
     """An empty folder aside, which becomes `folder` where all goes well, and is gone otherwise."""
     if folder.exists():
         raise UsageError(
-            "there is something in the place of the export",
+            "the output folder already exists",
             received=str(folder),
             attempt="take it away, or name another folder with --out",
         )
@@ -121,7 +121,7 @@ def _kept_if_right(folder: Path) -> Iterator[Path]:
                 _remove_empty(above, aside.parent)
         if isinstance(error, OSError) or type(error).__name__ in ("SafetensorError",):
             raise ResourceError(
-                "the export cannot be written",
+                "the export could not be written",
                 received=f"{folder}: {getattr(error, 'strerror', None) or error}",
                 attempt="free some disk space, or name a folder that you may write with --out",
             ) from None

@@ -73,20 +73,20 @@ def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: S
     for name in (*names, *include):
         if only_decodes(name):
             raise UsageError(
-                f"{name} changes what is decoded, not what is learnt",
+                f"{name} changes decoding, not training",
                 received=name,
                 attempt="`daybreak report RUN`: its figure stands there beside that of the model alone",
             )
         if cleans(name):
             raise UsageError(
-                f"{name} changes the text, and a measurement has one text",
+                f"{name} changes the text, and a measurement needs the same text throughout",
                 received=name,
                 attempt=f"two runs with the same --heldout FILE, one --without {name}, and `daybreak compare`",
             )
     for name in names:
         if name not in on:
             raise UsageError(
-                f"the technique {name} is not on in this plan",
+                f"the plan does not use the technique {name}",
                 received=f"--techniques {name}; on are {', '.join(on) or 'none'}",
                 attempt=f"--with {name}, to try what it would gain",
             )
@@ -107,7 +107,7 @@ def _added(plan: Plan, machine: Machine, name: str) -> Case:
     kind = techniques.class_of(name)
     if plan.technique(name) is not None:
         raise UsageError(
-            f"the technique {name} is on already", received=f"--with {name}", attempt=f"--techniques {name}"
+            f"the plan already uses the technique {name}", received=f"--with {name}", attempt=f"--techniques {name}"
         )
     technique = kind()
     one, reason = plan, techniques.unfit(name, plan) or technique.unusable(machine)
@@ -169,7 +169,7 @@ def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
     choices = plan.network.CHOICES.get(field, ())
     if field not in plan.network.OPTIONS:
         raise UsageError(
-            f"models of the family {plan.shape.family} have one kind of {field}",
+            f"models of the family {plan.shape.family} have only one kind of {field}",
             received=f"--{'norms' if field == 'norm' else field}",
             attempt="a run of the family gpt",
         )

@@ -46,7 +46,7 @@ def _asked(what: dict[str, Any], device: str, kernels: str, seconds: float | Non
         raise TimeoutError from None
     if done.returncode:
         raise ResourceError(
-            "a plan could not be started in a process of its own",
+            "a trial could not be started in its own process",
             received=(done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1],
             attempt="the same command again, with more memory free",
         )

@@ -113,10 +113,10 @@ def _cases(
 
 def _check(share: float, most_seeds: int) -> None:
     if not 0 < share <= 1:
-        raise UsageError("no such share of a run", received=f"--share {share:g}", attempt="--share 0.25")
+        raise UsageError("--share is out of range", received=f"--share {share:g}", attempt="--share 0.25")
     if not 2 <= most_seeds <= 64:
         raise UsageError(
-            "an interval needs two seeds, and more than 64 tell nothing new",
+            "the number of seeds must be 2 to 64",
             received=f"--seeds {most_seeds}",
             attempt=f"--seeds {MOST_SEEDS}",
         )
@@ -127,13 +127,15 @@ def _plan_of(run: Run) -> tuple[Plan, float]:
     plan = run.plan()
     if plan.shape.counted:
         raise UsageError(
-            "a model that only counts has no techniques to measure",
+            "an n-gram model has no techniques to measure",
             received=f"{run}, of the family {plan.shape.family}",
             attempt="a run of another family",
         )
     if run.worked_on():
         raise UsageError(
-            "the run is being worked on", received=f"{run}", attempt="wait for its end: both would be slowed down"
+            "another process is working on the run",
+            received=f"{run}",
+            attempt="wait for its end: both would be slowed down",
         )
     steps = records.standing_steps(run.log_file)
     if not (steps and run.finished()):
@@ -218,7 +220,7 @@ def _keep(run: Run, found: dict[str, Any]) -> None:
         write_json(run.measure_file, found)
     except OSError as error:
         raise ResourceError(
-            "what was measured cannot be written",
+            "the measurements could not be written",
             received=f"{run.measure_file}: {error.strerror}",
             attempt="free some disk space; the same command goes on",
         ) from None
@@ -228,7 +230,7 @@ def _too_short(measuring: Measuring, seconds: float | None) -> BudgetTooShort:
     needed = measuring.least if math.isfinite(measuring.least) else 60.0
     shortest = math.ceil(1.3 * (needed + measuring.place.stopwatch.used() + LEAVING_SECONDS))
     return BudgetTooShort(
-        "the time is too short for a single measurement",
+        "the time budget is too short for one measurement",
         received=f"--for {units.duration(seconds or 0.0)}; the first would take about {units.duration(needed)}",
         attempt=f"--for {shortest}s, or more: what is measured is kept, and the next command goes on",
     )

@@ -201,7 +201,7 @@ class Measuring:
             write_json(self.place.run.measure_cell_file(key), cell)
         except OSError as error:
             raise ResourceError(
-                "what was measured cannot be written",
+                "the measurements could not be written",
                 received=f"{self.place.run.measure_cells_folder}: {error.strerror}",
                 attempt="free some disk space; the same command goes on",
             ) from None

@@ -78,7 +78,7 @@ def _built(place: Place, plan: Plan) -> Built:
     except RuntimeError as error:
         if "touched nothing" not in str(error):
             raise
-        raise UsageError("a technique does nothing here", received=str(error), attempt="without it") from None
+        raise UsageError("a technique has no effect here", received=str(error), attempt="without it") from None
 
 
 def _forget_graphs() -> None:
