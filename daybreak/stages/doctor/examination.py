@@ -100,7 +100,7 @@ def verdict(machine: Machine, timings: Timings) -> str:
     used = [one.name for one in choice.techniques if one.name in ("bf16", "kernels", "compiled")]
     return (
         f"{how}{''.join(f', {name}' for name in used)}: {SECONDS:.0f} s train about "
-        f"{units.count(choice.shape.parameters())} weights on about {units.count(choice.tokens)} tokens"
+        f"{units.count(choice.shape.parameters())} parameters on about {units.count(choice.tokens)} tokens"
     )
 
 
