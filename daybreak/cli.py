@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from daybreak.commands.parser import Commands, Listed, in_three_parts
-from daybreak.core import failures, process, terminal
+from daybreak.core import failures, messages, process, terminal
 from daybreak.core.errors import DaybreakError, Interrupted, UsageError
 
 TRAIN, USE, LOOK, MEASURE = "Train", "Use a model", "Look at runs", "Measure"
@@ -116,10 +116,10 @@ def answered(words: Sequence[str]) -> int:
         returned = app(list(words), prog_name="daybreak", standalone_mode=False)
         sys.stdout.flush()
         if returned == Interrupted.exit_code:
-            print("interrupted", file=sys.stderr)
+            print(messages.localized("interrupted"), file=sys.stderr)
         return returned if isinstance(returned, int) else 0
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(messages.localized("interrupted"), file=sys.stderr)
         return Interrupted.exit_code
     except BrokenPipeError:  # the reader of our output has gone: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -151,7 +151,7 @@ def _told(error: Exception, words: Sequence[str]) -> int:
     if hasattr(error, "format_message"):  # typer brings click's errors under names that have changed
         named = in_three_parts(error, words)
     named = named or failures.unknown(error)
-    print(f"error: {named}", file=sys.stderr)
+    print(messages.error_text(named), file=sys.stderr)
     return named.exit_code
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from daybreak.commands.parser import among, run_folders, techniques
+from daybreak.commands.printing import tell
 from daybreak.core.request import FIELDS, OPTIONS, USUAL_BUDGET, Request, request_of, usual_of
 from daybreak.core.run import Run
 from daybreak.models import families
@@ -108,11 +108,7 @@ def asked_request(asked: Mapping[str, Any]) -> Request:
     from daybreak.core.clock import boot_seconds, process_start
 
     if asked["for_"] is None and asked["until"] is None:
-        print(
-            f"no --for given: using --for {USUAL_BUDGET}; Ctrl-C stops it and keeps the model",
-            file=sys.stderr,
-            flush=True,
-        )
+        tell(f"no --for given: using --for {USUAL_BUDGET}; Ctrl-C stops it and keeps the model")
     return request_of(asked, used=boot_seconds() - process_start())
 
 

@@ -19,6 +19,7 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from daybreak.core.errors import UsageError
+from daybreak.core.messages import localized
 
 WIDEST = 100  # characters of a line of help
 ALL_ELSE = "Other options"
@@ -43,9 +44,10 @@ class Command(TyperCommand):
         _own_width(formatter)
         arguments = [_metavar(p) for p in self.params if p.param_type_name == "argument"]
         formatter.write_usage(ctx.command_path, " ".join([*arguments, "[OPTIONS]"]))
+        self.help = localized(self.help or "")
         self.format_help_text(ctx, formatter)
         if self.epilog:
-            with formatter.section("Example"):
+            with formatter.section(localized("Example")):
                 for line in self.epilog.splitlines():
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -54,14 +56,14 @@ class Command(TyperCommand):
             if getattr(parameter, "hidden", False):
                 continue
             if parameter.param_type_name == "argument":
-                groups.setdefault("", []).append((_metavar(parameter), parameter.help or ""))
+                groups.setdefault("", []).append((_metavar(parameter), localized(parameter.help or "")))
                 continue
             heading = getattr(parameter, "rich_help_panel", None) or ALL_ELSE
             groups.setdefault(heading, []).append((_flags(parameter), _help(parameter)))
         both = [name for name in groups if name not in ("", ALL_ELSE)]
         for heading in ("", *both, ALL_ELSE):
             if rows := groups.get(heading):
-                with formatter.section(heading or "Arguments"):
+                with formatter.section(localized(heading or "Arguments")):
                     formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -128,19 +130,20 @@ class Commands(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         _own_width(formatter)
         formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]")
+        self.help = localized(self.help or "")
         self.format_help_text(ctx, formatter)
         groups: dict[str, list[tuple[str, str]]] = {}
         for name, one in self.listed.items():
             groups.setdefault(one.heading, []).append((name, one.told))
         widest = max(len(name) for rows in groups.values() for name, _ in rows)
         for heading, rows in groups.items():
-            with formatter.section(heading):
-                formatter.write_dl([(f"{name:{widest}}", told) for name, told in rows])
+            with formatter.section(localized(heading)):
+                formatter.write_dl([(f"{name:{widest}}", localized(told)) for name, told in rows])
         options: list[Any] = list(self.get_params(ctx))
-        with formatter.section("Options"):
+        with formatter.section(localized("Options")):
             formatter.write_dl([(_flags(option), _help(option)) for option in options if not option.hidden])
         formatter.write_paragraph()
-        formatter.write_text("daybreak COMMAND --help shows the options of a command, with an example.")
+        formatter.write_text(localized("daybreak COMMAND --help shows the options of a command, with an example."))
 
 
 def _metavar(argument: Any) -> str:
@@ -153,7 +156,7 @@ def _flags(option: Any) -> str:
 
 
 def _help(option: Any) -> str:
-    told = option.help or ""
+    told = localized(option.help or "")
     shown = option.show_default and not option.is_flag and option.default not in (None, "", [], ())
     return f"{told} [{option.default}]" if shown and not callable(option.default) else told
 

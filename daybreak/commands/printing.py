@@ -5,6 +5,7 @@ from typing import Any
 
 from daybreak.core import terminal, units
 from daybreak.core.errors import NotRepeatable
+from daybreak.core.messages import localized
 
 
 def print_facts(facts: dict[str, Any], as_json: bool) -> None:
@@ -33,7 +34,7 @@ def print_finished(finished: Any, as_json: bool) -> None:
     else:
         from daybreak.views.terminal import finished_lines
 
-        print("\n".join(finished_lines(finished)))
+        print(localized("\n".join(finished_lines(finished))))
     if why := finished.figures.get("deviations"):
         raise NotRepeatable(
             "the run left its plan, so it cannot be repeated exactly",
@@ -45,4 +46,4 @@ def print_finished(finished: Any, as_json: bool) -> None:
 
 def tell(line: str) -> None:
     """A line on what goes on, beside the result."""
-    print(line, file=sys.stderr, flush=True)
+    print(localized(line), file=sys.stderr, flush=True)

@@ -67,7 +67,7 @@ class Run:
             )
         if not (run.plan_file.exists() or run.request_file.exists()):
             raise UsageError(
-                "the folder is not a run folder folder",
+                "the folder is not a run folder",
                 received=f"{path} (neither plan.json nor request.json in it)",
                 attempt="the folder that `daybreak run` printed at its end",
             )

@@ -10,6 +10,7 @@ from daybreak.commands.options import Json, asked_request, asks, declared
 from daybreak.core import failures, terminal
 from daybreak.core.clock import Stopwatch
 from daybreak.core.failures import guarded
+from daybreak.core.messages import localized
 from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Plan
@@ -63,6 +64,6 @@ def command(
     if as_json:
         print(terminal.as_json(made.to_json(), indent=1))
     else:
-        print("\n".join(plan_lines(made)))
+        print(localized("\n".join(plan_lines(made))))
         if out:
-            print(f"\nwritten to {out}; edit it, then: daybreak train {out}")
+            print(localized(f"\nwritten to {out}; edit it, then: daybreak train {out}"))

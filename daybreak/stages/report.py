@@ -6,6 +6,7 @@ import typer
 
 from daybreak.commands.options import LANGUAGES, Json, RunFolder, declared
 from daybreak.commands.parser import among
+from daybreak.core.messages import localized
 from daybreak.core.run import Run
 
 
@@ -25,4 +26,4 @@ def command(
     if as_json:
         print(data_file.read_text(encoding="utf-8"), end="")
     else:
-        print(f"page    {page_file}\ndata    {data_file}")
+        print(localized(f"page    {page_file}\ndata    {data_file}"))

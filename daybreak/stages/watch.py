@@ -21,6 +21,7 @@ from daybreak.commands.parser import among
 from daybreak.core import process
 from daybreak.core.background import give_way
 from daybreak.core.errors import DaybreakError, MissingPackage, ResourceError, UsageError
+from daybreak.core.messages import localized
 from daybreak.core.run import Run
 from daybreak.views.live import Reader, Stream
 from daybreak.views.pages import WEB, words
@@ -138,7 +139,7 @@ def watch(path: str, *, port: int | None = None, language: str = "en", show: boo
     stream.on_clients = reader.wanted
     address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
     reader.start()
-    print(f"watching {run} at {address} (Ctrl-C ends it)", flush=True)
+    print(localized(f"watching {run} at {address} (Ctrl-C ends it)"), flush=True)
     if _has_screen() if show is None else show:
         process.open_browser(address)
     try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from daybreak.core import units
+from daybreak.core.messages import localized
 from daybreak.core.metrics import BITS_PER_BYTE, Metric
 from daybreak.core.records import Event, Record, Sample, Step, Validation
 from daybreak.core.types import Machine, Plan
@@ -130,7 +131,7 @@ class Progress:
         if self._gone:
             return
         try:
-            self._to(text)
+            self._to(localized(text))
         except OSError:
             self._gone = True
 
@@ -142,12 +143,12 @@ class Progress:
             self._status = Status("", console=Console(stderr=True), refresh_per_second=5)
             with contextlib.suppress(OSError):
                 self._status.start()
-        self._status.update(text.replace("[", "\\["))
+        self._status.update(localized(text).replace("[", "\\["))
 
     def _say(self, text: str) -> None:
         if self._status is not None:
             with contextlib.suppress(OSError):
-                self._status.console.print(text, markup=False, highlight=False)
+                self._status.console.print(localized(text), markup=False, highlight=False)
         else:
             self._write(text)
 

@@ -4,6 +4,7 @@ import textwrap
 from typing import Any
 
 from daybreak.core import units
+from daybreak.core.messages import localized
 from daybreak.core.metrics import Metric
 from daybreak.core.shapes import network_of
 from daybreak.core.types import UNASKED, Corpus, Plan
@@ -18,12 +19,16 @@ def plan_lines(plan: Plan) -> list[str]:
 
     lines = [*summary(plan), f"memory: about {units.size(plan.predicted.memory_bytes)} at its peak"]
     if plan.skipped:
-        lines += ["", "not read", *(f"  {sentence}" for sentence in plan.skipped)]
-    lines += ["", "why", *(f"  {name:20} {reason}" for name, reason in plan.reasons.items())]
+        lines += ["", "not read", *(f"  {localized(sentence)}" for sentence in plan.skipped)]
+    lines += ["", "why", *(f"  {name:20} {localized(reason)}" for name, reason in plan.reasons.items())]
     lines += ["", "techniques", *_technique_lines(plan)]
     if plan.predicted.phase_seconds:
         lines += ["", f"how {units.duration(plan.budget.seconds)} are spent"]
-        lines += [f"  {name:20} {units.duration(s)}" for name, s in plan.predicted.phase_seconds.items() if s > 0.005]
+        lines += [
+            f"  {localized(name):20} {localized(units.duration(s))}"
+            for name, s in plan.predicted.phase_seconds.items()
+            if s > 0.005
+        ]
     return lines
 
 
@@ -99,6 +104,10 @@ def _scored_part(finished: Any, corpus: Corpus) -> str:
     return f"{part}; `daybreak evaluate {finished.run}` scores all of it"
 
 
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, LINE, break_long_words=False, break_on_hyphens=False)
+
+
 def finished_lines(finished: Any) -> list[str]:
     figures = finished.figures
     plan = finished.run.plan()
@@ -119,7 +128,10 @@ def finished_lines(finished: Any) -> list[str]:
             f"{corpus.xz_bits_per_byte:.4f} xz, for comparison"
         )
     if figures.get("verdict"):
-        lines += ["", *textwrap.wrap(figures["verdict"], LINE, break_long_words=False, break_on_hyphens=False)]
+        lines += [
+            "",
+            *textwrap.wrap(localized(figures["verdict"]), LINE, break_long_words=False, break_on_hyphens=False),
+        ]
     lines += [
         "",
         f"report  {finished.run.report_file}",

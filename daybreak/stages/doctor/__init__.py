@@ -6,7 +6,7 @@ from daybreak.commands.options import (
     check_named,
     declared,
 )
-from daybreak.core import terminal
+from daybreak.core import messages, terminal
 from daybreak.core.failures import guarded
 
 
@@ -17,4 +17,4 @@ def command(device: Device = "", as_json: Json = False) -> None:
     from daybreak.stages.doctor.examination import examined, lines
 
     found = guarded(lambda: examined(device))
-    print(terminal.as_json(found, indent=1) if as_json else "\n".join(lines(found)))
+    print(terminal.as_json(found, indent=1) if as_json else messages.localized("\n".join(lines(found))))

@@ -1,0 +1,115 @@
+"""Messages: sentences for the terminal in the user's language, from one table keyed by the English template.
+
+The program makes every sentence in English, which files and --json keep. `localized` turns one into the user's language
+where it is shown: it finds the template that the sentence is made from, and fills the other language's line with the
+same fields. What has no line in the table is shown in English.
+"""
+
+import functools
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from daybreak.core.errors import DaybreakError
+
+LANGUAGES = ("en", "zh")
+VARIABLE = "DAYBREAK_LANGUAGE"
+LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # the first that is set counts, as for all programs
+TABLE = Path(__file__).parent.parent / "web" / "messages.json"
+_FIELD = re.compile(r"\{(\w+)(!?)\}")  # {name!} in the other language's line: what it holds is translated, too
+_NUMBERS = ("number", "value", "half", "progress", "days", "hours", "minutes", "seconds")  # fields that hold a number
+_JOINTS = ((". ", "\u3002"), ("; ", "\uff1b"), (", ", "\uff0c"))  # between the parts of a longer text, coarse to fine
+
+
+def language() -> str:
+    """The language of the terminal: DAYBREAK_LANGUAGE, else that of the locale; English where it is none of ours."""
+    told = os.environ.get(VARIABLE) or next((os.environ[name] for name in LOCALE if os.environ.get(name)), "")
+    return next((known for known in LANGUAGES if told.lower().startswith(known)), "en")
+
+
+def localized(text: str, to: str | None = None) -> str:
+    """Lines of text in a language (None: the user's); a line that no template makes stays as it is.
+
+    A longer text is put together from templates: its sentences, their parts between semicolons, and those between
+    commas, where there is one for each part.
+    """
+    if (to or language()) == "en":
+        return text
+    return "\n".join(map(_line, text.split("\n")))
+
+
+def error_text(error: DaybreakError, to: str | None = None) -> str:
+    """An error in its three parts, in a language (None: the user's)."""
+    if (to or language()) == "en":
+        return f"error: {error}"
+    what, *rest = str(error).split("\n  received: ")
+    received, _, attempt = "\n  received: ".join(rest).rpartition("\n  try: ")
+    return f"错误：{localized(what, 'zh')}\n  收到：{received}\n  建议：{localized(attempt, 'zh')}"
+
+
+def _line(line: str) -> str:
+    bare = line.strip()
+    if not bare:
+        return line
+    at = line.index(bare)
+    found = _joined(bare, _JOINTS)
+    return line if found is None else f"{line[:at]}{found}{line[at + len(bare) :]}"
+
+
+def _joined(text: str, joints: Sequence[tuple[str, str]]) -> str | None:
+    """The text by its template, or by those of its parts; None where one has none."""
+    found = _sentence(text)
+    if found is not None or not joints:
+        return found
+    (sign, ours), *finer = joints
+    stop = sign == ". " and text.endswith(".")
+    parts = text.removesuffix(".").split(sign) if stop else text.split(sign)
+    if len(parts) == 1 and not stop:
+        return _joined(text, finer)
+    translated = [_joined(part, finer) for part in parts]
+    return None if None in translated else ours.join(map(str, translated)) + (ours if stop else "")
+
+
+def _sentence(sentence: str) -> str | None:
+    exact, patterns = _table()
+    if sentence in exact:
+        return exact[sentence]
+    for pattern, line in patterns:
+        if found := pattern.fullmatch(sentence):
+            return _filled(line, found.groupdict())
+    return None
+
+
+def _filled(line: str, fields: dict[str, str]) -> str:
+    def field(match: re.Match[str]) -> str:
+        value = fields[match[1]]
+        return (_line(value) if value else "") if match[2] else value
+
+    return _FIELD.sub(field, line)
+
+
+@functools.cache
+def _table() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
+    """Lines without fields, and patterns of those with some: first the ones with the most literal text."""
+    lines: dict[str, str] = json.loads(TABLE.read_text(encoding="utf-8"))
+    exact = {template: line for template, line in lines.items() if not _FIELD.search(template)}
+    others = sorted(lines.keys() - exact.keys(), key=lambda template: (-len(_FIELD.sub("", template)), template))
+    return exact, [(_pattern(template, lines[template]), lines[template]) for template in others]
+
+
+def _pattern(template: str, line: str) -> re.Pattern[str]:
+    """What matches every sentence that the template makes, with its fields by name.
+
+    Only a field that is translated itself may hold several parts of a text.
+    """
+    whole = {match[1] for match in _FIELD.finditer(line) if match[2]}
+    pattern, end = "", 0
+    for match in _FIELD.finditer(template):
+        name = match[1]
+        held = r"[\d.,e+-]+" if name in _NUMBERS else ".+?" if name in whole else "(?:(?!; ).)+?"
+        pattern += re.escape(template[end : match.start()])
+        pattern += f"(?P={name})" if f"(?P<{name}>" in pattern else f"(?P<{name}>{held})"
+        end = match.end()
+    return re.compile(pattern + re.escape(template[end:]))
