@@ -23,6 +23,7 @@ from daybreak.core.types import Plan
 from daybreak.core.values import Tagged
 from daybreak.models import families
 from daybreak.models.families.record import SpecialTokens
+from daybreak.models.module import LanguageModel
 from daybreak.stages.evaluate.text import evaluate
 
 PACKAGE = Path(daybreak.__file__).parent
@@ -116,6 +117,7 @@ def test_a_record_is_whole(family: families.Family) -> None:
     assert families.of(shape).name == family.name and isinstance(shape, family.shape)
     shape = shape.replace(vocabulary=512)
     module = family.module(shape)
+    assert isinstance(module, LanguageModel) and module.shape == shape and module.rate_factors() is not None
     names = dict(module.state_dict())
     assert len(names[family.embedding]) == len(names[family.head]) == 512
     module.initialize(0)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from daybreak.core.shapes import NetworkShape
 from daybreak.models.families import Family
 from daybreak.models.ladder import padded
+from daybreak.models.module import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class ToyShape(NetworkShape):
         return f"toy-L{self.layers}-d{self.width}-V{self.vocabulary}-T{self.context_length}"
 
 
-class Toy(nn.Module):
+class Toy(LanguageModel):
     def __init__(self, shape: ToyShape) -> None:
         super().__init__()
         self.shape, self.compute_dtype = shape, torch.float32

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from daybreak.core.shapes import BertShape
 from daybreak.models import positions
 from daybreak.models.gpt import LONGEST_EXPLICIT, Embedding, Linear
+from daybreak.models.module import LanguageModel
 from daybreak.models.positions import rotated
 
 COMMON = 0.5  # of the size of an embedding: what all of them begin with
@@ -168,8 +169,8 @@ class Decoder(Linear):
         return self.product(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
-class Bert(nn.Module):
-    """A family's module, with the public part that Gpt has.
+class Bert(LanguageModel):
+    """An encoder; see Gpt for what its further attributes mean.
 
     Raises UsageError: a shape that cannot be.
     """

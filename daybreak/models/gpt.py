@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from daybreak.core.shapes import GATE_INPUTS, GptShape
 from daybreak.models import positions
+from daybreak.models.module import LanguageModel
 from daybreak.models.norms import RmsNorm, norm_of
 from daybreak.models.objectives import capped
 from daybreak.models.positions import rotated
@@ -215,8 +216,8 @@ class Trunk(nn.Module):
             self.skip_weights = nn.Parameter(torch.zeros(shape.layers // 2))
 
 
-class Gpt(nn.Module):
-    """A family's module: what the engine, the techniques and decoding know of it is this class' public part.
+class Gpt(LanguageModel):
+    """A decoder. Beside what all families' modules offer, techniques and decoding know this class' public part.
 
     Raises UsageError: a shape that cannot be.
     """

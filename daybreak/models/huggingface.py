@@ -1,4 +1,4 @@
-"""Classes of transformers behind the public part of our own modules; the one file that imports that library.
+"""Classes of transformers as modules like our own; the one file that imports that library.
 
 Axes in tensor names: B rows, T positions, P positions asked for in a row, D width, V vocabulary.
 """
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from daybreak.core.errors import DataError, MissingPackage
 from daybreak.core.shapes import ForeignShape
 from daybreak.models.gpt import LONGEST_EXPLICIT
+from daybreak.models.module import LanguageModel
 from daybreak.models.objectives import capped
 
 # What the classes leave out at random while they train; here that is a technique's to say.
@@ -39,8 +40,8 @@ class Cache:
         return int(self.held.get_seq_length())
 
 
-class Foreign(nn.Module):
-    """A class of transformers as a family's module: see models/gpt.py's Gpt for what the public part means.
+class Foreign(LanguageModel):
+    """A class of transformers as a family's module: see models/gpt.py's Gpt for what its further attributes mean.
 
     Parameters have the class' names. They are kept in float32 and multiplied in `compute_dtype` under torch.autocast,
     which leaves norms, sums and what runs through the layers in float32: as fast as weights that are cast beforehand,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from daybreak.core.shapes import LstmShape
 from daybreak.models.decoder import State
 from daybreak.models.gpt import Embedding, Linear
+from daybreak.models.module import LanguageModel
 
 FORGET_BIAS = 1.0  # cells begin by keeping what they hold (Gers et al. 2000, doi:10.1162/089976600300015015)
 ENDLESS = 1 << 40  # tokens that a state holds: it is of one size, however long the text
@@ -30,8 +31,8 @@ class _Rnn(nn.RNN):
         """As above."""
 
 
-class Lstm(nn.Module):
-    """Has the public part of Gpt. Raises UsageError: a shape that cannot be."""
+class Lstm(LanguageModel):
+    """A recurrent network. Raises UsageError: a shape that cannot be."""
 
     def __init__(self, shape: LstmShape) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from daybreak.core.shapes import T5Shape
 from daybreak.models import distances
 from daybreak.models.gpt import LONGEST_EXPLICIT, Embedding, LayerCache, Linear
+from daybreak.models.module import LanguageModel
 from daybreak.models.norms import RmsNorm
 
 NEIGHBOUR_SCORE = 4.5  # of a head's neighbour at the beginning, before the softmax
@@ -190,7 +191,7 @@ class Stack(nn.Module):
         return cast(Tensor, self.block[0].layer[0].SelfAttention.relative_attention_bias.weight)
 
 
-class T5(nn.Module):
+class T5(LanguageModel):
     """A family's module, as models/gpt.py's Gpt: what is read and what is written are two arguments here.
 
     The states before a tied head are scaled by D^-0.5, as the class does, and by nothing before a head of its own.

@@ -17,6 +17,7 @@ from daybreak.engine import optimizers, schedules
 from daybreak.engine.machine import keep_freed_memory, settle_vector_functions
 from daybreak.models import families
 from daybreak.models.checkpoints.source import Checkpoint
+from daybreak.models.module import LanguageModel
 from daybreak.tasks import task_of
 from daybreak.techniques import Context
 from daybreak.training.marks import Marks
@@ -26,7 +27,7 @@ from daybreak.training.marks import Marks
 class Built:
     """The things that the loop turns; `touched` says what each technique changed in them."""
 
-    module: Any  # with the public part of models/gpt.py's Gpt
+    module: LanguageModel
     loss: Any
     optimizer: optimizers.Optimizers
     schedule: schedules.Schedule
@@ -97,7 +98,7 @@ def build(
     module = folded("module", module.to(device).train())
     loss = folded("loss", task.loss(plan))
     dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step
-    factors = module.rate_factors() if hasattr(module, "rate_factors") else None
+    factors = module.rate_factors()
     others = module.tables_and_gains()
     others += [weight for weight in added if not any(weight is known for known in others)]
     matrices, others = ([w for w in weights if w.requires_grad] for weights in (module.matrices(), others))

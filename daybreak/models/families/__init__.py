@@ -2,7 +2,7 @@
 
 import functools
 import importlib.metadata
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.shapes import Shape
@@ -10,6 +10,10 @@ from daybreak.core.values import FAMILIES_GROUP
 from daybreak.models.families import bert, foreign, gpt, lstm, ngram, t5
 from daybreak.models.families.record import Family as Family
 from daybreak.models.families.record import Rates as Rates
+
+if TYPE_CHECKING:
+    from daybreak.models.decoder import Decoder
+    from daybreak.models.module import LanguageModel
 
 OURS = (gpt.FAMILY, bert.FAMILY, t5.FAMILY, lstm.FAMILY, ngram.FAMILY, foreign.FAMILY)
 COUNTED = ngram.FAMILY.name  # what is made where there is no time for a network
@@ -40,8 +44,8 @@ def of(shape: Shape) -> Family:
     return family.variant(shape) if family.variant is not None else family
 
 
-def decoder_of(module: Any) -> Any:
-    """The module's own forward pass, one token at a time: a models.decoder.Decoder."""
+def decoder_of(module: "LanguageModel") -> "Decoder":
+    """The module's own forward pass, one token at a time."""
     return of(module.shape).decoder(module)
 
 

@@ -1,6 +1,6 @@
 """bert: an encoder that tells what stands behind masks, of ModernBERT's class."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daybreak.core.shapes import BertShape
 from daybreak.models import ladder
@@ -9,8 +9,10 @@ from daybreak.models.families.record import Family, Rates, Signature, SpecialTok
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from daybreak.models.bert import Bert
 
-def _module(shape: BertShape) -> Any:
+
+def _module(shape: BertShape) -> "Bert":
     from daybreak.models.bert import Bert
 
     return Bert(shape)

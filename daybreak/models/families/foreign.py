@@ -1,7 +1,7 @@
 """foreign: checkpoints of classes that no module here computes; transformers' own modules do."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daybreak.core.shapes import ForeignShape
 from daybreak.models.families import bert, gpt
@@ -10,14 +10,16 @@ from daybreak.models.families.record import Family, Rates, SpecialTokens
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from daybreak.models.huggingface import Foreign
 
-def _module(shape: ForeignShape) -> Any:
+
+def _module(shape: ForeignShape) -> "Foreign":
     from daybreak.models.huggingface import foreign
 
     return foreign(shape)
 
 
-def _loaded(shape: ForeignShape, weights: "dict[str, Tensor]") -> Any:
+def _loaded(shape: ForeignShape, weights: "dict[str, Tensor]") -> "Foreign":
     from daybreak.models.huggingface import foreign
 
     return foreign(shape, weights)

@@ -1,23 +1,28 @@
 """gpt: a decoder that continues texts, of Qwen3's class."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daybreak.core.shapes import GptShape
 from daybreak.models import ladder
 from daybreak.models.families.record import Family, Rates, Signature, Words
 
 if TYPE_CHECKING:
+    from ctypes import CDLL
+
     from torch import Tensor
 
+    from daybreak.models.decoder import Decoder
+    from daybreak.models.gpt import Gpt
 
-def _module(shape: GptShape) -> Any:
+
+def _module(shape: GptShape) -> "Gpt":
     from daybreak.models.gpt import Gpt
 
     return Gpt(shape)
 
 
-def _fast_decoder(module: Any, library: Any) -> Any:
+def _fast_decoder(module: "Gpt", library: "CDLL | None") -> "Decoder":
     from daybreak.models.fast import prepared
 
     return prepared(module, library)

@@ -1,23 +1,26 @@
 """lstm: a recurrent network, the baseline of the time before Transformers; its cell may be a plain one ("rnn")."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daybreak.core.shapes import LstmShape
 from daybreak.models import ladder
 from daybreak.models.families.gpt import generation
 from daybreak.models.families.record import Family, Rates
 
+if TYPE_CHECKING:
+    from daybreak.models.lstm import Lstm, Remembering
+
 GATED_RATE = 2e-2  # of Adam and AdamW: 13% fewer bits in 60 s than with 3e-3, which suits a plain RNN (own runs)
 
 
-def _module(shape: LstmShape) -> Any:
+def _module(shape: LstmShape) -> "Lstm":
     from daybreak.models.lstm import Lstm
 
     return Lstm(shape)
 
 
-def _decoder(module: Any) -> Any:
+def _decoder(module: "Lstm") -> "Remembering":
     from daybreak.models.lstm import Remembering
 
     return Remembering(module)

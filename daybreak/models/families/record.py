@@ -11,6 +11,9 @@ from daybreak.core.types import Specials
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from daybreak.models.decoder import Decoder
+    from daybreak.models.module import LanguageModel
+
 
 class Rung(Protocol):
     """Makes a shape of the family on a rung of the ladder; see models/ladder.py."""
@@ -89,11 +92,11 @@ def _as_it_is(shape: Any, weights: "dict[str, Tensor]") -> "tuple[Any, dict[str,
     return shape, weights
 
 
-def _no_module(shape: Any) -> Any:
+def _no_module(shape: Any) -> "LanguageModel":
     raise TypeError("counts are no module")
 
 
-def _plain(module: Any) -> Any:
+def _plain(module: Any) -> "Decoder":
     from daybreak.models.decoder import Plain
 
     return Plain(module)
@@ -113,10 +116,14 @@ class Family:
     variant: "Callable[[Any], Family] | None" = None  # the record of a shape, where shapes of the family differ
 
     # The module
-    module: Callable[[Any], Any] = _no_module  # of a shape, not initialized. Raises UsageError: it cannot be
-    loaded: "Callable[[Any, dict[str, Tensor]], Any] | None" = None  # with weights, where torch's way does not do
-    decoder: Callable[[Any], Any] = _plain  # a models.decoder.Decoder of the module
-    fast_decoder: Callable[[Any, Any], Any] | None = None  # likewise, with our compiled step where there is one
+    module: "Callable[[Any], LanguageModel]" = (
+        _no_module  # of a shape, not initialized. Raises UsageError: it cannot be
+    )
+    loaded: "Callable[[Any, dict[str, Tensor]], LanguageModel] | None" = (
+        None  # with weights, where torch's way does not do
+    )
+    decoder: "Callable[[Any], Decoder]" = _plain  # of the module
+    fast_decoder: "Callable[[Any, Any], Decoder] | None" = None  # likewise, with our compiled step where there is one
     embedding: str = ""  # name of the tensor that tokens are looked up in
     head: str = ""  # of the one that they are predicted with
     past: bool = False  # called with keys and values of what came before as well, laid out as Qwen3 has them

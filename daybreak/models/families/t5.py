@@ -1,6 +1,6 @@
 """t5: an encoder and a decoder that fill gaps in texts, of T5's class."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daybreak.core.shapes import T5Shape
 from daybreak.models import ladder
@@ -9,10 +9,12 @@ from daybreak.models.families.record import Family, Rates, Signature, SpecialTok
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from daybreak.models.t5 import T5
+
 SENTINELS = 100  # as T5 has (arXiv:1910.10683)
 
 
-def _module(shape: T5Shape) -> Any:
+def _module(shape: T5Shape) -> "T5":
     from daybreak.models.t5 import T5
 
     return T5(shape)
