@@ -22,12 +22,12 @@ from daybreak.core.clock import SecondsClock, Stopwatch
 from daybreak.core.metrics import BITS_PER_BYTE
 from daybreak.core.records import Step, Validation
 from daybreak.core.types import ScheduleChoice
-from daybreak.engine import scaling
+from daybreak.engine import time_budget
 from daybreak.engine.guard import Guard
 from daybreak.engine.loop import RECENT, Position
 from daybreak.engine.schedules import Schedule
 from daybreak.training import checkpointing, train
-from daybreak.training.state import LEAVING_SECONDS, MARGIN_SHARE
+from daybreak.training.state import LEAVING_SECONDS
 
 FLOOR = 0.05
 
@@ -73,7 +73,7 @@ class Day:
         self.records: list[Any] = []
         self.record = self.records.append
         self.warn = lambda what: None
-        self.margin = lambda: min(LEAVING_SECONDS, 0.01 * budget) + MARGIN_SHARE * budget
+        self.margin = lambda: min(LEAVING_SECONDS, 0.01 * budget) + time_budget.MARGIN_SHARE * budget
 
     def take(self, seconds: float) -> float:
         """As long as it takes today at this moment."""
@@ -153,7 +153,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
         # A writing in which the machine stood still looks as if writing took so long.
         stood_still = max(day.taken["model"]) > 0.5 * day.stall_seconds
         # What is kept for the last scores is not idle time.
-        assert day.budget - ended < (0.1 + scaling.SCORING_MOST) * day.budget or stood_still, "it has idled"
+        assert day.budget - ended < (0.1 + time_budget.SCORING_MOST) * day.budget or stood_still, "it has idled"
         return day, [record for record in day.records if isinstance(record, Step)]
 
     return carried_out

@@ -270,6 +270,11 @@ class Plan(Value):
         )
 
     @property
+    def device(self) -> str:
+        """As it was asked for; empty: the best that there is."""
+        return self.request.device if self.request else ""
+
+    @property
     def headline(self) -> Metric:
         return OF_OBJECTIVE[self.objective]
 

@@ -105,14 +105,3 @@ def batch_tokens(tokens: float, floor: int) -> int:
 def rate_factor(batch: int) -> float:
     """Learning rates against those of batches of 4,096 tokens: flat for small batches (recipes, 2.1 and 7)."""
     return 1.0 if batch <= 2**18 else (batch / 2**18) ** 0.5
-
-
-UNDIMINISHED = 600.0  # seconds of a budget, up to which what looks on has its whole share
-
-
-SCORING_MOST = 0.04  # of a budget: where all held-out text takes more at its end, a part is scored, spread over it
-
-
-def looking_seconds(share: float, budget: float) -> float:
-    """For figures and samples: their price is that of the text and the model, so long runs need a falling share."""
-    return share * budget * min(1.0, (UNDIMINISHED / budget) ** 0.5)

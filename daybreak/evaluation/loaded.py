@@ -45,7 +45,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
         raise UsageError("unknown precision", received=precision, attempt=nearest(precision, PRECISIONS))
     run = Run.with_model(path)
     plan = run.plan()
-    chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
+    chosen = machines.pick_device(device or plan.device)
     tokenizer = load_tokenizer(run.model_folder / "tokenizer.json")
     if plan.shape.counted:
         ngram = ngram_files.read_ngram(run.model_folder)

@@ -22,7 +22,7 @@ from daybreak.core.types import (
     TechniqueChoice,
 )
 from daybreak.data import mixing
-from daybreak.engine import scaling
+from daybreak.engine import time_budget
 from daybreak.models import families
 from daybreak.models.families import Family
 from daybreak.planning.candidates import Candidate, best_of, candidates, expected_bits
@@ -37,10 +37,8 @@ from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
 CLEANED_BYTES_PER_SECOND = 1e8  # of the cleaned text, as it is read for encoding
-EVALUATION_SHARE = 0.02  # of the budget for the last figure, as a guess; the figures on the way take half of that
 SCORING_SPEED = 2.5  # times the speed of training
 LOADING_SECONDS = 0.4  # to read the model back before it is scored
-SAMPLING_SHARE = 0.005
 MOST_WAITING = 3.0  # processes for a processor that a range of figures allows for
 MOST_FASTER = 1.5  # times the speed of the probe, where others leave the machine
 
@@ -73,7 +71,7 @@ def choose(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, 
     tokens = settings.get("tokens") or int(best.tokens)
     optimizer, schedule = recipe_of(corpus, best, tokens, settings)
     objective = families.of(best.shape).objective
-    scored = scaling.SCORING_MOST * request.seconds * SCORING_SPEED * best.tokens_per_second
+    scored = time_budget.SCORING_MOST * request.seconds * SCORING_SPEED * best.tokens_per_second
     scored *= corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     choice = Choice(
         corpus=corpus,
@@ -240,17 +238,17 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
         "until the plan": probe.used_seconds,
         "encode": corpus.bytes / CLEANED_BYTES_PER_SECOND + corpus_tokens / corpus.tokens_per_second + 0.3,
         "counting": counting,
-        "validation": scaling.looking_seconds(EVALUATION_SHARE, budget) * 0.5,
-        "samples": scaling.looking_seconds(SAMPLING_SHARE, budget),
+        "validation": time_budget.looking_seconds(time_budget.EVALUATION_SHARE, budget) * 0.5,
+        "samples": time_budget.looking_seconds(time_budget.SAMPLING_SHARE, budget),
         "saving": 0.005 * budget + 0.1,
-        "the end": scaling.looking_seconds(EVALUATION_SHARE, budget) + LOADING_SECONDS,
+        "the end": time_budget.looking_seconds(time_budget.EVALUATION_SHARE, budget) + LOADING_SECONDS,
     }
 
 
 def _scoring_seconds(corpus: Corpus, best: Candidate, budget: float) -> float:
     """What scoring all held-out text at the end takes, or the most that it may."""
     tokens = corpus.heldout_bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
-    return min(scaling.SCORING_MOST * budget, tokens / (SCORING_SPEED * best.tokens_per_second))
+    return min(time_budget.SCORING_MOST * budget, tokens / (SCORING_SPEED * best.tokens_per_second))
 
 
 def _check_long_enough(best: Candidate, training: float, request: Request, *, steps: int) -> None:

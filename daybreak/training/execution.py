@@ -117,7 +117,7 @@ def _trained(
     from daybreak.training.state import Workbench
     from daybreak.training.train import train
 
-    device = machines.pick_device(bench.plan.request.device if bench.plan.request else "")
+    device = machines.pick_device(bench.plan.device)
     network = Workbench(**vars(bench), device=device)
     return {**train(network, replay=replay), **network.promised()}
 
@@ -145,7 +145,7 @@ def _peak_memory_of(plan: Plan) -> int:
     from daybreak.engine import machine as machines
     from daybreak.engine.probe import memory_bytes
 
-    return memory_bytes(machines.pick_device(plan.request.device if plan.request else ""))
+    return memory_bytes(machines.pick_device(plan.device))
 
 
 def _report(session: Session, *, replayed: bool = False) -> None:
@@ -173,7 +173,7 @@ def machine_of(plan: Plan) -> Machine:
         return hardware.processor()
     from daybreak.engine import machine as machines
 
-    return machines.measured(machines.pick_device(plan.request.device if plan.request else ""))
+    return machines.measured(machines.pick_device(plan.device))
 
 
 def _show(folder: Run, mirrors: tuple[str, ...], display: Display, ledger: Ledger) -> None:

@@ -8,6 +8,7 @@ from daybreak import techniques
 from daybreak.core.clock import Stopwatch
 from daybreak.core.types import Corpus, Machine, Probe, Request, Timing
 from daybreak.data.batches import Batch
+from daybreak.engine import time_budget
 from daybreak.engine.hardware import waiting
 from daybreak.engine.probe import Timings, compile_cache, held_bytes, memory_bytes, time_training
 from daybreak.models import families
@@ -17,9 +18,7 @@ from daybreak.planning.planner import LEAST_STEPS, choose
 from daybreak.tasks import task_of
 from daybreak.training.build import build
 
-PROBING_SHARE = 0.04  # of the budget that may go into a further shape
 TIMING_SECONDS = 1.2
-TIMING_SHARE = 0.02  # of the budget, where that is less
 MOST_SHAPES = 4
 EARLIER_TIMINGS = 40
 
@@ -48,7 +47,7 @@ def probe(corpus: Corpus, machine: Machine, request: Request, device: torch.devi
             break
         cold = mode != "eager" and not timings.was_compiled(choice.shape, mode, choice.micro_batch)
         price = TIMING_SECONDS + choice.predicted.phase_seconds["compile"]
-        if turn and price > PROBING_SHARE * request.seconds:
+        if turn and price > time_budget.PROBING_SHARE * request.seconds:
             break
         try:
             timing = _timed(choice, machine, device, mode=mode, cold=cold)
@@ -105,6 +104,6 @@ def _timed(choice: Choice, machine: Machine, device: torch.device, *, mode: str,
         dtype=str(built.module.compute_dtype).removeprefix("torch."),
         mode=mode,
         cold=cold,
-        seconds=min(TIMING_SECONDS, TIMING_SHARE * choice.budget.seconds),
+        seconds=min(TIMING_SECONDS, time_budget.TIMING_SHARE * choice.budget.seconds),
         evaluate=lambda batch: scored(built.module, batch),
     )

@@ -15,6 +15,7 @@ from daybreak.core.signals import Signals
 from daybreak.core.types import Corpus, Machine, Plan
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.engine import time_budget
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEAVING_SECONDS = 0.25  # writing the report, closing files, ending the interpreter
-MARGIN_SHARE = 0.004  # of the budget, for what is never as it was measured
 MOST_SLOWER = 5.0  # times, by others that work on the machine
 READING_SECONDS = 1.2e-7  # of a byte of the log, for the report: a run of many short steps has a long one
 
@@ -108,7 +108,7 @@ class Bench:
         log_bytes = self.run.log_file.stat().st_size
         slower = max(self.slower, min(MOST_SLOWER, self.contention.factor()))
         leaving = slower * (LEAVING_SECONDS + READING_SECONDS * log_bytes)
-        return leaving + MARGIN_SHARE * self.plan.budget.seconds
+        return leaving + time_budget.MARGIN_SHARE * self.plan.budget.seconds
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,7 @@ from daybreak.core.errors import BudgetTooShort, DaybreakError, Interrupted, Res
 from daybreak.core.records import Checksum, Event, Step
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 from daybreak.data.batches import Batch, Windows
-from daybreak.engine import checkpoints, faults, loop, memory, scaling
+from daybreak.engine import checkpoints, faults, loop, memory, time_budget
 from daybreak.engine.guard import Guard, Unsound
 from daybreak.models.native import NotCompiled
 from daybreak.tasks import Task, task_of
@@ -40,20 +40,13 @@ from daybreak.training.state import Workbench
 
 logger = logging.getLogger(__name__)
 
-SAVING_SHARE = 0.015  # of the budget that checkpoints may take
-LOSING_SHARE = 0.02  # of the budget between two checkpoints: a kill costs this, and what was on its way to the disk
-CHECKSUM_SHARE = 0.004  # of the training that checksums of the weights may take
 CHECKSUM_BYTES_PER_SECOND = 2e9  # of weights; 2.2 to 3.4e9 were measured on a core that others used as well
 STILL, STILL_SECONDS = 20.0, 2.0  # times what a step takes, and seconds: the machine has stood still
 STALLED = 4.0  # times what it took before
 MOST_SLOWER = 4.0
 MARKS = 10  # moments of the run at which model/ is written, and scored and sampled where that is cheap
-MODEL_SHARE = 0.02  # of the budget that writing model/ on the way may take
-VALIDATION_SHARE = 0.009
-STOPPING_SHARE = 0.06  # where held-out text is scored to end a run in time; what it takes is won by the earlier end
 MARK_PASSES = 1.0  # over the text between two marks, where a tenth of the run is more of them
 LEAST_BETWEEN = 3  # times the tokens that a mark scores are trained on before the next one
-SAMPLING_SHARE = 0.005
 
 
 def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, Any]:
@@ -215,7 +208,7 @@ def _consume(training: Training, steps: Iterator[Step]) -> None:
             reserved = saving
             _set_end(bench, training.clock, saving=saving)
         cost = bench.costs.get("checkpoint", 0.0) + saver.processor_seconds / bench.machine.cores
-        pause = max(LOSING_SHARE * bench.plan.budget.seconds, cost / SAVING_SHARE)
+        pause = max(time_budget.LOSING_SHARE * bench.plan.budget.seconds, cost / time_budget.SAVING_SHARE)
         used = bench.stopwatch.used()
         due = used - saved_at > pause and not saver.busy()
         named = training.planned is not None and not step.skipped and int(step.progress * PLANNED_SAVES) > planned
@@ -253,7 +246,7 @@ def _checksum_every(bench: Workbench) -> int:
         return 0
     seconds = 4 * bench.plan.shape.parameters() / CHECKSUM_BYTES_PER_SECOND
     step_seconds = bench.plan.batch_tokens / bench.plan.predicted.tokens_per_second
-    return max(1, math.ceil(seconds / (CHECKSUM_SHARE * step_seconds)))
+    return max(1, math.ceil(seconds / (time_budget.CHECKSUM_SHARE * step_seconds)))
 
 
 def _mark(training: Training, progress: float) -> bool:
@@ -261,10 +254,12 @@ def _mark(training: Training, progress: float) -> bool:
     bench, built = training.bench, training.built
     budget = bench.plan.budget.seconds
     _score(training, progress)
-    written = bench.affords("model", MODEL_SHARE * budget * progress)
+    written = bench.affords("model", time_budget.MODEL_SHARE * budget * progress)
     if written:
         write(training)
-    if not bench.replayed and bench.affords("sample", scaling.looking_seconds(SAMPLING_SHARE, budget) * progress):
+    if not bench.replayed and bench.affords(
+        "sample", time_budget.looking_seconds(time_budget.SAMPLING_SHARE, budget) * progress
+    ):
         with bench.ledger.within("samples"), bench.cost("sample"):
             bench.record(sample(bench, built, progress))
     built.module.train()
@@ -276,7 +271,11 @@ def _score(training: Training, progress: float) -> None:
     bench, built, position = training.bench, training.built, training.position
     budget = bench.plan.budget.seconds
     stopping = any(hasattr(follower, "enough") for follower in built.followers)
-    share = STOPPING_SHARE * budget if stopping else scaling.looking_seconds(VALIDATION_SHARE, budget)
+    share = (
+        time_budget.STOPPING_SHARE * budget
+        if stopping
+        else time_budget.looking_seconds(time_budget.VALIDATION_SHARE, budget)
+    )
     if bench.replayed:
         scored = bench.validations.get(position.step)
         scored = scored and dataclasses.replace(scored, used_seconds=bench.stopwatch.used())
@@ -332,7 +331,7 @@ def _set_end(bench: Workbench, clock: Clock, *, saving: float = 0.0) -> None:
     quick = bench.costs.get("validation", 0.003 * budget)
     # The last weights, those of the best mark, and what techniques keep are scored against each other.
     candidates = 2 + sum(hasattr(techniques.class_of(choice.name), "weights") for choice in bench.plan.techniques)
-    scoring = min(scaling.SCORING_MOST * budget, quick * (candidates + 1.3 * whole_of_quick(bench)))
+    scoring = min(time_budget.SCORING_MOST * budget, quick * (candidates + 1.3 * whole_of_quick(bench)))
     clock.end = budget - (1.3 * saving + scoring + after_scoring(bench) + bench.margin())
 
 

@@ -156,7 +156,7 @@ def _place(
     from daybreak.engine import machine as machines
 
     train, heldout = encode.encode(run, run.corpus(), plan.tokenizer)
-    chosen = machines.pick_device(device or (plan.request.device if plan.request else ""))
+    chosen = machines.pick_device(device or plan.device)
     scored = min(heldout.bytes, max(LEAST_SCORED_BYTES, int(2 * share * plan.evaluation_bytes)))
     return Place(
         run=run,
