@@ -346,7 +346,7 @@ def test_a_plan_shows_first_what_matters_and_counts_what_nobody_asked_for(corpus
     assert len(unasked) > 10 and f"  {len(unasked)} more are off by default; --with NAME turns one on" in "\n".join(
         lines
     )
-    techniques = lines[lines.index("techniques") : lines.index(f"where {units.duration(600)} go")]
+    techniques = lines[lines.index("techniques") : lines.index(f"how {units.duration(600)} are spent")]
     for name, reason in plan.refused.items():
         shown = [line for line in techniques if re.search(rf"\b{name}\b", line)]
         assert len(shown) == (name not in unasked) and all(line.endswith(reason) for line in shown)
