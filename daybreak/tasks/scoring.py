@@ -14,6 +14,7 @@ from daybreak.data import batches
 from daybreak.data.batches import Batch
 from daybreak.data.blocks import spread_out
 from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.models.module import LanguageModel
 from daybreak.models.predictors import Score
 
 EVALUATION_TOKENS = 8192  # of one forward pass
@@ -89,13 +90,13 @@ class Part:
 class TaskLoss(Protocol):
     """The loss of a task: what training makes small, and what is scored of held-out rows."""
 
-    def __call__(self, module: Any, batch: Batch) -> Tensor:
+    def __call__(self, module: LanguageModel, batch: Batch) -> Tensor:
         """Summed nats of all targets."""
         ...
 
     def targets(self, batch: Batch) -> int: ...
 
-    def scored(self, module: Any, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def scored(self, module: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Of every target: nats [N], whether it was predicted [N] and the token that it is [N].
 
         The second is None where it is not looked at, and the third where targets are no tokens.
