@@ -310,6 +310,8 @@ def tiny_run(small_text, tmp_path):
 
     def words(seconds: int) -> list[str]:
         asked = ["run", str(small_text), "--for", f"{seconds}s", "--out", str(run), *QUICK, "--json"]
+        # It goes on to the deadline, however often the text has been read by then.
+        asked += ["--set", "epochs=100000", "--without", "early_stopping"]
         return [sys.executable, "-m", "daybreak", *asked]
 
     return run, words
