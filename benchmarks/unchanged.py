@@ -161,7 +161,7 @@ def _imported(name: str) -> Any:
 
 
 def daybreak(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "daybreak", *words], check=True, stdout=subprocess.DEVNULL, cwd="/")
+    subprocess.run([sys.executable, "-P", "-m", "daybreak", *words], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
 def digest(run: Path) -> str:

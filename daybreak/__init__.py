@@ -177,7 +177,7 @@ class Model:
     @keywords.checked()
     def export(self, to: str, *, out: str | os.PathLike[str] = "", precision: str = "float32") -> dict[str, Any]:
         """Writes it for other programs, opened there and compared; "folder" says where. to: as `daybreak export`."""
-        from daybreak.stages.export.exporting.exporting import export
+        from daybreak.stages.export.exporting import export
 
         return export(self._loaded.run.path, to, out=os.fspath(out), precision=precision)
 

@@ -104,7 +104,7 @@ def children(small_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_text_is_read_once_and_what_cannot_be_trained_is_a_row(small_text, tmp_path, children, monkeypatch) -> None:
     scans = []
     scan = text_facts.scan
-    monkeypatch.setattr(text_facts, "scan", lambda run, request: scans.append(run) or scan(run, request))
+    monkeypatch.setattr(text_facts, "scan", lambda run, request, **how: scans.append(run) or scan(run, request, **how))
     monkeypatch.setattr(in_time, "NETWORK_SECONDS", 1e3)  # no network has a hope
     request = Request(sources=(str(small_text),), seconds=12.0)
     found = baselines(request, out=str(tmp_path / "all"), models=("lstm", "ngram", "gpt"))

@@ -513,7 +513,7 @@ def test_the_same_number_is_the_same_try() -> None:
         (Ended(4, b"", b"error: internal error (please report it)\n  received: x\n  try: y"), "cause"),
         (Ended(2, b"", b"error: x"), "three parts"),
         (Ended(1, b"", b"error: x\n  received: y\n  try: z"), "exit code 1"),
-        (Ended(0, b"{", b""), "not JSON"),
+        (Ended(0, b"{", b""), "no JSON"),
         (Ended(2, b"", b"Traceback (most recent call last)"), "traceback"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

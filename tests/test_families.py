@@ -166,7 +166,7 @@ def test_what_a_technique_gains_is_measured_in_the_loss_of_the_family(run_of: An
     # Of the same kind as the loss that the run itself has logged after as many steps.
     logged = [r.loss(run.plan().headline) for r in records.read(run.log_file) if isinstance(r, Validation)]
     assert min(logged) - 0.5 < found["plan_losses"][0] < max(logged) + 0.5
-    with pytest.raises(UsageError, match=f"models of the family {family} have one kind of norm"):
+    with pytest.raises(UsageError, match=f"models of the family {family} have only one kind of norm"):
         measure.measure(str(run), norms=True)
     with pytest.raises(UsageError, match="it is made for gpt"):
         measure.measure(str(run), include=("fp8",))

@@ -22,7 +22,13 @@ import json, os, sys, threading
 import torch
 from daybreak import cli
 from daybreak.engine import machine, probe
-from daybreak.stages import compare, evaluate, export, generate, heirs, measure, train
+from daybreak.evaluation import generation, questions
+from daybreak.planning import starting_checkpoint
+from daybreak.stages.compare import text as compared
+from daybreak.stages.evaluate import text as evaluated
+from daybreak.stages.export import exporting
+from daybreak.stages.measure import measurement
+from daybreak.training import execution, finalize, train
 from daybreak.techniques import kernels, thread_parallel
 
 first = {}

@@ -154,7 +154,7 @@ def test_round_trip() -> None:
     np.testing.assert_array_equal(model.probabilities(heldout), again.probabilities(heldout))
     np.testing.assert_array_equal(model.distribution([1, 0, 2]), again.distribution([1, 0, 2]))
     assert (again.order, again.vocabulary, again.bytes_in_memory()) == (4, 30, model.bytes_in_memory())
-    with pytest.raises(DataError, match=r"missing\n  received: 'level_2\.part'"):
+    with pytest.raises(DataError, match=r"incomplete\n  received: 'level_2\.part'"):
         KneserNey.from_tensors({name: array for name, array in model.tensors().items() if name != "level_2.part"})
 
 

@@ -540,7 +540,7 @@ def test_special_tokens_are_found_wherever_they_are_named(copied: Any) -> None:
             token["content"] = "¿"
     told["model"]["vocab"]["¿"] = told["model"]["vocab"].pop("[MASK]")
     (folder / "tokenizer.json").write_text(json.dumps(told))
-    refused(folder, "no token that is known as a mask")
+    refused(folder, "no token for a mask")
     (folder / "special_tokens_map.json").write_text(json.dumps({"mask_token": {"content": "¿"}}))
     for _ in range(2):
         specials = source.peek(folder).specials

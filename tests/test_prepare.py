@@ -25,9 +25,9 @@ IN_SMALL_PARTS = """
 import sys
 from daybreak.core.types import Request
 from daybreak.data import shards
-from daybreak.stages import prepare
-from daybreak.stages.run import prepare_only
-text_facts.PART_BYTES = 1 << 14
+from daybreak.planning import reading
+from daybreak.stages.prepare import prepare_only
+reading.PART_BYTES = 1 << 14
 prepare_only(Request(sources=(sys.argv[1],), seconds=0.0, settings={"vocabulary": "257"}), out=sys.argv[2])
 """
 

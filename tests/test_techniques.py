@@ -192,7 +192,7 @@ def test_a_cap_and_a_width_that_were_set_stay(shape) -> None:
 
 def test_a_plan_is_built_only_where_its_shape_has_what_its_techniques_make_of_it(plan, machine, shape) -> None:
     on = (TechniqueChoice(name="x0_skips"), TechniqueChoice(name="logit_cap"))
-    with pytest.raises(UsageError, match="lacks"):
+    with pytest.raises(UsageError, match="does not fit"):
         build(plan(techniques=on, shape=shape(vocabulary=320, skips=True)), machine(), torch.device("cpu"))
     whole = shape(vocabulary=320, skips=True, logit_cap=15.0)
     built = build(plan(techniques=on, shape=whole), machine(), torch.device("cpu"))

@@ -367,7 +367,7 @@ def test_a_taken_port_is_an_error_where_it_was_named_and_passed_over_where_not(
 ) -> None:
     with contextlib.closing(watch._socket(0)) as other:
         taken = other.getsockname()[1]
-        assert "taken" in failure("watch", str(run.path), "--port", str(taken)).what
+        assert "in use" in failure("watch", str(run.path), "--port", str(taken)).what
         monkeypatch.setattr(watch, "PORT", taken)
         with contextlib.closing(watch._socket(None)) as next_one:
             assert taken < next_one.getsockname()[1] < taken + watch.PORTS_TRIED
