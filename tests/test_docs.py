@@ -244,6 +244,7 @@ def place(tmp_path_factory) -> Path:
 
 def carried_out(place: Path, command: pages.Command) -> subprocess.CompletedProcess[str]:
     line = re.sub(r"(--for) (?!20s\b)\S+", rf"\1 {SHORT}", command.line.replace("runs/NAME", "runs/novel"))
+    line = line.replace("> novel.txt", "> sample.txt")  # runs/novel is of the text that is there
     if "--until" in line:
         end = datetime.datetime.now() + datetime.timedelta(seconds=40)
         line = re.sub(r"(--until) \S+", rf"\1 {end:%Y-%m-%dT%H:%M:%S}", line)
