@@ -213,8 +213,10 @@ def place(tmp_path_factory) -> Path:
     words = [topics.topics[name] for name in sorted(topics.topics)]
     (folder / "novel.txt").write_text("\n\n".join(words[:-8]))
     (folder / "test.txt").write_text("\n\n".join(words[-8:])[:60_000])
-    chance, characters = random.Random(0), [chr(code) for code in range(0x4E00, 0x4E00 + 600)]
-    poems = ("".join(chance.choices(characters, k=chance.randint(5, 20))) for _ in range(4000))
+    pages_in_chinese = (pages.ROOT / "README.zh.md", pages.ROOT / "docs" / "benchmarks.zh.md")
+    phrases = re.findall(r"[\u4e00-\u9fff]{3,}", "".join(page.read_text("utf-8") for page in pages_in_chinese))
+    chance = random.Random(0)
+    poems = ("\uff0c".join(chance.choices(phrases, k=chance.randint(1, 3))) for _ in range(4000))
     (folder / "诗词.txt").write_text("。\n".join(poems), encoding="utf-8")
     rows = [json.dumps({"title": str(i), "text": text[:2000]}) for i, text in enumerate(words)]
     (folder / "articles.jsonl").write_text("\n".join(rows))

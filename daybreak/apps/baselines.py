@@ -255,8 +255,6 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Train a GPT, an LSTM, an RNN and n-grams for the same time, and compare them."""
-    from daybreak.apps.baselines import baselines as trained
-    from daybreak.core.request import Request
     from daybreak.planning import names
     from daybreak.views import verdicts
     from daybreak.views.terminal import baselines_lines
@@ -274,7 +272,7 @@ def command(
         device=device,
     )
     names.check(request)
-    found = guarded(lambda: trained(request, out=out, models=asked, told=tell))
+    found = guarded(lambda: baselines(request, out=out, models=asked, told=tell))
     write_json(Path(out) / "baselines.json", found)
     if found["compared"]:
         verdicts.write_page(found["compared"], str(Path(out) / "baselines.html"), language=language)

@@ -10,11 +10,10 @@ import typer
 
 from daybreak.commands.parser import among, run_folders, techniques
 from daybreak.commands.printing import tell
+from daybreak.core.messages import LANGUAGES as LANGUAGES
 from daybreak.core.request import FIELDS, OPTIONS, USUAL_BUDGET, Request, request_of, usual_of
 from daybreak.core.run import Run
 from daybreak.models import families
-
-LANGUAGES = ("en", "zh")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -162,14 +162,12 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Show how a tokenizer splits a text."""
-    from daybreak.stages import tokenize as cutting
-
-    tokenizer = cutting.tokenizer_of(path)
-    given = cutting.text_of(text, file)
-    tokens = cutting.tokenize(tokenizer, given)
+    tokenizer = tokenizer_of(path)
+    given = text_of(text, file)
+    tokens = tokenize(tokenizer, given)
     if as_json:
-        print(terminal.as_json(cutting.to_json(tokenizer, given, tokens)))
+        print(terminal.as_json(to_json(tokenizer, given, tokens)))
         return
     from rich.console import Console
 
-    cutting.show(tokenizer, given, tokens, Console(highlight=False))
+    show(tokenizer, given, tokens, Console(highlight=False))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core.errors import UsageError, nearest
+from daybreak.core.messages import LANGUAGES
 
-LANGUAGES = ("en", "zh")
 WEB = Path(__file__).resolve().parents[1] / "web"
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
