@@ -1,4 +1,4 @@
-"""Parents: what a folder of others may look like, and what each wrong one is refused with, before anything is run."""
+"""Folders of checkpoints: what each may look like, and what a wrong one is refused with, before anything is run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import torch
 from reading import reads_of
 from safetensors.torch import load_file, save_file
-from test_strangers import DEEP, HOSTILE, REFUSED, Canary, pickled, zipped
+from test_untrusted_files import DEEP, HOSTILE, REFUSED, Canary, pickled, zipped
 
 from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.request import Request

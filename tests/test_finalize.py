@@ -1,4 +1,4 @@
-"""Finish: which part of the held-out text a figure on the way is taken from, and the time for the last figure."""
+"""The last part of a run: which held-out text a figure on the way is taken from, and the time for the last one."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Heirs: runs that go on from a checkpoint, ours or another tool's, end to end."""
+"""Starting checkpoints: runs that go on from a checkpoint, ours or another tool's, end to end."""
 
 from __future__ import annotations
 

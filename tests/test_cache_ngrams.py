@@ -1,4 +1,4 @@
-"""History: counts of the text at hand by their definition, in a stream and while a text is continued."""
+"""N-grams of the text at hand: counted by their definition, in a stream and while a text is continued."""
 
 from __future__ import annotations
 

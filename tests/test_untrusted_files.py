@@ -1,4 +1,4 @@
-"""Files from strangers: nothing in them is run, none leads out of its folder, and each is refused in words."""
+"""Files of unknown origin: nothing in them is run, none leads out of its folder, and each is refused in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choices: likelihoods of continuations against plain sums, whatever the batch, the padding and the length."""
+"""Likelihoods: those of continuations against plain sums, whatever the batch, the padding and the length."""
 
 from __future__ import annotations
 

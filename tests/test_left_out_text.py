@@ -1,4 +1,4 @@
-"""Nothing is passed over in silence: what reading leaves out is counted, with its reason, and said wherever text is."""
+"""Text that is left out: what reading passes over is counted, with its reason, and said wherever text is."""
 
 from __future__ import annotations
 
