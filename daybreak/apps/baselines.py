@@ -11,9 +11,9 @@ import typer
 
 from daybreak.commands.options import (
     LANGUAGES,
+    AsJson,
     Device,
     Heldout,
-    Json,
     Seed,
     Sources,
     declared,
@@ -252,7 +252,7 @@ def command(
     language: Annotated[
         str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Language of the page: en or zh.")
     ] = "en",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a GPT, an LSTM, an RNN and n-grams for the same time, and compare them."""
     from daybreak.planning import names

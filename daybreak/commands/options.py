@@ -143,7 +143,7 @@ Tasks = Annotated[
 ]
 Limit = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Questions per task, at most; 0: all.")]
 Batch = Annotated[int, typer.Option(min=1, metavar="ROWS", help="Evaluation batch size; does not change scores.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RunFolder = Annotated[
     str, typer.Argument(metavar="RUN", autocompletion=run_folders, help="Run folder, such as runs/NAME.")
 ]

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 
 from daybreak.core.errors import UsageError, nearest
 
+Json = dict[str, Any]  # an object of a JSON file: as it was read, or as it will be written
+
 SCHEMA = 2
 FAMILIES_GROUP = "daybreak.families"  # the entry-point group of families in other packages
 
@@ -18,11 +20,11 @@ FAMILIES_GROUP = "daybreak.families"  # the entry-point group of families in oth
 class Value:
     """JSON both ways for the frozen values below. Unknown or missing fields are errors with the nearest name."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return {"schema": SCHEMA, **plain(self)}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
+    def from_json(cls, data: Json, where: str = "") -> Self:
         """Raises UsageError: an unknown, missing or wrongly typed field, or a newer schema."""
         if not isinstance(data, dict):
             raise _wrong("an object was expected", where or cls.__name__, data, "{...}")

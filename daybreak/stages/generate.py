@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from daybreak.commands.options import (
+    AsJson,
     Device,
-    Json,
     RunFolder,
     Seed,
     Without,
@@ -67,7 +67,7 @@ def command(
             help="Precision of the weights: float32, or bfloat16 (faster, rounded).",
         ),
     ] = "float32",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Continue a text; with a BERT or T5, fill in its <mask>s."""
     if given is not None and prompt:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from daybreak.commands.options import (
-    Json,
+    AsJson,
     declared,
 )
 from daybreak.core import terminal
@@ -16,7 +16,7 @@ from daybreak.core import terminal
 @declared("daybreak list")
 def command(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Folder that holds the runs.")] = "runs",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the runs of a folder, with date, family, score, time and state."""
     from daybreak.views import listing

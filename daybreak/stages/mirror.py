@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from daybreak.commands.options import (
-    Json,
+    AsJson,
     RunFolder,
     declared,
 )
@@ -260,7 +260,7 @@ def command(
         ),
     ],
     follow: Annotated[bool, typer.Option("--follow", help="Keep following until the run ends.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Copy a run's metrics to TensorBoard, Weights & Biases or trackio."""
 

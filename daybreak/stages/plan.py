@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from daybreak.commands.options import Json, asked_request, asks, declared
+from daybreak.commands.options import AsJson, asked_request, asks, declared
 from daybreak.core import failures, terminal
 from daybreak.core.clock import Stopwatch
 from daybreak.core.failures import guarded
@@ -53,7 +53,7 @@ def command(
     out: Annotated[
         str, typer.Option(metavar="FILE", help="Output file (.json), or run folder that gets a plan.json.")
     ] = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what `run` would do, with a reason for every decision."""
     request = asked_request(asked)

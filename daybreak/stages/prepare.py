@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from daybreak.commands.options import Json, asks, declared
+from daybreak.commands.options import AsJson, asks, declared
 from daybreak.commands.printing import print_facts
 from daybreak.core.clock import Stopwatch
 from daybreak.core.failures import guarded
@@ -52,7 +52,7 @@ def command(
     vocabulary: Annotated[
         int, typer.Option(metavar="TOKENS", help="Vocabulary size; smaller where the text has too few tokens.")
     ] = 4096,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Clean the text, train a tokenizer, and write the tokens, to train on later."""
     request = request_of(asked).replace(seconds=0.0, settings={"vocabulary": str(vocabulary)})

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from daybreak.commands.options import LANGUAGES, Json, RunFolder, declared
+from daybreak.commands.options import LANGUAGES, AsJson, RunFolder, declared
 from daybreak.commands.parser import among
 from daybreak.core.messages import localized
 from daybreak.core.run import Run
@@ -17,7 +17,7 @@ def command(
         str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Language of the page: en or zh.")
     ] = "en",
     out: Annotated[str, typer.Option(metavar="FILE", help="Output file (.html); the .json is written beside it.")] = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the HTML report of a run, finished or not."""
     from daybreak.views import report_page

@@ -3,7 +3,7 @@
 import contextlib
 from typing import Any
 
-from daybreak.commands.options import Json, Mirror, Out, asked_request, asks, declared
+from daybreak.commands.options import AsJson, Mirror, Out, asked_request, asks, declared
 from daybreak.commands.printing import print_finished
 from daybreak.core.clock import Stopwatch
 from daybreak.core.failures import guarded
@@ -53,7 +53,7 @@ def run(
 
 @declared("daybreak run novel.txt --for 20m")
 @asks()
-def command(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: Json = False) -> None:
+def command(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: AsJson = False) -> None:
     """Train the best language model that the time allows."""
     request = asked_request(asked)
     from daybreak.views.progress import Progress

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from daybreak.commands.options import (
-    Json,
+    AsJson,
     declared,
 )
 from daybreak.commands.parser import run_folders
@@ -159,7 +159,7 @@ def command(
     ],
     text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Text to tokenize, or - for standard input.")] = "",
     file: Annotated[str, typer.Option("--file", metavar="FILE", help="File to read the text from.")] = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show how a tokenizer splits a text."""
     tokenizer = tokenizer_of(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from daybreak.commands.options import Json, Mirror, Out, declared
+from daybreak.commands.options import AsJson, Mirror, Out, declared
 from daybreak.commands.parser import run_folders
 from daybreak.commands.printing import print_finished
 from daybreak.core import records
@@ -113,7 +113,7 @@ def command(
     out: Out = "",
     replay: Annotated[bool, typer.Option("--replay", help="Replay the run from its log, bit for bit.")] = False,
     mirrors: Mirror = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train as a saved plan says, or replay a run."""
     from daybreak.views.progress import Progress

@@ -6,8 +6,8 @@ import typer
 
 from daybreak.commands.options import (
     LANGUAGES,
+    AsJson,
     Batch,
-    Json,
     Limit,
     Tasks,
     check_named,
@@ -39,7 +39,7 @@ def command(
     language: Annotated[
         str, typer.Option(metavar="LANGUAGE", autocompletion=among(*LANGUAGES), help="Language of the page: en or zh.")
     ] = "en",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare runs, and test which one is better."""
     check_named(*(paths or ()), on=on, tasks=tasks)

@@ -1,8 +1,8 @@
 """Doctor: what this machine can do, measured."""
 
 from daybreak.commands.options import (
+    AsJson,
     Device,
-    Json,
     check_named,
     declared,
 )
@@ -11,7 +11,7 @@ from daybreak.core.failures import guarded
 
 
 @declared("daybreak doctor")
-def command(device: Device = "", as_json: Json = False) -> None:
+def command(device: Device = "", as_json: AsJson = False) -> None:
     """Measure what this machine can do, and say what is missing."""
     check_named(device=device)
     from daybreak.stages.doctor.examination import examined, lines

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from daybreak.commands.options import (
+    AsJson,
     Batch,
     Device,
-    Json,
     Limit,
     RunFolder,
     Tasks,
@@ -40,7 +40,7 @@ def command(
         str, typer.Option("--lm-eval-tasks", metavar="FOLDER", help="Folder with your own lm-eval tasks (YAML).")
     ] = "",
     device: Device = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score a model: bits per byte and perplexity on a text, or accuracy on zero-shot tasks."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from daybreak.commands.options import (
-    Json,
+    AsJson,
     RunFolder,
     check_named,
     declared,
@@ -45,7 +45,7 @@ def command(
             "--prompt", metavar="TEXT", help="Text to check the export on (repeatable). Default: held-out text."
         ),
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Export a model for other programs, and check it there."""
     check_named(path)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from daybreak.commands.options import (
+    AsJson,
     Device,
-    Json,
     RunFolder,
     check_named,
     declared,
@@ -53,7 +53,7 @@ def command(
     norms: Annotated[bool, typer.Option("--norms", help="Compare all normalizations.")] = False,
     positions: Annotated[bool, typer.Option("--positions", help="Compare all position encodings.")] = False,
     device: Device = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure what each technique of a run gained, with repeated trials."""
     Run.open(path)
