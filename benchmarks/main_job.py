@@ -17,7 +17,7 @@ from typing import Any
 from daybreak.core.records import standing_steps
 from daybreak.core.run import Run
 from daybreak.data.encode import texts_of
-from daybreak.models.baseline import ngram_figure
+from daybreak.models.ngram.baseline import ngram_figure
 from daybreak.views.report_page import phase_seconds
 
 

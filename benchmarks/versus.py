@@ -137,7 +137,7 @@ def of_counts(text: Path, work: Path, seconds: int) -> dict[str, Any]:
     """Interpolated modified Kneser-Ney over the whole training text, at its best order: the time it takes is told."""
     import metric
 
-    from daybreak.models.baseline import ngram_figure
+    from daybreak.models.ngram.baseline import ngram_figure
 
     train, held = (tuple(metric.documents(text / f"{part}.jsonl")) for part in ("train", "heldout"))
     unit = "character" if sum(map(len, held)) < 0.5 * sum(len(t.encode()) for t in held) else "byte"

@@ -12,10 +12,10 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Plan, Request, TokenizerChoice
 from daybreak.data.tokenizers.base import Tokenizer
-from daybreak.models import ngram_files
 from daybreak.models.checkpoints import write
 from daybreak.models.gpt import Gpt, tensors_of
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram import files
+from daybreak.models.ngram.kneser_ney import KneserNey
 
 
 def of_network(folder: Path, plan: Plan, module: Gpt, tokenizer: Tokenizer) -> Run:
@@ -38,7 +38,7 @@ def of_counts(folder: Path, plan: Plan, documents: Sequence[str], tokenizer: Tok
     stream = np.array([token for part in parts for token in part], np.uint16)
     starts = np.flatnonzero(stream == tokenizer.end_of_text)
     counts = KneserNey.fit(stream, order=order, vocabulary=tokenizer.vocabulary, starts=starts)
-    ngram_files.save_ngram(run.model_folder, counts, tokenizer_file=run.tokenizer_file)
+    files.save_ngram(run.model_folder, counts, tokenizer_file=run.tokenizer_file)
     return run
 
 

@@ -14,7 +14,7 @@ from daybreak.data.batches import windows
 from daybreak.models import decoding, ladder
 from daybreak.models.gpt import Gpt
 from daybreak.models.history import PRIOR, History
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.predictors import Counts, Mixture, Network, Sampling, Weights, nats_of
 from daybreak.techniques import Context, make
 from daybreak.techniques.history_mix import UNFITTED, weights_file

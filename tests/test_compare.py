@@ -24,8 +24,8 @@ from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.score_table import CELL_BYTES, Scores, common, of_heldout, on_text
-from daybreak.models import ngram_files
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram import files
+from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.stages.compare.text import compare
 from daybreak.stages.evaluate.text import evaluate
 from daybreak.views import verdicts
@@ -369,7 +369,7 @@ def counted(finished: Callable[..., Run]) -> Callable[..., Run]:
         stream = stream_of(tokenizer, DOCUMENTS)
         starts = np.flatnonzero(stream == tokenizer.end_of_text)
         model = KneserNey.fit(stream, order=order, vocabulary=tokenizer.vocabulary, starts=starts)
-        ngram_files.save_ngram(run.model_folder, model, tokenizer_file=run.tokenizer_file)
+        files.save_ngram(run.model_folder, model, tokenizer_file=run.tokenizer_file)
         return run
 
     return made

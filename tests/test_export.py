@@ -26,13 +26,14 @@ from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_token
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.data.tokenizers.byte_level import PRE_TOKENIZER
 from daybreak.evaluation import parity
-from daybreak.models import families, ngram_files
+from daybreak.models import families
 from daybreak.models.checkpoints import write as files
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.checkpoints.special_tokens import specials_of, spelled
 from daybreak.models.exports import vocabularies
 from daybreak.models.gpt import Gpt, tensors_of
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram import files as ngram_files
+from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.stages.export.exporting import export, lines
 from daybreak.tasks.next_token import NextToken
 

@@ -33,7 +33,7 @@ CLASSES = {family.shape.__name__ for family in families.OURS}
 EXEMPT = {
     "models/families/": "the records",
     "models/lstm.py": "the family's own module: its cell is named lstm or rnn",
-    "core/shapes.py": "the shape classes: likewise",
+    "core/shapes/": "the shape classes: likewise",
     "models/layouts/": "model_type of transformers' classes, of which some are named as families are",
     "techniques/": "a technique's own field `families`, for which modules it is made",
     "apps/baselines.py": "the runs that it makes, as a user would ask for them",

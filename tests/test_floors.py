@@ -35,6 +35,7 @@ FLOORS = {
     "apps": 6,
     "web": 6,
 }
+MOST_LINES = 450
 TOP = 7  # cli.py, __init__.py, __main__.py
 ONLY_IN = {
     "transformers": ("models/huggingface.py", "models/exports/stock.py"),
@@ -168,6 +169,12 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"an import circle: {' -> '.join(error.args[1])}; move what they share to a file of its own")
+
+
+def test_no_file_is_too_long_to_be_read_at_once() -> None:
+    lines = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8").count("\n") for path in FILES}
+    long = {name: count for name, count in lines.items() if count >= MOST_LINES}
+    assert not long, f"files of {MOST_LINES} lines or more: {long}; part each by what it is about"
 
 
 def test_a_verb_is_a_file_or_a_folder_and_nothing_else_stands_beside_them() -> None:

@@ -15,7 +15,7 @@ from daybreak.models.choices import STEP, Causal, Counted, Likelihood, Pair, Win
 from daybreak.models.cloze import Infilled, Masked
 from daybreak.models.gpt import Gpt
 from daybreak.models.lstm import Lstm
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import token_nats
 from daybreak.models.predictors import Counts, Network, Sampling
 

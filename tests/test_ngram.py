@@ -1,4 +1,4 @@
-"""Tests of daybreak/models/ngram.py: Kneser-Ney by hand, against a slow reference, and on tiny Shakespeare."""
+"""tests of daybreak/models/ngram: Kneser-Ney by hand, against a slow reference, and on tiny Shakespeare."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import load, save
 
 from daybreak.core.errors import DataError, UsageError
-from daybreak.models.ngram import CharacterVocabulary, KneserNey, best_order
+from daybreak.models.ngram.characters import CharacterVocabulary
+from daybreak.models.ngram.kneser_ney import KneserNey, best_order
 from daybreak.training import ngram as count
 
 SHAKESPEARE = Path(__file__).resolve().parents[2] / "shared/data/lm_en_tinyshakespeare/input.txt"

@@ -14,8 +14,8 @@ from daybreak.core.errors import BudgetTooShort, UsageError
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Corpus, Machine, Origin, Plan, Probe, Request, Timing
 from daybreak.engine import scaling
-from daybreak.models import ngram
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram import cost
+from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.planning.candidates import Candidate
 from daybreak.planning.counting import counting_plan
 from daybreak.planning.planner import choose, write_plan
@@ -399,8 +399,8 @@ def test_counting_takes_the_memory_that_is_foreseen(small_text):
         tracemalloc.stop()
     how = {"order": 5, "vocabulary": 2048}
     # Half of what a text without repeated phrases takes; one more copy of the grams would be another third.
-    assert 0.4 < peak / ngram.counting_bytes(len(tokens), **how) < 0.65
-    assert 0.4 < model.bytes_in_memory() / ngram.counted_bytes(len(tokens), **how) < 1
+    assert 0.4 < peak / cost.counting_bytes(len(tokens), **how) < 0.65
+    assert 0.4 < model.bytes_in_memory() / cost.counted_bytes(len(tokens), **how) < 1
 
 
 def test_on_a_busy_machine_the_range_is_wider_and_says_why(corpus, machine):

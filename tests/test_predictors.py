@@ -22,7 +22,7 @@ from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation.generation import continuations, pieces
 from daybreak.models import decoding
 from daybreak.models.gpt import Gpt
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import token_nats
 from daybreak.models.predictors import (
     Counts,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from daybreak.data.batches import Batch
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import following
 from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
@@ -28,7 +28,7 @@ def teacher() -> KneserNey:
 
 @pytest.mark.parametrize("row", [[3], [3, 5], [7, 3, 5], [0, 0, 0], [11, 10, 9, 8]])
 def test_draws_follow_the_counts(teacher: KneserNey, row: list[int]) -> None:
-    drawn = teacher.drawn(np.tile(np.array(row, np.uint16), (20_000, 1)), np.random.default_rng(1))
+    drawn = teacher.sample(np.tile(np.array(row, np.uint16), (20_000, 1)), np.random.default_rng(1))
     expected = teacher.distribution(row) if len(row) >= 2 else None
     shares = np.bincount(drawn[:, -1], minlength=VOCABULARY) / len(drawn)
     if expected is None:  # a row too short for the highest order has what that order is mixed with

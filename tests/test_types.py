@@ -53,7 +53,9 @@ def of_kind(kind: Any) -> st.SearchStrategy[Any]:
     if origin is dict:
         return st.dictionaries(TEXTS, of_kind(arguments[1]), max_size=2)
     if not dataclasses.is_dataclass(kind):
-        return st.one_of([of_kind(member) for member in Tagged.KINDS.values() if member.__module__ == kind.__module__])
+        return st.one_of(
+            [of_kind(member) for member in Tagged.KINDS.values() if member.__module__.startswith(shapes.__name__)]
+        )
     hints = typing.get_type_hints(kind)
     return st.builds(kind, **{field.name: of_kind(hints[field.name]) for field in dataclasses.fields(kind)})
 

@@ -14,9 +14,10 @@ from daybreak.core.types import Plan
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import machine as machines
-from daybreak.models import decode_step, families, ngram_files
+from daybreak.models import decode_step, families
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.decoder import Decoder
+from daybreak.models.ngram import files
 from daybreak.models.predictors import Counts, Network
 from daybreak.tasks import task_of
 from daybreak.tasks.fill_mask import Filler
@@ -48,7 +49,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     chosen = machines.pick_device(device or plan.device)
     tokenizer = load_tokenizer(run.model_folder / "tokenizer.json")
     if plan.shape.counted:
-        ngram = ngram_files.read_ngram(run.model_folder)
+        ngram = files.read_ngram(run.model_folder)
         counts = Counts(ngram, end_of_text=tokenizer.end_of_text, shows_text=tokenizer.shows_text)
         return Loaded(run=run, plan=plan, tokenizer=tokenizer, alone=counts, predictor=counts, context_length=1024)
     module = read_model(run.model_folder, chosen)

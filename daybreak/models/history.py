@@ -49,7 +49,7 @@ class History:
         return -np.log(probabilities), unsure
 
     def reader(self, text: Sequence[int]) -> Callable[[Sequence[int]], tuple[np.ndarray, float]]:
-        """From the tokens so far to a distribution [V] and its unsureness, by the counts of `text` alone.
+        """From the tokens so far to a distribution [V] and its backoff_mass, by the counts of `text` alone.
 
         What a model writes itself is not counted: it would repeat itself.
         """

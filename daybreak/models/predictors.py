@@ -15,7 +15,7 @@ from daybreak.models import decoding
 from daybreak.models.decoder import Decoder
 from daybreak.models.families import decoder_of
 from daybreak.models.gpt import Gpt
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import token_nats
 
 BUCKETS = 12
@@ -151,7 +151,7 @@ class Counts:
         """
         starts = np.flatnonzero(tokens == self.end_of_text) if opened else None
         nats = -np.log(self.ngram.probabilities(tokens, starts=starts)[self.ngram.order - 1])
-        return nats, self.ngram.unsureness(tokens, starts=starts)
+        return nats, self.ngram.backoff_mass(tokens, starts=starts)
 
     def reader(self, text: Sequence[int]) -> Callable[[Sequence[int]], tuple[np.ndarray, float]]:
         """From the tokens so far to a distribution [V] and how unsure it is."""
@@ -190,7 +190,7 @@ class Counted(Protocol):
         ...
 
     def reader(self, text: Sequence[int]) -> Callable[[Sequence[int]], tuple[np.ndarray, float]]:
-        """For a text that is to be continued: from its tokens so far to a distribution [V] and its unsureness."""
+        """For a text that is to be continued: from its tokens so far to a distribution [V] and its backoff_mass."""
         ...
 
 
@@ -198,7 +198,7 @@ class Counted(Protocol):
 class Weights:
     """The counts' weight by how unsure the counts are of a context: sure counts deserve more of the mixture."""
 
-    edges: tuple[float, ...]  # of unsureness, rising; one fewer than values
+    edges: tuple[float, ...]  # of backoff_mass, rising; one fewer than values
     values: tuple[float, ...]
 
     @classmethod
@@ -208,8 +208,8 @@ class Weights:
     def to_json(self) -> dict[str, Any]:
         return {"edges": self.edges, "values": self.values}
 
-    def of(self, unsureness: np.ndarray) -> np.ndarray:
-        return np.asarray(self.values)[np.searchsorted(self.edges, unsureness)]
+    def of(self, backoff_mass: np.ndarray) -> np.ndarray:
+        return np.asarray(self.values)[np.searchsorted(self.edges, backoff_mass)]
 
 
 class Mixture:
@@ -300,11 +300,11 @@ def fitted_weight(network: np.ndarray, counted: np.ndarray) -> float:
     return (low + high) / 2
 
 
-def fitted_weights(network: np.ndarray, counted: np.ndarray, unsureness: np.ndarray) -> Weights:
-    """A weight for each of at most BUCKETS ranges of unsureness, with equally many of the tokens [n] in each."""
+def fitted_weights(network: np.ndarray, counted: np.ndarray, backoff_mass: np.ndarray) -> Weights:
+    """A weight for each of at most BUCKETS ranges of backoff_mass, with equally many of the tokens [n] in each."""
     buckets = max(1, min(BUCKETS, len(network) // LEAST_IN_A_BUCKET))
-    edges = np.unique(np.quantile(unsureness, np.arange(1, buckets) / buckets)) if len(network) else np.zeros(0)
-    bucket = np.searchsorted(edges, unsureness)
+    edges = np.unique(np.quantile(backoff_mass, np.arange(1, buckets) / buckets)) if len(network) else np.zeros(0)
+    bucket = np.searchsorted(edges, backoff_mass)
     values = [fitted_weight(network[bucket == i], counted[bucket == i]) for i in range(len(edges) + 1)]
     return Weights(edges=tuple(edges.tolist()), values=tuple(values))
 

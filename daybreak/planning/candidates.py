@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daybreak.core.errors import UsageError
-from daybreak.core.shapes import Network, network_of
+from daybreak.core.shapes import NetworkShape, network_of
 from daybreak.core.types import Corpus, Machine, Origin, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import families, ladder
@@ -28,7 +28,7 @@ MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 class Candidate:
     """A shape with a vocabulary, how its layers run, and what it is expected to reach."""
 
-    shape: Network
+    shape: NetworkShape
     mode: str
     mode_seconds: float  # until the first step
     compile_seconds: float  # of torch.compile, whether or not it is used
@@ -55,7 +55,7 @@ def candidates(
     available: float,
     *,
     family: str = "gpt",
-    reshaped: Callable[[Network], Network] = lambda shape: shape,
+    reshaped: Callable[[NetworkShape], NetworkShape] = lambda shape: shape,
     **how: Any,
 ) -> Iterator[Candidate]:
     """Every rung with every vocabulary that was measured on the text, or with those that were set.
@@ -126,7 +126,7 @@ def _rated(
     corpus: Corpus,
     machine: Machine,
     speed: "Speed",
-    shape: Network,
+    shape: NetworkShape,
     tokenizer: TokenizerChoice,
     settings: dict[str, Any],
     available: float,
@@ -169,7 +169,7 @@ def _rated(
     )
 
 
-def expected_bits(corpus: Corpus, shape: Network, tokens: float, bytes_per_token: float) -> float:
+def expected_bits(corpus: Corpus, shape: NetworkShape, tokens: float, bytes_per_token: float) -> float:
     """Bits per byte of a GPT of this size after so many tokens of the text."""
     head, origin = shape.vocabulary * shape.width, corpus.origin
     known = origin is not None and neighbouring(origin, bytes_per_token)
@@ -185,7 +185,7 @@ def expected_bits(corpus: Corpus, shape: Network, tokens: float, bytes_per_token
     )
 
 
-def _most_tokens(corpus: Corpus, shape: Network, size: float, settings: dict[str, Any]) -> float:
+def _most_tokens(corpus: Corpus, shape: NetworkShape, size: float, settings: dict[str, Any]) -> float:
     """Tokens that are worth training on; infinite where nobody has measured it."""
     if settings.get("tokens"):
         return math.inf
@@ -207,7 +207,7 @@ def tokenizer_of(corpus: Corpus, vocabulary: int, family: str) -> TokenizerChoic
     return choice.replace(specials=specials_of(family, vocabulary))
 
 
-def _micro_batch(shape: Network, machine: Machine, tokens: int, mode: str) -> int:
+def _micro_batch(shape: NetworkShape, machine: Machine, tokens: int, mode: str) -> int:
     """Rows that fill the products without filling the memory."""
     rows = max(1, tokens // shape.context_length)
     while rows > 1 and memory_bytes(shape, rows, mode) > 0.8 * machine.memory_bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from daybreak.core.shapes import Network
+from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import (
     Budget,
     Corpus,
@@ -45,11 +45,11 @@ class Choice:
     refused: Mapping[str, str] = field(default_factory=dict)  # reasons, by the technique's name
 
     @property
-    def shape(self) -> Network:
+    def shape(self) -> NetworkShape:
         return self.best.shape
 
     @property
-    def network(self) -> Network:
+    def network(self) -> NetworkShape:
         return self.best.shape
 
     @property

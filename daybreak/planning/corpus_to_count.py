@@ -13,7 +13,7 @@ from daybreak.core.types import Corpus, Request
 from daybreak.data import scan as scanning
 from daybreak.data import store
 from daybreak.data.cleaning import Cleaning
-from daybreak.models.baseline import ngram_figure
+from daybreak.models.ngram.baseline import ngram_figure
 from daybreak.planning import tokenizer_choice
 from daybreak.planning.reading import (
     READING_SHARE,

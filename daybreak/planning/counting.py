@@ -2,7 +2,7 @@
 
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Budget, Corpus, OptimizerChoice, Plan, Prediction, Request, ScheduleChoice
-from daybreak.models.ngram import counting_bytes
+from daybreak.models.ngram.cost import counting_bytes
 from daybreak.planning.settings import parsed
 from daybreak.planning.tokenizer_choice import choice_of, known_vocabulary
 

@@ -5,7 +5,7 @@ from typing import Any
 from daybreak import techniques
 from daybreak.core.shapes import network_of
 from daybreak.core.types import Decisions, Machine, Probe
-from daybreak.models import ngram
+from daybreak.models.ngram import cost
 from daybreak.planning.speed import LIBRARY_BYTES, memory_bytes
 from daybreak.tasks import task_of
 from daybreak.tasks.scoring import EVALUATION_TOKENS
@@ -45,6 +45,6 @@ def _counts(plan: Decisions, machine: Machine) -> tuple[float, float]:
         technique: Any = techniques.make(choice)
         if (of := getattr(technique, "counted_tokens", None)) is not None:
             tokens, how = of(plan, machine), {"order": technique.order, "vocabulary": plan.tokenizer.vocabulary}
-            while_counting = afterwards + max(while_counting, ngram.counting_bytes(tokens, **how))
-            afterwards += ngram.counted_bytes(tokens, **how)
+            while_counting = afterwards + max(while_counting, cost.counting_bytes(tokens, **how))
+            afterwards += cost.counted_bytes(tokens, **how)
     return while_counting, afterwards

@@ -8,7 +8,7 @@ from typing import Any
 from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
-from daybreak.core.shapes import Network
+from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import (
     UNASKED,
     Budget,
@@ -207,7 +207,7 @@ def _check_native(request: Request, family: Family, settings: dict[str, Any]) ->
         )
 
 
-def _reshaping(request: Request) -> Callable[[Network], Network]:
+def _reshaping(request: Request) -> Callable[[NetworkShape], NetworkShape]:
     """What the techniques that were asked for make of a shape, before it is rated."""
     asked = [
         name
@@ -218,7 +218,7 @@ def _reshaping(request: Request) -> Callable[[Network], Network]:
     ]
     on = [(name, techniques.class_of(name)()) for name in asked]
 
-    def reshaped(shape: Network) -> Network:
+    def reshaped(shape: NetworkShape) -> NetworkShape:
         shape, _ = techniques.fold(on, "shape", shape, request)
         return shape
 

@@ -3,7 +3,7 @@
 import statistics
 from typing import ClassVar
 
-from daybreak.core.shapes import Network, network_of
+from daybreak.core.shapes import NetworkShape, network_of
 from daybreak.core.types import Machine, Probe, Timing
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
@@ -14,7 +14,7 @@ LIBRARY_BYTES = 400e6  # of torch and all else that is imported, and of a sample
 MODES = ("eager", "compiled", "kernels")
 
 
-def memory_bytes(shape: Network, micro_batch: int, mode: str = "eager") -> int:
+def memory_bytes(shape: NetworkShape, micro_batch: int, mode: str = "eager") -> int:
     """Weights, gradients and optimizer state, activations of a micro-batch, and the libraries themselves.
 
     The kernels keep no logits but all of attention's weights, here in the wider of their two dtypes.
@@ -44,13 +44,13 @@ class Speed:
         pools = (list(self.timed.values()), list(self.known.values()))
         self._measured = [{mode: self._against_law(pool, mode) for mode in MODES} for pool in pools]
 
-    def tokens_per_second(self, shape: Network, mode: str) -> float:
+    def tokens_per_second(self, shape: NetworkShape, mode: str) -> float:
         timing = self.timed.get((shape.key(), mode))
         if timing is not None:
             return timing.micro_batch * shape.context_length / timing.step_seconds
         return shape.context_length * self._factor(shape, mode) / self._estimate(shape, mode)
 
-    def ready_seconds(self, shape: Network, mode: str) -> float:
+    def ready_seconds(self, shape: NetworkShape, mode: str) -> float:
         """What a mode will still take before its first step: little where this process has used it, or one has."""
         if mode == "eager":
             return 0.0
@@ -73,7 +73,7 @@ class Speed:
                 pairs.append((shape.flops_per_token(), factor))
         return pairs
 
-    def _factor(self, shape: Network, mode: str) -> float:
+    def _factor(self, shape: NetworkShape, mode: str) -> float:
         """How machine and law differ at shapes of about this size: a tiny one says nothing of a large one."""
         flops = shape.flops_per_token()
         for measured in self._measured:
@@ -83,7 +83,7 @@ class Speed:
                     return statistics.median(near)
         return 1.0
 
-    def _estimate(self, shape: Network, mode: str) -> float:
+    def _estimate(self, shape: NetworkShape, mode: str) -> float:
         """Seconds of a row. Narrow products do not reach the rate of wide ones."""
         rate = self.machine.matmul_flops.get(self.dtype) or max(self.machine.matmul_flops.values(), default=5e10)
         rate *= 0.6 * shape.width / (shape.width + 64)

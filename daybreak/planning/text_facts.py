@@ -18,7 +18,7 @@ from daybreak.core.types import Account, Corpus, Origin, Request, TechniqueChoic
 from daybreak.data import remote, store
 from daybreak.data import scan as scanning
 from daybreak.engine import faults
-from daybreak.models.baseline import ngram_figure
+from daybreak.models.ngram.baseline import ngram_figure
 from daybreak.planning import tokenizer_choice
 from daybreak.planning.reading import cleaned_parts, cleaning_of, part_name, parts_by_source, parts_of, paths_of
 

@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from daybreak.core.run import Run, usual_mode, write_json
 from daybreak.core.types import Decisions, Machine
-from daybreak.models.ngram import LEAST_TOKENS, SECONDS_PER_TOKEN_AND_ORDER, KneserNey, countable, counted
+from daybreak.models.ngram.cost import LEAST_TOKENS, SECONDS_PER_TOKEN_AND_ORDER, countable
+from daybreak.models.ngram.kneser_ney import KneserNey, count_beginning
 from daybreak.models.predictors import Counts, Mixture, Network, Weights, fitted_weights
 from daybreak.techniques import Context, Technique
 
@@ -50,7 +51,7 @@ class NgramMix(Technique):
         """Counts the training tokens; batches stay as they are."""
         most = int(1.05 * self.counted_tokens(run.plan, run.machine))  # what was planned is a guess
         vocabulary = run.plan.tokenizer.vocabulary
-        run.kept["ngram_mix"] = counted(batches.tokens, most, order=self.order, vocabulary=vocabulary)
+        run.kept["ngram_mix"] = count_beginning(batches.tokens, most, order=self.order, vocabulary=vocabulary)
         return batches, 0
 
     def decode(self, predictor: Network, run: Context) -> tuple[Mixture, int]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Decisions, Machine
-from daybreak.models.ngram import LEAST_TOKENS, KneserNey, countable, counted
+from daybreak.models.ngram.cost import LEAST_TOKENS, countable
+from daybreak.models.ngram.kneser_ney import KneserNey, count_beginning
 from daybreak.models.objectives import following
 from daybreak.techniques import Context, Reached, Technique
 
@@ -43,7 +44,7 @@ class NgramTeacher(Technique):
     def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
         """Counts the training tokens; batches stay as they are."""
         most, vocabulary = self._most(run.plan, run.machine), run.plan.tokenizer.vocabulary
-        run.kept["ngram_teacher"] = counted(batches.tokens, most, order=self.order, vocabulary=vocabulary)
+        run.kept["ngram_teacher"] = count_beginning(batches.tokens, most, order=self.order, vocabulary=vocabulary)
         return batches, 0
 
     def counted_tokens(self, plan: Decisions, machine: Machine) -> int:
@@ -73,5 +74,5 @@ def taught(teacher: KneserNey, rows: Tensor, share: float) -> Tensor:
     tokens = rows.cpu().numpy()
     rng = np.random.default_rng(zlib.crc32(tokens.tobytes()))
     chosen = rng.random((tokens.shape[0], tokens.shape[1] - 1)) < share
-    drawn = teacher.drawn(tokens[:, :-1], rng)
+    drawn = teacher.sample(tokens[:, :-1], rng)
     return torch.where(torch.from_numpy(chosen).to(rows.device), torch.from_numpy(drawn).to(rows), following(rows))

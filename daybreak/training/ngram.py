@@ -9,8 +9,9 @@ from daybreak.core import units
 from daybreak.core.records import Measurement
 from daybreak.core.shapes import NgramShape
 from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells
-from daybreak.models import ngram_files
-from daybreak.models.ngram import SECONDS_PER_TOKEN_AND_ORDER, KneserNey, countable, counted
+from daybreak.models.ngram import files
+from daybreak.models.ngram.cost import SECONDS_PER_TOKEN_AND_ORDER, countable
+from daybreak.models.ngram.kneser_ney import KneserNey, count_beginning
 from daybreak.training.heldout_scores import keep_scores
 from daybreak.training.state import Bench
 
@@ -26,7 +27,7 @@ def count(bench: Bench) -> dict[str, Any]:
     shape = cast(NgramShape, bench.plan.shape)
     bench.ledger.enter("training")
     most = _most(bench, shape.order)
-    model = counted(bench.train, most, order=shape.order, vocabulary=bench.tokenizer.vocabulary)
+    model = count_beginning(bench.train, most, order=shape.order, vocabulary=bench.tokenizer.vocabulary)
     bench.ledger.enter("the end")
     token_nats = _nats(bench, model)
     stream, scored = bench.heldout.slice(0, len(bench.heldout)), token_nats.shape[1]
@@ -35,7 +36,7 @@ def count(bench: Bench) -> dict[str, Any]:
     nats = token_nats[:, sizes > 0].sum(1)
     best = int(nats.argmin())
     bench.ledger.enter("saving")
-    ngram_files.save_ngram(bench.run.model_folder, model.at_order(best + 1), tokenizer_file=bench.run.tokenizer_file)
+    files.save_ngram(bench.run.model_folder, model.at_order(best + 1), tokenizer_file=bench.run.tokenizer_file)
     total, tokens_scored = int(sizes.sum(dtype=np.int64)), int((sizes > 0).sum())
     bits = float(nats[best] / total / np.log(2))
     kept = keep_scores(bench, stream, token_nats[best], where=np.arange(len(stream)) < scored)
@@ -106,7 +107,7 @@ def _pace(bench: Bench, order: int) -> float:
     if bench.plan.reproducible or not few:
         return 1.0
     begun = time.perf_counter()
-    counted(bench.train, few, order=order, vocabulary=bench.tokenizer.vocabulary)
+    count_beginning(bench.train, few, order=order, vocabulary=bench.tokenizer.vocabulary)
     taken = time.perf_counter() - begun
     return LARGER * taken / (few * order * SECONDS_PER_TOKEN_AND_ORDER)
 

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from daybreak.core.errors import DataError
-from daybreak.core.shapes import Network
+from daybreak.core.shapes import NetworkShape
 from daybreak.models import families
 from daybreak.models.layouts.configs import is_foreign, shape_of
 
 
-def _check(shape: Network, weights: dict[str, Tensor]) -> None:
+def _check(shape: NetworkShape, weights: dict[str, Tensor]) -> None:
     """Raises ValueError: a shape that these weights cannot be of, or weights that are no numbers."""
     if shape.layers > len(weights):
         raise ValueError(f"{shape.layers} layers in config.json, and {len(weights)} tensors")

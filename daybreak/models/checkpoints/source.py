@@ -12,7 +12,7 @@ from torch import Tensor
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import read_json
-from daybreak.core.shapes import Network
+from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import Specials
 from daybreak.models import families
 from daybreak.models.checkpoints import tensors
@@ -52,7 +52,7 @@ class Checkpoint:
     stamp: tuple[tuple[int, int], ...]  # size and time of each file, when the header was read
 
     @property
-    def shape(self) -> Network:
+    def shape(self) -> NetworkShape:
         return self.layout.shape
 
     @property

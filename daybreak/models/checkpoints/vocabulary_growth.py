@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.errors import UsageError
-from daybreak.core.shapes import Network
+from daybreak.core.shapes import NetworkShape
 from daybreak.models.ladder import padded
 
 # By the names of every class here, in all of which a row, or one number of a bias, is a token's.
@@ -55,7 +55,7 @@ def tables_of(names: Iterable[str]) -> list[str]:
     return [name for name in names if name in TABLES or name.startswith(VALUES)]
 
 
-def grown_shape(shape: Network, sizes: Mapping[str, Sequence[int]], *, tokens: int) -> Network:
+def grown_shape(shape: NetworkShape, sizes: Mapping[str, Sequence[int]], *, tokens: int) -> NetworkShape:
     """The shape of weights of these sizes, by their names, when they are grown for so many tokens in all."""
     tables = tables_of(sizes)
     grown = {name: (grown_rows(sizes[name][0], tokens), *sizes[name][1:]) for name in tables}

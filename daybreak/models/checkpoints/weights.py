@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.errors import DataError, UsageError
-from daybreak.core.shapes import Network
+from daybreak.core.shapes import NetworkShape
 from daybreak.models import families
 from daybreak.models.checkpoints import tensors as tensor_files
 from daybreak.models.checkpoints.tensors import Entry
@@ -70,7 +70,7 @@ def _read(folder: Path, config: dict[str, Any], found: dict[str, Entry], layout:
     return _tensors(folder, layout, _named(layout, found), arguments)
 
 
-def _known(config: dict[str, Any], most_layers: int) -> tuple[Network, Layout]:
+def _known(config: dict[str, Any], most_layers: int) -> tuple[NetworkShape, Layout]:
     """The one place that knows which module a class is computed by: one of our own, or the class itself."""
     kind = config["model_type"]
     if kind.startswith(own.PREFIX) or kind == "modernbert":
@@ -104,7 +104,7 @@ def _without_buffers(found: dict[str, Entry]) -> dict[str, Entry]:
     return {name: entry for name, entry in found.items() if not re.fullmatch(BUFFERS, name)}
 
 
-def _of_module(shape: Network, most_layers: int) -> tuple[Network, Layout]:
+def _of_module(shape: NetworkShape, most_layers: int) -> tuple[NetworkShape, Layout]:
     """The layout of a module of our own. Raises ValueError: more layers than there are tensors."""
     shape.check()
     layers = shape.stored_layers()

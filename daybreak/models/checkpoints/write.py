@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from daybreak.core.run import usual_mode
-from daybreak.core.shapes import ForeignShape, Network
+from daybreak.core.shapes import ForeignShape, NetworkShape
 from daybreak.core.types import Specials
 from daybreak.models import families
 from daybreak.models.checkpoints import kept_files, tokenizer_files
@@ -19,7 +19,7 @@ from daybreak.models.layouts.configs import config_of
 
 def save(
     folder: Path,
-    shape: Network,
+    shape: NetworkShape,
     weights: dict[str, Tensor],
     *,
     tokenizer_file: Path,

@@ -4,13 +4,13 @@ import importlib
 from typing import Any, cast
 
 from daybreak.core.errors import DataError
-from daybreak.core.shapes import Network
+from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import Specials
 from daybreak.models import families
 from daybreak.models.layouts import CLASSES, own
 
 
-def config_of(shape: Network, end_of_text: int, specials: Specials | None = None) -> dict[str, Any]:
+def config_of(shape: NetworkShape, end_of_text: int, specials: Specials | None = None) -> dict[str, Any]:
     """config.json of the class of transformers that holds the shape, or of our own with its fields as they are."""
     layout = families.of(shape).layout
     if not (layout and shape.native()):
@@ -39,18 +39,18 @@ def _ours() -> tuple[families.Family, ...]:
     return tuple(family for family in families.every() if family.ours_too)
 
 
-def shape_of(config: dict[str, Any]) -> Network:
+def shape_of(config: dict[str, Any]) -> NetworkShape:
     """Raises DataError: another kind of model."""
     kind = str(config.get("model_type"))
     if kind.startswith(own.PREFIX):
-        return cast(Network, own.shape_of(config, {family.name: family.shape for family in _ours()}))
+        return cast(NetworkShape, own.shape_of(config, {family.name: family.shape for family in _ours()}))
     if kind not in (known := layouts()):
         raise DataError(
             "this kind of model is not supported",
             received=f"model_type {config.get('model_type')!r}",
             attempt=f"a model/ folder that daybreak wrote (model_type {', '.join(known)} or {own.PREFIX}...)",
         )
-    return cast(Network, _layout(kind).shape_of(config))
+    return cast(NetworkShape, _layout(kind).shape_of(config))
 
 
 def is_foreign(config: dict[str, Any]) -> bool:

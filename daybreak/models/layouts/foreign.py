@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from daybreak.core.errors import DataError
-from daybreak.core.shapes import ForeignShape, Network
+from daybreak.core.shapes import ForeignShape, NetworkShape
 
 Tensors = dict[str, tuple[int, ...]]
 
@@ -26,7 +26,7 @@ CONTEXT = 1024  # that a plan may make smaller or larger; the released decoders 
 class Layout:
     """A shape, and what a file of its weights holds."""
 
-    shape: Network
+    shape: NetworkShape
     tensors: Tensors  # each weight by name, those that are shared once
     shared: dict[str, str] = field(default_factory=dict)  # names that may stand beside another's, with the same values
     prefix: str = ""  # of all names; files that were written without the head lack it

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from daybreak.core.errors import DataError
 from daybreak.core.run import usual_mode
 from daybreak.models.checkpoints.replaced import replaced, write_config
-from daybreak.models.ngram import KneserNey
+from daybreak.models.ngram.kneser_ney import KneserNey
 
 
 def save_ngram(folder: Path, ngram: KneserNey, *, tokenizer_file: Path) -> None:

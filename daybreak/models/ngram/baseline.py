@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from daybreak.models.ngram import CharacterVocabulary, KneserNey
+from daybreak.models.ngram.characters import CharacterVocabulary
+from daybreak.models.ngram.kneser_ney import KneserNey
 
 ORDER = {"byte": 8, "character": 4}  # the longest that is tried
 

@@ -1,0 +1,1 @@
+"""N-gram models: counted, never trained by steps."""
