@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def learnt_by_heart(guard: Guard) -> None:
     generator = random.Random(0)
-    assert not any(guard.broken(0.2 + generator.gauss(0, 0.01), 1.0) for _ in range(2 * LEAST))
+    assert not any(guard.is_bad_step(0.2 + generator.gauss(0, 0.01), 1.0) for _ in range(2 * LEAST))
 
 
 @pytest.mark.parametrize("change", list(Change))
@@ -48,10 +48,10 @@ def test_after_a_change_the_losses_before_are_no_measure(change: Change) -> None
     changes.tell(change)
     generator = random.Random(1)
     losses = [2.0 + generator.gauss(0, 0.05) for _ in range(2 * LEAST)]
-    assert untold.broken(losses[0], 1.0)
-    assert not any(told.broken(loss, 1.0) for loss in losses)
+    assert untold.is_bad_step(losses[0], 1.0)
+    assert not any(told.is_bad_step(loss, 1.0) for loss in losses)
     told.check()
-    assert told.broken(3.0, 1.0) and told.broken(math.nan, 1.0)  # it looks as closely as before
+    assert told.is_bad_step(3.0, 1.0) and told.is_bad_step(math.nan, 1.0)  # it looks as closely as before
 
 
 @pytest.mark.parametrize("name", optimizers.NAMES)
@@ -126,7 +126,7 @@ def test_larger_batches_are_no_alarm(plan: Any, machine: Any, schedule_choice: A
         guard, generator = Guard(), random.Random(seed)
         for step in range(1000):
             noise = 0.2 / math.sqrt(schedule.rows(step / 1000))
-            assert not guard.broken(2.0 + 3.0 / (1 + 0.05 * step) + generator.gauss(0, noise), 1.0)
+            assert not guard.is_bad_step(2.0 + 3.0 / (1 + 0.05 * step) + generator.gauss(0, noise), 1.0)
 
 
 def of_marks(losses: list[float]) -> tuple[nn.Module, Marks]:

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from daybreak.engine import faults, memory
-from daybreak.engine.guard import LEAST, WINDOW, Guard, Unsound
+from daybreak.engine.guard import LEAST, WINDOW, Guard, TrainingDiverged
 
 BROKEN = "a loss or gradient that is no number changes no weight"
 
@@ -24,9 +24,9 @@ def falling(generator: random.Random, steps: int, noise: float = 0.05) -> list[f
 @pytest.mark.parametrize("before", [0, 1, 50])
 def test_what_is_not_finite_is_broken_from_the_first_step_on(broken: tuple[float, float], before: int) -> None:
     guard = Guard()
-    assert not any(guard.broken(2.0, 1.0) for _ in range(before))
-    assert guard.broken(*broken) and str(next(v for v in broken if not math.isfinite(v))) in guard.reason
-    assert not guard.broken(2.0, 1.0) and not guard.reason
+    assert not any(guard.is_bad_step(2.0, 1.0) for _ in range(before))
+    assert guard.is_bad_step(*broken) and str(next(v for v in broken if not math.isfinite(v))) in guard.reason
+    assert not guard.is_bad_step(2.0, 1.0) and not guard.reason
 
 
 @pytest.mark.promise("a sound run of 1,000 steps has no false alarm", 150)
@@ -35,47 +35,47 @@ def test_no_sound_run_has_a_false_alarm() -> None:
         for noise in (0.02, 0.1, 0.3):
             guard = Guard()
             losses = falling(random.Random(seed), 1000, noise)
-            assert [step for step, nats in enumerate(losses) if guard.broken(nats, 1.0)] == []
+            assert [step for step, nats in enumerate(losses) if guard.is_bad_step(nats, 1.0)] == []
 
 
 def test_a_loss_scale_that_is_too_large_is_no_accident_of_the_run() -> None:
     guard = Guard()
     for _ in range(30):
-        assert guard.broken(2.0, math.inf, overflowed=True) and not guard.reason
+        assert guard.is_bad_step(2.0, math.inf, overflowed=True) and not guard.reason
         guard.check()
-    assert guard.broken(math.nan, math.inf, overflowed=True) and "the loss is nan" in guard.reason
+    assert guard.is_bad_step(math.nan, math.inf, overflowed=True) and "the loss is nan" in guard.reason
 
 
 def test_a_spike_is_seen_at_once_and_does_not_become_usual() -> None:
     guard = Guard()
     for nats in falling(random.Random(0), 200):
-        guard.broken(nats, 1.0)
+        guard.is_bad_step(nats, 1.0)
     for _ in range(2 * WINDOW):
-        assert guard.broken(8.0, 1.0) and "8 nats" in guard.reason
+        assert guard.is_bad_step(8.0, 1.0) and "8 nats" in guard.reason
 
 
 def test_a_guard_that_was_saved_judges_as_the_one_before() -> None:
     one, other = Guard(), Guard()
     losses = falling(random.Random(1), LEAST + 5)
     for nats in losses:
-        one.broken(nats, 1.0)
+        one.is_bad_step(nats, 1.0)
     other.load(one.state())
     for nats in (*falling(random.Random(2), 50), 9.0, 2.3, math.nan):
-        assert one.broken(nats, 1.0) == other.broken(nats, 1.0)
+        assert one.is_bad_step(nats, 1.0) == other.is_bad_step(nats, 1.0)
     assert one.state() == other.state()
 
 
 def test_three_skipped_of_twenty_are_no_accident() -> None:
     guard = Guard()
     for step in range(100):  # a skipped step now and then is one
-        guard.broken(math.nan if step % 10 == 0 else 2.0, 1.0)
+        guard.is_bad_step(math.nan if step % 10 == 0 else 2.0, 1.0)
         guard.check()
     for _ in range(2):
-        guard.broken(math.nan, 1.0)
-    with pytest.raises(Unsound) as caught:
+        guard.is_bad_step(math.nan, 1.0)
+    with pytest.raises(TrainingDiverged) as caught:
         guard.check()
     assert "3 of 20" in caught.value.received
-    guard.forgive()
+    guard.reset()
     guard.check()
 
 

@@ -20,7 +20,7 @@ from daybreak.core.errors import ResourceError, UsageError
 from daybreak.core.records import Step
 from daybreak.data.batches import Batch
 from daybreak.engine import checkpoints, optimizers
-from daybreak.engine.guard import Unsound
+from daybreak.engine.guard import TrainingDiverged
 from daybreak.engine.loop import Position, steps
 from daybreak.engine.optimizers import Optimizers, Rates
 from daybreak.engine.schedules import MOMENTUM_START, Schedule
@@ -379,7 +379,7 @@ def test_a_broken_step_changes_nothing_and_is_told(
 def test_a_step_that_the_memory_ends_in_half_is_not_repeated(network, optimizer_choice, schedule_choice, asked) -> None:
     asked("step.optimizer:memory@2")
     run = training(network(), optimizer_choice(), schedule_choice())
-    with pytest.raises(Unsound) as caught:
+    with pytest.raises(TrainingDiverged) as caught:
         list(taken(run))
     assert "optimizer" in caught.value.received
     assert run.position.micro_batch == 2
@@ -388,7 +388,7 @@ def test_a_step_that_the_memory_ends_in_half_is_not_repeated(network, optimizer_
 def test_three_broken_steps_are_no_accident(network, optimizer_choice, schedule_choice, asked) -> None:
     asked("step.loss:nan@2,step.loss:nan@3,step.loss:nan@5")
     found = []
-    with pytest.raises(Unsound) as caught:
+    with pytest.raises(TrainingDiverged) as caught:
         for step in taken(training(network(), optimizer_choice(), schedule_choice())):
             found.append(step.skipped)
     assert "the loss is nan" in caught.value.received

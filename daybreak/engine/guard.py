@@ -1,10 +1,11 @@
-"""Guard: tells a sound step from a broken one, and when skipping broken ones is not enough."""
+"""Guard: finds bad steps, which are skipped, and says when skipping them is not enough."""
 
 import math
 from collections import deque
 
 from daybreak.core.errors import ResourceError
 from daybreak.engine.changes import Change
+from daybreak.engine.world import World, alone
 
 WINDOW = 128  # losses of the steps that count as usual
 LEAST = 64  # of them, before anything is unusual
@@ -12,36 +13,37 @@ SIGMAS = 6.0  # above the mean of the window; OLMo's rule (arXiv:2501.00656) at 
 MOST_SKIPPED, AMONG = 3, 20  # steps: more of them skipped is no accident
 
 
-class Unsound(ResourceError):
-    """Skipping steps does not help: a run goes back, and what cannot go back ends."""
+class TrainingDiverged(ResourceError):
+    """Skipping steps does not help: the run rolls back to a checkpoint, or ends where it cannot."""
 
     def __init__(self, seen: str) -> None:
         super().__init__("the training is not sound", received=seen, attempt="a lower rate, --set learning_rate=...")
 
 
 class Guard:
-    """Looks at the loss and the gradient's norm of every step."""
+    """Looks at the loss and the gradient's norm of every step; all processes of the world skip the same steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
+        self._world = world or alone()
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._skipped: deque[bool] = deque(maxlen=AMONG)
-        self.reason = ""  # for which the last step was skipped
+        self.reason = ""  # why the last step was skipped
 
-    def broken(self, nats: float, norm: float, *, overflowed: bool = False) -> bool:
+    def is_bad_step(self, nats: float, norm: float, *, overflowed: bool = False) -> bool:
         """Whether the step must not change the weights. overflowed: a loss scale was too large, and falls now."""
-        if overflowed and math.isfinite(nats) and not math.isfinite(norm):
-            self.reason = ""
+        scale = overflowed and math.isfinite(nats) and not math.isfinite(norm)
+        scale, self.reason = self._world.agree((scale, "" if scale else self._reason(nats, norm)))
+        if scale:
             return True
-        self.reason = self._reason(nats, norm)
         self._skipped.append(bool(self.reason))
         if not self.reason:
             self._losses.append(nats)
         return bool(self.reason)
 
     def check(self) -> None:
-        """Raises Unsound: as many steps were skipped lately as can be an accident."""
+        """Raises TrainingDiverged: as many steps were skipped lately as can be an accident."""
         if sum(self._skipped) >= MOST_SKIPPED:
-            raise Unsound(
+            raise TrainingDiverged(
                 f"{sum(self._skipped)} of {len(self._skipped)} steps were skipped, the last one: {self.reason}"
             )
 
@@ -58,12 +60,12 @@ class Guard:
             return f"a loss of {nats:.3g} nats, where {mean:.3g} are usual"
         return ""
 
-    def forgive(self) -> None:
-        """After going back: what was skipped before is told no more."""
+    def reset(self) -> None:
+        """After a roll-back, which answers the steps skipped before it: they count no more."""
         self._skipped.clear()
 
     def changed(self, change: Change) -> None:
-        """Either way the losses so far are no measure of the next ones: the window begins anew."""
+        """Losses before a change of weights or loss say nothing of the next ones: the window begins anew."""
         self._losses.clear()
         self._skipped.clear()
 

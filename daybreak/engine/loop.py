@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from daybreak.core.clock import Clock
 from daybreak.core.records import Step
 from daybreak.engine import faults, memory
-from daybreak.engine.guard import Guard, Unsound
+from daybreak.engine.guard import Guard, TrainingDiverged
 from daybreak.engine.losses import BatchT, Loss, Source
-from daybreak.engine.optimizers import Optimizers
+from daybreak.engine.optimizers import Optimizers, Rates
 from daybreak.engine.schedules import Schedule
+from daybreak.engine.world import World, alone
 
 CPU = torch.device("cpu")
 RECENT = 5  # steps whose median tells what the next one takes: one that stood still says nothing of it
@@ -48,65 +49,57 @@ def steps(
     device: torch.device = CPU,
     guard: Guard | None = None,
     after: Callable[[nn.Module, float], None] | None = None,
+    world: World | None = None,
 ) -> Iterator[Step]:
-    """Steps until the clock gives no leave for another. Moves `position` along.
+    """Yields training steps until the clock says stop. Moves `position` along.
 
-    micro_batch: rows of one forward pass. device: where the module is; batches are moved to it. after: called with the
-    module and the progress when a step has changed it.
-    Raises Unsound: too many steps were broken, or the memory ended within the optimizer's step.
+    micro_batch: rows of one forward pass in each process. device: where the module is; batches are moved to it. after:
+    called with the module and the progress when a step has changed it. world: the processes that take these steps
+    together; each has a module with the same weights, and batches that give it its part of the rows asked for.
+    Raises TrainingDiverged: too many bad steps, or the memory ended within the optimizer's step.
     """
-    guard = guard or Guard()
+    world = world or alone()
+    guard = guard or Guard(world)
     recent = deque([position.row_seconds] if position.row_seconds else [], RECENT)
     while True:
         # The batch is that of the progress so far: the clock is told what the step will really take.
         rows = schedule.rows(position.progress)
-        micro = min(position.micro_batch or micro_batch, rows)
-        accumulation = max(1, round(rows / micro))
+        micro = min(position.micro_batch or micro_batch, max(1, rows // world.size))
+        accumulation = max(1, round(rows / (micro * world.size)))
+        rows = micro * accumulation * world.size
         begun = clock.used()
-        tokens = micro * accumulation * batches.context_length
-        tick = clock.tick(micro * accumulation * position.row_seconds, tokens)
+        tick = world.agree(clock.tick(rows * position.row_seconds, rows * batches.context_length))
         if tick is None:
             return
         progress = position.progress = tick.progress
         replayed = tick.micro_batch is not None
         micro, accumulation = tick.micro_batch or micro, tick.accumulation or accumulation
         cursor = position.cursor = position.cursor if tick.cursor is None else tick.cursor
-        while True:
-            try:
-                nats = _gradients(module, loss, batches, cursor, micro, accumulation, device)
-                break
-            except (RuntimeError, MemoryError) as error:
-                smaller = _smaller(micro, micro * accumulation)
-                if not memory.ended(error) or not smaller:
-                    raise
-            # Outside of the handler, whose traceback would keep what did not fit.
+        rows = micro * accumulation * world.size
+        while (nats := _gradients(module, loss, batches, cursor, micro, accumulation, device, world)) is None:
             optimizer.clear()
             memory.let_go()
-            position.micro_batch, micro, accumulation = smaller, smaller, micro * accumulation // smaller
+            position.micro_batch = smaller = _smaller(micro, micro * accumulation)
+            micro, accumulation = smaller, micro * accumulation // smaller
         nats, norm = faults.of("step.loss", nats), faults.of("step.gradient", optimizer.gradient_norm())
-        skipped = tick.skip if replayed else guard.broken(nats, norm, overflowed=optimizer.overflowed)
+        skipped = tick.skip if replayed else guard.is_bad_step(nats, norm, overflowed=optimizer.overflowed)
         rates = schedule.rates(progress)
         factor = rates.learning_rate * position.rate if tick.learning_rate is None else tick.learning_rate
         rates = dataclasses.replace(rates, learning_rate=factor)
         if not skipped:
-            try:
-                faults.at("step.optimizer")
-                optimizer.step(rates)
-            except (RuntimeError, MemoryError) as error:
-                if not memory.ended(error):
-                    raise
-                # Some weights have moved and some have not: only going back helps.
+            if not _moved(optimizer, rates, world):
+                # Some weights have moved and some have not: only a checkpoint has all of one moment.
                 position.micro_batch = _smaller(micro, micro * accumulation) or micro
-                raise Unsound("the memory ended within the optimizer's step") from None
+                raise TrainingDiverged("the memory ended within the optimizer's step")
             schedule.observe(progress, nats)
             if after is not None:
                 after(module, progress)
         optimizer.clear()
         now = clock.used()
         position.step += 1
-        position.cursor += micro * accumulation
-        position.tokens += micro * accumulation * batches.context_length
-        recent.append((now - begun) / (micro * accumulation))
+        position.cursor += rows
+        position.tokens += rows * batches.context_length
+        recent.append((now - begun) / rows)
         position.row_seconds = statistics.median(recent)
         yield Step(
             step=position.step,
@@ -134,19 +127,50 @@ def _gradients(
     micro: int,
     accumulation: int,
     device: torch.device,
-) -> float:
-    """Mean nats over the step's targets; the gradients lie in the weights."""
-    drawn = [batches.take(cursor + index * micro, micro).to(device) for index in range(accumulation)]
-    targets = sum(loss.targets(batch) for batch in drawn)
+    world: World,
+) -> float | None:
+    """Mean nats over the step's targets; the gradients lie in the weights. None: the memory of a process ended.
+
+    Raises what ended the memory where a micro-batch cannot be smaller. However many micro-batches a step has, processes
+    meet three times: for the targets, for whether all have finished, and for the sums of gradients and nats.
+    """
+    together = micro * world.size
+    drawn, totals, ended = list[BatchT](), list[Tensor](), memory.Ended()
+    with ended:
+        for index in range(accumulation):
+            drawn.append(batches.take(cursor + index * together, together).to(device))
+    targets = world.sum(sum(loss.targets(batch) for batch in drawn)) or 1  # a batch may have nothing to learn
+    with ended:
+        for batch in drawn:
+            if ended.here:
+                break
+            faults.at("step.forward")
+            total = loss(module, batch)
+            faults.at("step.backward")
+            # Divided by the targets of the whole step: the gradient does not depend on how the batch was split.
+            (total / targets).backward()
+            totals.append(total.detach())
+    if ended.anywhere(world):
+        if not _smaller(micro, micro * accumulation):
+            raise ended.error()
+        return None
     nats = 0.0
-    for batch in drawn:
-        faults.at("step.forward")
-        total = loss(module, batch)
-        faults.at("step.backward")
-        # Divided by the targets of the whole step: the gradient does not depend on how the batch was split.
-        (total / targets).backward()
-        nats += float(total.detach()) / targets
-    return nats
+    for total in totals:  # read when all is computed, so that a device need not wait between two micro-batches
+        nats += float(total) / targets
+    if world.size > 1:
+        for weight in module.parameters():
+            if weight.grad is not None:
+                weight.grad = world.sum(weight.grad)
+    return world.sum(nats)
+
+
+def _moved(optimizer: Optimizers, rates: Rates, world: World) -> bool:
+    """Takes the optimizer's step; whether the memory of every process sufficed for it."""
+    ended = memory.Ended()
+    with ended:
+        faults.at("step.optimizer")
+        optimizer.step(rates)
+    return not ended.anywhere(world)
 
 
 def _smaller(micro: int, rows: int) -> int:

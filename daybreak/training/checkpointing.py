@@ -146,7 +146,7 @@ def go_back(training: Training, why: str) -> None:
     _put_in_place(bench, built, training.guard, tensors, facts, back=True)
     if training.planned is not None:
         checkpoints.forget_after(bench.run.checkpoints_folder, training.planned)
-    training.guard.forgive()
+    training.guard.reset()
     built.optimizer.clear()
     position.step = facts["position"]["step"]
     position.rate, position.went_back = 0.5 * position.rate, position.went_back + 1

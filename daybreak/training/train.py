@@ -18,7 +18,7 @@ from daybreak.core.records import Checksum, Event, Step
 from daybreak.core.types import Machine, Plan, TechniqueChoice
 from daybreak.data.batches import Batch, Windows
 from daybreak.engine import checkpoints, faults, loop, memory, time_budget
-from daybreak.engine.guard import Guard, Unsound
+from daybreak.engine.guard import Guard, TrainingDiverged
 from daybreak.models.native import NotCompiled
 from daybreak.tasks import Task, task_of
 from daybreak.training.build import Built, batches_of, build
@@ -74,7 +74,7 @@ def train(bench: Workbench, *, replay: list[Step] | None = None) -> dict[str, An
         try:
             _consume(training, stepped(bench.plan, built, batches, bench.device, clock, position, guard))
             break
-        except Unsound as error:
+        except TrainingDiverged as error:
             go_back(training, error.received)
     settle(training)
     if position.step == 0:
@@ -136,7 +136,7 @@ def stepped(
     position: loop.Position,
     guard: Guard | None = None,
 ) -> Iterator[Step]:
-    """The loop over a plan's batches on its device; moves `position` along. Raises Unsound."""
+    """The loop over a plan's batches on its device; moves `position` along. Raises TrainingDiverged."""
     guard = guard or Guard()
     built.context.changes.watch("guard", guard.changed)
     return loop.steps(
