@@ -262,11 +262,11 @@ def _held_by_others(texts: list[str], asked: list[int], length: int) -> int:
     """Of the texts asked for, how many share three fifths of their runs of words with one other; from 50 of them."""
     import numpy as np
 
-    from daybreak.data import words
+    from daybreak.data import word_hashes
 
     if not asked:
         return 0
-    runs = [words.runs(words.hashes(text), length) for text in texts]
+    runs = [word_hashes.runs(word_hashes.hashes(text), length) for text in texts]
     owner = np.repeat(np.arange(len(texts)), [len(of_one) for of_one in runs])
     every = np.concatenate(runs)
     looked_at = asked[:: -(-len(asked) // 50)]

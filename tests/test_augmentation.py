@@ -17,7 +17,7 @@ from daybreak.core.types import TechniqueChoice
 from daybreak.data import augmentation
 from daybreak.data.augmentation import uniform, uniform_of
 from daybreak.data.batches import Batch, Batches
-from daybreak.data.words import mixed
+from daybreak.data.word_hashes import mixed
 from daybreak.engine import loop
 from daybreak.engine.losses import Around
 from daybreak.models.objectives import following

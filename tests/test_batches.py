@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.errors import DataError, ResourceError, UsageError
-from daybreak.data import foreign, shards
+from daybreak.data import shards, token_files
 from daybreak.data.batches import LEAST_DOCUMENTS, Batch, Batches, documents_of, windows
 from daybreak.data.shards import Tokens
 from daybreak.data.sources import Document
@@ -210,7 +210,7 @@ IDS = np.array([50256, 5, 6, 50256, 7, 8, 9, 50256, 1], dtype="<u2")
 def test_tokens_of_other_tools_are_read(tmp_path: Path, begins: bytes) -> None:
     file = tmp_path / "train.bin"
     file.write_bytes(begins + IDS.tobytes())
-    tokens = foreign.foreign(file)
+    tokens = token_files.open_token_file(file)
     assert len(tokens) == len(IDS) and tokens.slice(2, 6).tolist() == IDS[2:6].tolist()
     assert tokens.starts.tolist() == [0, 3, 7] and tokens.documents == 3
     assert tokens.gather(np.array([[8, 0], [4, 4]])).tolist() == [[1, 50256], [7, 7]]
@@ -234,16 +234,16 @@ def test_what_is_no_file_of_tokens_is_refused(tmp_path: Path, content: bytes, wh
     file = tmp_path / "train.bin"
     file.write_bytes(content)
     with pytest.raises(DataError, match=why):
-        foreign.foreign(file)
+        token_files.open_token_file(file)
 
 
 def test_ids_beyond_the_vocabulary_and_missing_files_are_told(tmp_path: Path) -> None:
     file = tmp_path / "train.bin"
     file.write_bytes(np.array([1, 50257, 60000], dtype="<u2").tobytes())
     with pytest.raises(DataError, match="the id 60000"):
-        _ = foreign.foreign(file).starts
+        _ = token_files.open_token_file(file).starts
     with pytest.raises(ResourceError, match="cannot be read"):
-        foreign.foreign(tmp_path / "none.bin")
+        token_files.open_token_file(tmp_path / "none.bin")
 
 
 # Long documents in parts

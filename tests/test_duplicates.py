@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.errors import UsageError
-from daybreak.data import words
+from daybreak.data import word_hashes
 from daybreak.data.duplicates import ExactDuplicates, NearDuplicates
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "benchmarks")]
@@ -104,7 +104,9 @@ def test_the_estimate_is_the_overlap_of_the_sets_of_runs() -> None:
         for rate in (0.02, 0.05, 0.1):
             text = planted.made_texts(generator, 1, "en", length)[0]
             copy = planted.edited(text, generator, rate)
-            one, other = (set(words.runs(words.hashes(t), near.shingle_words).tolist()) for t in (text, copy))
+            one, other = (
+                set(word_hashes.runs(word_hashes.hashes(t), near.shingle_words).tolist()) for t in (text, copy)
+            )
             values = near.signatures([text, copy]).view(np.uint16)
             off.append(np.mean(values[0] == values[1]) - len(one & other) / len(one | other))
     assert abs(np.mean(off)) < 0.03 and np.max(np.abs(off)) < 4 * 0.5 / near.values**0.5

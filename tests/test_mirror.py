@@ -18,8 +18,8 @@ import pytest
 
 import daybreak
 from daybreak.core import records
-from daybreak.core.background import NICENESS
 from daybreak.core.errors import UsageError
+from daybreak.core.process import NICENESS
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Validation, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Request

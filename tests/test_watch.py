@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from daybreak import cli
-from daybreak.core.background import NICENESS
 from daybreak.core.errors import UsageError
+from daybreak.core.process import NICENESS
 from daybreak.core.records import Event, Log, Sample, Step, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Plan, Request

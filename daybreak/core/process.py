@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+NICENESS = 19  # the lowest priority that a process may have
+
 _ROOT = str(Path(__file__).resolve().parents[2])  # the folder that holds the package
 _BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
 _COMMAND = "sys.argv[0] = 'daybreak'; from daybreak.cli import main; main()"
@@ -102,3 +104,19 @@ def open_browser(address: str) -> None:
         code = "import webbrowser; webbrowser.open(sys.argv[1])"
         quiet: dict[str, Any] = {"stdin": DEVNULL, "stdout": DEVNULL, "stderr": DEVNULL}
         start(python(code, address), cwd=tempfile.gettempdir(), start_new_session=True, **quiet)
+
+
+def lower_priority(pid: int = 0) -> None:
+    """Gives a process (0: this one), and those it starts, the lowest priority, as far as the system knows priorities.
+
+    Linux' idle class runs where nothing else wants to and is put off at once, where a nice process keeps a core for
+    some milliseconds. Where sessions share the processor as groups, whatever the niceness of their processes (sched(7),
+    "The autogroup feature"), the group of a process that leads its own session gives way too.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+    with contextlib.suppress(AttributeError, OSError):
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    with contextlib.suppress(AttributeError, OSError):
+        if os.getsid(pid) == (pid or os.getpid()):
+            Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(NICENESS))

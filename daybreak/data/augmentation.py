@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from daybreak.data.batches import Batch, Windows
-from daybreak.data.words import mixed
+from daybreak.data.word_hashes import mixed
 
 _STEP = 0x9E3779B97F4A7C15  # splitmix64's (Steele, Lea and Flood 2014, doi:10.1145/2714064.2660195)
 _MASK = (1 << 64) - 1

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from daybreak.core.errors import UsageError
-from daybreak.data import words
+from daybreak.data import word_hashes
 from daybreak.data.cleaning import Document, Note
 
 RUN_WORDS = 13  # as in Brown et al. 2020, arXiv:2005.14165, appendix C
@@ -88,9 +88,9 @@ def _runs(text: str) -> tuple[np.ndarray, np.ndarray]:
 
     A run of 13 that is mostly Chinese characters is none: seven words are a phrase that many texts have.
     """
-    hashed, alone = words.hashes_and_alone(text)
+    hashed, alone = word_hashes.hashes_and_alone(text)
     if not alone.any():
-        return (words.runs(hashed, RUN_WORDS) if len(hashed) >= RUN_WORDS else hashed[:0]), hashed[:0]
+        return (word_hashes.runs(hashed, RUN_WORDS) if len(hashed) >= RUN_WORDS else hashed[:0]), hashed[:0]
     before = np.concatenate(([0], np.cumsum(alone)))
     found = []
     for length, mostly_characters in ((RUN_WORDS, False), (RUN_CHARACTERS, True)):
@@ -98,7 +98,7 @@ def _runs(text: str) -> tuple[np.ndarray, np.ndarray]:
             found.append(hashed[:0])
             continue
         characters = before[length:] - before[:-length]
-        found.append(words.runs(hashed, length)[(characters > length // 2) == mostly_characters])
+        found.append(word_hashes.runs(hashed, length)[(characters > length // 2) == mostly_characters])
     return found[0], found[1]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from daybreak.core.errors import UsageError
-from daybreak.data import words
+from daybreak.data import word_hashes
 
 _ASCII_BLANKS = bytes(code for code in range(0x80) if chr(code).isspace())
 _BAND = 4  # values of 16 bits, so that a band is one number of 64 bits and its equality one comparison
@@ -52,7 +52,7 @@ class ExactDuplicates:
 def _folded(text: str) -> bytes:
     """UTF-8 of the text in lower case, without white space."""
     data = text.encode("utf-8", "replace")
-    beyond = "" if text.isascii() else words.beyond_ascii(data)
+    beyond = "" if text.isascii() else word_hashes.beyond_ascii(data)
     if beyond.casefold() != beyond or "".join(beyond.split()) != beyond:
         return "".join(text.casefold().split()).encode("utf-8", "replace")
     return data.lower().translate(None, _ASCII_BLANKS)
@@ -108,7 +108,7 @@ class NearDuplicates:
         """uint64 [texts, width]; zeros for a text of fewer than `least_words` words, which is never taken away."""
         found = np.zeros((len(texts), self.width), dtype=np.uint64)
         for group in _groups(texts):
-            hashed, counts = words.hashes_of_each([texts[index] for index in group])
+            hashed, counts = word_hashes.hashes_of_each([texts[index] for index in group])
             long = counts >= self.least_words
             if long.any():
                 found[np.array(group)[long]] = self._minima(hashed[np.repeat(long, counts)], counts[long]).view("<u8")
@@ -116,7 +116,7 @@ class NearDuplicates:
 
     def _minima(self, hashed: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """uint16 [texts, values]: of each text the lowest hash in each bin; `counts` of the words are of each text."""
-        text, drawn = _within_texts(words.runs(hashed, self.shingle_words), counts, self.shingle_words)
+        text, drawn = _within_texts(word_hashes.runs(hashed, self.shingle_words), counts, self.shingle_words)
         turn = np.zeros(len(text), dtype=np.uint64)
         rounds = np.clip(-(-self.values * _FULL // (counts - self.shingle_words + 1)), 1, 1 << _ROUND_BITS)
         if (rounds > 1).any():
@@ -124,7 +124,7 @@ class NearDuplicates:
             at = np.repeat(np.arange(len(text)), of_each)
             turn = (np.arange(len(at)) - (np.cumsum(of_each) - of_each)[at]).astype(np.uint64)
             text, drawn = text[at], drawn[at]
-            drawn = np.where(turn > 0, words.mixed(drawn + turn), drawn)
+            drawn = np.where(turn > 0, word_hashes.mixed(drawn + turn), drawn)
         # One sort for everything: highest the text, then the bin, the round, and the rest of the hash.
         bin_bits = self.values.bit_length() - 1
         shift = np.uint64(_TEXT_BIT - bin_bits)
@@ -134,7 +134,7 @@ class NearDuplicates:
         places = np.arange(len(counts) * self.values, dtype=np.uint64)
         lowest = ordered[np.minimum(np.searchsorted(ordered, places << shift), len(ordered) - 1)]
         # Mixed, for the highest bits of a minimum are mostly zero. A bin that stayed empty is 0 in every text.
-        found = words.mixed(lowest << (np.uint64(64) - shift)).astype(np.uint16)
+        found = word_hashes.mixed(lowest << (np.uint64(64) - shift)).astype(np.uint16)
         return np.where((lowest >> shift) == places, found, np.uint16(0)).reshape(-1, self.values)
 
     def kept(self, signatures: np.ndarray) -> np.ndarray:

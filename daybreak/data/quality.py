@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daybreak.data import words
+from daybreak.data import word_hashes
 from daybreak.data.cleaning import Document, Note
 
 _SHORT = 160  # bytes, up to which words are counted to see whether there are enough
@@ -55,7 +55,7 @@ class Quality:
         """Why the document goes, in a few words; empty where it stays."""
         text = document.text
         data = text.encode("utf-8", "replace")
-        if document.starts and len(data) <= _SHORT and len(words.hashes(text)) < self.least_words:
+        if document.starts and len(data) <= _SHORT and len(word_hashes.hashes(text)) < self.least_words:
             return "too short"
         if document.kind == "code":
             return ""
@@ -112,7 +112,7 @@ class Quality:
     def _repeated_runs(self, text: str, data: bytes) -> str:
         if _copies(data) < _SUSPECT:
             return ""
-        runs = words.runs(words.hashes(text), self.run_words)
+        runs = word_hashes.runs(word_hashes.hashes(text), self.run_words)
         if len(runs) < 2 * self.run_words:
             return ""
         first = np.zeros(len(runs), bool)

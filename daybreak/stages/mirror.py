@@ -22,8 +22,8 @@ from daybreak.commands.options import (
 )
 from daybreak.commands.parser import among
 from daybreak.commands.printing import print_facts
-from daybreak.core.background import give_way
 from daybreak.core.errors import Interrupted, Saved, UsageError
+from daybreak.core.process import lower_priority
 from daybreak.core.records import CHUNK_BYTES, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.core.signals import Signals
@@ -204,7 +204,7 @@ def _alone(run: Run, name: str, *, wait: bool) -> Iterator[bool]:
 
 def _take_little(log_file: Path, following: Following) -> None:
     """The lowest priority, bounded files, and an end of its own should the library hang."""
-    give_way()
+    lower_priority()
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

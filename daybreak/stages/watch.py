@@ -19,9 +19,9 @@ from daybreak.commands.options import (
 )
 from daybreak.commands.parser import among
 from daybreak.core import process
-from daybreak.core.background import give_way
 from daybreak.core.errors import DaybreakError, MissingPackage, ResourceError, UsageError
 from daybreak.core.messages import localized
+from daybreak.core.process import lower_priority
 from daybreak.core.run import Run
 from daybreak.views.live import Reader, Stream
 from daybreak.views.pages import WEB, words
@@ -133,7 +133,7 @@ def watch(path: str, *, port: int | None = None, language: str = "en", show: boo
     words(language)
     _needed()
     listening = _socket(port)
-    give_way()
+    lower_priority()
     stream = Stream()
     reader = Reader(run, stream.publish, identity=_identity(run, language))
     stream.on_clients = reader.wanted

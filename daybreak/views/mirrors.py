@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from daybreak.core import process
-from daybreak.core.background import give_way
+from daybreak.core.process import lower_priority
 from daybreak.core.records import Event
 from daybreak.core.run import Run
 from daybreak.views.destinations import opening
@@ -39,6 +39,6 @@ def _process(run: Run, name: str, log_file: Path) -> process.Child[bytes]:
             stderr=process.STDOUT,
             start_new_session=True,  # a Ctrl-C is for the run
         )
-    give_way(child.pid)
+    lower_priority(child.pid)
     _children.append(child)
     return child

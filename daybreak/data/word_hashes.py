@@ -1,4 +1,4 @@
-"""Words: hashes of the words of a text, Chinese characters one by one, as arrays; for shingles and repeated runs."""
+"""Word hashes: the words of a text as hashes in an array, each Chinese character a word; for shingles and repeats."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""Background: what looks on gives way to training, in every way that the system has for it."""
+"""Process priority: a process that only watches gives way to training, in every way that the system has for it."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.core.background import NICENESS, give_way
+from daybreak.core.process import NICENESS, lower_priority
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -30,7 +30,7 @@ def autogroup(pid: int) -> int | None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the idle class and groups of sessions are Linux' own")
 def test_a_process_gives_way_and_its_neighbours_stay_as_they_are(process) -> None:
     before = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0), autogroup(os.getpid())
-    give_way(process.pid)
+    lower_priority(process.pid)
     assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS
     assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
     if autogroup(process.pid) is not None:
@@ -42,4 +42,4 @@ def test_a_process_gives_way_and_its_neighbours_stay_as_they_are(process) -> Non
 def test_a_system_without_priorities_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("setpriority", "sched_setscheduler", "getsid"):
         monkeypatch.delattr(os, name, raising=False)
-    give_way()
+    lower_priority()

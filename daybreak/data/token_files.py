@@ -1,4 +1,4 @@
-"""Foreign: files of tokens that other tools wrote, as batches read them."""
+"""Token files: GPT-2 tokens that nanoGPT, llm.c or nanochat wrote, as batches read them."""
 
 import functools
 from pathlib import Path
@@ -13,7 +13,7 @@ _HEADER_MAGIC, _HEADER_NUMBERS = 20240520, 256
 GPT2_VOCABULARY = 50257  # the last id ends a text
 
 
-def foreign(path: Path) -> "Foreign":
+def open_token_file(path: Path) -> "TokenFile":
     """GPT-2 tokens that nanoGPT, llm.c or nanochat wrote (.bin), as batches read them; the file is mapped, not read.
 
     Raises ResourceError where the file cannot be read, and DataError where it is something else.
@@ -44,10 +44,10 @@ def foreign(path: Path) -> "Foreign":
             received=f"{path}: {wrong or 'no tokens'}",
             attempt="a file of 16-bit ids as nanoGPT's data/*/prepare.py writes it, or the text itself",
         )
-    return Foreign(np.memmap(path, dtype="<u2", mode="r", offset=offset, shape=(count,)), path)
+    return TokenFile(np.memmap(path, dtype="<u2", mode="r", offset=offset, shape=(count,)), path)
 
 
-class Foreign:
+class TokenFile:
     """Tokens of another tool's file; a document begins at every end-of-text token.
 
     Where the tool puts that token behind documents (nanoGPT) instead of before them (llm.c), the tokens are the same:
