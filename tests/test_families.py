@@ -175,7 +175,7 @@ def test_what_a_technique_gains_is_measured_in_the_loss_of_the_family(run_of: An
 @pytest.mark.parametrize("family", SETTINGS)
 def test_optimizers_begin_at_the_rates_of_the_family(run_of: Any, family: str) -> None:
     plan = run_of(family).run.plan()
-    by_name = {case.name: case.one.optimizer for case in of_optimizers(plan)}
+    by_name = {case.name: case.with_.optimizer for case in of_optimizers(plan)}
     assert by_name[f"optimizer={plan.optimizer.name}"] == plan.optimizer
     rate = {"bert": 0.01, "t5": 0.015, "lstm": 0.03}[family]
     assert by_name["optimizer=adamw"].learning_rate == (0.02 if family == "lstm" else 3e-3)

@@ -95,7 +95,7 @@ def a_run(text_folder: Path, tmp_path: Path, plan: Callable[..., Plan]) -> Calla
     return made
 
 
-def equal_times(place: Any, one: Plan, other: Plan, before: Any, *, until: float) -> dict[str, Any]:
+def equal_times(setup: Any, one: Plan, other: Plan, before: Any, *, until: float) -> dict[str, Any]:
     rounds = [[1e-4, 2e-4]] * 4
     return {"one": rounds, "other": rounds, "steps": 2, "done": True}
 
@@ -118,7 +118,7 @@ def test_what_does_nothing_has_no_evidence_and_what_harms_is_a_loss(a_run: Calla
     told: list[str] = []
     estimated: list[str] = []
     found = measure.measure(
-        str(run), include=("frozen",), names=("idle",), told=told.append, estimated=estimated.append
+        str(run), include=("frozen",), names=("idle",), log=told.append, log_estimate=estimated.append
     )
     assert len(estimated) == 1 and estimated[0].startswith("verdicts on 2: about ")
     idle, frozen = row_of(found, "idle"), row_of(found, "frozen")
@@ -138,19 +138,19 @@ def test_what_does_nothing_has_no_evidence_and_what_harms_is_a_loss(a_run: Calla
 def test_only_what_is_missing_is_measured_again(a_run: Callable[..., Run], steady: None) -> None:
     run = a_run("idle")
     first, second, third, fourth = [], [], [], []  # type: ignore[var-annotated]
-    found = measure.measure(str(run), told=first.append)
-    assert len(first) == len(list(run.measure_cells_folder.iterdir())) == 1 + 2 * 3
-    again = measure.measure(str(run), most_seeds=2, told=second.append, estimated=second.append)
+    found = measure.measure(str(run), log=first.append)
+    assert len(first) == len(list(run.measure_trials_folder.iterdir())) == 1 + 2 * 3
+    again = measure.measure(str(run), most_seeds=2, log=second.append, log_estimate=second.append)
     assert second == [] and again["rows"] == found["rows"]
-    cell = next(path for path in run.measure_cells_folder.iterdir() if "without-idle-seed-1" in path.name)
+    cell = next(path for path in run.measure_trials_folder.iterdir() if "without-idle-seed-1" in path.name)
     kept = json.loads(cell.read_text())
     cell.unlink()
-    (run.measure_cells_folder / ".torn").write_text("{")
-    again = measure.measure(str(run), told=third.append)
+    (run.measure_trials_folder / ".torn").write_text("{")
+    again = measure.measure(str(run), log=third.append)
     assert third == ["learning, without idle, seed 1"] and again["rows"] == found["rows"]
     assert json.loads(cell.read_text())["loss"] == kept["loss"]
     write_json(run.plan_file, run.plan().replace(micro_batch=8).to_json())
-    measure.measure(str(run), told=fourth.append)
+    measure.measure(str(run), log=fourth.append)
     assert len(fourth) == 7, "a changed plan finds no cell of the old one"
 
 
@@ -167,34 +167,34 @@ def test_step_times_are_taken_in_turns_and_a_partial_cell_goes_on(
         return block(side, progress, steps)
 
     monkeypatch.setattr(trials._Side, "block", noted)
-    place, plan = a_place(run), run.plan()
+    setup, plan = a_setup(run), run.plan()
     other = plan.replace(techniques=())
-    made = trials.timed(place, plan, other, {}, until=math.inf)
+    made = trials.timed(setup, plan, other, {}, until=math.inf)
     assert made["done"] and len(made["one"]) == len(made["other"]) == trials.ROUNDS
-    assert all(len(round_) == trials.places_of(plan) == 10 for round_ in made["one"])
+    assert all(len(round_) == trials.moments_of(plan) == 10 for round_ in made["one"])
     assert all(seconds > 0 for side in ("one", "other") for round_ in made[side] for seconds in round_)
     assert order[6:10] in (["one", "other", "other", "one"], ["other", "one", "one", "other"])
-    short = trials.timed(place, plan, other, {}, until=0.0)
+    short = trials.timed(setup, plan, other, {}, until=0.0)
     assert len(short["one"]) == trials.LEAST_ROUNDS and not short["done"]
-    more = trials.timed(place, plan, other, short, until=math.inf)
+    more = trials.timed(setup, plan, other, short, until=math.inf)
     assert more["done"] and more["one"][: trials.LEAST_ROUNDS] == short["one"]
-    place.end = place.stopwatch.used()
+    setup.end = setup.stopwatch.used()
     with pytest.raises(trials.OutOfTime):
-        trials.timed(place, plan, other, {}, until=math.inf)
+        trials.timed(setup, plan, other, {}, until=math.inf)
     with pytest.raises(trials.OutOfTime):
-        trials.learned(place, plan, 32 * 256)
+        trials.learned(setup, plan, 32 * 256)
 
 
-def a_place(run: Run) -> trials.Place:
+def a_setup(run: Run) -> trials.MeasurementSetup:
     from daybreak.core.signals import Signals
 
     plan = run.plan()
-    return measure._place(run, plan, "cpu", Stopwatch(), None, Signals(), 0.25)
+    return measure._setup(run, plan, "cpu", Stopwatch(), None, Signals(), 0.25)
 
 
 def test_an_average_of_the_weights_costs_its_time_in_every_round(a_run: Callable[..., Run]) -> None:
     run = a_run("ema", tokens=100 * 256)
-    side = trials._Side(a_place(run), run.plan())
+    side = trials._Side(a_setup(run), run.plan())
     for _ in range(2):
         side.forget()
         for progress, followed in ((0.65, False), (0.75, True), (0.95, True)):
@@ -204,7 +204,7 @@ def test_an_average_of_the_weights_costs_its_time_in_every_round(a_run: Callable
 
 def test_weights_are_chosen_on_the_other_half_of_the_text(a_run: Callable[..., Run]) -> None:
     run = a_run("ema")
-    cell = trials.learned(a_place(run), run.plan(), 32 * 256)
+    cell = trials.learned(a_setup(run), run.plan(), 32 * 256)
     assert set(cell["weights"]) == {"current", "ema", "best_mark"}
     assert min(cell["weights"].values()) - 1e-9 <= cell["loss"] <= max(cell["weights"].values()) + 1e-9
     assert cell["steps"] == 32 and 3_000 < cell["scored_bytes"] < 6_000
@@ -214,7 +214,7 @@ def test_what_works_by_marks_gets_them(a_run: Callable[..., Run], monkeypatch: p
     marks = []
     monkeypatch.setattr(Marks, "validated", lambda self, module, progress, bits: marks.append((progress, bits)))
     run = a_run("early_stopping")
-    trials.learned(a_place(run), run.plan(), 32 * 256)
+    trials.learned(a_setup(run), run.plan(), 32 * 256)
     assert len(marks) == 9 and all(0.09 < progress < 1 and 0 < bits < 9 for progress, bits in marks)
 
 
@@ -226,7 +226,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, steady: None) -> SimpleNamespace:
     """Cells that take ten seconds each of a clock that stands still between them; `bits` says what is learnt."""
     clock = SimpleNamespace(now=0.0, bits=lambda plan, tokens: 2.0 - 0.1 * math.log(tokens), made=[])
 
-    def learned(place: Any, plan: Plan, tokens: int) -> dict[str, Any]:
+    def learned(setup: Any, plan: Plan, tokens: int) -> dict[str, Any]:
         clock.now += 10.0
         clock.made.append((plan, tokens))
         bits = clock.bits(plan, tokens) + 0.001 * (plan.seed % 7)
@@ -242,15 +242,15 @@ def test_how_long_verdicts_take_is_told_before_and_is_about_right(
 ) -> None:
     run = a_run("idle")
     estimated: list[str] = []
-    measure.measure(str(run), seconds=21.5, stopwatch=made_up.stopwatch, estimated=estimated.append)
+    measure.measure(str(run), seconds=21.5, stopwatch=made_up.stopwatch, log_estimate=estimated.append)
     assert re.fullmatch(
         r"verdicts on 1: about .* s for the first ones \(2 seeds\), .* s at most \(8 seeds\)", estimated[0]
     )
     assert "1 min 00 s will do for a part of it" in measure._estimate(3, {2: 400.0, 8: 900.0}, 60.0)
-    place, plan = a_place(run), measure._plan_of(run)[0]
-    found = ablations.of_techniques(plan, place.machine, (), ())
-    again = runner.Measuring(place, plan, found, share=0.25, most_seeds=8, pace=1 / 20_000, told=print)
-    place.costs["scoring"] = 0.0
+    setup, plan = a_setup(run), measure._plan_of(run)[0]
+    found = ablations.of_techniques(plan, setup.machine, (), ())
+    again = runner.TrialRunner(setup, plan, found, share=0.25, most_seeds=8, pace=1 / 20_000, log=print)
+    setup.costs["scoring"] = 0.0
     assert again.expected(0) == 0, "the step times are there already"
     two, three = again.expected(2), again.expected(3)
     # A seed: the plan, half of it, and the case.
@@ -338,7 +338,7 @@ def test_an_optimizer_is_judged_at_its_best_rates(a_run: Callable[..., Run], mad
 def test_a_training_that_diverges_is_a_loss(
     a_run: Callable[..., Run], made_up: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def learned(place: Any, plan: Plan, tokens: int) -> dict[str, Any]:
+    def learned(setup: Any, plan: Plan, tokens: int) -> dict[str, Any]:
         bits = None if plan.technique("frozen") else 2.0 - 0.1 * math.log(tokens)
         return {"loss": bits, "scored_bytes": 9, "tokens": tokens, "training_seconds": 1.0}
 
@@ -352,17 +352,17 @@ def test_a_training_that_diverges_is_a_loss(
 def test_start_and_memory_are_told_apart(
     a_run: Callable[..., Run], made_up: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def apart(plan: Plan, machine: Machine, device: str, *, warm: bool, seconds: float | None) -> dict[str, Any]:
+    def started(plan: Plan, machine: Machine, device: str, *, warm: bool, seconds: float | None) -> dict[str, Any]:
         on = plan.technique("compiled") is not None
         memory = 50 if plan.technique("fused_loss") else 100
         one = {"start_seconds": 3.0 if on else 0.0, "memory_bytes": memory}
         return {"cold": {**one, "start_seconds": 30.0 if on else 0.0}, **({"warm": one} if warm else {})}
 
-    def timed(place: Any, one: Plan, other: Plan, before: Any, *, until: float) -> dict[str, Any]:
+    def timed(setup: Any, one: Plan, other: Plan, before: Any, *, until: float) -> dict[str, Any]:
         faster = 0.8 if one.technique("compiled") and not other.technique("compiled") else 1.0
         return {"one": [[1e-4 * faster] * 2] * 4, "other": [[1e-4] * 2] * 4, "steps": 2, "done": True}
 
-    monkeypatch.setattr(runner, "apart", apart)
+    monkeypatch.setattr(runner, "measure_in_subprocess", started)
     monkeypatch.setattr(trials, "timed", timed)
     run = a_run("fused_loss", "compiled", tokens=1_000_000)  # 100 s of steps
     found = measure.measure(str(run), stopwatch=made_up.stopwatch)
@@ -385,15 +385,17 @@ def test_start_and_memory_are_told_apart(
 @pytest.mark.long
 def test_a_plan_starts_in_a_process_of_its_own(plan: Callable[..., Plan], machine: Callable[..., Machine]) -> None:
     on = (TechniqueChoice(name="compiled"),) if compiler() else ()
-    found = cold_start.apart(plan(techniques=on), machine(), "cpu", warm=True)
+    found = cold_start.measure_in_subprocess(plan(techniques=on), machine(), "cpu", warm=True)
     assert set(found) == {"cold", "warm"}
     assert found["cold"]["step_seconds"] > 0 and found["cold"]["memory_bytes"] > 0
     if on:
         assert found["cold"]["start_seconds"] > found["warm"]["start_seconds"] > found["warm"]["step_seconds"]
     with pytest.raises(TimeoutError):
-        cold_start.apart(plan(), machine(), "cpu", warm=False, seconds=0.05)
+        cold_start.measure_in_subprocess(plan(), machine(), "cpu", warm=False, seconds=0.05)
     with pytest.raises(DaybreakError, match="its own process"):
-        cold_start.apart(plan(techniques=(TechniqueChoice(name="no_such"),)), machine(), "cpu", warm=False)
+        cold_start.measure_in_subprocess(
+            plan(techniques=(TechniqueChoice(name="no_such"),)), machine(), "cpu", warm=False
+        )
     begins = plan(techniques=(TechniqueChoice(name="word_vectors"),))
     assert (
         cold_start.first_steps(begins, machine(), "cpu")["step_seconds"] > 0
@@ -484,11 +486,11 @@ def test_without_the_kernels_layers_run_as_the_planner_would_have_them(
     by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
 ) -> None:
     pays = left_out(by_kernels("ema"), machine(), "kernels")
-    assert on(pays.one) == ["ema", "kernels"] and on(pays.other) == ["ema", "compiled"]
+    assert on(pays.with_) == ["ema", "kernels"] and on(pays.without) == ["ema", "compiled"]
     assert pays.modes() == ("kernels", "compiled") and pays.starts_differ()
     # Steps 1.5 times as fast do not make up for 400 of 520 seconds.
     slow = left_out(by_kernels("ema", compile_seconds=400.0), machine(), "kernels")
-    assert on(slow.other) == ["ema"] and slow.modes() == ("kernels", "eager")
+    assert on(slow.without) == ["ema"] and slow.modes() == ("kernels", "eager")
     ruled_out = by_kernels(request=Request(sources=(), seconds=600.0, exclude=("compiled",)))
     assert on(left_out(ruled_out, machine(), "kernels").other) == []
     # What the planner left out because the kernels do its work, comes back.
@@ -507,9 +509,9 @@ def test_what_the_kernels_have_no_place_for_is_tried_without_them(
     by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
 ) -> None:
     case = added(by_kernels(), machine(), "packing")
-    assert on(case.one) == ["packing", "compiled"] and case.other == by_kernels()
+    assert on(case.with_) == ["packing", "compiled"] and case.without == by_kernels()
     case = added(by_kernels(compile_seconds=400.0), machine(), "squared_relu")
-    assert on(case.one) == ["squared_relu"] and case.one.shape.activation == "squared_relu"  # type: ignore[union-attr]
+    assert on(case.with_) == ["squared_relu"] and case.with_.shape.activation == "squared_relu"  # type: ignore[union-attr]
     assert case.modes() == ("eager", "kernels")
     with pytest.raises(UsageError, match="squared_relu cannot be used"):
         added(
@@ -536,7 +538,7 @@ def test_kinds_of_the_shape_are_compared_and_run_as_they_can(
     plan = by_kernels(compile_seconds=400.0)
     found = ablations.of_shapes(plan, machine(), field)
     assert [case.name for case in found] == [f"{field}={value}" for value in GptShape.CHOICES[field][1:]]
-    assert all(case.modes() == ("eager", "kernels") and case.other == plan for case in found)
+    assert all(case.modes() == ("eager", "kernels") and case.without == plan for case in found)
     # From a shape that the kernels are not made for, both sides run alike.
     other = found[0].one
     assert {case.modes() for case in ablations.of_shapes(other, machine(), field)} == {("eager", "eager")}
@@ -550,11 +552,11 @@ def test_every_kind_learns_beside_a_plan_by_the_kernels(a_run: Callable[..., Run
     run = a_run("kernels")
     predicted = run.plan().predicted.replace(mode="kernels", compile_seconds=1e4)  # which never pays
     write_json(run.plan_file, run.plan().replace(predicted=predicted).to_json())
-    place, plan = a_place(run), run.plan()
-    found = [case for field in ("norm", "positions") for case in ablations.of_shapes(plan, place.machine, field)]
-    bits = [trials.learned(place, side, 8 * 256)["loss"] for side in (plan, *(case.one for case in found))]
+    setup, plan = a_setup(run), run.plan()
+    found = [case for field in ("norm", "positions") for case in ablations.of_shapes(plan, setup.machine, field)]
+    bits = [trials.learned(setup, side, 8 * 256)["loss"] for side in (plan, *(case.with_ for case in found))]
     assert len(bits) == 7 and all(4.0 < one < 9.0 for one in bits) and len(set(bits)) == 7
-    seven = runner.Measuring(place, plan, found, share=0.25, most_seeds=2, pace=1e-4, told=print)
+    seven = runner.TrialRunner(setup, plan, found, share=0.25, most_seeds=2, pace=1e-4, log=print)
     keys = [seven._start_keys(case) for case in found]
     assert len({with_it for with_it, _ in keys}) == 6 and len({without for _, without in keys}) == 1
     row = seven.row(found[0])
@@ -565,8 +567,8 @@ def test_every_kind_learns_beside_a_plan_by_the_kernels(a_run: Callable[..., Run
 
 def test_few_places_are_timed_where_time_is_short() -> None:
     def places(seconds: float) -> int:
-        place = SimpleNamespace(end=seconds, left=lambda: seconds)
-        return trials._fitting(place, 10, 1.0)  # type: ignore[arg-type]
+        setup = SimpleNamespace(end=seconds, left=lambda: seconds)
+        return trials._fitting(setup, 10, 1.0)  # type: ignore[arg-type]
 
     assert [places(seconds) for seconds in (math.inf, 100.0, 28.0, 4.0)] == [10, 10, 7, 4]
     assert trials._fitting(SimpleNamespace(end=4.0, left=lambda: 4.0), 2, 1.0) == 2  # type: ignore[arg-type]

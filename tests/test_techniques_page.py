@@ -15,7 +15,7 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.types import Corpus, TechniqueChoice
 from daybreak.evaluation import t_intervals
 from daybreak.stages.measure.ablations import only_decodes
-from daybreak.stages.measure.analysis import judged
+from daybreak.stages.measure.analysis import analyze
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks")]
@@ -95,8 +95,8 @@ def measured_run(tmp_path: Path, plan) -> Run:
     cell = {"one": [[1.01e-4] * 2] * 4, "other": [[1e-4] * 2] * 4}
     losses = {0: 2.0, 1: 2.01, 2: 1.99}, {0: 2.1, 1: 2.111, 2: 2.088}
     slope = t_intervals.of_values([0.1, 0.101, 0.099])
-    gain = judged(time_cell=cell, one=losses[0], other=losses[1], slope=slope, starts=None, run_tokens=10**6)
-    nothing = judged(time_cell={}, one={}, other={}, slope=None, starts=None, run_tokens=0)
+    gain = analyze(timing=cell, with_=losses[0], without=losses[1], slope=slope, starts=None, run_tokens=10**6)
+    nothing = analyze(timing={}, with_={}, without={}, slope=None, starts=None, run_tokens=0)
     same = {"kind": "technique", "claim": "bits_per_byte", "in_plan": True, "note": "", "modes": None}
     found = {
         "schema": 2,

@@ -50,7 +50,7 @@ class Run:
         self.report_data_file = self.path / "report.json"
         self.mirrors_folder = self.path / "mirrors"
         self.measure_file = self.path / "measure.json"
-        self.measure_cells_folder = self.path / "measure" / "cells"
+        self.measure_trials_folder = self.path / "measure" / "cells"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -96,9 +96,9 @@ class Run:
                 attempt="--out with a folder you may write",
             ) from None
 
-    def measure_cell_file(self, name: str) -> Path:
+    def measure_trial_file(self, name: str) -> Path:
         """One thing that `daybreak measure` has measured."""
-        return self.measure_cells_folder / f"{name}.json"
+        return self.measure_trials_folder / f"{name}.json"
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

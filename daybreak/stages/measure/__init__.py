@@ -74,8 +74,8 @@ def command(
             norms=norms,
             positions=positions,
             device=device,
-            told=tell,
-            estimated=tell,
+            log=tell,
+            log_estimate=tell,
         )
     )
     if as_json:

@@ -1,4 +1,4 @@
-"""Cases: what is measured against what. Each case is a pair of plans, with something and without it."""
+"""Ablations: the pairs of plans to measure, each with and without one technique or one decision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,57 +17,57 @@ TRAINING_SEAMS = ("module", "loss", "optimizer", "schedule", "step", "weights")
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """`one` is with, `other` without; one of the two is the plan itself."""
+    """Two plans that differ in one thing: `with_` has it, `without` does not. One of the two is the run's own plan."""
 
     name: str
     kind: str  # "technique", "optimizer", "norm", "positions"
     claim: str  # the number that should move
-    one: Plan
-    other: Plan
+    with_: Plan
+    without: Plan
     in_plan: bool = True
     note: str = ""  # why the planner left it out
 
     @property
     def changed(self) -> Plan:
-        """The side that is not the plan."""
-        return self.other if self.in_plan else self.one
+        """The plan of the two that is not the run's own."""
+        return self.without if self.in_plan else self.with_
 
     def modes(self) -> tuple[str, str]:
-        """How the layers run, with and without."""
-        return mode_of(self.one), mode_of(self.other)
+        """The execution mode of the layers, with and without."""
+        return mode_of(self.with_), mode_of(self.without)
 
     def starts_measured(self) -> bool:
-        """Whether both sides are started in processes of their own: for their start, or for their memory."""
+        """Whether both plans are started in processes of their own, to measure the start or the memory."""
         return self.starts_differ() or self.claim == "memory_bytes"
 
     def starts_differ(self) -> bool:
-        """Whether the sides compile something else, or one of them nothing."""
-        one, other = self.modes()
-        return one != other
+        """Whether the two plans compile different things, or only one of them compiles."""
+        mode_with, mode_without = self.modes()
+        return mode_with != mode_without
 
 
 def only_decodes(name: str) -> bool:
-    """Whether a technique changes what is made of the weights, and not the weights. Raises UsageError."""
+    """Whether a technique changes decoding alone and not the trained weights. Raises UsageError."""
     kind = techniques.class_of(name)
     return hasattr(kind, "decode") and not any(hasattr(kind, seam) for seam in TRAINING_SEAMS)
 
 
 def cleans(name: str) -> bool:
-    """Whether a technique changes the text, of which there is one here. Raises UsageError."""
+    """Whether a technique changes the text; all trials need the same text. Raises UsageError."""
     return hasattr(techniques.class_of(name), "documents")
 
 
 def trained_part(plan: Plan) -> Plan:
-    """The plan without what only changes decoding, which takes time and teaches nothing, and what changes the text."""
+    """The plan without the techniques that change only decoding or the text: trials measure training."""
     there = (choice for choice in plan.techniques if not only_decodes(choice.name) and not cleans(choice.name))
     return plan.replace(techniques=tuple(there))
 
 
 def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: Sequence[str]) -> list[Case]:
-    """Leave one out for each name (none: all that train); add one for each of `include`.
+    """Cases that leave out each of `names` (none given: each technique that changes training) or add each of `include`.
 
-    plan: of `trained_part`. Raises UsageError: an unknown technique, one that is off (or on already), one that only
-    decodes, or one that this machine cannot use.
+    plan: the result of `trained_part`. Raises UsageError: an unknown technique, one that is off (or on already), one
+    that changes only decoding, or one that this machine cannot use.
     """
     on = [choice.name for choice in plan.techniques]
     for name in (*names, *include):
@@ -97,10 +97,10 @@ def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: S
 
 def _left_out(plan: Plan, machine: Machine, name: str) -> Case:
     if name == mode_of(plan):
-        other = without_mode(plan, machine)
+        without = without_mode(plan, machine)
     else:
-        other = plan.replace(techniques=tuple(choice for choice in plan.techniques if choice.name != name))
-    return Case(name=name, kind="technique", claim=techniques.class_of(name).claim, one=plan, other=other)
+        without = plan.replace(techniques=tuple(choice for choice in plan.techniques if choice.name != name))
+    return Case(name=name, kind="technique", claim=techniques.class_of(name).claim, with_=plan, without=without)
 
 
 def _added(plan: Plan, machine: Machine, name: str) -> Case:
@@ -110,26 +110,26 @@ def _added(plan: Plan, machine: Machine, name: str) -> Case:
             f"the plan already uses the technique {name}", received=f"--with {name}", attempt=f"--techniques {name}"
         )
     technique = kind()
-    one, reason = plan, techniques.unfit(name, plan) or technique.unusable(machine)
+    added, reason = plan, techniques.unfit(name, plan) or technique.unusable(machine)
     if reason is None and name in ("compiled", "kernels"):
-        one = in_mode(plan, machine, name)
-        if one.technique(name) is None:
-            reason = technique.refuses(one, machine) or "another technique changes what is inside the layers"
+        added = in_mode(plan, machine, name)
+        if added.technique(name) is None:
+            reason = technique.refuses(added, machine) or "another technique changes what is inside the layers"
     elif reason is None:
         order = techniques.names()
         both = sorted((*plan.techniques, TechniqueChoice(name=name)), key=lambda choice: order.index(choice.name))
-        one, reason = _reshaped(plan.replace(techniques=tuple(both)), name)
-        one = suited(one, machine)
+        added, reason = _reshaped(plan.replace(techniques=tuple(both)), name)
+        added = suited(added, machine)
     if reason is not None:
         raise UsageError(
             f"the technique {name} cannot be used here", received=f"--with {name}: {reason}", attempt="without it"
         )
     note = technique.refuses(plan, machine) or ""
-    return Case(name=name, kind="technique", claim=kind.claim, one=one, other=plan, in_plan=False, note=note)
+    return Case(name=name, kind="technique", claim=kind.claim, with_=added, without=plan, in_plan=False, note=note)
 
 
 def _reshaped(plan: Plan, name: str) -> tuple[Plan, str | None]:
-    """The plan with the shape that a technique makes of it, or the reason that it makes none."""
+    """The plan with the shape that a technique changes, and why the technique changes nothing where it does not."""
     technique = techniques.class_of(name)()
     if not hasattr(technique, "shape"):
         return plan, None
@@ -141,10 +141,10 @@ def _reshaped(plan: Plan, name: str) -> tuple[Plan, str | None]:
 
 
 def of_optimizers(plan: Plan) -> list[Case]:
-    """Every optimizer in place of the plan's, at the rates that it usually takes: they are searched for afterwards."""
+    """A case for every optimizer in place of the plan's, at its usual learning rates; a search follows."""
     shape = plan.network
 
-    def with_one(name: str) -> Plan:
+    def with_optimizer(name: str) -> Plan:
         choice = optimizer_of(
             name,
             batch_tokens=plan.batch_tokens,
@@ -156,15 +156,15 @@ def of_optimizers(plan: Plan) -> list[Case]:
         return plan.replace(optimizer=choice, schedule=plan.schedule.replace(warmup=warmup_of(name)))
 
     return [
-        _other(f"optimizer={name}", "optimizer", plan if name == plan.optimizer.name else with_one(name), plan)
+        _replaced(f"optimizer={name}", "optimizer", plan if name == plan.optimizer.name else with_optimizer(name), plan)
         for name in optimizers.NAMES
     ]
 
 
 def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
-    """Every value of a field of the shape ("norm", "positions") in place of the plan's, where it goes with the rest.
+    """A case for every other value of a field of the shape ("norm", "positions") that the rest of the shape allows.
 
-    Not every shape can run as the plan's does: what is lost by that is part of what the value costs.
+    A shape that cannot run in the plan's execution mode runs in the next best: the slower steps count against it.
     """
     choices = plan.network.CHOICES.get(field, ())
     if field not in plan.network.OPTIONS:
@@ -175,13 +175,13 @@ def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
         )
     shapes = {value: plan.network.replace(**{field: value}) for value in choices}
     return [
-        _other(f"{field}={value}", field, suited(plan.replace(shape=shape), machine), plan)
+        _replaced(f"{field}={value}", field, suited(plan.replace(shape=shape), machine), plan)
         for value, shape in shapes.items()
-        if shape != plan.shape and _goes_together(shape)
+        if shape != plan.shape and _is_valid(shape)
     ]
 
 
-def _goes_together(shape: NetworkShape) -> bool:
+def _is_valid(shape: NetworkShape) -> bool:
     try:
         shape.check()
     except UsageError:
@@ -189,12 +189,12 @@ def _goes_together(shape: NetworkShape) -> bool:
     return True
 
 
-def _other(name: str, kind: str, one: Plan, other: Plan) -> Case:
-    return Case(name=name, kind=kind, claim="bits_per_byte", one=one, other=other, in_plan=False)
+def _replaced(name: str, kind: str, with_: Plan, without: Plan) -> Case:
+    return Case(name=name, kind=kind, claim="bits_per_byte", with_=with_, without=without, in_plan=False)
 
 
 def with_rates(plan: Plan, factor: float) -> Plan:
-    """The plan at other rates."""
+    """The plan with its learning rates times `factor`."""
     choice = plan.optimizer
     return plan.replace(
         optimizer=choice.replace(

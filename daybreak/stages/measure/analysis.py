@@ -1,45 +1,46 @@
-"""Judged: what the cells of a case tell, as it stands in `measure.json`."""
+"""Analysis: turns the trials of a case into differences, intervals and a verdict, as `measure.json` has them."""
 
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
+from daybreak.core.values import Json
 from daybreak.evaluation.t_intervals import Estimate, log_ratio, of_values
 from daybreak.stages.measure import gains
 from daybreak.stages.measure.gains import Gain
 
-Losses = dict[int, float | None]  # in the unit of the headline's loss, by seed; None where the training diverged
+Rounds = Sequence[Sequence[float]]  # seconds a token [rounds, moments of the run]
+Losses = dict[int, float | None]  # by seed, in the unit of the main metric's loss; None: the training diverged
 
 
-def judged(
+def analyze(
     *,
-    time_cell: dict[str, Any],
-    one: Losses,
-    other: Losses,
+    timing: Json,
+    with_: Losses,
+    without: Losses,
     slope: Estimate | None,
-    starts: Sequence[dict[str, Any]] | None,
+    starts: Sequence[Json] | None,
     run_tokens: int,
     starts_differ: bool = False,
-) -> dict[str, Any]:
-    """The figures and the verdict of a case. What is not measured yet is None.
+) -> Json:
+    """The differences and the verdict of a case. What is not measured yet is None.
 
-    one, other: with and without. starts: of both sides, {"cold": {...}, "warm": {...}}, where they were measured;
-    where they differ, there is no verdict without them.
+    timing: as `trials.timed` returns it, or {}. starts: what `measure_in_subprocess` returned with and without, once
+    both are measured; with `starts_differ`, there is no verdict without them. run_tokens: of the whole run.
     """
-    rounds = time_cell.get("one", []), time_cell.get("other", [])
+    rounds = timing.get("one", []), timing.get("other", [])
     ratio = log_ratio(*rounds)
-    pairs = [(a, b) for seed, a in sorted(one.items()) if a is not None and (b := other.get(seed)) is not None]
+    pairs = [(a, b) for seed, a in sorted(with_.items()) if a is not None and (b := without.get(seed)) is not None]
     differences = [a - b for a, b in pairs]
     loss = of_values(differences)
-    found: dict[str, Any] = {}
+    found: dict[str, Gain] = {}
     for name in ("warm", "cold"):
         sides = [side.get(name, {}).get("start_seconds", 0.0) for side in starts] if starts else [0.0, 0.0]
         if ratio and loss and slope and (starts or not starts_differ):
             time = gains.log_time(ratio, run_tokens * _middle(rounds[1]), *sides)
             found[name] = gains.gain(loss, slope, time)
     result = _of_gain(found.get("warm"))
-    diverged = _diverged(one, other)
+    diverged = _diverged(with_, without)
     if diverged:
         result |= {"verdict": gains.LOSS if diverged == "with" else gains.GAIN, "decided": True}
     return {
@@ -54,9 +55,9 @@ def judged(
     }
 
 
-def _of_gain(gain: Gain | None) -> dict[str, Any]:
+def _of_gain(gain: Gain | None) -> Json:
     if gain is None:
-        unknown = {"verdict": gains.UNKNOWN, "decided": False, "negligible": False}
+        unknown: Json = {"verdict": gains.UNKNOWN, "decided": False, "negligible": False}
         return {"equal_time": None, "time_saved": None, **unknown}
     saved = gain.saved()
     return {
@@ -68,14 +69,15 @@ def _of_gain(gain: Gain | None) -> dict[str, Any]:
     }
 
 
-def value(estimate: Estimate | None, name: str) -> dict[str, float] | None:
+def value(estimate: Estimate | None, name: str) -> Json | None:
+    """An estimate with its interval, its mean under `name`."""
     if estimate is None:
         return None
     low, high = estimate.interval()
     return {name: estimate.mean, "low": low, "high": high}
 
 
-def _step_time(ratio: Estimate | None, rounds: tuple[list[Any], list[Any]]) -> dict[str, Any] | None:
+def _step_time(ratio: Estimate | None, rounds: tuple[Rounds, Rounds]) -> Json | None:
     if ratio is None:
         return None
     low, high = ratio.interval()
@@ -89,15 +91,15 @@ def _step_time(ratio: Estimate | None, rounds: tuple[list[Any], list[Any]]) -> d
     }
 
 
-def _equal_steps(differences: list[float], loss: Estimate | None) -> dict[str, Any] | None:
+def _equal_steps(differences: list[float], loss: Estimate | None) -> Json | None:
     if not differences:
         return None
     low, high = loss.interval() if loss else (None, None)
     return {"difference": statistics.fmean(differences), "low": low, "high": high, "pairs": differences}
 
 
-def _start(starts: Sequence[dict[str, Any]] | None) -> dict[str, Any] | None:
-    """Seconds until steps are steady; None where compiling is not what the case is about."""
+def _start(starts: Sequence[Json] | None) -> Json | None:
+    """Seconds until steps are steady; None where both plans compile the same."""
     if not starts or not all("warm" in side for side in starts):
         return None
     return {
@@ -106,20 +108,20 @@ def _start(starts: Sequence[dict[str, Any]] | None) -> dict[str, Any] | None:
     }
 
 
-def _memory(starts: Sequence[dict[str, Any]] | None) -> dict[str, Any] | None:
+def _memory(starts: Sequence[Json] | None) -> Json | None:
     if not starts:
         return None
-    one, other = (side["cold"]["memory_bytes"] for side in starts)
-    return {"with": one, "without": other, "ratio": one / other if other else None}
+    with_, without = (side["cold"]["memory_bytes"] for side in starts)
+    return {"with": with_, "without": without, "ratio": with_ / without if without else None}
 
 
-def _diverged(one: Losses, other: Losses) -> str:
-    """The side that diverged where the other did not."""
-    for seed in sorted(one.keys() & other.keys()):
-        if (one[seed] is None) != (other[seed] is None):
-            return "with" if one[seed] is None else "without"
+def _diverged(with_: Losses, without: Losses) -> str:
+    """The side ("with" or "without") whose training diverged at a seed where the other's did not; else empty."""
+    for seed in sorted(with_.keys() & without.keys()):
+        if (with_[seed] is None) != (without[seed] is None):
+            return "with" if with_[seed] is None else "without"
     return ""
 
 
-def _middle(rounds: Sequence[Sequence[float]]) -> float:
-    return statistics.median(seconds for places in rounds for seconds in places)
+def _middle(rounds: Rounds) -> float:
+    return statistics.median(seconds for moments in rounds for seconds in moments)

@@ -1,6 +1,6 @@
-"""Start: what a plan's first steps take in a process of their own: seconds until steps are steady, and memory.
+"""Cold start: measures a plan's first steps in a process of their own: seconds until steps are steady, and memory.
 
-Only a new process starts cold, and only there is the most memory that was held that of one plan.
+Only a new process starts with nothing compiled, and only its peak memory is that of a single plan.
 """
 
 import itertools
@@ -8,36 +8,42 @@ import json
 import sys
 import tempfile
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daybreak.core import process
 from daybreak.core.errors import ResourceError
 from daybreak.core.types import Machine, Plan
+from daybreak.core.values import Json
+
+if TYPE_CHECKING:  # torch, which a command loads only when it trains
+    from daybreak.data.batches import Batch
 
 STEPS = 5
 
 
-def apart(plan: Plan, machine: Machine, device: str, *, warm: bool, seconds: float | None = None) -> dict[str, Any]:
-    """{"cold": {"start_seconds", "step_seconds", "memory_bytes"}, and with `warm` the same once more as "warm"}.
+def measure_in_subprocess(
+    plan: Plan, machine: Machine, device: str, *, warm: bool, seconds: float | None = None
+) -> Json:
+    """{"cold": {"start_seconds", "step_seconds", "memory_bytes"}}; with `warm`, the same measured again as "warm".
 
-    Cold is with an empty cache of kernels, warm with the one that the cold start has left. Raises ResourceError: the
+    A cold start has an empty kernel cache, a warm one the cache that the cold start filled. Raises ResourceError: the
     plan cannot be built; TimeoutError: it took longer than `seconds`.
     """
     with tempfile.TemporaryDirectory(prefix="daybreak-") as kernels:
         found = {}
         for name in ("cold", "warm") if warm else ("cold",):
             begun = time.perf_counter()
-            found[name] = _asked({"plan": plan.to_json(), "machine": machine.to_json()}, device, kernels, seconds)
+            found[name] = _run_process({"plan": plan.to_json(), "machine": machine.to_json()}, device, kernels, seconds)
             seconds = None if seconds is None else max(0.1, seconds - (time.perf_counter() - begun))
         return found
 
 
-def _asked(what: dict[str, Any], device: str, kernels: str, seconds: float | None) -> dict[str, Any]:
+def _run_process(work: Json, device: str, kernels: str, seconds: float | None) -> Json:
     try:
         done = process.run(
             process.python("from daybreak.stages.measure.cold_start import main; main()", device),
             more={"TORCHINDUCTOR_CACHE_DIR": kernels, "DAYBREAK_CACHE": kernels},
-            input=json.dumps(what),
+            input=json.dumps(work),
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -53,8 +59,11 @@ def _asked(what: dict[str, Any], device: str, kernels: str, seconds: float | Non
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def first_steps(plan: Plan, machine: Machine, device_name: str) -> dict[str, Any]:
-    """In this process, which has done nothing else: measuring the machine here would hold more than a small plan."""
+def first_steps(plan: Plan, machine: Machine, device_name: str) -> Json:
+    """Takes the first steps in this process, which has done nothing else.
+
+    machine: measured elsewhere, because measuring takes more memory than training a small plan.
+    """
     import statistics
 
     import torch
@@ -77,7 +86,7 @@ def first_steps(plan: Plan, machine: Machine, device_name: str) -> dict[str, Any
     )
     built = build(plan, machine, device)
     clock = TokensClock(Stopwatch(), tokens=1 << 60)
-    # Late in the run, where a schedule has reached the full batch.
+    # Late in the run, when batches have reached their full size.
     position = loop.Position(progress=0.5)
     clock.resume(1 << 59)
     taken = [begun]
@@ -97,13 +106,13 @@ def first_steps(plan: Plan, machine: Machine, device_name: str) -> dict[str, Any
 
 
 class _Noise:
-    """Rows of random tokens: neither seconds nor memory depend on what they say."""
+    """Batches of random tokens: neither time nor memory depends on the text."""
 
     def __init__(self, plan: Plan) -> None:
         self._vocabulary = plan.tokenizer.vocabulary
         self.context_length: int = plan.network.context_length
 
-    def take(self, cursor: int, rows: int) -> Any:
+    def take(self, cursor: int, rows: int) -> "Batch":
         import torch
 
         from daybreak.data.batches import Batch
@@ -113,7 +122,7 @@ class _Noise:
 
 
 def main() -> None:
-    """The process itself: a device on the command line, a plan and a machine on standard input."""
-    asked = json.load(sys.stdin)
-    told = first_steps(Plan.from_json(asked["plan"]), Machine.from_json(asked["machine"]), sys.argv[1])
-    print(json.dumps(told))
+    """What the process runs: the device is on the command line, plan and machine are on standard input."""
+    work = json.load(sys.stdin)
+    measured = first_steps(Plan.from_json(work["plan"]), Machine.from_json(work["machine"]), sys.argv[1])
+    print(json.dumps(measured))

@@ -1,4 +1,4 @@
-"""Gains: step time and learning, measured apart, combined into one gain in loss and one in seconds."""
+"""Gains: combines step time and learning, measured separately, into a gain at equal time and a share of time saved."""
 
 import math
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 from daybreak.evaluation.t_intervals import Estimate, combined, of_values
 
-_STEEPEST = 50.0  # of a logarithm of seconds: beyond it nothing is saved but everything lost
-SMALL = 0.003  # of the seconds: a technique that saves less is not worth what it costs to have it
+_STEEPEST = 50.0  # largest logarithm of a ratio of times: its exponential must stay finite
+SMALL = 0.003  # share of the time: a technique that saves less is not worth its complexity
 GAIN, LOSS, NO_EVIDENCE, UNKNOWN = "gain", "loss", "no evidence", "not measured"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """What something changes at equal seconds, in loss, and at equal loss, in a share of the seconds."""
+    """The change in loss after equal time, and the change in time to reach equal loss."""
 
     equal_time: Estimate  # below zero is better
-    log_seconds: Estimate | None  # for the same loss, with over without; None where more training does not help
+    log_seconds: Estimate | None  # of time with / without, to the same loss; None: more training does not help
     verdict: str
-    seeds_help: bool = True  # whether what is unsure is unsure by the seeds, and not by the step times alone
+    seeds_help: bool = True  # whether more seeds would narrow the interval; else the step times alone limit it
 
     def saved(self) -> tuple[float, float, float] | None:
-        """The share of the seconds that it saves, and its interval, low to high."""
+        """The share of the time saved and the ends of its interval, low first; None: more training does not help."""
         if self.log_seconds is None:
             return None
         low, high = self.log_seconds.interval()
@@ -29,12 +29,12 @@ class Gain:
         return share, least, most
 
     def small(self) -> bool:
-        """Whether it is known to save less than is worth having."""
+        """Whether the whole interval of the time saved lies below SMALL."""
         saved = self.saved()
         return saved is not None and saved[2] < SMALL
 
     def decided(self) -> bool:
-        """Whether more seeds could not say more: better, worse, or too little to matter in either direction."""
+        """Whether more seeds cannot change the verdict: a gain, a loss, or certainly too small to matter."""
         if self.verdict != NO_EVIDENCE or not self.seeds_help:
             return True
         saved = self.saved()
@@ -42,19 +42,19 @@ class Gain:
 
 
 def slope_of(whole: Sequence[float], half: Sequence[float]) -> Estimate | None:
-    """Loss that is gained when the seconds grow e-fold, from runs of the whole and of half the steps.
+    """How much the loss falls when training time grows e-fold, from paired losses after all and after half the steps.
 
-    Both are annealed to their end. The curve of one run on the way is no exchange rate: its learning rate is still
-    high in the middle, so it would promise too much for the second half.
+    Both trainings end with the decay of their learning rate. The loss in the middle of one run would not do: the
+    learning rate is still high there, so the second half would seem to gain too much.
     """
     return of_values([(short - long) / math.log(2) for long, short in zip(whole, half, strict=True)])
 
 
 def log_time(ratio: Estimate, seconds: float, start: float, other_start: float) -> Estimate:
-    """The logarithm of the seconds of a whole run, with over without.
+    """The logarithm of (time of a whole run with / without).
 
-    ratio: of the step times, as a logarithm; seconds: of the steps without; start, other_start: seconds before the
-    first step is like the others (compiling), with and without.
+    ratio: logarithm of the ratio of step times. seconds: that all steps take without. start, other_start: seconds
+    before steps are steady (compiling), with and without.
     """
     steps = math.exp(ratio.mean) * seconds
     mean = math.log((steps + start) / (seconds + other_start))
@@ -62,9 +62,10 @@ def log_time(ratio: Estimate, seconds: float, start: float, other_start: float) 
 
 
 def gain(loss: Estimate, slope: Estimate, time: Estimate) -> Gain:
-    """loss: at equal steps, with minus without; time: as `log_time`; slope: as `slope_of`.
+    """Combines the measurements. loss: difference after equal steps, with minus without; time: from `log_time`; slope:
+    from `slope_of`.
 
-    What takes longer gets fewer steps in the same seconds, and pays for them by the slope.
+    The slower side takes fewer steps in the same time; the slope says how much loss those steps are worth.
     """
     equal_time = combined(loss.mean + slope.mean * time.mean, [(1.0, loss), (slope.mean, time), (time.mean, slope)])
     log_seconds = None
@@ -85,7 +86,7 @@ def gain(loss: Estimate, slope: Estimate, time: Estimate) -> Gain:
 def _verdict(equal_time: Estimate, loss: Estimate, time: Estimate) -> str:
     low, high = equal_time.interval()
     (loss_low, loss_high), (time_low, time_high) = loss.interval(), time.interval()
-    # Better in one and not worse in the other is better, however well the slope is known.
+    # Better in loss or in time and not worse in the other is a gain, however uncertain the slope is.
     if high < 0 or (loss_high <= 0 and time_high <= 0 and loss_high + time_high < 0):
         return GAIN
     if low > 0 or (loss_low >= 0 and time_low >= 0 and loss_low + time_low > 0):

@@ -1,9 +1,8 @@
-"""Measure: what each technique of a run's plan has gained, proven on this machine. What is done is kept in cells."""
+"""Measurement: measures on this machine what each technique of a run's plan gains, and writes `measure.json`."""
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from daybreak.core import records, units
 from daybreak.core.clock import Stopwatch
@@ -11,17 +10,18 @@ from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError
 from daybreak.core.run import Run, write_json
 from daybreak.core.signals import Signals
 from daybreak.core.types import Plan
+from daybreak.core.values import Json
 from daybreak.evaluation import t_intervals
 from daybreak.stages.measure.ablations import Case, of_optimizers, of_shapes, of_techniques, trained_part
 from daybreak.stages.measure.analysis import value
-from daybreak.stages.measure.runner import MOST_SEEDS, Measuring
-from daybreak.stages.measure.trials import Place
+from daybreak.stages.measure.runner import MOST_SEEDS, TrialRunner
+from daybreak.stages.measure.trials import MeasurementSetup
 
 SCHEMA = 2  # of measure.json
-SHARE = 0.25  # of the run's steps, in a learning cell
-LEAST_SEEDS = 2  # a verdict takes an interval, and that two pairs
+SHARE = 0.25  # of the run's steps, in a training trial
+LEAST_SEEDS = 2  # an interval needs at least two pairs
 LEAST_SCORED_BYTES = 50_000
-LEAVING_SECONDS = 1.0  # the report, and the end of the process
+LEAVING_SECONDS = 1.0  # for the report and the end of the process
 
 
 def measure(
@@ -36,38 +36,36 @@ def measure(
     norms: bool = False,
     positions: bool = False,
     device: str = "",
-    told: Callable[[str], None] = lambda line: None,
-    estimated: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
+    log_estimate: Callable[[str], None] = lambda line: None,
     stopwatch: Stopwatch | None = None,
-) -> dict[str, Any]:
-    """Measures what is not in the run's cells yet, and says what all of them tell: what stands in `measure.json`.
+) -> Json:
+    """Runs the trials that the run's folder does not have yet, and returns the content of `measure.json`.
 
-    seconds: that the whole command may take; None: until every case is decided. names, include: techniques of the plan
-    to leave out (none: all that train), and others to add. told: is given a line before each cell. estimated: is given
-    one, before the first cell, about how long verdicts take. Raises UsageError: nothing to measure, or something
-    unknown; BudgetTooShort: not one cell fits; Interrupted or Saved where a signal ended it.
+    seconds: the time of the whole command; None: until every case is decided. names: techniques of the plan to measure
+    (none: all that change training); include: others. log: is given a line before each trial. log_estimate: is given a
+    line about how long verdicts take, before the first trial. Raises UsageError: nothing to measure, or an unknown
+    name; BudgetTooShort: no trial fits; Interrupted or Saved: a signal ended it.
     """
     stopwatch = stopwatch or Stopwatch()
     _check(share, most_seeds)
     run = Run.open(path)
     plan, pace = _plan_of(run)
     with Signals() as signals:
-        place = _place(run, plan, device, stopwatch, seconds, signals, share)
-        chosen = _cases(place, plan, names, include, optimizers=optimizers, norms=norms, positions=positions)
-        measuring = Measuring(
-            place, plan, chosen, share=share, most_seeds=most_seeds, pace=pace or _pace(plan), told=told
-        )
-        expected = {seeds: measuring.expected(seeds) for seeds in (LEAST_SEEDS, most_seeds)}
+        setup = _setup(run, plan, device, stopwatch, seconds, signals, share)
+        chosen = _cases(setup, plan, names, include, optimizers=optimizers, norms=norms, positions=positions)
+        runner = TrialRunner(setup, plan, chosen, share=share, most_seeds=most_seeds, pace=pace or _pace(plan), log=log)
+        expected = {seeds: runner.expected(seeds) for seeds in (LEAST_SEEDS, most_seeds)}
         if expected[most_seeds]:
-            estimated(_estimate(sum(case.changed != plan for case in chosen), expected, seconds))
+            log_estimate(_estimate(sum(case.changed != plan for case in chosen), expected, seconds))
         try:
-            measuring.carry_out()
+            runner.carry_out()
         finally:
-            if measuring.cells:
-                found = _found(measuring)
+            if runner.trials:
+                found = _found(runner)
                 _keep(run, found)
-    if not measuring.cells:
-        raise _too_short(measuring, seconds)
+    if not runner.trials:
+        raise _too_short(runner, seconds)
     if run.report_file.exists():
         from daybreak.views import report_page
 
@@ -76,7 +74,7 @@ def measure(
 
 
 def _estimate(cases: int, expected: dict[int, float], seconds: float | None) -> str:
-    """How long verdicts take, in words. expected: seconds by the number of seeds."""
+    """A sentence on how long verdicts take. expected: seconds by number of seeds."""
     least, most = min(expected), max(expected)
     first, last = units.duration(expected[least]), units.duration(expected[most])
     line = f"verdicts on {cases}: about {first} for the first ones ({least} seeds), {last} at most ({most} seeds)"
@@ -86,7 +84,7 @@ def _estimate(cases: int, expected: dict[int, float], seconds: float | None) -> 
 
 
 def _cases(
-    place: Place,
+    setup: MeasurementSetup,
     plan: Plan,
     names: Sequence[str],
     include: Sequence[str],
@@ -97,15 +95,15 @@ def _cases(
 ) -> list[Case]:
     chosen: list[Case] = []
     if names or include or not (optimizers or norms or positions):
-        chosen += of_techniques(plan, place.machine, names, include)
+        chosen += of_techniques(plan, setup.machine, names, include)
     if optimizers:
         chosen += of_optimizers(plan)
     for field, asked in (("norm", norms), ("positions", positions)):
-        chosen += of_shapes(plan, place.machine, field) if asked else []
+        chosen += of_shapes(plan, setup.machine, field) if asked else []
     if not chosen:
         raise UsageError(
             "there is nothing to measure",
-            received=f"{place.run}: no technique in its plan changes training",
+            received=f"{setup.run}: no technique in its plan changes training",
             attempt="--with NAME, to try what one would gain, or --optimizers",
         )
     return chosen
@@ -123,7 +121,7 @@ def _check(share: float, most_seeds: int) -> None:
 
 
 def _plan_of(run: Run) -> tuple[Plan, float]:
-    """What of the plan trains, with the tokens that the run really took; and its seconds a token, 0 if it has none."""
+    """The plan that trials train, with the tokens that the run trained on, and its seconds a token (0: unknown)."""
     plan = run.plan()
     if plan.shape.counted:
         raise UsageError(
@@ -148,9 +146,9 @@ def _pace(plan: Plan) -> float:
     return 1 / max(1.0, plan.predicted.tokens_per_second)
 
 
-def _place(
+def _setup(
     run: Run, plan: Plan, device: str, stopwatch: Stopwatch, seconds: float | None, signals: Signals, share: float
-) -> Place:
+) -> MeasurementSetup:
     from daybreak.data import encode
     from daybreak.data.tokenizers import load_tokenizer
     from daybreak.engine import machine as machines
@@ -158,7 +156,7 @@ def _place(
     train, heldout = encode.encode(run, run.corpus(), plan.tokenizer)
     chosen = machines.pick_device(device or plan.device)
     scored = min(heldout.bytes, max(LEAST_SCORED_BYTES, int(2 * share * plan.evaluation_bytes)))
-    return Place(
+    return MeasurementSetup(
         run=run,
         machine=machines.measured(chosen),
         device=chosen,
@@ -172,20 +170,20 @@ def _place(
     )
 
 
-# What comes of it
+# Results
 
 
-def _found(measuring: Measuring) -> dict[str, Any]:
-    """What stands in `measure.json`; docs/measure.md tells what it means."""
-    place, plan = measuring.place, measuring.plan
-    rows = [measuring.row(case) for case in measuring.cases]
-    whole = measuring.losses("plan", plan)
-    tokens = measuring.tokens()
+def _found(runner: TrialRunner) -> Json:
+    """The content of `measure.json`; docs/measure.md explains it."""
+    setup, plan = runner.setup, runner.plan
+    rows = [runner.row(case) for case in runner.cases]
+    whole = runner.losses("plan", plan)
+    tokens = runner.tokens()
     return {
         "schema": SCHEMA,
-        "run": place.run.path.resolve().name,
+        "run": setup.run.path.resolve().name,
         "measured_at": round(time.time(), 1),
-        "machine": {name: getattr(place.machine, name) for name in ("kind", "name", "cores", "versions")},
+        "machine": {name: getattr(setup.machine, name) for name in ("kind", "name", "cores", "versions")},
         "plan": {
             "shape": plan.shape.key(),
             "optimizer": plan.optimizer.name,
@@ -196,26 +194,26 @@ def _found(measuring: Measuring) -> dict[str, Any]:
         "method": {
             "confidence": t_intervals.CONFIDENCE,
             "unit": plan.headline.loss_unit,
-            "share": tokens / plan.tokens,  # more than was asked, where the run is so short that a cell needs it
+            "share": tokens / plan.tokens,  # more than was asked if the run is very short
             "tokens": tokens,
             "steps": tokens // plan.batch_tokens,
-            "most_seeds": measuring.most_seeds,
-            "scored_bytes": next((c["scored_bytes"] for c in measuring.cells.values() if "scored_bytes" in c), None),
+            "most_seeds": runner.most_seeds,
+            "scored_bytes": next((c["scored_bytes"] for c in runner.trials.values() if "scored_bytes" in c), None),
         },
         "plan_losses": [loss for _, loss in sorted(whole.items())],
-        "slope": value(measuring.slope(), "loss"),
+        "slope": value(runner.slope(), "loss"),
         "rows": rows,
-        "missing": list(dict.fromkeys(measuring.missing)),
-        "complete": not measuring.missing and all(row["decided"] or _spent(row, measuring) for row in rows),
+        "missing": list(dict.fromkeys(runner.missing)),
+        "complete": not runner.missing and all(row["decided"] or _spent(row, runner) for row in rows),
     }
 
 
-def _spent(row: dict[str, Any], measuring: Measuring) -> bool:
-    """Whether all seeds were used, and no more will be said."""
-    return row["seeds"] >= measuring.most_seeds
+def _spent(row: Json, runner: TrialRunner) -> bool:
+    """Whether all seeds were used."""
+    return row["seeds"] >= runner.most_seeds
 
 
-def _keep(run: Run, found: dict[str, Any]) -> None:
+def _keep(run: Run, found: Json) -> None:
     try:
         write_json(run.measure_file, found)
     except OSError as error:
@@ -226,9 +224,9 @@ def _keep(run: Run, found: dict[str, Any]) -> None:
         ) from None
 
 
-def _too_short(measuring: Measuring, seconds: float | None) -> BudgetTooShort:
-    needed = measuring.least if math.isfinite(measuring.least) else 60.0
-    shortest = math.ceil(1.3 * (needed + measuring.place.stopwatch.used() + LEAVING_SECONDS))
+def _too_short(runner: TrialRunner, seconds: float | None) -> BudgetTooShort:
+    needed = runner.least if math.isfinite(runner.least) else 60.0
+    shortest = math.ceil(1.3 * (needed + runner.setup.stopwatch.used() + LEAVING_SECONDS))
     return BudgetTooShort(
         "the time budget is too short for one measurement",
         received=f"--for {units.duration(seconds or 0.0)}; the first would take about {units.duration(needed)}",

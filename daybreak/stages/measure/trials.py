@@ -1,11 +1,10 @@
-"""Cells: single measurements of a plan: how long its steps take beside another's, and what it has learnt by the end."""
+"""Trials: single measurements of plans: the time of their steps, and the loss at the end of a short training."""
 
 import itertools
 import math
 import sys
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from daybreak.core.errors import Interrupted, Saved, UsageError
 from daybreak.core.run import Run
 from daybreak.core.signals import Signals
 from daybreak.core.types import Machine, Plan
+from daybreak.core.values import Json
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import loop
@@ -26,24 +26,25 @@ from daybreak.training.build import Built, batches_of, build
 from daybreak.training.finalize import QUICK_SHARE, candidates_of, load_into, spread
 from daybreak.training.train import MARKS, stepped
 
-SCHEMA = 2  # of a cell
+SCHEMA = 2  # of a trial's file
 ROUNDS = 4
 LEAST_ROUNDS = 2
-PLACES = 10  # of the run, at most, at which blocks of steps are timed
-LEAST_PLACES = 4  # where time is short: some techniques work in a part of the run alone
-STEPS_A_PLACE = 10  # of the run, at least: the steps of a short one are few and alike
-ROUNDS_SHARE = 0.5  # of the time that is left, at most, where the least rounds would take longer
-BLOCK_STEPS = 2
-BLOCK_SECONDS = 0.05  # a block is no shorter
+# Steps are timed in blocks, at several moments of the run, because some techniques work only in a part of it.
+MOST_MOMENTS = 10
+LEAST_MOMENTS = 4  # if time is short
+STEPS_A_MOMENT = 10  # a run with fewer steps a moment is timed at fewer moments
+ROUNDS_SHARE = 0.5  # at most this share of the time left is spent on timing, by taking fewer moments
+BLOCK_STEPS = 2  # at least
+BLOCK_SECONDS = 0.05  # at least
 
 
 class OutOfTime(Exception):
-    """The deadline would come first; what was begun is not kept."""
+    """The deadline comes before the end of the trial, which is then not kept."""
 
 
 @dataclass(kw_only=True)
-class Place:
-    """What all cells of a run share, and until when they may take."""
+class MeasurementSetup:
+    """What all trials of a measurement share, and their deadline."""
 
     run: Run
     machine: Machine
@@ -51,17 +52,17 @@ class Place:
     tokenizer: Tokenizer
     train: Tokens
     heldout: Tokens
-    scored_tokens: int  # of the held-out text, by every cell the same
+    scored_tokens: int  # of the held-out text; the same in every trial
     stopwatch: Stopwatch
-    end: float  # of the stopwatch's seconds
+    end: float  # deadline, in seconds of the stopwatch
     signals: Signals
-    costs: dict[str, float] = field(default_factory=dict)  # seconds that parts took, the last time
+    costs: dict[str, float] = field(default_factory=dict)  # seconds that parts of a trial took the last time
 
     def left(self) -> float:
         return self.end - self.stopwatch.used()
 
     def check(self) -> None:
-        """Raises Interrupted or Saved where a signal asks for the end: cells that are done are on disk."""
+        """Raises Interrupted or Saved if a signal has come: finished trials are on disk."""
         if self.signals.received:
             kind = Interrupted if self.signals.received == "SIGINT" else Saved
             raise kind(
@@ -71,10 +72,10 @@ class Place:
             )
 
 
-def _built(place: Place, plan: Plan) -> Built:
+def _built(setup: MeasurementSetup, plan: Plan) -> Built:
     """Raises UsageError: a technique that changes nothing here."""
     try:
-        return build(plan, place.machine, place.device, run=place.run)
+        return build(plan, setup.machine, setup.device, run=setup.run)
     except RuntimeError as error:
         if "touched nothing" not in str(error):
             raise
@@ -82,7 +83,7 @@ def _built(place: Place, plan: Plan) -> Built:
 
 
 def _forget_graphs() -> None:
-    """Every plan that is built compiles its own graphs, and torch keeps only a few of one function."""
+    """Clears torch's compiled graphs: every plan compiles its own, and torch keeps only a few for one function."""
     if "torch._dynamo" in sys.modules:
         torch._dynamo.reset()
 
@@ -90,45 +91,45 @@ def _forget_graphs() -> None:
 # Step time
 
 
-def places_of(plan: Plan) -> int:
-    """Moments of the run at which its steps are timed."""
-    return max(2, min(PLACES, plan.tokens // plan.batch_tokens // STEPS_A_PLACE))
+def moments_of(plan: Plan) -> int:
+    """The number of moments of the run at which steps are timed."""
+    return max(2, min(MOST_MOMENTS, plan.tokens // plan.batch_tokens // STEPS_A_MOMENT))
 
 
-def timed(place: Place, one: Plan, other: Plan, before: dict[str, Any], *, until: float) -> dict[str, Any]:
-    """Seconds a token of both plans, in turns in this process: {"one", "other": [rounds][places]} and "done".
+def timed(setup: MeasurementSetup, with_: Plan, without: Plan, before: Json, *, until: float) -> Json:
+    """Times the steps of two plans in turns: seconds a token under "one" (with) and "other", [rounds][moments].
 
-    before: such a cell with fewer rounds, or {}. until: seconds of the stopwatch by which no further round is begun
-    when there are enough of them. Starting (compiling) is outside what is timed. Raises OutOfTime.
+    "done" tells whether all rounds were taken. before: an earlier result with fewer rounds, or {}. until: seconds of
+    the stopwatch after which no round begins once there are LEAST_ROUNDS. Compiling is not timed. Raises OutOfTime.
     """
     _forget_graphs()
     rounds: dict[str, list[list[float]]] = {side: list(before.get(side, [])) for side in ("one", "other")}
-    sides = {"one": _Side(place, one), "other": _Side(place, other)}
-    seconds = [side.started() for side in sides.values()]  # of a step
+    sides = {"one": _Side(setup, with_), "other": _Side(setup, without)}
+    seconds = [side.started() for side in sides.values()]  # that a step takes
     steps = max(BLOCK_STEPS, min(50, math.ceil(BLOCK_SECONDS / max(1e-6, min(seconds)))))
-    places = len(rounds["one"][0]) if rounds["one"] else _fitting(place, places_of(other), steps * sum(seconds))
+    moments = len(rounds["one"][0]) if rounds["one"] else _fitting(setup, moments_of(without), steps * sum(seconds))
     while (known := len(rounds["one"])) < ROUNDS:
-        begun = place.stopwatch.used()
+        begun = setup.stopwatch.used()
         taken: dict[str, list[float]] = {side: [] for side in sides}
         for side in sides.values():
             side.forget()
         pair = 0.0  # seconds of the last two blocks
-        for index in range(places):
-            if place.left() < 1.2 * pair:
+        for index in range(moments):
+            if setup.left() < 1.2 * pair:
                 break
-            pair_begun = place.stopwatch.used()
-            # Within its part of the run, each round looks at another moment.
-            progress = (index + (known + 0.5) / ROUNDS) / places
-            # The order turns around each time, so that a slow drift of the machine falls on both alike.
+            pair_begun = setup.stopwatch.used()
+            # Each round takes another moment of the same part of the run.
+            progress = (index + (known + 0.5) / ROUNDS) / moments
+            # The order alternates, so that a slow drift of the machine's speed affects both alike.
             for name in sorted(sides, reverse=bool((index + known) % 2)):
-                place.check()
+                setup.check()
                 taken[name].append(sides[name].block(progress, steps))
-            pair = place.stopwatch.used() - pair_begun
+            pair = setup.stopwatch.used() - pair_begun
         else:
             for name in sides:
                 rounds[name].append(taken[name])
-        now = place.stopwatch.used()
-        if len(rounds["one"]) == known or now + (now - begun) > place.end:
+        now = setup.stopwatch.used()
+        if len(rounds["one"]) == known or now + (now - begun) > setup.end:
             break
         if now + (now - begun) > until and len(rounds["one"]) >= LEAST_ROUNDS:
             break
@@ -137,52 +138,52 @@ def timed(place: Place, one: Plan, other: Plan, before: dict[str, Any], *, until
     return {**rounds, "steps": steps, "done": len(rounds["one"]) >= ROUNDS}
 
 
-def _fitting(place: Place, most: int, pair: float) -> int:
-    """Places that leave time for the least rounds, and a part of it for learning. pair: seconds of two blocks."""
-    if not math.isfinite(place.end):
+def _fitting(setup: MeasurementSetup, most: int, pair: float) -> int:
+    """As many moments as leave time for LEAST_ROUNDS and for training trials. pair: seconds of two blocks."""
+    if not math.isfinite(setup.end):
         return most
-    return max(min(LEAST_PLACES, most), min(most, int(ROUNDS_SHARE * place.left() / (LEAST_ROUNDS * pair))))
+    return max(min(LEAST_MOMENTS, most), min(most, int(ROUNDS_SHARE * setup.left() / (LEAST_ROUNDS * pair))))
 
 
 class _Side:
-    """A plan, built, that takes a few steps at any moment of its run."""
+    """A plan that has been built and can take a few steps at any moment of its run."""
 
-    def __init__(self, place: Place, plan: Plan) -> None:
-        self.place, self.plan = place, plan
-        self.built = _built(place, plan)
-        batches = batches_of(place.run, place.train, plan)
+    def __init__(self, setup: MeasurementSetup, plan: Plan) -> None:
+        self.setup, self.plan = setup, plan
+        self.built = _built(setup, plan)
+        batches = batches_of(setup.run, setup.train, plan)
         self.batches, _ = techniques.fold(self.built.techniques, "batches", batches, self.built.context)
         self.cursor = 0
 
     def started(self) -> float:
-        """Takes the steps that are not like the later ones; the seconds of a later one."""
+        """Takes the first steps, which are slower; returns the seconds of a later one."""
         for progress in (0.0, 0.5):
-            if self.place.left() < 0:
+            if self.setup.left() < 0:
                 raise OutOfTime
-            self.place.check()
+            self.setup.check()
             self.block(progress, 1)
         begun = time.perf_counter()
         self.block(0.95, 1)
         return time.perf_counter() - begun
 
     def forget(self) -> None:
-        """What follows the steps begins anew: it would wait for the progress that it has seen already."""
+        """Starts the step callbacks anew: they would wait for a progress that they have passed already."""
         self.built.followers, _ = techniques.fold(self.built.techniques, "step", [], self.built.context)
 
     def block(self, progress: float, steps: int) -> float:
-        """Seconds a token, over so many steps from this progress on."""
-        place, plan = self.place, self.plan
+        """Seconds a token over `steps` steps, from `progress` on."""
+        setup, plan = self.setup, self.plan
         position = loop.Position(progress=progress, cursor=self.cursor)
-        clock = TokensClock(place.stopwatch, tokens=plan.tokens)
+        clock = TokensClock(setup.stopwatch, tokens=plan.tokens)
         clock.resume(min(int(progress * plan.tokens), plan.tokens - 1))
-        synchronize(place.device)
+        synchronize(setup.device)
         begun = time.perf_counter()
         for _ in itertools.islice(
-            stepped(plan, self.built, self.batches, place.device, clock, position),
+            stepped(plan, self.built, self.batches, setup.device, clock, position),
             steps,
         ):
             pass
-        synchronize(place.device)
+        synchronize(setup.device)
         self.cursor = position.cursor
         return (time.perf_counter() - begun) / position.tokens
 
@@ -190,34 +191,34 @@ class _Side:
 # Learning
 
 
-def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
-    """Trains for so many tokens, the schedule ending there, and scores the held-out part.
+def learned(setup: MeasurementSetup, plan: Plan, tokens: int) -> Json:
+    """Trains on so many tokens, with the learning rate decaying to the end, and scores the held-out text.
 
-    "loss" is bits per byte, or nats of a target where those are not the headline; None where the training diverged.
-    Raises OutOfTime.
+    "loss": bits per byte, or nats a target where the main metric is another; None: the training diverged. Raises
+    OutOfTime.
     """
     _forget_graphs()
     plan = plan.replace(tokens=tokens, budget=plan.budget.replace(clock="tokens"))
-    begun = place.stopwatch.used()
-    built = _built(place, plan)
-    batches = batches_of(place.run, place.train, plan)
+    begun = setup.stopwatch.used()
+    built = _built(setup, plan)
+    batches = batches_of(setup.run, setup.train, plan)
     batches, _ = techniques.fold(built.techniques, "batches", batches, built.context)
-    clock = TokensClock(place.stopwatch, tokens=tokens, end=place.end - place.costs.get("scoring", 0.0))
+    clock = TokensClock(setup.stopwatch, tokens=tokens, end=setup.end - setup.costs.get("scoring", 0.0))
     position, skipped, marks = loop.Position(), 0, 0
-    for step in stepped(plan, built, batches, place.device, clock, position):
-        place.check()
+    for step in stepped(plan, built, batches, setup.device, clock, position):
+        setup.check()
         skipped += step.skipped
-        if marks < int(step.progress * MARKS) < MARKS:  # as a run does on the way
+        if marks < int(step.progress * MARKS) < MARKS:  # as a run validates during training
             marks = int(step.progress * MARKS)
-            built.marked(step.progress, _quick(place, plan, built))
+            built.marked(step.progress, _quick(setup, plan, built))
             built.module.train()
         if built.enough():
             break
     if clock.cut or not position.step:
         raise OutOfTime
-    trained = place.stopwatch.used()
-    reached, weights, size = _loss(place, plan, built)
-    place.costs["scoring"] = place.stopwatch.used() - trained
+    trained = setup.stopwatch.used()
+    reached, weights, size = _loss(setup, plan, built)
+    setup.costs["scoring"] = setup.stopwatch.used() - trained
     return {
         "loss": reached if math.isfinite(reached) else None,
         "weights": weights,
@@ -227,26 +228,27 @@ def learned(place: Place, plan: Plan, tokens: int) -> dict[str, Any]:
         "steps": position.step,
         "skipped": skipped,
         "training_seconds": trained - begun,
-        "seconds": place.stopwatch.used() - begun,
+        "seconds": setup.stopwatch.used() - begun,
     }
 
 
-def _quick(place: Place, plan: Plan, built: Built) -> float:
-    """Loss of the current weights on the part of the held-out text that a run scores on the way."""
-    stream = spread(place.heldout, max(1, place.scored_tokens // QUICK_SHARE), built.module.shape.context_length)
-    return loss(plan.headline, task_of(plan.objective).scorer(plan, place.tokenizer).put(built.module, stream).score())
+def _quick(setup: MeasurementSetup, plan: Plan, built: Built) -> float:
+    """Loss of the current weights on the part of the held-out text that a run scores during training."""
+    stream = spread(setup.heldout, max(1, setup.scored_tokens // QUICK_SHARE), built.module.shape.context_length)
+    return loss(plan.headline, task_of(plan.objective).scorer(plan, setup.tokenizer).put(built.module, stream).score())
 
 
-def _loss(place: Place, plan: Plan, built: Built) -> tuple[float, dict[str, float], int]:
-    """Of the weights that a run would choose, then of each candidate; and the bytes scored.
+def _loss(setup: MeasurementSetup, plan: Plan, built: Built) -> tuple[float, dict[str, float], int]:
+    """The loss of the weights that a run would choose, the loss of each candidate by name, and the bytes scored.
 
-    Each half of the text is scored with the candidate that is best on the other half: no text chooses its own.
+    Each half of the text is scored with the candidate that is best on the other half, so that choosing among the
+    candidates does not bias the loss.
     """
     candidates = candidates_of(built)[0]
-    stream = spread(place.heldout, place.scored_tokens, built.module.shape.context_length)
-    scorer = task_of(plan.objective).scorer(plan, place.tokenizer)
+    stream = spread(setup.heldout, setup.scored_tokens, built.module.shape.context_length)
+    scorer = task_of(plan.objective).scorer(plan, setup.tokenizer)
     answers: dict[str, Answers] = {}
-    for name, weights in candidates.items():  # the current ones come first, and are then overwritten
+    for name, weights in candidates.items():  # "current" comes first: loading the others overwrites it
         if name != "current":
             load_into(built, weights)
         answers[name] = scorer.put(built.module, stream)
