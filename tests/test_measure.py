@@ -492,15 +492,15 @@ def test_without_the_kernels_layers_run_as_the_planner_would_have_them(
     slow = left_out(by_kernels("ema", compile_seconds=400.0), machine(), "kernels")
     assert on(slow.without) == ["ema"] and slow.modes() == ("kernels", "eager")
     ruled_out = by_kernels(request=Request(sources=(), seconds=600.0, exclude=("compiled",)))
-    assert on(left_out(ruled_out, machine(), "kernels").other) == []
+    assert on(left_out(ruled_out, machine(), "kernels").without) == []
     # What the planner left out because the kernels do its work, comes back.
     wide = by_kernels(micro_batch=16_384)
-    assert on(left_out(wide, machine(), "kernels").other) == ["fused_loss", "compiled"]
-    assert on(left_out(wide.replace(predicted=wide.predicted.replace(mode="eager")), machine(), "kernels").other) == [
+    assert on(left_out(wide, machine(), "kernels").without) == ["fused_loss", "compiled"]
+    assert on(left_out(wide.replace(predicted=wide.predicted.replace(mode="eager")), machine(), "kernels").without) == [
         "compiled"
     ]
     # What only the kernels have a place for goes with them.
-    assert on(left_out(by_kernels("thread_parallel"), machine(), "kernels").other) == ["compiled"]
+    assert on(left_out(by_kernels("thread_parallel"), machine(), "kernels").without) == ["compiled"]
     # Another technique that is left out changes nothing in how layers run.
     assert left_out(by_kernels("ema"), machine(), "ema").modes() == ("kernels", "kernels")
 
@@ -520,9 +520,9 @@ def test_what_the_kernels_have_no_place_for_is_tried_without_them(
             "squared_relu",
         )
     # One way to run layers in the place of another.
-    assert on(added(by_kernels(), machine(), "compiled").one) == ["compiled"]
-    compiled = left_out(by_kernels(), machine(), "kernels").other
-    assert on(added(compiled, machine(), "kernels").one) == ["kernels", "thread_parallel"]
+    assert on(added(by_kernels(), machine(), "compiled").with_) == ["compiled"]
+    compiled = left_out(by_kernels(), machine(), "kernels").without
+    assert on(added(compiled, machine(), "kernels").with_) == ["kernels", "thread_parallel"]
     for unfit in (
         compiled.replace(shape=compiled.shape.replace(norm="layer")),  # type: ignore[union-attr]
         compiled.replace(techniques=(TechniqueChoice(name="dropout"), TechniqueChoice(name="compiled"))),
@@ -540,7 +540,7 @@ def test_kinds_of_the_shape_are_compared_and_run_as_they_can(
     assert [case.name for case in found] == [f"{field}={value}" for value in GptShape.CHOICES[field][1:]]
     assert all(case.modes() == ("eager", "kernels") and case.without == plan for case in found)
     # From a shape that the kernels are not made for, both sides run alike.
-    other = found[0].one
+    other = found[0].with_
     assert {case.modes() for case in ablations.of_shapes(other, machine(), field)} == {("eager", "eager")}
     # A kind that does not go with the rest of the shape is left out.
     shared = plan.replace(shape=plan.shape.replace(layers=2, layer_repeats=2))  # type: ignore[union-attr]

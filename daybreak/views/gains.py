@@ -122,7 +122,7 @@ def remarks(found: dict[str, Any]) -> list[str]:
 def method(found: dict[str, Any]) -> str:
     how, slope = found["method"], found["slope"]
     text = (
-        f"Each learning cell: {how['steps']:,} steps, {how['share']:.0%} of the run's. Paired seeds, 95% t-intervals. "
+        f"Each training trial: {how['steps']:,} steps, {how['share']:.0%} of the run's. Paired seeds, 95% t-intervals. "
         "Below zero is better in loss and step time, above zero in time saved."
     )
     if slope:
