@@ -139,7 +139,9 @@ def _check_working_folder() -> None:
     try:
         Path.cwd()
     except OSError as error:
-        raise UsageError("the working folder is not there", received=str(error), attempt="cd to a folder") from None
+        raise UsageError(
+            "the working folder is not there", received=str(error), attempt="cd to a folder that exists"
+        ) from None
 
 
 def _told(error: Exception, words: Sequence[str]) -> int:

@@ -456,7 +456,7 @@ def test_tensors_of_other_sizes_are_named(copied: Any) -> None:
     assert f"lm_head.weight is [{hubs.ROWS}, 64], not [{hubs.ROWS + 64}, 64]" in refused(folder, "not match").received
     hubs.change(folder / "config.json", vocab_size=hubs.ROWS)
     rewritten(folder, lambda weights: weights.update(extra=torch.ones(1)))
-    assert "extra is not of the class" in refused(folder, "not match").received
+    assert "extra does not belong to the class" in refused(folder, "not match").received
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

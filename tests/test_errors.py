@@ -12,16 +12,16 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_an_error_says_what_is_wrong_what_was_received_and_what_to_try(kind: type[DaybreakError]) -> None:
-    error = kind("the text is empty", received="a.txt, 0 bytes", attempt="a file with text in it")
+    error = kind("the text is empty", received="a.txt, 0 bytes", attempt="use a file with text in it")
     assert (error.what, error.received, error.attempt) == (
         "the text is empty",
         "a.txt, 0 bytes",
-        "a file with text in it",
+        "use a file with text in it",
     )
     assert str(error).splitlines() == [
         "the text is empty",
         "  received: a.txt, 0 bytes",
-        "  try: a file with text in it",
+        "  try: use a file with text in it",
     ]
 
 

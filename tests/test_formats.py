@@ -473,8 +473,8 @@ def test_web_files(server: str, tmp_path: Path) -> None:
     [
         ("/to-file", "redirects to file"),
         ("/missing", "404"),
-        ("/lies", "at byte 120000, in 3 tries"),
-        ("/stalls", "no answer in time"),
+        ("/lies", "at byte 120000, after 3 tries"),
+        ("/stalls", "the server did not answer in time"),
         ("/rows.jsonl#sha256=" + "0" * 64, "sha256"),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_prompt_may_come_from_standard_input(
 
 def test_a_prompt_that_is_cut_is_said_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, told = said(str(folder), "a" * 1000, "--max-tokens", "2", capsys=capsys)
-    assert told == "the model sees the last 32 of 1,000 tokens of the prompt\n"
+    assert told == "the prompt has 1,000 tokens; the model sees only the last 32 of them\n"
     out, told = said(str(folder), "a" * 33, "--max-tokens", "2", "--json", capsys=capsys)
     facts = json.loads(out)
     assert (facts["prompt_tokens"], facts["prompt_tokens_seen"]) == (33, 32) and "last 32 of 33" in told

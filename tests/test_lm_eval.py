@@ -108,7 +108,7 @@ def test_without_the_package_the_error_says_how_to_get_it(run: Run, monkeypatch:
     monkeypatch.setattr(lm_eval, "LM", object)
     with pytest.raises(UsageError) as raised:
         lm_eval.evaluate(str(run), ["blimp"])
-    assert raised.value.attempt == "pip install '.[lm-eval]' in the checkout"
+    assert raised.value.attempt == "run pip install '.[lm-eval]' in the checkout"
 
 
 def test_scores_are_the_same_in_batches_of_1_and_of_16(

@@ -149,7 +149,7 @@ def test_two_logs_say_since_when_their_runs_differ(tmp_path: Path) -> None:
     short = log_of(tmp_path / "short", *steps[:3])
     assert records.first_difference(usual, went_back) == ""
     assert records.first_difference(usual, weights) == (
-        "step 4: the weights differ after it; they were equal after step 2"
+        "step 4: the weights differ after that step; they were last equal after step 2"
     )
     assert records.first_difference(usual, loss) == "step 3: nats 1.0 and 1.5"
-    assert records.first_difference(usual, short) == "step 4: the one took 4 steps and the other 3"
+    assert records.first_difference(usual, short) == "step 4: one took 4 steps and the other 3"

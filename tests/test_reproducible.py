@@ -397,7 +397,7 @@ def test_a_reproducible_run_leaves_out_no_part_of_the_text(tmp_path, monkeypatch
     for number in range(3):
         (tmp_path / "text" / f"{number}.txt").write_text(whole[number * 90_000 : (number + 1) * 90_000])
     monkeypatch.setattr(reading, "PART_BYTES", 50_000)
-    real, reason = workers.each, "tried 2 times; its process gave no sign of life for 60 s"
+    real, reason = workers.each, "2 tries; its process gave no sign of life for 60 s"
 
     def failing(work, items, *, what, **more):
         for item in items:

@@ -377,7 +377,7 @@ def test_a_missing_library_is_named_with_its_command(run: Run, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     error = failure("watch", str(run.path))
     assert "uvicorn" in error.received
-    assert error.attempt == "pip install '.[serve]' in the checkout"
+    assert error.attempt == "run pip install '.[serve]' in the checkout"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a signal")

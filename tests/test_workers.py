@@ -150,7 +150,7 @@ def test_killed_at_20_random_moments() -> None:
 
 def test_an_item_that_always_ends_its_worker_is_left_out_and_named() -> None:
     results = list(ordered(works.poisoned, range(8), processes=2, what="part {}".format))
-    assert results[3] == Failed(item=3, name="part 3", reason="tried 2 times; its process ended by SIGKILL")
+    assert results[3] == Failed(item=3, name="part 3", reason="2 tries; its process ended by SIGKILL")
     assert results[:3] + results[4:] == [0, 2, 4, 8, 10, 12, 14]
 
 
@@ -163,7 +163,7 @@ def test_an_item_that_lost_its_worker_once_is_done_by_another(tmp_path: Path) ->
 def test_a_stuck_item_is_given_up() -> None:
     start = time.monotonic()
     results = list(ordered(works.stuck, range(6), processes=2, stuck_seconds=2))
-    assert results[2] == Failed(item=2, name="2", reason="tried 2 times; its process gave no sign of life for 2 s")
+    assert results[2] == Failed(item=2, name="2", reason="2 tries; its process gave no sign of life for 2 s")
     assert results[:2] + results[3:] == [0, 2, 6, 8, 10]
     assert 4 <= time.monotonic() - start < 60
 

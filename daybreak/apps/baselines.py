@@ -100,7 +100,10 @@ def baselines(
     for name in models:
         if name not in MODELS:
             raise UsageError("unknown baseline", received=name, attempt=nearest(name, MODELS))
-    told(f"text: read once for all, in the time of {units.duration(request.seconds)} that each model has")
+    told(
+        "text: read once for all models; reading it is a part of the "
+        f"{units.duration(request.seconds)} that each model has"
+    )
     text = _prepared(request, Run(Path(out) / "text"))
     reading, corpus = phase_seconds(text)["scan"], text.corpus()
     rows = []
@@ -111,9 +114,12 @@ def baselines(
     if not runs:
         raise _none_trained(rows)
     notes = [
-        f"{len(runs)} of {len(rows)} models were trained for {units.duration(request.seconds)} each on the same "
-        f"{units.size(corpus.bytes)} of text, and scored on the same held-out text. It was read once: "
-        f"{units.duration(reading)}, which are a part of each model's time.",
+        (
+            f"{len(runs)} of {len(rows)} models were trained for "
+            f"{units.duration(request.seconds)} each on the same {units.size(corpus.bytes)} "
+            "of text, and scored on the same held-out text. The text was read once; the "
+            f"{units.duration(reading)} that took are counted in each model's time."
+        ),
         *text_facts.unread(corpus),
         *(f"{row['model']} was not trained: {row['why']}" for row in rows if not row["trained"]),
     ]
@@ -148,7 +154,7 @@ def _prepared(request: Request, text: Run) -> Run:
         raise UsageError(
             "the output folder holds a comparison with other text or options",
             received=f"--out {text.path.parent}: {difference(asked, request.shown())}",
-            attempt="the command that made it, to continue it, or another --out",
+            attempt="repeat the command that made this folder, to continue it, or name another folder with --out",
         )
     with kept(text, request, Stopwatch(start=boot_seconds())) as ledger:
         ledger.enter("scan" if not text.corpus_file.exists() else "imports")
@@ -165,7 +171,7 @@ def _trained(name: str, request: Request, text: Run, folder: Run, reading_second
     if code in (130, -2):
         raise Interrupted(
             "the comparison was interrupted",
-            received=f"Ctrl-C while {folder} was trained",
+            received=f"Ctrl-C while {folder} was training",
             attempt="the same command again: it goes on from here",
         )
     row = {"model": name, "run": str(folder), "trained": False, "exit_code": code, "bits_per_byte": None}
@@ -175,7 +181,7 @@ def _trained(name: str, request: Request, text: Run, folder: Run, reading_second
         why += [f"try {what['try']}"] if "try" in what else []
         return {**row, "why": "; ".join(filter(None, why))}
     if folder.plan().shape.family != request.family:  # no time was left for it
-        return {**row, "why": folder.plan().reasons.get("family", "another model was made instead")}
+        return {**row, "why": folder.plan().reasons.get("family", "the folder holds a different model")}
     return {**row, "trained": True, "why": ""}
 
 
@@ -261,7 +267,9 @@ def command(
 
     if not duration:
         raise UsageError(
-            "the time budget is missing", received="no --for", attempt="--for 5m, which each model then has"
+            "the time budget is missing",
+            received="no --for",
+            attempt="a time budget, such as --for 5m; each model gets that long",
         )
     asked = tuple(name.strip() for name in models.split(",") if name.strip())
     request = Request(

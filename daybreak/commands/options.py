@@ -160,4 +160,4 @@ def check_named(
     names.check_device(device)
     names.check_sources(on or ())
     for task in tasks or ():
-        names.check_file(task, "--task", "a file with a question in each line, as docs/evaluation.md shows")
+        names.check_file(task, "--task", "a file with one question on each line, as in docs/evaluation.md")

@@ -175,7 +175,7 @@ def in_three_parts(error: Any, words: Sequence[str]) -> UsageError:
         takes_text = any(p.param_type_name == "argument" for p in context.command.params)
         attempt = f"did you mean {close[0]!r}? " if close else ""
         attempt += f"{path} --help lists them" + (
-            f'; a text that begins with "-" stands behind "--": {path} ... -- {shlex.quote(option)}'
+            (f'; to pass text that begins with "-", put "--" before it: {path} ... -- {shlex.quote(option)}')
             if takes_text and not close
             else ""
         )

@@ -39,8 +39,10 @@ def print_finished(finished: Any, as_json: bool) -> None:
         raise NotRepeatable(
             "the run left its plan, so it cannot be repeated exactly",
             received="; ".join(why),
-            attempt=f"more than --for {units.duration(finished.run.plan().budget.seconds)} where the deadline came too "
-            f"early, and another --out; {finished.run.model_folder} can be used",
+            attempt="a budget longer than --for "
+            f"{units.duration(finished.run.plan().budget.seconds)} if the deadline came too "
+            f"early, with another --out; the model in {finished.run.model_folder} can be "
+            "used as it is",
         )
 
 

@@ -80,6 +80,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that names the closest known word, or lists the known ones."""
     known = sorted(known)
     if not known:
-        return "nothing is known by a name here"
+        return "there is nothing to choose from"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(known)}"

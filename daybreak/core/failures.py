@@ -15,17 +15,23 @@ if TYPE_CHECKING:
 
 # What the system has run out of, by the number of its error.
 _USED_UP = {
-    errno.ENOSPC: ("the disk is full", "free some space; the same command goes on where it has saved something"),
+    errno.ENOSPC: ("the disk is full", "free some disk space; the same command then continues from what was saved"),
     errno.EDQUOT: (
         "the disk quota is used up",
-        "free some space; the same command goes on where it has saved something",
+        "free some disk space; the same command then continues from what was saved",
     ),
-    errno.EFBIG: ("a file would be larger than the system allows", "a larger limit, as `ulimit -f` shows it"),
-    errno.EMFILE: ("too many files are open", "a larger limit: ulimit -n 1024"),
-    errno.ENFILE: ("too many files are open on this machine", "the same command again, with other programs ended"),
-    errno.ENOMEM: ("the memory is used up", "--set micro_batch=8, or a smaller shape"),
-    errno.EAGAIN: ("no further process or thread may be started", "a larger limit, as `ulimit -u` shows it"),
-    errno.EIO: ("the disk cannot be read or written", "another disk, and a look at this one"),
+    errno.EFBIG: (
+        "a file would be larger than the system allows",
+        "raise the limit on file sizes (`ulimit -f` shows it)",
+    ),
+    errno.EMFILE: ("too many files are open", "raise the limit on open files: ulimit -n 1024"),
+    errno.ENFILE: ("too many files are open on this machine", "close other programs, then repeat the command"),
+    errno.ENOMEM: ("the memory is used up", "--set micro_batch=8, or a smaller model"),
+    errno.EAGAIN: (
+        "no further process or thread may be started",
+        "raise the limit on processes (`ulimit -u` shows it)",
+    ),
+    errno.EIO: ("the disk cannot be read or written", "use another disk, and check this one for errors"),
 }
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.EINVAL)
@@ -58,12 +64,14 @@ def named(error: BaseException) -> DaybreakError | None:
         return ResourceError(
             "a library that daybreak needs is missing",
             received=line,
-            attempt="pip install -e . in the checkout, once more",
+            attempt="run `pip install -e .` in the checkout again",
         )
     if isinstance(error, OSError):
         return of_system(error)
     if isinstance(error, ValueError) and ("null byte" in told or "null character" in told):
-        return UsageError("a name contains a null character", received=line, attempt="a name without it")
+        return UsageError(
+            "a name contains a null character", received=line, attempt="remove the null character from the name"
+        )
     return None
 
 
@@ -87,11 +95,11 @@ def of_system(error: OSError, *, what: str = "", place: object = "", attempt: st
         return UsageError(
             what or "a file or folder may not be used",
             received=received,
-            attempt=attempt or "a folder that you may read and write",
+            attempt=attempt or "use a folder that you may read and write",
         )
     if error.errno in _NO_PLACE:
         return UsageError(
-            what or "a file or folder cannot be used", received=received, attempt=attempt or "a look at the path"
+            what or "a file or folder cannot be used", received=received, attempt=attempt or "check the path"
         )
     return ResourceError(
         what or "the system has refused", received=received, attempt=attempt or "the same command again"
@@ -106,11 +114,11 @@ def unknown(error: BaseException) -> DaybreakError:
         where = f"Details: {file.name}"
     except OSError:
         frames = traceback.extract_tb(error.__traceback__)
-        where = f"It came from {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+        where = f"The error came from {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
     return DaybreakError(
         "internal error (please report it)",
         received=f"{type(error).__name__}: {error}",
-        attempt=f"the same command again; what was saved is kept. {where}",
+        attempt=f"repeat the command; what was saved is kept. {where}",
     )
 
 

@@ -38,7 +38,7 @@ def checked(formerly: Mapping[str, str] | None = None) -> Callable[[Callable[P, 
                     raise UsageError(
                         f"{now!r} is given twice",
                         received=f"{name} and {now}",
-                        attempt=f"{now} alone: the names mean the same",
+                        attempt=f"use {now} alone: both names mean the same",
                     )
                 named[now] = value
             return function(*positional, **named)  # type: ignore[arg-type]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from daybreak.core.cache import TAG, TAG_FILE
 
-RUN_FOLDER = "a run folder of daybreak"
-PREPARED = "text that daybreak has prepared"
+RUN_FOLDER = "a run folder written by daybreak"
+PREPARED = "text prepared by daybreak"
 MODEL = "a model"
-PAGE = "a page or a plan that daybreak has written"
+PAGE = "a page or a plan written by daybreak"
 CACHE = "a cache"
 ENVIRONMENT = "installed packages"
 

@@ -207,7 +207,7 @@ def first_difference(one: Path, other: Path) -> str:
     found = []
     for first, second in itertools.zip_longest(*logs):
         if first is None or second is None:
-            found.append((min(map(len, logs)) + 1, f"the one took {len(logs[0])} steps and the other {len(logs[1])}"))
+            found.append((min(map(len, logs)) + 1, f"one took {len(logs[0])} steps and the other {len(logs[1])}"))
             break
         pairs = {name: (getattr(first, name), getattr(second, name)) for name in _REPEATED}
         differing = [f"{name} {a} and {b}" for name, (a, b) in pairs.items() if a != b]
@@ -219,8 +219,10 @@ def first_difference(one: Path, other: Path) -> str:
     parted = next((step for step in common if sums[step] != others[step]), None)
     if parted is not None:
         equal = max((step for step in common if step < parted), default=None)
-        since = f"equal after step {equal}" if equal is not None else "not known to be equal after any step before"
-        found.append((parted, f"the weights differ after it; they were {since}"))
+        since = (
+            f"they were last equal after step {equal}" if equal is not None else "no earlier step is known to be equal"
+        )
+        found.append((parted, f"the weights differ after that step; {since}"))
     if not found:
         return ""
     step, what = min(found, key=lambda one: one[0])

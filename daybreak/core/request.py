@@ -320,7 +320,7 @@ def _budget(duration: str | None, until: str | None, used: float) -> dict[str, A
         raise UsageError(
             "--for and --until cannot be combined",
             received=f"--for {duration} and --until {until}",
-            attempt="one of the two, such as --for 20m or --until 07:00",
+            attempt="use one of the two, such as --for 20m or --until 07:00",
         )
     if until is None:
         return {"seconds": units.seconds_of(USUAL_BUDGET if duration is None else duration)}

@@ -63,13 +63,13 @@ class Run:
             raise UsageError(
                 "the run does not exist",
                 received=str(path),
-                attempt="a folder that `daybreak run` made, such as runs/NAME",
+                attempt="a folder written by `daybreak run`, such as runs/NAME",
             )
         if not (run.plan_file.exists() or run.request_file.exists()):
             raise UsageError(
                 "the folder is not a run folder",
-                received=f"{path} (neither plan.json nor request.json in it)",
-                attempt="the folder that `daybreak run` printed at its end",
+                received=f"{path} (it has neither plan.json nor request.json)",
+                attempt="use the folder that `daybreak run` printed when it ended",
             )
         return run
 
@@ -80,8 +80,8 @@ class Run:
         if not (run.model_folder / "config.json").exists():
             raise UsageError(
                 "the run has no model yet",
-                received=f"{run} (no model/config.json in it)",
-                attempt="the same `daybreak run` command again: it continues",
+                received=f"{run} (it has no model/config.json)",
+                attempt="repeat the `daybreak run` command: it continues",
             )
         return run
 
@@ -91,9 +91,9 @@ class Run:
         except OSError as error:
             raise failures.of_system(
                 error,
-                what="the run folder cannot be made",
+                what="the run folder cannot be created",
                 place=self.path,
-                attempt="--out with a folder you may write",
+                attempt="name a folder that you may write with --out",
             ) from None
 
     def measure_trial_file(self, name: str) -> Path:
@@ -112,10 +112,10 @@ class Run:
 
     def plan(self) -> Plan:
         """Raises UsageError: no plan, or one that does not hold together."""
-        return Plan.from_json(read_json(self.plan_file, "`daybreak plan --out`, or a new run"), "plan.json")
+        return Plan.from_json(read_json(self.plan_file, "run `daybreak plan --out`, or start a new run"), "plan.json")
 
     def corpus(self) -> Corpus:
-        return Corpus.from_json(read_json(self.corpus_file, "`daybreak prepare` first"), "corpus/corpus.json")
+        return Corpus.from_json(read_json(self.corpus_file, "run `daybreak prepare` first"), "corpus/corpus.json")
 
     def request(self) -> Request | None:
         """What was asked of the run; None where it was not written, or by another version."""
@@ -220,7 +220,7 @@ class Run:
                 error,
                 what="the run folder cannot be written",
                 place=self.path,
-                attempt="--out with a folder you may write",
+                attempt="name a folder that you may write with --out",
             ) from None
         limit = time.monotonic() + STARTING_SECONDS
         with lock:
@@ -239,7 +239,7 @@ class Run:
         return UsageError(
             "another process is working on the run",
             received=f"{self.path}, held by {who}",
-            attempt="wait for it, end it, or name another folder with --out",
+            attempt="wait until it ends, stop it, or name another folder with --out",
         )
 
 
@@ -306,7 +306,7 @@ def inside(folder: Path, name: str) -> Path:
         raise DataError(
             "a file name leads out of the run's folder",
             received=f"{name!r} in {folder}",
-            attempt="a run folder that daybreak wrote, as it was written",
+            attempt="use the run folder unchanged, as daybreak wrote it",
         )
     return folder / name
 

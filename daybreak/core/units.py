@@ -26,7 +26,7 @@ def seconds_of(text: str) -> float:
         raise UsageError(
             "the time budget is out of range",
             received=f"--for {text}",
-            attempt="more than nothing and at most 366 days, such as --for 20m",
+            attempt="more than zero and at most 366 days, such as --for 20m",
         )
     return seconds
 
@@ -58,10 +58,10 @@ def moment_of(text: str, now: datetime.datetime) -> datetime.datetime:
             attempt="a time of day such as --until 07:00, or a date and time such as --until 2030-01-31T07:00",
         ) from None
     if wait <= 0:
-        raise UsageError("the deadline has passed", received=f"--until {text}", attempt="a moment still to come")
+        raise UsageError("the deadline has passed", received=f"--until {text}", attempt="a time in the future")
     if wait > LONGEST_SECONDS:
         raise UsageError(
-            "the deadline is too far away", received=f"--until {text}", attempt="a moment in the next 366 days"
+            "the deadline is too far away", received=f"--until {text}", attempt="a time within the next 366 days"
         )
     return moment
 

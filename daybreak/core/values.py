@@ -34,7 +34,7 @@ class Value:
             raise UsageError(
                 "the file was written by another version of daybreak",
                 received=f"schema {schema} in {where or cls.__name__}",
-                attempt=f"the version that made it (this one reads schema {SCHEMA}), or a new run",
+                attempt=f"use the version that wrote it (this one reads schema {SCHEMA}), or make a new run",
             )
         return _built(cls, data, where or cls.__name__.lower())
 
@@ -97,13 +97,13 @@ def _built(kind: Any, data: Any, where: str) -> Any:
     if kind is float and type(data) in (int, float):
         return float(data)
     if type(data) is not kind:
-        raise _wrong(f"a value that is not {kind.__name__}", where, repr(data), f"a {kind.__name__}")
+        raise _wrong(f"a value that is not of type {kind.__name__}", where, repr(data), f"a {kind.__name__}")
     return data
 
 
 def _built_tagged(kind: type[Tagged], data: Any, where: str) -> Any:
     if not isinstance(data, dict):
-        raise _wrong("a shape was expected", where, data, "the shape as `daybreak plan --out` writes it")
+        raise _wrong("a model shape was expected", where, data, "the model shape as `daybreak plan --out` writes it")
     family = data.get("family", "")
     if family not in Tagged.KINDS:  # a family of another package, whose file has not been imported yet
         for entry in importlib.metadata.entry_points(group=FAMILIES_GROUP):

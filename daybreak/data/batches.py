@@ -122,7 +122,7 @@ class Batches:
         if len(tokens) < context_length + 1:
             raise DataError(
                 "the text is shorter than the model's context",
-                received=f"{len(tokens)} tokens for a context of {context_length}",
+                received=f"{len(tokens)} tokens, for a context of {context_length}",
                 attempt=f"--set context_length={max(len(tokens) // 2, 1)} or less, or more text",
             )
         self.tokens, self.context_length, self.seed = tokens, context_length, seed

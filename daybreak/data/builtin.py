@@ -13,6 +13,6 @@ def manual() -> str:
         raise DataError(
             "this Python comes without its manual",
             received="no module pydoc_data",
-            attempt="any text of yours, from about 60 KB on",
+            attempt="use your own text, of at least about 60 KB",
         ) from None
     return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"

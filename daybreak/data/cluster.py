@@ -29,7 +29,9 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
         import ray.data
     except ImportError:
         raise MissingPackage(
-            "Ray is not installed", received=f"--cluster {address}", attempt="pip install '.[cluster]' in the checkout"
+            "Ray is not installed",
+            received=f"--cluster {address}",
+            attempt="run pip install '.[cluster]' in the checkout",
         ) from None
     with _connected(ray, address):
         context = ray.data.DataContext.get_current()
@@ -48,7 +50,7 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
             raise ResourceError(
                 "the Ray cluster failed on a part of the text",
                 received=str(error).strip().splitlines()[0],
-                attempt="the same command again: what is done stays done",
+                attempt="repeat the command: finished parts are kept",
             ) from None
 
 
@@ -100,7 +102,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         raise UsageError(
             "the Ray cluster cannot be reached",
             received=f"--cluster {address}: {str(error).strip().splitlines()[0]}",
-            attempt="`ray status` on one of its machines, or --cluster local",
+            attempt="check `ray status` on a machine of the cluster, or use --cluster local",
         ) from None
     try:
         yield

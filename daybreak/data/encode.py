@@ -36,8 +36,8 @@ def encode(run: Run, corpus: Corpus, choice: TokenizerChoice) -> tuple[shards.To
             (folder / f"{name}-{tokenizer.vocabulary}.json").unlink(missing_ok=True)  # encoded anew next time
             raise DataError(
                 "the text has changed since it was scanned",
-                received=f"{tokens.bytes:,} bytes now, {size:,} then",
-                attempt="the same command with another --out, or with the text as it was",
+                received=f"{tokens.bytes:,} bytes now, {size:,} when it was scanned",
+                attempt="name another folder with --out, or restore the text",
             )
     return train, held
 
@@ -91,12 +91,12 @@ def _encoded(run: Run, corpus: Corpus, name: str, tokenizer: base.Tokenizer) -> 
                 raise ResourceError(
                     "a part of the text cannot be encoded",
                     received=result.reason,
-                    attempt="free memory, or the same command again: what is done stays done",
+                    attempt="free some memory, or repeat the command: finished parts are kept",
                 )
     shards.join(run.corpus_folder, name, [one.name for one in work], tokenizer)
     if corpus.groups:
         names = {one.key: one.name for one in work}
-        told = read_json(run.documents_folder / "parts.json", "`daybreak prepare` with another --out")
+        told = read_json(run.documents_folder / "parts.json", "run `daybreak prepare` with another --out")
         for number, group in enumerate(told["groups"]):
             shards.join(run.corpus_folder, f"{name}-{number}", [names[key] for key in group], tokenizer)
 
@@ -112,7 +112,7 @@ def encode_part(work: Encoding) -> int:
 
 def whole_of(run: Run) -> scanning.Whole:
     """The cleaned text of a run, as it was scanned. Raises UsageError and ResourceError."""
-    told = read_json(run.documents_folder / "parts.json", "`daybreak prepare` with another --out")
+    told = read_json(run.documents_folder / "parts.json", "run `daybreak prepare` with another --out")
     whole = scanning.Whole(run.documents_folder, told["keys"])
     bits = np.load(run.documents_folder / "kept.npy", allow_pickle=False)
     whole.kept = np.unpackbits(bits, count=told["documents"]).astype(bool)

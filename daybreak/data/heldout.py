@@ -75,9 +75,9 @@ class Draw:
             what = "too little text" if self.bytes < enough else "too much of the text in too few different documents"
             raise DataError(
                 f"there is {what} to train on one part and to test on another",
-                received=f"{units.size(self.bytes)} in {self.documents} documents, "
-                f"of which {units.size(taken)} would be held out",
-                attempt=f"more text (at least {units.size(enough)}), or `--heldout FILE` with text to test on",
+                received=f"{units.size(self.bytes)} in {self.documents} documents, of which "
+                f"{units.size(taken)} would be held out",
+                attempt=f"more text (at least {units.size(enough)}), or a file to test on: `--heldout FILE`",
             )
         return threshold
 

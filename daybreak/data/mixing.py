@@ -93,7 +93,7 @@ def whole_shares(weights: Sequence[float]) -> tuple[int, ...]:
         raise UsageError(
             "--weight must be a positive number",
             received=", ".join(map(str, weights)) or "none",
-            attempt="a weight above 0 for each text; leave a text out to give it none",
+            attempt="a weight above 0 for each text; to give a text no weight, leave it out",
         )
     written = [Fraction(repr(float(weight))) for weight in weights]
     fractions = [weight / sum(written) for weight in written]
@@ -142,7 +142,7 @@ class Joined:
             raise DataError(
                 "the sources were tokenized with different tokenizers",
                 received=", ".join(f"a vocabulary of {size} (end of text {end})" for size, end in kinds),
-                attempt="`daybreak prepare` for all of them with the same tokenizer",
+                attempt="run `daybreak prepare` for all of them with the same tokenizer",
             )
         ((self.vocabulary, self.end_of_text),) = kinds
         self.parts = tuple(parts)
@@ -189,8 +189,11 @@ def effective_epochs(tokens: Sequence[int], weights: Sequence[float], planned_to
 def repetition_warnings(names: Sequence[str], epochs: Sequence[float]) -> tuple[str, ...]:
     """A sentence for every text that is read so often that reading it again teaches little (arXiv:2305.16264)."""
     return tuple(
-        f"{name} is read {count:.1f} times: beyond {MANY_EPOCHS:g}, repeated text teaches less and less; "
-        f"a weight {MANY_EPOCHS / count:.2g} times as large, or more of that text, would keep it there"
+        (
+            f"{name} is read {count:.1f} times: beyond {MANY_EPOCHS:g} epochs, repeated "
+            f"text teaches less and less; a weight {MANY_EPOCHS / count:.2g} times as "
+            "large, or more of that text, would stay within that"
+        )
         for name, count in zip(names, epochs, strict=True)
         if count > MANY_EPOCHS
     )

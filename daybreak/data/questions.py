@@ -85,7 +85,7 @@ def read(path: str | Path) -> Task:
     kind, found = "", []
     for number, row in enumerate(_rows(path), 1):
         if not isinstance(row, dict):
-            raise _wrong(path, number, "it is not an object with fields")
+            raise _wrong(path, number, "it is not a JSON object")
         if not kind:
             kind = next((name for name, fields in KINDS.items() if all(field in row for field in fields)), "")
         if not kind or any(field not in row for field in KINDS[kind]):
@@ -140,28 +140,30 @@ def _question(kind: str, row: dict[str, Any]) -> Question:
 def _joined(row: dict[str, Any], before: str, after: str) -> str:
     delimiter = row.get("delimiter")
     if delimiter is not None and not isinstance(delimiter, str):
-        raise ValueError("`delimiter` is no text")
+        raise ValueError("`delimiter` is not a string")
     return (joint(before, after) if delimiter is None else delimiter) + after
 
 
 def _text(row: dict[str, Any], field: str, *, empty: bool = False) -> str:
     value = row[field]
     if not isinstance(value, str) or not (value or empty):
-        raise ValueError(f"`{field}` is no text" if not isinstance(value, str) else f"`{field}` is empty")
+        raise ValueError(f"`{field}` is not a string" if not isinstance(value, str) else f"`{field}` is empty")
     return value
 
 
 def _texts(row: dict[str, Any], field: str) -> list[str]:
     values = row[field]
     if not isinstance(values, list) or len(values) < 2 or not all(isinstance(v, str) and v for v in values):
-        raise ValueError(f"`{field}` is no list of two texts or more, none of them empty")
+        raise ValueError(f"`{field}` is not a list of two or more non-empty strings")
     return values
 
 
 def _index(row: dict[str, Any], among: str) -> int:
     gold = row["gold"]
     if type(gold) is not int or not 0 <= gold < len(row[among]):
-        raise ValueError(f"`gold` is {gold!r}, and not the place of one of {len(row[among])} `{among}`, counted from 0")
+        raise ValueError(
+            f"`gold` is {gold!r}, which is not the index of one of {len(row[among])} `{among}`, counted from 0"
+        )
     return gold
 
 
@@ -193,12 +195,12 @@ def _whole(path: Path, findings: Findings) -> None:
 
 def _unread(path: Path, reason: str) -> DataError:
     return DataError(
-        "the task file cannot be read", received=f"{path}: {reason}", attempt="--task with a file of JSON lines"
+        "the task file cannot be read", received=f"{path}: {reason}", attempt="name a file of JSON lines with --task"
     )
 
 
 def _wrong(path: Path, number: int, why: str, kind: str = "") -> DataError:
-    what = f"a row is no question of the kind {kind}" if kind else "a row is no question of any kind"
+    what = f"a line is not a question of the kind {kind}" if kind else "a line is not a question of any known kind"
     return DataError(what, received=f"{path}, row {number}: {why}", attempt=_fields(kind))
 
 

@@ -66,7 +66,7 @@ def _folder(source: str) -> Path:
             error,
             what="the cache folder cannot be written",
             place=folder,
-            attempt="a folder that can be, in the variable DAYBREAK_CACHE",
+            attempt="name a folder that you may write in the variable DAYBREAK_CACHE",
         ) from None
     return folder
 
@@ -159,13 +159,17 @@ def _download(url: str, part: Path, *, timeout: float, most_bytes: int, wait: Ca
             if part.exists() and error.errno == 28:
                 raise _no_room(part, url) from None
             cause = getattr(error, "reason", error)
-            reason = "no answer in time" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__
+            reason = (
+                "the server did not answer in time"
+                if isinstance(cause, TimeoutError)
+                else str(cause) or type(cause).__name__
+            )
         except ValueError as error:  # of http.client: an answer that is no HTTP
             reason = str(error)
         else:
             return
     size = part.stat().st_size if part.exists() else 0
-    raise _wrong(url, f"{reason}, at byte {size}, in {TRIES} tries")
+    raise _wrong(url, f"{reason}, at byte {size}, after {TRIES} tries")
 
 
 class _CutShort(Exception):
@@ -192,7 +196,7 @@ def _one_try(
         told = answer.headers.get("Content-Length", "")
         total = have + int(told) if told.isdigit() else 0
         if total > most_bytes:
-            raise _wrong(url, f"{total} bytes; at most {most_bytes} are fetched")
+            raise _wrong(url, f"{total} bytes; at most {most_bytes} are downloaded")
         if total - have > shutil.disk_usage(part.parent).free:
             raise _no_room(part, url)
         size = have
@@ -202,19 +206,20 @@ def _one_try(
                     block = answer.read1(_BLOCK)
                 except OSError as error:
                     raise _CutShort(
-                        "no answer in time" if isinstance(error, TimeoutError) else str(error), unchanged
+                        "the server did not answer in time" if isinstance(error, TimeoutError) else str(error),
+                        unchanged,
                     ) from None
                 if not block:
                     break
                 file.write(block)
                 size += len(block)
                 if size > most_bytes:
-                    raise _wrong(url, f"it does not end; at most {most_bytes} bytes are fetched")
+                    raise _wrong(url, f"it does not end; at most {most_bytes} bytes are downloaded")
                 seconds = time.monotonic() - start
                 if seconds > _WATCHED_SECONDS and (size - have) / seconds < LEAST_BYTES_PER_SECOND:
                     raise _CutShort(f"slower than {LEAST_BYTES_PER_SECOND} bytes a second", unchanged)
     if told.isdigit() and size != total:
-        raise _CutShort(f"{size} bytes came of the {total} that were told", unchanged)
+        raise _CutShort(f"{size} bytes arrived, but the server announced {total}", unchanged)
     return unchanged
 
 
@@ -222,7 +227,7 @@ def _wrong(url: str, reason: str) -> DataError:
     return DataError(
         "the address could not be fetched",
         received=f"{units.address(url)}: {reason}",
-        attempt="open it in a browser, or fetch it by other means and name the file",
+        attempt="open the address in a browser, or download the file yourself and name it",
     )
 
 
@@ -231,7 +236,7 @@ def _no_room(part: Path, url: str) -> ResourceError:
     return ResourceError(
         "not enough disk space for the download",
         received=f"{units.address(url)}: {free} bytes are free at {part.parent}",
-        attempt="a larger disk, its folder in the variable DAYBREAK_CACHE",
+        attempt="use a larger disk: name a folder on it in the variable DAYBREAK_CACHE",
     )
 
 
@@ -257,7 +262,7 @@ def data_set(source: str, *, hub: Hub | None = None) -> list[Path]:
         raise UsageError(
             "the name of the data set is not valid",
             received=source,
-            attempt="hf://OWNER/NAME, then @REVISION and :SPLIT",
+            attempt="write it as hf://OWNER/NAME, then @REVISION and :SPLIT if you want them",
         )
     name, revision, split = matched["name"], matched["revision"] or "", matched["split"] or ""
     folder = _folder(source)
@@ -272,7 +277,9 @@ def data_set(source: str, *, hub: Hub | None = None) -> list[Path]:
     wanted = _of_split(source, listed, split)
     paths = [hub.download(name, path, commit, folder) for path in wanted]
     if any(not path.resolve().is_relative_to(folder.resolve()) for path in paths):
-        raise DataError("a file of the data set lies outside its folder", received=source, attempt="another data set")
+        raise DataError(
+            "a file of the data set lies outside its folder", received=source, attempt="use another data set"
+        )
     said = f"from the data set {name} at revision {commit}" + (f", split {split}" if split else "")
     said += f", whose card names the licence {licence}" if licence else ", whose card names no licence"
     _remember(folder, {"said": said, "commit": commit, "files": [str(path.relative_to(folder)) for path in paths]})
@@ -290,7 +297,9 @@ def _of_split(source: str, listed: Sequence[str], split: str) -> list[str]:
         known = set().union(*words.values()) & {"train", "test", "validation", "valid", "dev", "val"}
         raise DataError("the data set has no such split", received=source, attempt=nearest(split, known))
     if not data:
-        raise DataError("the data set has no files of data", received=source, attempt="its page on huggingface.co")
+        raise DataError(
+            "the data set has no files of data", received=source, attempt="see the data set's page on huggingface.co"
+        )
     return chosen or data
 
 
@@ -302,7 +311,7 @@ class _HuggingFace:
             raise UsageError(
                 "reading data sets of Hugging Face needs the library huggingface_hub",
                 received="hf://",
-                attempt="pip install '.[hf]' in the checkout",
+                attempt="run pip install '.[hf]' in the checkout",
             ) from None
         self._library = huggingface_hub
 
@@ -329,5 +338,5 @@ class _HuggingFace:
         return DataError(
             "the data set could not be fetched",
             received=f"{what}: {lines[0] if lines else type(error).__name__}",
-            attempt="its name as its page shows it, a network, and `hf auth login` where it is gated",
+            attempt="check the name on its page and the network; if the data set is gated, `hf auth login`",
         )

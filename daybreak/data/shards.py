@@ -43,7 +43,7 @@ class Index(Value):
             or not all(isinstance(count, int) and 0 <= count < 1 << 62 for count in counts)
             or self.tokens != sum(sizes)
         ):
-            raise _damaged(where, "it does not hold together")
+            raise _damaged(where, "its parts contradict each other")
 
     def digest(self) -> str:
         """Equal for equal tokens in shards of equal size."""
@@ -232,7 +232,7 @@ class Tokens:
 
     def __init__(self, folder: Path, name: str) -> None:
         where = folder / f"{name}.json"
-        self.index = Index.from_json(read_json(where, "`daybreak prepare` to encode the text again"), str(where))
+        self.index = Index.from_json(read_json(where, "run `daybreak prepare` to encode the text again"), str(where))
         self.index.check(where)
         self.bytes = self.index.bytes
         self.documents = self.index.documents
@@ -300,7 +300,7 @@ def _unwritable(folder: Path, error: OSError) -> ResourceError:
     return ResourceError(
         "the tokens could not be written",
         received=f"{folder}: {error.strerror or error}",
-        attempt="a folder with free space that you may write (`df -h`, --out)",
+        attempt="name a folder with free space that you may write (`df -h`, --out)",
     )
 
 
@@ -322,5 +322,5 @@ def _damaged(path: Path, why: str) -> ResourceError:
     return ResourceError(
         "a token file is damaged",
         received=f"{path}: {why}",
-        attempt="`daybreak prepare` to encode the text again",
+        attempt="run `daybreak prepare` to encode the text again",
     )

@@ -77,7 +77,7 @@ def search(sources: Sequence[str], *, own: Collection[Path] = ()) -> Found:
                 raise DataError(
                     "the folder has no readable files",
                     received=source + walk.said(),
-                    attempt="a folder with text files in it, or a file",
+                    attempt="name a folder with text files in it, or a file",
                 )
         elif os.path.lexists(source):
             _check_named(path)
@@ -88,18 +88,21 @@ def search(sources: Sequence[str], *, own: Collection[Path] = ()) -> Found:
                 raise DataError(
                     "no file matches the pattern",
                     received=source + walk.said(),
-                    attempt="quotes around it, so that the shell leaves it alone, and `ls` to see what is there",
+                    attempt="put the pattern in quotes, so that the shell does not expand it, and check "
+                    "with `ls` what is there",
                 )
         else:
             raise DataError(
                 "the file or folder does not exist",
                 received=source,
-                attempt="`ls` on its folder; `-` reads standard input",
+                attempt="check the name with `ls`; - reads standard input",
             )
         for file in files:
             found.setdefault(_identity(file), file)
     if not found:
-        raise DataError("no text was named", received="no sources", attempt="files, folders, patterns or `-`")
+        raise DataError(
+            "no text was named", received="no sources", attempt="name files, folders, globs, or - for standard input"
+        )
     return Found(
         files=tuple(found.values()),
         left_out={what: tuple(dict.fromkeys(map(str, names))) for what, names in walk.left_out.items()},
@@ -227,7 +230,7 @@ def _check_no_run(path: Path) -> None:
         raise DataError(
             "the source is a run folder, not text",
             received=f"{path}, of the run {run}" if run != path.absolute() else str(path),
-            attempt="the text that the run was made from: its request.json names it under `sources`",
+            attempt="name the text that the run was made from; `sources` in its request.json lists it",
         )
 
 
@@ -266,19 +269,21 @@ def _check_named(path: Path) -> None:
         raise DataError(
             "the source is not a regular file",
             received=str(path),
-            attempt=f"`cat {path} | daybreak run -` for a stream",
+            attempt=f"for a stream, use `cat {path} | daybreak run -`",
         )
     next(iter(Reading([path], named=[path])), None)
 
 
 def _not_text(path: Path, reason: str) -> DataError:
-    attempt = "a text, or .jsonl, .csv, .parquet, .html, .xml, .epub, .pdf, .docx or WARC, plain or packed"
+    attempt = "use a text, or .jsonl, .csv, .parquet, .html, .xml, .epub, .pdf, .docx or WARC, compressed or not"
     return DataError("the file holds no text that can be read", received=f"{path}: {reason}", attempt=attempt)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(
-        "the file cannot be read", received=f"{path}: {_reason(error)}", attempt="check that it is whole and yours"
+        "the file cannot be read",
+        received=f"{path}: {_reason(error)}",
+        attempt="check that the file is complete and that you may read it",
     )
 
 

@@ -74,7 +74,7 @@ def _jieba() -> Callable[[str], Iterable[Any]]:
         raise MissingPackage(
             "Chinese stop words need jieba, which is not installed",
             received="stop_words",
-            attempt="pip install '.[zh]' in the checkout",
+            attempt="run pip install '.[zh]' in the checkout",
         ) from None
     jieba.setLogLevel(60)
     tokenizer = jieba.Tokenizer()

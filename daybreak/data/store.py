@@ -118,7 +118,7 @@ def make(work: Work, *, until: float = math.inf) -> PartFacts:
         raise ResourceError(
             "the cleaned text could not be written",
             received=f"{work.folder}: {error.strerror or error}",
-            attempt="a folder with free space that you may write (`df -h`, --out)",
+            attempt="name a folder with free space that you may write (`df -h`, --out)",
         ) from None
     finally:
         for left in (beside, arrays):  # by an error or a signal
@@ -244,7 +244,7 @@ class Stored:
         return ResourceError(
             "a file of cleaned text is damaged",
             received=f"{self.folder / self.key}: {error}",
-            attempt="the same command again: this part is made anew",
+            attempt="repeat the command: this part is made again",
         )
 
 

@@ -25,24 +25,24 @@ def open_token_file(path: Path) -> "TokenFile":
         raise ResourceError(
             "the file of tokens cannot be read",
             received=f"{path}: {error.strerror or error}",
-            attempt="a .bin file that exists and that you may read",
+            attempt="name a .bin file that exists and that you may read",
         ) from None
     offset, count, wrong = 0, size // 2, ""
     if len(header) == 3 and header[0] == _HEADER_MAGIC:
         offset, count = 4 * _HEADER_NUMBERS, int(header[2])
         if header[1] != 1:
-            wrong = f"version {header[1]} of the header"
+            wrong = f"version {header[1]} in its header"
         elif size != offset + 2 * count:
             wrong = f"{size} bytes, where the header tells {count} tokens"
     elif len(header) == 3 and header[0] // 10000 == _HEADER_MAGIC // 10000:
-        wrong = f"a header with the number {header[0]}, of another tokenizer than GPT-2's"
+        wrong = f"its header has the number {header[0]}, which is not that of the GPT-2 tokenizer"
     elif size % 2:
-        wrong = f"{size} bytes, which are no whole number of 16-bit ids"
+        wrong = f"{size} bytes, which is not a whole number of 16-bit ids"
     if wrong or not count:
         raise DataError(
             "the file does not hold GPT-2 tokens",
             received=f"{path}: {wrong or 'no tokens'}",
-            attempt="a file of 16-bit ids as nanoGPT's data/*/prepare.py writes it, or the text itself",
+            attempt="use a file of 16-bit ids, as nanoGPT's data/*/prepare.py writes it, or the text itself",
         )
     return TokenFile(np.memmap(path, dtype="<u2", mode="r", offset=offset, shape=(count,)), path)
 
@@ -82,8 +82,8 @@ class TokenFile:
             if (most := int(part.max())) >= self.vocabulary:
                 raise DataError(
                     "the file does not hold GPT-2 tokens",
-                    received=f"{self._path}: the id {most}, where {self.vocabulary - 1} is the last",
-                    attempt="a file of 16-bit ids as nanoGPT's data/*/prepare.py writes it, or the text itself",
+                    received=f"{self._path}: id {most}, but the largest possible id is {self.vocabulary - 1}",
+                    attempt="use a file of 16-bit ids, as nanoGPT's data/*/prepare.py writes it, or the text itself",
                 )
             found.append(np.flatnonzero(part == self.end_of_text) + begin)
         return np.concatenate(found)

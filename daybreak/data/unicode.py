@@ -197,7 +197,7 @@ def _opencc() -> Callable[[str], Any]:
         raise MissingPackage(
             "simplified Chinese needs OpenCC, which is not installed",
             received="simplified=True",
-            attempt="pip install '.[zh]' in the checkout",
+            attempt="run pip install '.[zh]' in the checkout",
         ) from None
     return OpenCC("t2s").convert
 

@@ -35,7 +35,7 @@ def _read(file: IO[bytes], path: Path, wanted: Container[str]) -> dict[str, np.n
     else:
         dimensions = size[1]
     if not 1 <= dimensions <= MOST_DIMENSIONS:
-        raise _error(path, f"{dimensions} numbers a word; 1 to {MOST_DIMENSIONS} are read")
+        raise _error(path, f"{dimensions} numbers a word; 1 to {MOST_DIMENSIONS} are supported")
     if size is not None and _is_binary(file, dimensions):
         return _binary(file, path, wanted, *size)
     return _text(file, path, wanted, dimensions, begun=1 if size is None else 2)
@@ -113,5 +113,5 @@ def _error(path: Path, why: str) -> DataError:
     return DataError(
         "the word vectors cannot be read",
         received=f"{path}: {why}",
-        attempt="a file in word2vec's text or binary format or in GloVe's, unpacked",
+        attempt="use an uncompressed file in word2vec's text or binary format, or in GloVe's",
     )

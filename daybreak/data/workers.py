@@ -259,7 +259,7 @@ class _Pool:
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= STARTS:
-                raise _no_worker(f"{STARTS} in a row did not; the last {reason}")
+                raise _no_worker(f"{STARTS} in a row failed to start; the last {reason}")
         if worker.index is None:
             return
         reasons = self._reasons.setdefault(worker.index, [])
@@ -268,14 +268,15 @@ class _Pool:
             self._again.append(worker.index)
         else:
             told = ", then ".join(dict.fromkeys(reasons))
-            self._waiting[worker.index] = Reason(f"tried {ATTEMPTS} times; its process {told}")
+            self._waiting[worker.index] = Reason(f"{ATTEMPTS} tries; its process {told}")
 
 
 def _no_worker(received: str) -> ResourceError:
     return ResourceError(
         "no worker process could be started",
         received=received,
-        attempt="one process, which needs no other; the work must be a function of a module that can be imported",
+        attempt="use one process, which needs no other; for several, the work must be a "
+        "function of a module that can be imported",
     )
 
 

@@ -52,9 +52,10 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, A
             free = units.size(shutil.disk_usage(folder).free)
         raise ResourceError(
             "the checkpoint could not be written",
-            received=f"{folder}: {getattr(error, 'strerror', None) or error}; it takes {units.size(needed)} "
-            f"({needed:,} bytes), and {free} is free",
-            attempt="free some disk space; the run goes on, and the same command continues from the checkpoint before",
+            received=f"{folder}: {getattr(error, 'strerror', None) or error}; it takes "
+            f"{units.size(needed)} ({needed:,} bytes), and {free} is free",
+            attempt="free some disk space; the run continues, and after a restart it would "
+            "continue from the checkpoint before",
         ) from None
 
 
@@ -149,12 +150,12 @@ def newest(folder: Path, *, planned: bool = False) -> tuple[dict[str, Tensor], d
             continue
         try:
             if reason := _broken(path):
-                warnings.append(f"{path.name} is damaged ({reason}); the one before is used")
+                warnings.append(f"{path.name} is damaged ({reason}); the checkpoint before it is used")
                 continue
             facts = json.loads((path / _FACTS).read_text(encoding="utf-8"))
             return load_file(str(path / _STATE)), facts, warnings
         except _BROKEN as error:
-            warnings.append(f"{path.name} cannot be read ({error}); the one before is used")
+            warnings.append(f"{path.name} cannot be read ({error}); the checkpoint before it is used")
     return {}, {}, warnings
 
 
@@ -168,7 +169,7 @@ def _broken(path: Path) -> str:
         raise UsageError(
             "the checkpoint was written by a newer version of daybreak",
             received=f"{path}: format {told['format']} of daybreak {told['daybreak']}; this is {_version()}",
-            attempt=f"daybreak {told['daybreak']} or newer",
+            attempt=f"use daybreak {told['daybreak']} or newer",
         )
     if told["step"] != int(path.name.removeprefix("step-")):
         return f"it is of step {told['step']}"

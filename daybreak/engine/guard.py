@@ -17,7 +17,7 @@ class TrainingDiverged(ResourceError):
     """Skipping steps does not help: the run rolls back to a checkpoint, or ends where it cannot."""
 
     def __init__(self, seen: str) -> None:
-        super().__init__("the training is not sound", received=seen, attempt="a lower rate, --set learning_rate=...")
+        super().__init__("training diverges", received=seen, attempt="lower the learning rate: --set learning_rate=...")
 
 
 class Guard:
@@ -51,13 +51,13 @@ class Guard:
         if not math.isfinite(nats):
             return f"the loss is {nats}"
         if not math.isfinite(norm):
-            return f"the gradient's norm is {norm}"
+            return f"the gradient norm is {norm}"
         if len(self._losses) < LEAST:
             return ""
         mean = sum(self._losses) / len(self._losses)
         deviation = math.sqrt(sum((usual - mean) ** 2 for usual in self._losses) / len(self._losses))
         if nats > mean + SIGMAS * deviation:
-            return f"a loss of {nats:.3g} nats, where {mean:.3g} are usual"
+            return f"the loss is {nats:.3g} nats, where {mean:.3g} is usual"
         return ""
 
     def reset(self) -> None:

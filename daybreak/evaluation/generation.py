@@ -21,7 +21,7 @@ def pieces(loaded: Loaded, prompt: str, sampling: Sampling, *, stop: tuple[str, 
         raise UsageError(
             "this model fills in masks and does not continue text",
             received=f"{loaded.run}, of the family {loaded.plan.shape.family}",
-            attempt=f"`fill` with a text that has {WRITTEN} in it",
+            attempt=f"use `fill`, with a text that contains {WRITTEN}",
         )
     return continued(loaded.predictor, loaded.tokenizer, loaded.tokenizer.encode(prompt), sampling, stop=stop)
 
@@ -48,4 +48,4 @@ def prompt_tokens(loaded: Loaded, prompt: str) -> tuple[int, int]:
 def cut_prompt(loaded: Loaded, prompt: str) -> str:
     """A sentence that says how much of the prompt the model sees; empty where it sees all of it."""
     count, seen = prompt_tokens(loaded, prompt)
-    return f"the model sees the last {seen:,} of {count:,} tokens of the prompt" if seen < count else ""
+    return f"the prompt has {count:,} tokens; the model sees only the last {seen:,} of them" if seen < count else ""

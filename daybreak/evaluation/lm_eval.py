@@ -59,7 +59,7 @@ class DaybreakLM(LM):  # type: ignore[misc]
             raise UsageError(
                 "this kind of model does not continue text",
                 received=f"{self.loaded.run}, of the family {self.loaded.plan.shape.family}",
-                attempt="tasks that choose between answers",
+                attempt="use tasks that choose between answers",
             )
         return [self._written(*request.args) for request in requests]
 
@@ -93,7 +93,7 @@ def evaluate(
     """
     if LM is object:
         raise MissingPackage(
-            "lm-eval is not installed", received="--lm-eval", attempt="pip install '.[lm-eval]' in the checkout"
+            "lm-eval is not installed", received="--lm-eval", attempt="run pip install '.[lm-eval]' in the checkout"
         )
     loaded = load(path, device=device)
     scorer = scorer_of(loaded, batch)
@@ -139,7 +139,7 @@ def _loaded_tasks(names: Sequence[str], folder: str) -> Any:
 
     if folder and not Path(folder).is_dir():
         raise UsageError(
-            "the folder does not exist", received=f"--lm-eval-tasks {folder}", attempt="a folder with YAML"
+            "the folder does not exist", received=f"--lm-eval-tasks {folder}", attempt="name a folder with YAML files"
         )
     # Its own thousands of tasks are looked through only where one is asked for.
     manager = TaskManager(include_path=folder, include_defaults=False) if folder else None
@@ -155,7 +155,8 @@ def _loaded_tasks(names: Sequence[str], folder: str) -> Any:
         raise DataError(
             "a task of lm-eval could not be loaded",
             received=f"{', '.join(names)}: {type(error).__name__}: {reason[0] if reason else ''}",
-            attempt="a network for data that is elsewhere, or --lm-eval-tasks with tasks whose data is in local files",
+            attempt="check the network if the task's data is online, or use --lm-eval-tasks with "
+            "tasks whose data is in local files",
         ) from error
     for task in tasks["tasks"].values():
         if task.get_config("num_fewshot") is None:

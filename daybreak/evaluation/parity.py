@@ -41,7 +41,7 @@ def texts_of(loaded: Loaded, prompts: Sequence[str]) -> tuple[list[str], str]:
     try:
         stream = heldout_stream(loaded.run, loaded.plan)
     except (DaybreakError, OSError):
-        return list(SPARE_PROMPTS), "daybreak's own: the held-out text is not there"
+        return list(SPARE_PROMPTS), "daybreak's own prompts: the held-out text is missing"
     size = min(PROMPT_TOKENS, max(1, loaded.context_length // 4))
     places = np.linspace(0, max(0, len(stream) - size), PROMPTS).astype(int)
     texts = [loaded.tokenizer.decode(stream[place : place + size].tolist()) for place in places]
@@ -100,13 +100,15 @@ def _logits(source: Source, opened: Opened, rows: list[list[int]], agreement: Ag
             ours = source.module(*inputs)[..., : source.known].numpy()
         theirs = opened.logits(*(part.numpy() for part in inputs))[..., : source.known]
         if not np.isfinite(theirs).all():
-            raise _different(opened, "logits that are no numbers")
+            raise _different(opened, "some logits are not numbers")
         agreement.largest = max(agreement.largest, float(np.abs(theirs - ours).max()))
         agreement.places += ours[..., 0].size
         if precision in ROUNDED:
             agreement.limit = max(agreement.limit, ROUNDED[precision] * float(np.abs(ours).max()))
     if agreement.largest > agreement.limit:
-        raise _different(opened, f"logits differ by up to {agreement.largest:.2g}, and {agreement.limit:.2g} may be")
+        raise _different(
+            opened, f"logits differ by up to {agreement.largest:.2g}; at most {agreement.limit:.2g} is allowed"
+        )
 
 
 def _continued(
@@ -120,7 +122,9 @@ def _continued(
     for row, one, other in zip(rows, ours, theirs, strict=True):
         if one != other:
             if precision == "float32" and not _tie(source, row, one, other):
-                raise _different(opened, f"the likeliest text after {len(row) - 1} tokens: {other} there, {one} here")
+                raise _different(
+                    opened, f"the most likely continuation after {len(row) - 1} tokens: {other} there, {one} here"
+                )
             tied += 1
         row.extend(one[: source.shape.context_length - len(row)])
     return {
@@ -172,5 +176,6 @@ def _different(opened: Opened, what: str) -> DataError:
     return DataError(
         "the exported model computes something else, so it was deleted",
         received=f"{opened.program}: {what}",
-        attempt="another --precision or --to; in float32 this is a defect of daybreak's or of that program",
+        attempt="use another --precision or --to; in float32 please report it: daybreak or "
+        "that program computes something wrong",
     )

@@ -47,7 +47,7 @@ def tasks_of(files: Sequence[str], limit: int = 0) -> list[Task]:
         raise UsageError(
             "two tasks have the same name",
             received=f"{twice}: {' and '.join(str(task.path) for task in found if task.name == twice)}",
-            attempt="files whose names differ before the first dot",
+            attempt="use files whose names differ before the first dot",
         )
     return found
 
@@ -77,8 +77,8 @@ def answered(task: Task, tokenizer: Tokenizer, scorer: Scorer) -> Answers:
     if not np.isfinite([one.log_likelihood for one in found]).all():
         raise DataError(
             "the model's score for an answer is not a number",
-            received=f"{task.path}: its loss there is not finite",
-            attempt="another run: the weights of this one are broken",
+            received=f"{task.path}: the loss on it is not finite",
+            attempt="use another run: the weights of this one are broken",
         )
     places = np.cumsum([0, *(len(question.options) for question in task.questions)])
     by_question = [found[begin:end] for begin, end in itertools.pairwise(places.tolist())]

@@ -187,7 +187,7 @@ class Scores:
             with np.load(path, allow_pickle=False) as file:
                 columns = {name: file[name] for name in file.files}
             if int(columns["cell_bytes"]) != CELL_BYTES:
-                raise ValueError(f"cells of {columns['cell_bytes']} bytes")
+                raise ValueError(f"blocks of {columns['cell_bytes']} bytes")
             documents = columns["documents"].astype(np.int64)
             # Runs of older versions scored a beginning of the text and kept no places.
             places = columns["places"].astype(np.int64) if "places" in columns else _counted(documents)
@@ -205,7 +205,7 @@ class Scores:
             raise ResourceError(
                 "the held-out scores cannot be read",
                 received=f"{path}: {error}",
-                attempt=f"rm '{path}', and the same command again: the text is scored anew",
+                attempt=f"rm '{path}', then repeat the command: the text is scored again",
             ) from None
 
 
@@ -270,7 +270,9 @@ def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scor
         mixed = mixing(nats, stream)
     scores = Scores.of(stream, loaded.tokenizer, nats, mixed, whole=True)
     if not scores.bytes:
-        raise DataError("there is no text to score", received=str(loaded.run), attempt="--on FILE with text in it")
+        raise DataError(
+            "there is no text to score", received=str(loaded.run), attempt="name a file with text in it: --on FILE"
+        )
     return scores
 
 

@@ -23,7 +23,7 @@ def stream_of(tokenizer: Tokenizer, on: tuple[str, ...], skipped: list[str] | No
     if skipped is not None:
         skipped += [*found.notes(), *texts.findings.passed_over()]
     if not len(stream):
-        raise DataError("there is no text to evaluate on", received=", ".join(on), attempt="a file with text in it")
+        raise DataError("there is no text to evaluate on", received=", ".join(on), attempt="use a file with text in it")
     return stream
 
 

@@ -15,7 +15,7 @@ def opened(paths: Sequence[str]) -> list[Run]:
         raise UsageError(
             "there is nothing to compare with",
             received=", ".join(paths) or "no run",
-            attempt="daybreak compare RUN RUN, two folders of finished runs or more",
+            attempt="daybreak compare RUN RUN, with two or more folders of finished runs",
         )
     runs = [Run.open(path) for path in paths]
     for run in runs:
@@ -23,7 +23,7 @@ def opened(paths: Sequence[str]) -> list[Run]:
             raise UsageError(
                 "the run is not finished",
                 received=str(run),
-                attempt="the same `daybreak run` command again: it continues; then compare",
+                attempt="repeat the `daybreak run` command to finish it, then compare",
             )
     return runs
 

@@ -29,7 +29,7 @@ class Masked:
 
         known_tokens: ids below it stand for text.
         """
-        assert specials.mask is not None, "a tokenizer without a mask"
+        assert specials.mask is not None, "a tokenizer without a mask token"
         self.module, self.mask, self.pad = module, specials.mask, specials.pad
         self.end_of_text, self.known_tokens, self.batch = end_of_text, known_tokens, batch
 

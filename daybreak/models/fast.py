@@ -208,7 +208,7 @@ class _NativeState(_FastState):
     def step(self, token: int) -> Tensor:
         # A place or a token outside would be read and written outside the memory of the tensors.
         if not (0 <= self.length < self.decoder.context and 0 <= token < self.decoder.shape.vocabulary):
-            raise IndexError(f"token {token} at place {self.length}")
+            raise IndexError(f"token {token} at position {self.length}")
         self.call(self.model, token, self.length, self.out_V.data_ptr())
         self.length += 1
         return self.out_V

@@ -200,7 +200,7 @@ def foreign(shape: ForeignShape, weights: Mapping[str, Tensor] | None = None, *,
         raise MissingPackage(
             "this version of transformers does not have the class",
             received=f"{shape.architecture}, transformers {library.__version__}",
-            attempt="pip install --upgrade transformers",
+            attempt="run pip install --upgrade transformers",
         )
     with _quiet(library):
         try:
@@ -218,14 +218,14 @@ def foreign(shape: ForeignShape, weights: Mapping[str, Tensor] | None = None, *,
             raise DataError(
                 "transformers cannot build the model",
                 received=f"{shape.architecture}: {error}",
-                attempt="the config.json of the checkpoint as it was written, or another version of transformers",
+                attempt="use the checkpoint's config.json as it was written, or another version of transformers",
             ) from None
     module = KINDS[shape.kind](shape, inside.float())
     if weights is not None and (unlike := _unlike(module, weights)):
         raise DataError(
             "transformers did not load the weights unchanged",
             received=f"{shape.architecture}: {', '.join(unlike[:3])}",
-            attempt="the version of transformers that the checkpoint was written with",
+            attempt="use the version of transformers that the checkpoint was written with",
         )
     return module.train()
 
@@ -255,7 +255,7 @@ def _library() -> Any:
         raise MissingPackage(
             "this checkpoint needs transformers, which is not installed",
             received="a class that daybreak has no module of its own for",
-            attempt="pip install '.[hf]' in the checkout",
+            attempt="run pip install '.[hf]' in the checkout",
         ) from None
     return transformers
 

@@ -123,7 +123,7 @@ def _stopped(source: Path, said: str) -> CompilerStopped:
     return CompilerStopped(
         f"the compiler did not finish {source.name}",
         received=said,
-        attempt="the same command again when there is more memory and time; or --without kernels",
+        attempt="repeat the command when more memory and time are free, or use --without kernels",
     )
 
 

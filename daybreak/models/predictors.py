@@ -41,16 +41,19 @@ class Sampling:
     def __post_init__(self) -> None:
         asked, least = "", self.min_tokens or 0
         if not 0 <= self.temperature < float("inf"):
-            asked, attempt = f"temperature {self.temperature:g}", "0 for the likeliest text, or a number such as 0.8"
+            asked, attempt = f"temperature {self.temperature:g}", "0 for the most likely text, or a number such as 0.8"
         elif not 0 <= self.top_p <= 1:
             asked, attempt = f"top_p {self.top_p:g}", "a share from 0 to 1, such as 0.95"
         elif not 0 <= self.seed <= LARGEST_SEED:
             asked, attempt = f"seed {self.seed}", f"a number from 0 to {LARGEST_SEED}"
         elif min(self.max_tokens, self.top_k, least) < 0:
             asked = f"max_tokens {self.max_tokens}, top_k {self.top_k}, min_tokens {least}"
-            attempt = "numbers from 0 up"
+            attempt = "numbers from 0 upwards"
         elif least > self.max_tokens:
-            asked, attempt = f"min_tokens {least}, max_tokens {self.max_tokens}", "as many max_tokens, or more"
+            asked, attempt = (
+                f"min_tokens {least}, max_tokens {self.max_tokens}",
+                "max_tokens at least as large as min_tokens",
+            )
         if asked:
             raise UsageError("the sampling settings are out of range", received=asked, attempt=attempt)
 

@@ -40,10 +40,10 @@ def check(request: Request) -> None:
         raise UsageError(
             "the checkpoint does not exist",
             received=f"--from {request.parent}",
-            attempt="a run's folder, such as runs/NAME, or a folder with config.json and model.safetensors",
+            attempt="use a run's folder, such as runs/NAME, or a folder with config.json and model.safetensors",
         )
     if request.heldout:
-        check_file(request.heldout, "--heldout", "a file of text to score on")
+        check_file(request.heldout, "--heldout", "name a file of text to score on")
     check_sources(request.sources)
     for name in request.technique_settings:
         techniques.chosen(name, request)
@@ -72,14 +72,14 @@ def check_sources(sources: Sequence[str]) -> None:
                 raise DataError(
                     "the address cannot be read",
                     received=f"{source}: {error}",
-                    attempt="an address such as https://...",
+                    attempt="use an address such as https://...",
                 ) from None
         local = source != "-" and not re.match(r"[a-z][a-z0-9+.-]*://", source) and not glob.has_magic(source)
         if local and not _is_there(source, os.path.lexists):
             raise DataError(
                 "the file or folder does not exist",
                 received=source if source.strip() else repr(source),
-                attempt="`ls` on its folder; `-` reads standard input",
+                attempt="check the name with `ls`; - reads standard input",
             )
 
 

@@ -180,7 +180,7 @@ def _best(
         raise ResourceError(
             "no such model fits into the memory of this machine",
             received=f"{request.settings} on {units.size(machine.memory_bytes)} of memory",
-            attempt="fewer layers or a smaller width; the weights take 16 bytes each while they are trained",
+            attempt="use fewer layers or a smaller width; each parameter takes 16 bytes while it is trained",
         )
     timed = {(t.shape.key(), t.mode) for t in probe.timings}
     measured = [candidate for candidate in found if (candidate.shape.key(), candidate.mode) in timed]
@@ -203,7 +203,7 @@ def _check_native(request: Request, family: Family, settings: dict[str, Any]) ->
         raise UsageError(
             "transformers has no class for this model shape",
             received=", ".join(f"--set {name}={request.settings[name]}" for name in leaving),
-            attempt="--no-native, and a model/ that daybreak alone opens; or without it",
+            attempt="use --no-native for a model/ that only daybreak can open; or leave the setting out",
         )
 
 
@@ -259,8 +259,9 @@ def _check_long_enough(best: Candidate, training: float, request: Request, *, st
     shortest = math.ceil(1.15 * (request.seconds - training + LEAST_STEPS * step_seconds))
     raise BudgetTooShort(
         "the budget is too short for this machine and this text",
-        received=f"--for {units.duration(request.seconds)}, which leaves {units.duration(max(0.0, training))} for "
-        f"training at {units.duration(step_seconds)} a step",
+        received=f"--for {units.duration(request.seconds)}, which leaves "
+        f"{units.duration(max(0.0, training))} for training at "
+        f"{units.duration(step_seconds)} a step",
         attempt=f"--for {shortest}s, the shortest that works here; or --family ngram, which needs a few seconds",
         seconds=shortest,
     )

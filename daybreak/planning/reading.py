@@ -77,7 +77,7 @@ def parts_by_source(
         raise DataError(
             "the only text is the held-out file",
             received=f"--heldout {request.heldout}, and the same file as the text",
-            attempt="text to train on beside it, or no --heldout: then a part of the text is held out",
+            attempt="add text to train on, or leave out --heldout: a part of the text is then held out",
         )
     return groups
 
@@ -113,7 +113,7 @@ def cleaned_parts(
                     raise ResourceError(
                         "a part of the text could not be prepared, and a reproducible run may not skip it",
                         received=str(result),
-                        attempt="free memory, or the same command again: what is done stays done",
+                        attempt="free some memory, or repeat the command: finished parts are kept",
                     )
                 failed.add(one.key)
                 if left_out is not None:
@@ -134,7 +134,7 @@ def cleaned_parts(
         raise DataError(
             "the text could not be prepared",
             received=f"{part_name(todo[0])}: its process ended twice",
-            attempt="free memory, or the same command again",
+            attempt="free some memory, then repeat the command",
         )
     if not made and len(failed) < len(todo):  # the processes had not even started
         made[todo[0].key] = store.make(todo[0], until=0.0).key
@@ -177,7 +177,8 @@ def _check_enough(passed: float, read_bytes: int, request: Request) -> None:
         raise BudgetTooShort(
             "the text takes too long to read for this budget",
             received=f"{units.size(read_bytes)} in {units.duration(passed)}, and more to come",
-            attempt=f"more than --for {10 * passed:.0f}s, or less text; `daybreak prepare` does it beforehand",
+            attempt=f"a budget longer than --for {10 * passed:.0f}s, or less text; or read the text "
+            "beforehand with `daybreak prepare`",
         )
 
 

@@ -64,7 +64,7 @@ class MaskedTokens:
                 received=f"rate={rate:g}, random={random:g}, kept={kept:g}",
                 attempt="a rate between 0 and 1, and random + kept at most 1",
             )
-        assert specials.mask is not None, "a tokenizer without a mask"
+        assert specials.mask is not None, "a tokenizer without a mask token"
         self.uniform, self.seed, self.mask, self.known_tokens = uniform, seed, specials.mask, known_tokens
         self.spared = (end_of_text, specials.pad, specials.mask)
         self.rate, self.random, self.kept, self.head = rate, random, kept, head

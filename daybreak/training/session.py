@@ -55,7 +55,7 @@ def folder_of(request: Request, out: str) -> Run:
         raise UsageError(
             "the output folder holds a run with other text or options",
             received=differs,
-            attempt="the command that made it, to continue it, or another --out",
+            attempt="repeat the command that made this folder, to continue it, or name another folder with --out",
         )
     return folder
 
@@ -220,7 +220,7 @@ def copied(old: Run, new: Run) -> Run:
                 error,
                 what="the folder of the replay cannot be made",
                 place=new,
-                attempt="--out with a folder you may write",
+                attempt="name a folder that you may write with --out",
             ) from None
         raise
     return new
@@ -245,7 +245,10 @@ def begun_with(text: Run, run: Run, request: Request, *, used_seconds: float) ->
     except OSError as error:
         run.remove()
         raise failures.of_system(
-            error, what="the run folder cannot be made", place=run, attempt="--out with a folder you may write"
+            error,
+            what="the run folder cannot be created",
+            place=run,
+            attempt="name a folder that you may write with --out",
         ) from None
 
 

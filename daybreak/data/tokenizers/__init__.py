@@ -10,7 +10,7 @@ from daybreak.data.tokenizers.base import BYTES_AND_END, Tokenizer, utf8
 VOCABULARY_LADDER = (257, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 KINDS = ("bytes", "characters", "bpe", "wordpiece", "unigram", "words")
 LEARNT_AT_EVERY_SIZE = ("bytes", "characters", "bpe", "words")  # a smaller vocabulary is a beginning of a larger one
-NOT_LOSSLESS = {"wordpiece": "WordPiece drops white space and what its alphabet lacks"}
+NOT_LOSSLESS = {"wordpiece": "WordPiece drops white space and characters outside its alphabet"}
 
 _MEASURED_CHARACTERS = 128_000
 _LONGEST_LEARNT = 100_000  # characters of one string; shorter strings also spread over the cores
@@ -38,7 +38,7 @@ def train_tokenizer(
         raise UsageError(
             "the vocabulary is too small",
             received=str(vocabulary),
-            attempt=f"at least {BYTES_AND_END}: the bytes and the end of a text",
+            attempt=f"at least {BYTES_AND_END}: one for each byte, and the end of text",
         )
     if kind == "bytes" or (vocabulary == BYTES_AND_END and kind != "wordpiece"):
         return byte_tokenizer()

@@ -28,7 +28,7 @@ def read(path: Path, *, end_of_text: str = "", lossless: bool = False) -> Tokeni
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise _unreadable(path, f"{type(error).__name__}: {error}") from None
     if not layout.special:
-        raise _unreadable(path, "it has no special token, so nothing ends a text")
+        raise _unreadable(path, "it has no special token, so no token can mark the end of a text")
     if lossless and layout.loss:
         layout = layout.without_unicode_form()
     from daybreak.data.tokenizers.library import LibraryTokenizer
@@ -48,7 +48,7 @@ def _end_of_text(path: Path, layout: Layout, asked: str) -> int:
     raise UsageError(
         "the tokenizer has no end-of-text token",
         received=f"{path}{f': {asked}' if asked else ''} with the special tokens {shown}",
-        attempt=f'a tokenizer_config.json beside it that names one, such as {{"eos_token": "{listed[0]}"}}',
+        attempt=f'put a tokenizer_config.json beside it that names one, such as {{"eos_token": "{listed[0]}"}}',
     )
 
 
@@ -66,5 +66,5 @@ def _unreadable(path: Path, why: str) -> ResourceError:
     return ResourceError(
         "the tokenizer cannot be read",
         received=f"{path}: {why}",
-        attempt="the tokenizer.json of a daybreak run or of Hugging Face's libraries, whole",
+        attempt="use a complete tokenizer.json, of a daybreak run or of Hugging Face's libraries",
     )

@@ -69,8 +69,8 @@ def _refused(why: str) -> UsageError:
     return UsageError(
         "this tokenizer cannot be extended with new tokens",
         received=why,
-        attempt="without growing it; or a checkpoint with byte-level BPE, BPE with bytes to fall back on, WordPiece or "
-        "Unigram",
+        attempt="leave out --grow-vocabulary, or use a checkpoint with byte-level BPE, BPE "
+        "with byte fallback, WordPiece or Unigram",
     )
 
 

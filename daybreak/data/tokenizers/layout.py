@@ -92,7 +92,7 @@ class Layout:
         if self._normalizers:
             return f"it normalizes the text first ({', '.join(self._normalizers)})"
         if any(part.get("add_prefix_space") for part in self._parts) or self._spaced:
-            return "it puts a space before a text, or has one spelling for two characters"
+            return "it puts a space before a text, or writes two different characters the same way"
         if self.model.get("continuing_subword_prefix") or self.model.get("end_of_word_suffix"):
             return "its tokens do not tell where white space was"
         unkept = [part for part in self._parts if not _keeps_all(part)]

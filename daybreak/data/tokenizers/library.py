@@ -50,7 +50,10 @@ class LibraryTokenizer(Tokenizer):
         import tokenizers
 
         plain = {**layout.data, "truncation": None, "padding": None, "post_processor": None}
-        with _in_words("the tokenizer cannot be read", "the file as it was written, or a version that knows it"):
+        with _in_words(
+            "the tokenizer cannot be read",
+            "use the file as it was written, or a version of the tokenizers library that can read it",
+        ):
             self._tokenizers = tokenizers.Tokenizer.from_str(json.dumps(plain))
         self._tokenizers.encode_special_tokens = True  # spelled out in a text, they are text
         for probe in _PROBES:
@@ -72,7 +75,7 @@ class LibraryTokenizer(Tokenizer):
         return self._ids([utf8(text).decode() for text in batch])
 
     def _ids(self, texts: list[str]) -> list[np.ndarray]:
-        with _in_words("the tokenizer cannot cut a text", "another tokenizer.json, or --tokenizer auto"):
+        with _in_words("the tokenizer cannot split a text", "use another tokenizer.json, or --tokenizer auto"):
             encodings = self._tokenizers.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
 

@@ -111,7 +111,7 @@ def _jieba() -> Any:
         raise MissingPackage(
             "splitting Chinese into words needs jieba, which is not installed",
             received="a text with Chinese characters",
-            attempt="pip install '.[zh]' in the checkout, or --tokenizer bpe",
+            attempt="run pip install '.[zh]' in the checkout, or use --tokenizer bpe",
         ) from None
     jieba.setLogLevel("WARNING")
     segmenter = jieba.Tokenizer()

@@ -17,10 +17,10 @@ from daybreak.models.layouts.configs import is_foreign, shape_of
 def _check(shape: NetworkShape, weights: dict[str, Tensor]) -> None:
     """Raises ValueError: a shape that these weights cannot be of, or weights that are no numbers."""
     if shape.layers > len(weights):
-        raise ValueError(f"{shape.layers} layers in config.json, and {len(weights)} tensors")
+        raise ValueError(f"{shape.layers} layers in config.json, but {len(weights)} tensors")
     for name, weight in weights.items():
         if not bool(weight.isfinite().all()):
-            raise ValueError(f"{name} has values that are no numbers")
+            raise ValueError(f"{name} contains values that are not numbers")
 
 
 def read_model(folder: Path, device: torch.device) -> Any:
@@ -44,7 +44,7 @@ def read_model(folder: Path, device: torch.device) -> Any:
         raise DataError(
             "the model cannot be read",
             received=f"{folder}: {error}",
-            attempt="the model/ folder of a finished run, whole",
+            attempt="use the complete model/ folder of a finished run",
         ) from None
     if shape.tied:
         module.lm_head.weight = module.get_parameter(family.embedding)
@@ -61,6 +61,6 @@ def read_foreign(folder: Path, device: torch.device) -> Any:
         raise DataError(
             "daybreak has its own module for this model",
             received=str(folder),
-            attempt="reading it as that",
+            attempt="read it with that module",
         )
     return loaded(found.shape, found.weights()).to(device).eval().requires_grad_(False)

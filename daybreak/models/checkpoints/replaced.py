@@ -34,7 +34,7 @@ def replaced(folder: Path, fill: Callable[[Path], None]) -> None:
         raise ResourceError(
             "the model cannot be written",
             received=f"{folder}: {getattr(error, 'strerror', None) or error}",
-            attempt="free some disk space and run the same command again; nothing that was written before is lost",
+            attempt="free some disk space and repeat the command; nothing that was written before is lost",
         ) from None
 
 

@@ -85,12 +85,12 @@ def peek(folder: Path) -> Checkpoint:
     T5 needs to tell whether its head is its table.
     """
     folder = _folder_of(folder)
-    written = read_json(folder / "config.json", "the whole folder, as it was written")
+    written = read_json(folder / "config.json", "use the complete folder, as it was written")
     if not isinstance(written, dict):
         raise DataError(
             "a file cannot be read",
-            received=f"{folder / 'config.json'}: it is no object",
-            attempt="the whole folder, as it was written",
+            received=f"{folder / 'config.json'} is not a JSON object",
+            attempt="use the complete folder, as it was written",
         )
     of_nanogpt = nanogpt.recognized(written)
     config = nanogpt.config_of(written) if of_nanogpt else written
@@ -103,8 +103,8 @@ def peek(folder: Path) -> Checkpoint:
     if marks.ids > shape.vocabulary:
         raise DataError(
             "the tokenizer has more tokens than the model has embeddings",
-            received=f"ids up to {marks.ids - 1} in {folder / TOKENIZER}, and {shape.vocabulary} rows",
-            attempt="the tokenizer that the model was trained with",
+            received=f"ids up to {marks.ids - 1} in {folder / TOKENIZER}, but {shape.vocabulary} rows of embeddings",
+            attempt="use the tokenizer that the model was trained with",
         )
     return Checkpoint(
         folder=folder,
@@ -137,7 +137,7 @@ def _folder_of(folder: Path) -> Path:
         raise UsageError(
             "the checkpoint does not exist",
             received=str(folder),
-            attempt="a run's folder, such as runs/NAME, or a folder with config.json and model.safetensors",
+            attempt="use a run's folder, such as runs/NAME, or a folder with config.json and model.safetensors",
         )
     pickled = sorted(path for path in folder.iterdir() if path.name.endswith(tensors.PICKLES))
     if pickled:
@@ -145,12 +145,12 @@ def _folder_of(folder: Path) -> Path:
         raise DataError(
             "the checkpoint is a pickle file, which can run any code and is never opened",
             received=f"{pickled[0]}, and no config.json",
-            attempt=f"if it is nanoGPT's, and you trust it: {convert}",
+            attempt=f"if it is nanoGPT's and you trust it, convert it: {convert}",
         )
     raise UsageError(
         "the folder holds no checkpoint",
         received=f"{folder}, which has no config.json",
-        attempt="a run's folder that has a model/, or a folder with config.json and model.safetensors",
+        attempt="use a run's folder with a model/ in it, or a folder with config.json and model.safetensors",
     )
 
 
@@ -161,7 +161,7 @@ def _check_class(folder: Path, config: dict[str, Any]) -> None:
         raise DataError(
             "the checkpoint needs custom code, which is never run",
             received=f"auto_map or trust_remote_code in {folder / 'config.json'}",
-            attempt=f"a checkpoint of a class that transformers has itself: {SUPPORTED}",
+            attempt=f"use a checkpoint of a class that transformers has itself: {SUPPORTED}",
         )
     known = configs.classes_of(kind) if isinstance(kind, str) else ()
     if not known or not isinstance(named, list) or (named and not any(name in known for name in named)):
@@ -174,7 +174,7 @@ def _check_class(folder: Path, config: dict[str, Any]) -> None:
         raise DataError(
             "the weights are quantized, and cannot be trained",
             received=f"quantization_config in {folder / 'config.json'}",
-            attempt="the checkpoint before it was quantized",
+            attempt="use the checkpoint from before quantization",
         )
 
 

@@ -46,7 +46,7 @@ def marks_of(folder: Path, config: dict[str, Any], needed: SpecialTokens | None 
             raise DataError(
                 f"the tokenizer has no token for {' and '.join(missing)}",
                 received=str(folder / TOKENIZER),
-                attempt="its tokenizer_config.json beside it, which names them",
+                attempt="put the tokenizer_config.json that names them beside it",
             )
         assert pad is not None
         specials = Specials(pad=pad, mask=mask, sentinels=sentinels)
@@ -63,9 +63,10 @@ def _ids(folder: Path) -> dict[str, int]:
         raise DataError(
             "the checkpoint has no tokenizer.json",
             received=str(folder),
-            attempt=f"beside the weights; where there are older files of a tokenizer: {CONVERT.format(folder)}",
+            attempt="put a tokenizer.json beside the weights; from older tokenizer files it can be "
+            f"made by: {CONVERT.format(folder)}",
         )
-    data = read_json(path, "the tokenizer.json that the model was trained with")
+    data = read_json(path, "use the tokenizer.json that the model was trained with")
     try:
         if "daybreak" in data:  # words, whose ids follow from their order
             return {str(index): index for index in range(257 + len(data["daybreak"]["words"]))}
@@ -79,7 +80,7 @@ def _ids(folder: Path) -> dict[str, int]:
         raise DataError(
             "the tokenizer cannot be read",
             received=f"{path}: {type(error).__name__}: {error}",
-            attempt="the tokenizer.json that the model was trained with",
+            attempt="use the tokenizer.json that the model was trained with",
         ) from None
     return ids
 

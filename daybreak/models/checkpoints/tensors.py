@@ -50,13 +50,13 @@ def entries(folder: Path, *, convert: str) -> dict[str, Entry]:
         raise DataError(
             "files of the weights are missing",
             received=f"{len(missing)} of {len(files)} in {folder}: {shown}",
-            attempt=f"fetch them into {folder}",
+            attempt=f"download them into {folder}",
         )
     found: dict[str, Entry] = {}
     for name in files:
         held = _entries_of(folder / name)
         if lacking := [tensor for tensor, place in places.items() if place == name and tensor not in held]:
-            raise _damaged(folder / name, f"{lacking[0]} is not in it, and {INDEX} says so")
+            raise _damaged(folder / name, f"{lacking[0]} is not in it, but {INDEX} says so")
         if twice := next((tensor for tensor in held if tensor in found), None):
             raise _damaged(folder / name, f"{twice} is in another shard, too")
         found |= held
@@ -70,7 +70,7 @@ def check_types(found: dict[str, Entry]) -> None:
             raise DataError(
                 "the data type of the weights cannot be trained",
                 received=f"{entry.name} in {entry.file} is {entry.dtype}",
-                attempt=f"the checkpoint before it was quantized ({', '.join(READABLE)})",
+                attempt=f"use the checkpoint from before quantization ({', '.join(READABLE)})",
             )
 
 
@@ -92,7 +92,7 @@ def read(found: dict[str, Entry]) -> Iterator[tuple[str, Tensor]]:
                         raise DataError(
                             "the weights contain NaN or infinity",
                             received=f"{found[name].name} in {file}: {wrong} of {tensor.numel()}",
-                            attempt="an earlier checkpoint of that model",
+                            attempt="use an earlier checkpoint of that model",
                         )
                     yield name, tensor
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:
@@ -129,7 +129,7 @@ def _index(folder: Path) -> dict[str, str]:
             raise ValueError(f"over {MOST_INDEX_BYTES >> 20} MiB")
         told: Any = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         if not isinstance(told, dict) or not told or not all(isinstance(name, str) for name in told.values()):
-            raise ValueError("weight_map is no object of names")
+            raise ValueError("weight_map is not an object of names")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from None
     return told
@@ -142,17 +142,17 @@ def _no_weights(folder: Path, convert: str) -> DataError:
         return DataError(
             "the weights are a pickle file, which can run any code and is never opened",
             received=f"{folder / pickled[0]}, and no {WHOLE}",
-            attempt=f"where you trust the file: {convert}",
+            attempt=f"if you trust the file, convert it: {convert}",
         )
     others = [name for name in names if name.endswith(OTHERS)]
     return DataError(
         "the folder has no readable weights",
         received=f"{folder}: {', '.join(others or names[:8]) or 'nothing'}, and no {WHOLE}",
-        attempt=f"a folder with {WHOLE}, or with {INDEX} and its shards",
+        attempt=f"use a folder with {WHOLE}, or with {INDEX} and its shards",
     )
 
 
 def _damaged(file: Path, why: str) -> DataError:
     return DataError(
-        "the weights cannot be read", received=f"{file}: {why}", attempt="fetch the file again: it is not whole"
+        "the weights cannot be read", received=f"{file}: {why}", attempt="download the file again: it is incomplete"
     )

@@ -42,7 +42,7 @@ def grow(
         raise UsageError(
             "a new token is built from a missing token",
             received=f"token {wrong[0]}, of {first}",
-            attempt="pieces of the tokenizer that the model was trained with",
+            attempt="use pieces of the tokenizer that the model was trained with",
         )
     grown = dict(weights)
     for name in tables_of(weights):

@@ -45,7 +45,7 @@ def _explained(folder: Path, work: Callable[[], Result]) -> Result:
         raise DataError(
             "config.json is incomplete",
             received=f"{folder / 'config.json'}: {why}",
-            attempt="the whole folder, as it was written",
+            attempt="use the complete folder, as it was written",
         ) from None
 
 
@@ -109,7 +109,7 @@ def _of_module(shape: NetworkShape, most_layers: int) -> tuple[NetworkShape, Lay
     shape.check()
     layers = shape.stored_layers()
     if layers > most_layers:
-        raise ValueError(f"{layers} layers, and {most_layers} tensors")
+        raise ValueError(f"{layers} layers, but {most_layers} tensors")
     with torch.device("meta"):
         module = families.of(shape).module(shape)
     tensors: Tensors = {}
@@ -128,7 +128,7 @@ def _named(layout: Layout, found: dict[str, Entry]) -> dict[str, Entry]:
     """The tensors that the layout has a place for, and those that it does not know, by its own names."""
     named = {_name(stored, layout): entry for stored, entry in found.items()}
     if len(named) < len(found):
-        raise ValueError("two tensors have names that mean the same one")
+        raise ValueError("the names of two tensors mean the same tensor")
     return {
         name: entry
         for name, entry in named.items()
@@ -161,7 +161,7 @@ def _tensors(
             raise DataError(
                 "config.json ties two weights that differ",
                 received=f"{name} and {of} in {folder}",
-                attempt="the whole folder, as it was written",
+                attempt="use the complete folder, as it was written",
             )
     if arguments is not None:
         weights |= {name: weights[name].t().contiguous() for name in weights if nanogpt.is_turned(name)}
@@ -190,10 +190,10 @@ def _compare(folder: Path, expected: Tensors, sizes: Tensors) -> None:
         return
     told = [f"{name} is {list(sizes[name])}, not {list(expected[name])}" for name in unlike[:_SHOWN]]
     told += [f"{name} is missing" for name in missing[:_SHOWN]]
-    told += [f"{name} is not of the class" for name in unknown[:_SHOWN]]
+    told += [f"{name} does not belong to the class" for name in unknown[:_SHOWN]]
     rest = len(missing) + len(unlike) + len(unknown) - len(told)
     raise DataError(
         "the weights do not match config.json",
         received=f"{folder}: {'; '.join(told)}{f'; and {rest} more' if rest else ''}",
-        attempt="config.json and the weights of the same checkpoint",
+        attempt="use config.json and the weights of the same checkpoint",
     )

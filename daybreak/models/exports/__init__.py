@@ -101,7 +101,7 @@ def format_of(name: str) -> Format:
         raise MissingPackage(
             f"--to {name} needs packages that are not installed",
             received=", ".join(absent),
-            attempt=f"pip install '.[{EXTRAS[name]}]' in the checkout",
+            attempt=f"run pip install '.[{EXTRAS[name]}]' in the checkout",
         )
     return module  # type: ignore[no-any-return]
 

@@ -21,10 +21,10 @@ BLOCK = 32  # weights that share a scale in q8_0; a row that is no multiple of i
 def refuses(source: Source) -> str:
     if not source.own():
         what = getattr(source.shape, "architecture", source.shape.family)
-        return f"only GPT of daybreak's own is written as GGUF here, and this is {what}"
+        return f"only daybreak's own GPT can be written as GGUF, and this is {what}"
     if not source.shape.native():
         left = ", ".join(f"{name}={value}" for name, value in source.shape.leaves_class().items())
-        return f"llama.cpp has no architecture that computes it: {left}"
+        return f"llama.cpp has no architecture that computes {left}"
     return vocabularies.refuses(source.tokenizer)
 
 

@@ -27,10 +27,11 @@ CHAT_TEMPLATE = (
 def refuses(source: Source) -> str:
     if not source.shape.native():
         left = ", ".join(f"{name}={value}" for name, value in source.shape.leaves_class().items())
-        return f"transformers has no class that computes it: {left}"
+        return f"transformers has no class that computes {left}"
     if "daybreak" in source.tokenizer:
         return (
-            f"its tokenizer ({source.tokenizer['daybreak']['kind']}) is daybreak's own, and tokenizers has none like it"
+            f"its tokenizer ({source.tokenizer['daybreak']['kind']}) is daybreak's own; the "
+            "tokenizers library has no equivalent"
         )
     return ""
 

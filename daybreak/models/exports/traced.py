@@ -57,7 +57,7 @@ def refuses(source: Any) -> str:
     family = source.family
     if family.signature is not None:
         return ""
-    return family.not_recorded or f"nothing is known of the inputs of the family {family.name}"
+    return family.not_recorded or f"the inputs of the family {family.name} are not known"
 
 
 def apart(module: nn.Module) -> nn.Module:

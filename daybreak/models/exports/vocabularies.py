@@ -55,16 +55,23 @@ class Vocabulary:
 def refuses(data: dict[str, Any]) -> str:
     """Why llama.cpp cannot cut a text as this tokenizer does, in words; empty where it can."""
     if "daybreak" in data:
-        return f"its tokenizer ({data['daybreak']['kind']}) is daybreak's own, and llama.cpp has none like it"
+        return f"its tokenizer ({data['daybreak']['kind']}) is daybreak's own; llama.cpp has no equivalent"
     model = data["model"]
     if _of_characters(data):
-        return f"its tokenizer has {_SPACE}, which is a space to llama.cpp" if _SPACE in model["vocab"] else ""
+        return (
+            f"its tokenizer has the token {_SPACE}, which llama.cpp takes for a space"
+            if _SPACE in model["vocab"]
+            else ""
+        )
     if model.get("type") != "BPE" or model.get("byte_fallback"):
-        return f"its tokenizer is {model.get('type')}, and llama.cpp gets byte-level BPE, bytes and characters here"
+        return (
+            f"its tokenizer is {model.get('type')}; only byte-level BPE, bytes and "
+            "characters can be exported to llama.cpp"
+        )
     if (data.get("normalizer") or {"type": "NFC"})["type"] != "NFC":  # Qwen's, which llama.cpp leaves out, too
-        return "its tokenizer normalizes a text first, which llama.cpp does not"
+        return "its tokenizer normalizes the text first, and llama.cpp does not"
     if not _pre(data):
-        return "its tokenizer cuts words by a regular expression that llama.cpp has no name for"
+        return "its tokenizer splits words by a regular expression that llama.cpp does not know"
     return ""
 
 

@@ -216,7 +216,7 @@ def head(library: Library) -> Any:
     kernels = _Kernels(library)
 
     def summed(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, cap: float = 0.0) -> Tensor:
-        assert not cap, "the kernels are made for the stock class"
+        assert not cap, "the kernels are made for the standard layer"
         return _Head.apply(kernels, hidden_ND, head_VD, targets_N.contiguous())
 
     return summed

@@ -48,7 +48,7 @@ def shape_of(config: dict[str, Any]) -> NetworkShape:
         raise DataError(
             "this kind of model is not supported",
             received=f"model_type {config.get('model_type')!r}",
-            attempt=f"a model/ folder that daybreak wrote (model_type {', '.join(known)} or {own.PREFIX}...)",
+            attempt=f"use a model/ folder written by daybreak (model_type {', '.join(known)} or {own.PREFIX}...)",
         )
     return cast(NetworkShape, _layout(kind).shape_of(config))
 

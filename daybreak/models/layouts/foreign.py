@@ -42,7 +42,7 @@ class _Config:
 
     def __getitem__(self, name: str) -> int:
         if name not in self.config:
-            raise _unclear(f"no {name} in it")
+            raise _unclear(f"it has no {name}")
         value = self.config[name]
         if type(value) is not int or not 0 < value < MOST:
             raise _unclear(f"{name}={value!r}")
@@ -62,7 +62,7 @@ def _unclear(found: str) -> DataError:
     return DataError(
         "config.json is incomplete",
         received=found,
-        attempt="the whole folder, as transformers wrote it",
+        attempt="use the complete folder, as transformers wrote it",
     )
 
 
@@ -75,7 +75,7 @@ def layout_of(config: dict[str, Any], *, most_layers: int) -> Layout:
     sizes = _Config(config)
     layers = sizes["n_layer" if config["model_type"] == "gpt2" else "num_hidden_layers"]
     if layers > most_layers:
-        raise _unclear(f"{layers} layers, and {most_layers} tensors")
+        raise _unclear(f"{layers} layers, but {most_layers} tensors")
     if config.get("add_cross_attention") or config.get("is_decoder"):
         raise DataError(
             "this variant of the model class is not supported",
@@ -198,8 +198,8 @@ def _bert(config: dict[str, Any]) -> Layout:
     if config.get("position_embedding_type", "absolute") != "absolute" or not config.get("tie_word_embeddings", True):
         raise DataError(
             "this variant of BERT is not supported",
-            received="relative positions, or a head apart from the table, in config.json",
-            attempt="a BERT with learned positions and a tied head",
+            received="relative positions, or a head that is not tied to the embeddings, in config.json",
+            attempt="use a BERT with learned positions and a tied head",
         )
     D, V, M, layers = (sizes[name] for name in ("hidden_size", "vocab_size", "intermediate_size", "num_hidden_layers"))
     T = sizes["max_position_embeddings"]

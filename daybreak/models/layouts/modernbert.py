@@ -81,8 +81,8 @@ def shape_of(config: dict[str, Any]) -> BertShape:
     except KeyError as missing:
         raise DataError(
             "config.json is incomplete",
-            received=f"no {missing.args[0]} in it",
-            attempt="the whole folder, as transformers wrote it",
+            received=f"it has no {missing.args[0]}",
+            attempt="use the complete folder, as transformers wrote it",
         ) from None
     return shape
 
@@ -118,5 +118,5 @@ def _refuse(found: str) -> None:
     raise DataError(
         "this kind of encoder is not supported",
         received=found,
-        attempt="a ModernBERT with GELU, no biases but the head's, and every n-th layer attending to all positions",
+        attempt="use a ModernBERT with GELU, no biases except in the head, and global attention in every n-th layer",
     )

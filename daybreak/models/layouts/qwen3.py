@@ -50,12 +50,14 @@ def shape_of(config: dict[str, Any]) -> GptShape:
     wrong += [f"rotary positions with {name}={rope[name]!r}" for name in rope.keys() - {"rope_type", "rope_theta"}]
     if rope.get("rope_type", "default") != "default":
         wrong.append(f"rope_type={rope['rope_type']!r}")
-    wrong += sorted({f"a layer of {kind}" for kind in config.get("layer_types") or ()} - {"a layer of full_attention"})
+    wrong += sorted(
+        {f"a layer of type {kind}" for kind in config.get("layer_types") or ()} - {"a layer of type full_attention"}
+    )
     if wrong:
         raise DataError(
             "this variant of Qwen3 is not supported",
             received=", ".join(wrong),
-            attempt=f"a checkpoint with {', '.join(f'{name}={value!r}' for name, value in FIXED.items())}",
+            attempt=f"use a checkpoint with {', '.join(f'{name}={value!r}' for name, value in FIXED.items())}",
         )
     heads = config["num_attention_heads"]
     return GptShape(

@@ -17,7 +17,7 @@ SHARED, HEAD = "shared.weight", "lm_head.weight"
 TABLES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # which some files hold beside the shared one
 UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"  # of the first releases
 CONTEXT = 512  # that the released models were trained with; the class itself keeps none
-ATTEMPT = "a folder of the T5 class: T5, T5 v1.1 or Flan-T5"
+ATTEMPT = "use a folder of the T5 class: T5, T5 v1.1 or Flan-T5"
 
 
 def config_of(shape: T5Shape, end_of_text: int, specials: Specials) -> dict[str, Any]:

@@ -34,5 +34,5 @@ def read_ngram(folder: Path) -> KneserNey:
         raise DataError(
             "the model cannot be read",
             received=f"{folder}: {error}",
-            attempt="the model/ folder of a finished run, whole",
+            attempt="use the complete model/ folder of a finished run",
         ) from None
