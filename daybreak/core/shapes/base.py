@@ -91,5 +91,7 @@ def sizes_below_one(shape: Value) -> list[str]:
 def refuse(wrong: list[str]) -> None:
     if wrong:
         raise UsageError(
-            "this model shape is not possible", received="; ".join(wrong), attempt="`daybreak plan` without them"
+            "this model shape is not possible",
+            received="; ".join(wrong),
+            attempt="leave out these settings: `daybreak plan` then chooses them",
         )

@@ -31,9 +31,9 @@ class BertShape(NetworkShape):
         """Raises UsageError: sizes that do not go together."""
         wrong = sizes_below_one(self)
         if not wrong and (self.width % self.heads or self.head_dim % 2):
-            wrong.append(f"heads={self.heads}: width={self.width} must be an even number for each")
+            wrong.append(f"heads={self.heads}: width={self.width} must divide into an even number for each head")
         if not wrong and self.window % 2:
-            wrong.append(f"window={self.window}, which has no half")
+            wrong.append(f"window={self.window}, which is odd")
         refuse(wrong)
 
     def scores(self) -> int:

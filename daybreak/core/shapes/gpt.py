@@ -62,7 +62,7 @@ class GptShape(NetworkShape):
         if not 0 <= self.logit_cap < 1e6:
             wrong.append(f"logit_cap={self.logit_cap}")
         if self.norm == "batch" and self.layer_repeats > 1:
-            wrong.append("norm=batch with layer_repeats: a layer would keep one running mean for several depths")
+            wrong.append("norm=batch with layer_repeats: one layer cannot keep one running mean for several depths")
         refuse(wrong)
         for name, known in self.CHOICES.items():
             if (value := getattr(self, name)) not in known:

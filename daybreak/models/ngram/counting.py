@@ -147,7 +147,7 @@ def checked(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
         raise DataError(
             "an n-gram model reads one row of integers",
             received=f"{tokens.dtype} {list(tokens.shape)}",
-            attempt="a flat array of uint8, uint16 or uint32",
+            attempt="use a flat array of uint8, uint16 or uint32",
         )
     if tokens.size and not (tokens.min() >= 0 and tokens.max() < vocabulary):
         raise DataError(
@@ -165,7 +165,7 @@ def document_bounds(length: int, starts: np.ndarray | None) -> tuple[np.ndarray,
         raise DataError(
             "a document begins outside the text",
             received=f"starts from {starts_D[0]} to {starts_D[-1]} for {length} tokens",
-            attempt="offsets into this very array",
+            attempt="use offsets into the same array",
         )
     starts_D = starts_D[starts_D < length]
     return starts_D, np.append(starts_D[1:], length)[: len(starts_D)]

@@ -231,7 +231,7 @@ class KneserNey:
             raise DataError(
                 "the n-gram model is incomplete",
                 received=str(missing),
-                attempt="fit and write the model again",
+                attempt="fit the model and write it again",
             ) from None
         return cls(levels, vocabulary)
 
@@ -263,7 +263,7 @@ def best_order(
 ) -> tuple[int, float]:
     """The order with the fewest bits per byte on held-out tokens that spell `bytes_count` bytes, and those bits."""
     if bytes_count < 1:
-        raise DataError("no text to score", received=f"{bytes_count} bytes", attempt="a larger held-out part")
+        raise DataError("no text to score", received=f"{bytes_count} bytes", attempt="use a larger held-out part")
     bits_per_byte = -np.log2(model.probabilities(heldout_tokens, starts=starts)).sum(axis=1) / bytes_count
     best = int(bits_per_byte.argmin())
     return best + 1, float(bits_per_byte[best])
