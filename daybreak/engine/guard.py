@@ -44,7 +44,7 @@ class Guard:
         """Raises TrainingDiverged: as many steps were skipped lately as can be an accident."""
         if sum(self._skipped) >= MOST_SKIPPED:
             raise TrainingDiverged(
-                f"{sum(self._skipped)} of {len(self._skipped)} steps were skipped, the last one: {self.reason}"
+                f"{sum(self._skipped)} of {len(self._skipped)} steps were skipped, the last one because {self.reason}"
             )
 
     def _reason(self, nats: float, norm: float) -> str:

@@ -90,7 +90,7 @@ def steps(
             if not _moved(optimizer, rates, world):
                 # Some weights have moved and some have not: only a checkpoint has all of one moment.
                 position.micro_batch = _smaller(micro, micro * accumulation) or micro
-                raise TrainingDiverged("the memory ended within the optimizer's step")
+                raise TrainingDiverged("out of memory within the optimizer's step")
             schedule.observe(progress, nats)
             if after is not None:
                 after(module, progress)
