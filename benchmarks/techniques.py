@@ -80,7 +80,7 @@ def kinds() -> Iterator[tuple[str, type[techniques.Technique]]]:
 
 def default(kind: type[techniques.Technique]) -> bool:
     """Whether the planner takes it without being asked."""
-    return kind.default and not hasattr(kind, "shape")
+    return kind.default
 
 
 def meanings_of(kind: type[techniques.Technique]) -> dict[str, str]:

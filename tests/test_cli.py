@@ -116,7 +116,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(words, nearest, small_text
     assert nearest in error.attempt
 
 
-@pytest.mark.parametrize("words", [["--set", "norm=layer"], ["--with", "x0_skips"]], ids=str)
+@pytest.mark.parametrize("words", [["--set", "norm=layer"], ["--set", "skips=true"]], ids=str)
 def test_what_transformers_could_not_open_is_usage_until_native_export_is_given_up(words, small_text, here, capsys):
     words = ["plan", str(small_text), "--for", "60s", "--reproducible", *words]
     error = failure(*words)

@@ -24,6 +24,7 @@ from daybreak.core.shapes import GptShape, NgramShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.engine.machine import compiler
+from daybreak.models import ladder
 from daybreak.stages.measure import ablations, cold_start, runner, trials
 from daybreak.stages.measure import measurement as measure
 from daybreak.stages.prepare import prepare_only
@@ -510,15 +511,6 @@ def test_what_the_kernels_have_no_place_for_is_tried_without_them(
 ) -> None:
     case = added(by_kernels(), machine(), "packing")
     assert on(case.with_) == ["packing", "compiled"] and case.without == by_kernels()
-    case = added(by_kernels(compile_seconds=400.0), machine(), "squared_relu")
-    assert on(case.with_) == ["squared_relu"] and case.with_.shape.activation == "squared_relu"  # type: ignore[union-attr]
-    assert case.modes() == ("eager", "kernels")
-    with pytest.raises(UsageError, match="squared_relu cannot be used"):
-        added(
-            by_kernels(request=Request(sources=(), seconds=9.0, settings={"activation": "swiglu"})),
-            machine(),
-            "squared_relu",
-        )
     # One way to run layers in the place of another.
     assert on(added(by_kernels(), machine(), "compiled").with_) == ["compiled"]
     compiled = left_out(by_kernels(), machine(), "kernels").without
@@ -529,6 +521,66 @@ def test_what_the_kernels_have_no_place_for_is_tried_without_them(
     ):
         with pytest.raises(UsageError, match="kernels cannot be used here"):
             added(unfit, machine(), "kernels")
+
+
+@pytest.mark.parametrize(
+    ("setting", "changes"),
+    [
+        ("activation=squared_relu", {"activation": "squared_relu", "mlp_width": 512}),
+        ("logit_cap=15", {"logit_cap": 15.0}),
+        ("value_embeddings=true", {"value_embeddings": True}),
+        ("skips=true", {"skips": True}),
+        ("norm=layer", {"norm": "layer"}),
+        ("layers=3", {"layers": 3}),
+        ("width=192", {"width": 192, "heads": 3, "key_value_heads": 3, "mlp_width": 512}),
+        ("mlp_width=96", {"mlp_width": 96}),
+    ],
+)
+def test_a_setting_of_the_shape_is_tried_with_the_sizes_that_follow(
+    setting: str, changes: dict[str, Any], by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    shape = ladder.gpt(2, 128, vocabulary=512, context_length=64, changes={"tied": True})
+    plan = by_kernels(compile_seconds=400.0, shape=shape)
+    case = ablations.of_setting(plan, machine(), setting)
+    assert case.without == plan and not case.in_plan and case.kind == setting.split("=")[0]
+    assert case.with_.shape == shape.replace(**changes)
+    assert case.modes() == ("kernels" if not case.with_.network.leaves_class() else "eager", "kernels")
+
+
+def test_a_size_that_was_set_by_name_does_not_follow_and_an_edited_shape_changes_in_one_field(
+    by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    shape = ladder.gpt(2, 128, vocabulary=512, context_length=64, changes={"tied": True, "mlp_width": 96})
+    request = Request(sources=(), seconds=9.0, settings={"mlp_width": "96", "optimizer": "adamw"})
+    for plan in (by_kernels(shape=shape, request=request), by_kernels(shape=shape)):
+        case = ablations.of_setting(plan, machine(), "activation=squared_relu")
+        assert case.with_.shape == shape.replace(activation="squared_relu")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("activation", "field of the model shape"),
+        ("vocabulary=300", "field of the model shape"),
+        ("activation=relu", "unknown activation"),
+        ("logit_cap=many", "takes a number"),
+        ("heads=5", "not possible"),
+        ("skips=false", "so already"),
+    ],
+)
+def test_a_setting_that_cannot_be_tried_is_a_usage_error(
+    setting: str, told: str, by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        ablations.of_setting(by_kernels(), machine(), setting)
+
+
+def test_a_technique_that_became_a_setting_is_to_be_tried_as_one(
+    by_kernels: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    with pytest.raises(UsageError, match="no longer exists") as error:
+        added(by_kernels(), machine(), "squared_relu")
+    assert error.value.attempt == "--try activation=squared_relu"
 
 
 @pytest.mark.parametrize("field", ["norm", "positions"])

@@ -302,29 +302,14 @@ def test_a_misspelt_part_of_the_shape_is_answered_with_the_nearest(corpus, machi
             planned(corpus(), machine(), unprobed(), asked(settings=wrong, native=native))
 
 
-def test_a_technique_that_was_asked_for_changes_the_shape_before_it_is_rated(corpus, machine):
-    words = ("logit_cap", "value_embeddings", "x0_skips", "squared_relu")
-    plain = planned(corpus(), machine(), unprobed(), asked())
-    assert all("--with" in plain.refused[name] for name in words)
-    plan = planned(corpus(), machine(), unprobed(), asked(include=words, native=False))
-    assert plan.shape.departures().keys() == {"logit_cap", "value_embeddings", "skips", "activation"}
+def test_every_field_of_the_shape_can_be_set(corpus, machine):
+    """In the place of techniques that changed it; the sizes that follow from a value follow."""
+    told = {"logit_cap": "15", "value_embeddings": "true", "skips": "true", "activation": "squared_relu"}
+    plan = planned(corpus(), machine(), unprobed(), asked(settings=told, native=False))
+    assert plan.shape.departures() == {**told, "logit_cap": 15.0, "value_embeddings": True, "skips": True}
     assert plan.shape.mlp_width == 4 * plan.shape.width
-    assert all(plan.technique(name) is not None for name in words)
-    probe = unprobed().replace(timings=(timing(plan, mode=plan.predicted.mode, factor=2.0),))
-    slower = planned(corpus(), machine(), probe, asked(include=words, native=False), timed_only=True)
-    assert slower.shape.key() == plan.shape.key()
-    for name in words:
-        with pytest.raises(UsageError, match=name) as error:
-            planned(corpus(), machine(), unprobed(), asked(include=(name,)))
-        assert "--no-native" in error.value.attempt
-
-
-def test_what_is_set_and_asked_for_at_once_must_agree(corpus, machine):
-    words = {"include": ("logit_cap",), "native": False}
-    plan = planned(corpus(), machine(), unprobed(), asked(settings={"logit_cap": "30"}, **words))
-    assert plan.shape.logit_cap == 30.0
-    with pytest.raises(UsageError, match="says otherwise"):
-        planned(corpus(), machine(), unprobed(), asked(settings={"logit_cap": "0"}, **words))
+    narrow = planned(corpus(), machine(), unprobed(), asked(settings={**told, "mlp_width": "96"}, native=False))
+    assert narrow.shape.mlp_width == 96
 
 
 def test_a_checkpoint_is_gone_on_from_as_the_last_part_of_one_longer_run(shape):
@@ -530,7 +515,7 @@ def check_reasons(plan: Plan, corpus: Corpus, request: Request, pool: list[Candi
         assert request.family != "gpt" and not request.parent
     for name, told in plan.refused.items():
         assert (told == "you said --without") == (name in request.exclude)
-        default = class_of(name).default and not hasattr(class_of(name), "shape")
+        default = class_of(name).default
         assert told.startswith("only where it is asked for") <= (not default and name not in request.include)
 
     found = SHAPE.fullmatch(reasons.pop("shape"))

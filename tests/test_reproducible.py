@@ -70,12 +70,13 @@ def test_the_number_of_threads_does_not_follow_the_load_of_the_machine():
 
 
 GROUPED = {"heads": 2, "key_value_heads": 1, "layers": 2, "layer_repeats": 2}
-OWN = {"norm": "batch", "positions": "alibi"}
+OWN = {"norm": "batch", "positions": "alibi", "skips": True, "value_embeddings": True}
+OWN |= {"logit_cap": 15.0, "activation": "squared_relu"}
 
 
 @pytest.mark.parametrize(
     ("settings", "asked"),
-    [(GROUPED, {}), (OWN, {"native": False, "include": ["x0_skips", "value_embeddings", "logit_cap", "squared_relu"]})],
+    [(GROUPED, {}), (OWN, {"native": False})],
     ids=["grouped and shared", "a class of our own"],
 )
 def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_text, tmp_path, settings, asked, capsys):

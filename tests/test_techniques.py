@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from daybreak import techniques
+from daybreak.core import former_techniques
 from daybreak.core.errors import UsageError
-from daybreak.core.types import Request, TechniqueChoice
+from daybreak.core.types import Plan, Request, TechniqueChoice
 from daybreak.data.batches import Batch
 from daybreak.engine import checkpoints
 from daybreak.engine.machine import compiler
@@ -22,6 +23,7 @@ from daybreak.engine.schedules import Schedule
 from daybreak.models import families, ladder
 from daybreak.models.fused_loss import chunked
 from daybreak.models.gpt import Gpt, tensors_of
+from daybreak.planning import names
 from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import ORDER, SEAMS, Context, Technique, class_of, fold, make
 from daybreak.techniques.averaging import Mean
@@ -138,66 +140,47 @@ def test_a_technique_that_touches_nothing_is_a_defect_except_where_what_there_is
             fold(on, seam, [], None)
 
 
-# The shape
-
-RESHAPING = {
-    "logit_cap": {"logit_cap": 15.0},
-    "value_embeddings": {"value_embeddings": True},
-    "x0_skips": {"skips": True},
-    "squared_relu": {"activation": "squared_relu", "mlp_width": 256},
-}
-CONTRARY = {"logit_cap": "0", "value_embeddings": "false", "skips": "false", "activation": "swiglu"}
+# Techniques of earlier versions
 
 
-def asked(**changes: Any) -> Request:
-    return Request(sources=("a.txt",), seconds=60.0, native=False).replace(**changes)
+@pytest.mark.parametrize("name", former_techniques.FIELDS)
+def test_a_technique_that_is_gone_is_refused_by_its_name_and_says_what_to_use(name: str) -> None:
+    field, value = former_techniques.FIELDS[name]
+    for find in (class_of, lambda name: make(TechniqueChoice(name=name))):
+        with pytest.raises(UsageError, match="no longer exists") as error:
+            find(name)
+        assert name in error.value.received and f"--set {field}={value}" in error.value.attempt
+    for option, words in (("--with", {"include": (name,)}), ("--without", {"exclude": (name,)})):
+        with pytest.raises(UsageError, match="no longer exists") as error:
+            names.check(Request(sources=("-",), seconds=60.0, **words))
+        assert error.value.received == f"{option} {name}"
 
 
-def test_every_technique_on_the_shape_is_tested_here() -> None:
-    assert set(RESHAPING) == {name for name in ORDER if hasattr(class_of(name), "shape")}
+OLD_SHAPE = {"logit_cap": 15.0, "value_embeddings": True, "skips": True, "activation": "squared_relu"}
 
 
-@pytest.mark.parametrize(("name", "changes"), RESHAPING.items())
-def test_a_technique_on_the_shape_changes_what_it_says_and_once(name: str, changes: dict[str, Any], shape) -> None:
-    before, technique = shape(layers=4, mlp_width=64), class_of(name)()
-    after, places = technique.shape(before, asked())
-    assert after == before.replace(**changes) and places > 0
-    assert technique.shape(after, asked()) == (after, places)
-    assert not after.native() and not class_of(name).native and not class_of(name).default
+def test_an_old_plan_whose_shape_has_what_its_techniques_made_is_carried_out_as_it_was(plan, shape) -> None:
+    asked = Request(sources=("a.txt",), seconds=60.0, native=False, settings={"logit_cap": "30"})
+    old = plan(shape=shape(**OLD_SHAPE | {"logit_cap": 30.0}), request=asked).to_json()
+    today = Plan.from_json(old)
+    ours = {"name": "averaging", "settings": {}}
+    old["techniques"] = [{"name": name, "settings": {}} for name in former_techniques.FIELDS] + [ours]
+    old["request"]["include"] = [*former_techniques.FIELDS, "averaging"]
+    read = Plan.from_json(old)
+    assert [choice.name for choice in read.techniques] == ["averaging"] and read.shape == today.shape
+    assert read.identity() == today.identity()
+    told = {"value_embeddings": "true", "skips": "true", "activation": "squared_relu", "logit_cap": "30"}
+    assert read.request == asked.replace(include=("averaging",), settings=told)
+    assert Request.from_json(old["request"]) == read.request
+    assert Plan.from_json(read.to_json()) == read
 
 
-@pytest.mark.parametrize(("name", "changes"), RESHAPING.items())
-def test_a_technique_on_the_shape_refuses_while_native_export_is_kept(name: str, changes, plan, machine, shape) -> None:
-    technique, reshaped = class_of(name)(), shape(**changes)
-    assert "--no-native" in (technique.refuses(plan(shape=reshaped), machine()) or "")
-    assert "--no-native" in (technique.refuses(plan(shape=reshaped, request=asked(native=True)), machine()) or "")
-    assert technique.refuses(plan(shape=reshaped, request=asked()), machine()) is None
-
-
-@pytest.mark.parametrize(("name", "changes"), RESHAPING.items())
-def test_what_was_set_by_name_stands_and_a_contrary_technique_refuses(name, changes, plan, machine, shape) -> None:
-    field, technique = next(iter(changes)), class_of(name)()
-    words = asked(settings={field: CONTRARY[field]})
-    after, _ = technique.shape(shape(), words)
-    assert after == shape()
-    assert f"you set {field}=" in (technique.refuses(plan(shape=after, request=words), machine()) or "")
-
-
-def test_a_cap_and_a_width_that_were_set_stay(shape) -> None:
-    capped, _ = class_of("logit_cap")().shape(shape(logit_cap=30.0), asked(settings={"logit_cap": "30"}))
-    assert capped.logit_cap == 30.0
-    wide, _ = class_of("squared_relu")().shape(shape(mlp_width=96), asked(settings={"mlp_width": "96"}))
-    assert wide.mlp_width == 96
-
-
-def test_a_plan_is_built_only_where_its_shape_has_what_its_techniques_make_of_it(plan, machine, shape) -> None:
-    on = (TechniqueChoice(name="x0_skips"), TechniqueChoice(name="logit_cap"))
-    with pytest.raises(UsageError, match="does not fit"):
-        build(plan(techniques=on, shape=shape(vocabulary=320, skips=True)), machine(), torch.device("cpu"))
-    whole = shape(vocabulary=320, skips=True, logit_cap=15.0)
-    built = build(plan(techniques=on, shape=whole), machine(), torch.device("cpu"))
-    assert {(record.technique, record.seam) for record in built.touched} == {(c.name, "shape") for c in on}
-    assert built.module.shape == whole
+@pytest.mark.parametrize("name", former_techniques.FIELDS)
+def test_an_old_plan_whose_shape_lacks_it_is_refused_by_name(name: str, plan, machine) -> None:
+    old = plan().to_json() | {"techniques": [{"name": name, "settings": {}}]}
+    with pytest.raises(UsageError, match="no longer exists") as error:
+        build(Plan.from_json(old), machine(), torch.device("cpu"))
+    assert error.value.received == name
 
 
 def test_the_average_follows_running_means_too() -> None:

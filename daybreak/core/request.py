@@ -6,10 +6,11 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from daybreak.core import units
 from daybreak.core.errors import UsageError
+from daybreak.core.former_techniques import request_of_today
 from daybreak.core.values import Value
 
 USUAL_BUDGET = "10m"  # where neither --for nor --until is given
@@ -194,6 +195,11 @@ class Request(Value):
             group=COMPUTING,
         ),
     )
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
+        """Also of an older request, whose techniques have become settings. Raises UsageError, as `Value.from_json`."""
+        return super().from_json(request_of_today(data), where)
 
     def shown(self) -> "Request":
         """As it may be written down: an address without the password or the signature in it."""

@@ -5,6 +5,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
+from daybreak.core.former_techniques import plan_of_today
 from daybreak.core.metrics import OF_OBJECTIVE, Metric
 from daybreak.core.request import Request as Request  # a plan keeps it
 from daybreak.core.shapes import NetworkShape, Shape, network_of
@@ -254,6 +255,11 @@ class Plan(Value):
     request: Request | None = None  # so that the same command continues
     mixture: tuple[float, ...] = ()  # weights of the sources, in their order; none: one text
     skipped: tuple[str, ...] = ()  # sentences on what of the sources is not read
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
+        """Also of an older plan, whose techniques have become settings. Raises UsageError, as `Value.from_json`."""
+        return super().from_json(plan_of_today(data), where)
 
     def identity(self) -> str:
         """What checkpoints must agree on; budget, machine and micro-batch may change on resume."""

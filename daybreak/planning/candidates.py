@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,14 +55,12 @@ def candidates(
     available: float,
     *,
     family: str = "gpt",
-    reshaped: Callable[[NetworkShape], NetworkShape] = lambda shape: shape,
     **how: Any,
 ) -> Iterator[Candidate]:
     """Every rung with every vocabulary that was measured on the text, or with those that were set.
 
-    reshaped: what the techniques that were asked for make of a shape. modes: the ways in which layers may run.
-    timed_only: those in which this probe has timed a shape, if any. Raises UsageError where no rung goes together
-    with what was set.
+    modes: the ways in which layers may run. timed_only: those in which this probe has timed a shape, if any. Raises
+    UsageError where no rung goes together with what was set.
     """
     record = families.named(family)
     fields = record.fields() if record.rung is not None else ()
@@ -93,7 +91,7 @@ def candidates(
             except UsageError as error:  # what was set may go together with another rung
                 wrong = wrong or error
                 continue
-            possible, shape = True, reshaped(shape)
+            possible = True
             if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
                 continue
             seen.add(shape)

@@ -47,8 +47,7 @@ def in_mode(plan: Plan, machine: Machine, mode: str) -> Plan:
         if plan.technique(name) is not None:
             return BOUND.get(name, mode) == mode
         refused, refused_there = (kind().refuses(one, machine) is not None for one in (plan, there))
-        waits = not kind.default or hasattr(kind, "shape")
-        return refused and not refused_there and not waits and _allowed(name, plan, machine)
+        return refused and not refused_there and kind.default and _allowed(name, plan, machine)
 
     chosen = (plan.technique(name) or TechniqueChoice(name=name) for name in techniques.names() if taken(name))
     return there.replace(techniques=tuple(chosen))

@@ -32,9 +32,7 @@ def check(request: Request) -> None:
     for option, given in (("--with", request.include), ("--without", request.exclude)):
         for name in given:
             if name not in techniques.names():
-                raise UsageError(
-                    "unknown technique", received=f"{option} {name}", attempt=nearest(name, techniques.names())
-                )
+                raise techniques.unknown(name, option)
     check_device(request.device)
     if request.parent and not Path(request.parent).is_dir():
         raise UsageError(

@@ -1,14 +1,13 @@
 """Planner: what was measured and what was asked in, every decision with its reason out: `choose`, then `write_plan`."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from daybreak import techniques
 from daybreak.core import units
 from daybreak.core.errors import BudgetTooShort, ResourceError, UsageError, nearest
-from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import (
     UNASKED,
     Budget,
@@ -171,7 +170,6 @@ def _best(
             settings,
             available,
             family=request.family,
-            reshaped=_reshaping(request),
             modes=modes,
             timed_only=timed_only,
         )
@@ -205,24 +203,6 @@ def _check_native(request: Request, family: Family, settings: dict[str, Any]) ->
             received=", ".join(f"--set {name}={request.settings[name]}" for name in leaving),
             attempt="use --no-native for a model/ that only daybreak can open; or leave the setting out",
         )
-
-
-def _reshaping(request: Request) -> Callable[[NetworkShape], NetworkShape]:
-    """What the techniques that were asked for make of a shape, before it is rated."""
-    asked = [
-        name
-        for name in techniques.names()
-        if name in request.include
-        and name not in request.exclude
-        and techniques.suits(name, families.named(request.family))
-    ]
-    on = [(name, techniques.class_of(name)()) for name in asked]
-
-    def reshaped(shape: NetworkShape) -> NetworkShape:
-        shape, _ = techniques.fold(on, "shape", shape, request)
-        return shape
-
-    return reshaped
 
 
 # Time
@@ -343,7 +323,7 @@ def select_techniques(
         if name in request.exclude:
             refused[name] = "you said --without"
             continue
-        if not (kind.default and not hasattr(kind, "shape")) and name not in request.include:
+        if not kind.default and name not in request.include:
             refused[name] = f"{UNASKED}: --with {name}"
             continue
         choice = techniques.chosen(name, request)
@@ -354,11 +334,10 @@ def select_techniques(
         if reason is None:
             chosen.append(choice)
         elif name in request.include:
-            given_up = "" if kind.native or not request.native else "; or with --no-native"
             raise UsageError(
                 f"the technique {name} does not apply here",
                 received=f"--with {name}: {reason}",
-                attempt=f"without it{given_up}",
+                attempt="without it",
             )
         else:
             refused[name] = reason

@@ -1,11 +1,9 @@
 """Techniques: how a run is made faster, smaller or better. One file each, folded in at the seams it names.
 
-The seams, in order: shape documents batches module loss optimizer schedule step weights decode. A technique has a
-method named after each seam that it changes; the method takes the thing and the run's `Context` and gives back the same
-kind of thing and the number of places it touched. On the seam `documents` the thing is the `Cleaning` of the text, and
-the context a `TextContext`. The seam `shape` comes before there is a plan, too: its method takes the `Request` in the
-context's place, leaves alone what was set by name, and gives a shape that is so already back as it is.
-A technique on this seam is off unless asked for, whatever its `default`.
+The seams, in order: documents batches module loss optimizer schedule step weights decode. A technique has a method
+named after each seam that it changes; the method takes the thing and the run's `Context` and gives back the same kind
+of thing and the number of places it touched. On the seam `documents` the thing is the `Cleaning` of the text, and the
+context a `TextContext`. What a model is (its shape) is no technique but a setting of the plan.
 """
 
 import dataclasses
@@ -19,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from daybreak.core import former_techniques
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
@@ -27,15 +26,11 @@ from daybreak.data.cleaning import STEPS
 from daybreak.engine.changes import Changes
 from daybreak.models import families
 
-SEAMS = ("shape", "documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
+SEAMS = ("documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
 MAY_TOUCH_NOTHING = ("documents", "batches", "optimizer", "weights")  # what there is to change depends on more
 
 # Within a seam: structure, then precision, then parallel, then compile.
 ORDER = (
-    "logit_cap",
-    "value_embeddings",
-    "x0_skips",
-    "squared_relu",
     *STEPS,
     "batch_ramp",
     "short_first",
@@ -65,7 +60,6 @@ ORDER = (
     "cuda_graphs",
 )
 NETWORKS: tuple[str, ...] = ("any network",)  # in the place of names: all that is trained by steps
-NATIVE_KEPT = "transformers has no class for what it makes of model/, and native export was not given up (--no-native)"
 
 
 class BestMark(Protocol):
@@ -115,7 +109,6 @@ class Technique:
     only_begins: ClassVar[bool] = False  # changes what a module begins with, from the text, and not what a step takes
     inside_layers: ClassVar[bool] = False  # changes what a layer computes, for which the kernels have no place
     families: ClassVar[tuple[str, ...]] = ("gpt",)  # whose modules and objectives have what it changes
-    native: ClassVar[bool] = True  # model/ stays of the class that transformers has
 
     def unusable(self, machine: Machine) -> str | None:
         """A reason in words why this machine never gains by it, or None."""
@@ -123,8 +116,6 @@ class Technique:
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         """A reason in words why this plan does not gain by it, or None."""
-        if not self.native and (plan.request is None or plan.request.native):
-            return NATIVE_KEPT
         return self.unusable(machine)
 
 
@@ -169,7 +160,16 @@ def class_of(name: str) -> type[Technique]:
         return getattr(module, title)
     if name in _third_parties():
         return _third_parties()[name].load()
-    raise UsageError("unknown technique", received=name, attempt=nearest(name, names()))
+    raise unknown(name)
+
+
+def unknown(name: str, option: str = "") -> UsageError:
+    """The error for a name that is no technique's, which says what to use instead. option: that named it."""
+    received = f"{option} {name}".strip()
+    if instead := former_techniques.instead(name):
+        attempt = f"{instead}, which does the same"
+        return UsageError("the technique no longer exists", received=received, attempt=attempt)
+    return UsageError("unknown technique", received=received, attempt=nearest(name, names()))
 
 
 def make(choice: TechniqueChoice) -> Technique:

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 
 from daybreak import techniques
-from daybreak.core.errors import UsageError
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
-from daybreak.core.types import Decisions, Machine, Plan, Request
+from daybreak.core.types import Decisions, Machine, Plan
 from daybreak.data import shards
 from daybreak.data.batches import Batches
 from daybreak.data.mixing import Mixture
@@ -74,16 +73,6 @@ def build(
         touched.extend(places)
         return changed
 
-    # The plan's shape has been through this seam; what is edited into a plan must still agree with it.
-    request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
-    shape, places = techniques.fold(on, "shape", plan.shape, request)
-    touched.extend(places)
-    if shape != plan.shape:
-        raise UsageError(
-            "the plan's model shape does not fit its techniques",
-            received=f"{plan.shape.key()} in the place of {shape.key()}",
-            attempt="take the technique out of plan.json, or `daybreak plan` again",
-        )
     if device.type == "cpu":
         keep_freed_memory()
     if plan.origin is not None and run is not None and not any(run.checkpoints_folder.glob("step-*")):

@@ -52,6 +52,14 @@ def command(
     ] = False,
     norms: Annotated[bool, typer.Option("--norms", help="Compare all normalizations.")] = False,
     positions: Annotated[bool, typer.Option("--positions", help="Compare all position encodings.")] = False,
+    tried: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try",
+            metavar="FIELD=VALUE",
+            help="Setting of the model shape to measure, such as activation=squared_relu (repeatable).",
+        ),
+    ] = None,
     device: Device = "",
     as_json: AsJson = False,
 ) -> None:
@@ -73,6 +81,7 @@ def command(
             optimizers=optimizers,
             norms=norms,
             positions=positions,
+            tried=tried or [],
             device=device,
             log=tell,
             log_estimate=tell,

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from daybreak import techniques
-from daybreak.core.errors import UsageError
+from daybreak.core import former_techniques
+from daybreak.core.errors import UsageError, nearest
 from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import Machine, Plan, Request, TechniqueChoice
 from daybreak.engine import optimizers
 from daybreak.models import families
 from daybreak.planning.execution_modes import in_mode, mode_of, suited, without_mode
 from daybreak.planning.recipe import inherited_share, optimizer_of, warmup_of
+from daybreak.planning.settings import parsed
 
 TRAINING_SEAMS = ("module", "loss", "optimizer", "schedule", "step", "weights")
 
@@ -20,7 +23,7 @@ class Case:
     """Two plans that differ in one thing: `with_` has it, `without` does not. One of the two is the run's own plan."""
 
     name: str
-    kind: str  # "technique", "optimizer", "norm", "positions"
+    kind: str  # "technique", "optimizer", or a field of the shape, such as "norm"
     claim: str  # the number that should move
     with_: Plan
     without: Plan
@@ -71,6 +74,9 @@ def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: S
     """
     on = [choice.name for choice in plan.techniques]
     for name in (*names, *include):
+        if name in former_techniques.FIELDS:
+            field, value = former_techniques.FIELDS[name]
+            raise UsageError("the technique no longer exists", received=name, attempt=f"--try {field}={value}")
         if only_decodes(name):
             raise UsageError(
                 f"{name} changes decoding, not training",
@@ -118,26 +124,13 @@ def _added(plan: Plan, machine: Machine, name: str) -> Case:
     elif reason is None:
         order = techniques.names()
         both = sorted((*plan.techniques, TechniqueChoice(name=name)), key=lambda choice: order.index(choice.name))
-        added, reason = _reshaped(plan.replace(techniques=tuple(both)), name)
-        added = suited(added, machine)
+        added = suited(plan.replace(techniques=tuple(both)), machine)
     if reason is not None:
         raise UsageError(
             f"the technique {name} cannot be used here", received=f"--with {name}: {reason}", attempt="without it"
         )
     note = technique.refuses(plan, machine) or ""
     return Case(name=name, kind="technique", claim=kind.claim, with_=added, without=plan, in_plan=False, note=note)
-
-
-def _reshaped(plan: Plan, name: str) -> tuple[Plan, str | None]:
-    """The plan with the shape that a technique changes, and why the technique changes nothing where it does not."""
-    technique = techniques.class_of(name)()
-    if not hasattr(technique, "shape"):
-        return plan, None
-    request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
-    shape, _ = techniques.fold([(name, technique)], "shape", plan.shape, request)
-    if shape == plan.shape:
-        return plan, "what it would change of the shape is set"
-    return plan.replace(shape=shape), None
 
 
 def of_optimizers(plan: Plan) -> list[Case]:
@@ -179,6 +172,38 @@ def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
         for value, shape in shapes.items()
         if shape != plan.shape and _is_valid(shape)
     ]
+
+
+def of_setting(plan: Plan, machine: Machine, setting: str) -> Case:
+    """A field of the shape with another value, such as "activation=squared_relu", in place of the plan's.
+
+    Sizes that follow from it change too, as they do in a plan, unless they were set by name. Raises UsageError: not a
+    field of the shape (of the text: vocabulary and context length), or a value that it has already or cannot have.
+    """
+    name, _, value = setting.partition("=")
+    shape, record, received = plan.network, families.of(plan.shape), f"--try {setting}"
+    fields = [field for field in record.fields() if field not in ("vocabulary", "context_length")]
+    if not value or name not in fields or record.rung is None:
+        raise UsageError(
+            "--try takes a field of the model shape and its value",
+            received=received,
+            attempt="a run of the family gpt" if record.rung is None else nearest(name, fields),
+        )
+    request = Request(sources=(), seconds=plan.budget.seconds, family=plan.shape.family)
+    before = plan.request.settings if plan.request is not None else {}
+    tied = {"tied": shape.tied} if "tied" in fields else {}
+    set_by_name = parsed(request.replace(settings={field: before[field] for field in fields if field in before}))
+    sizes = {"layers": shape.layers, "width": shape.width, **tied, **set_by_name}
+    change = parsed(request.replace(settings={name: value}))
+    make = partial(
+        record.rung, shape.layers, shape.width, vocabulary=shape.vocabulary, context_length=shape.context_length
+    )
+    # A plan that was edited by hand has sizes that nothing follows from.
+    changed = make(changes={**sizes, **change}) if make(changes=sizes) == shape else shape.replace(**change)
+    changed.check()
+    if changed == shape:
+        raise UsageError("the plan's model shape is so already", received=received, attempt="another value")
+    return _replaced(f"{name}={change[name]}", name, suited(plan.replace(shape=changed), machine), plan)
 
 
 def _is_valid(shape: NetworkShape) -> bool:

@@ -12,7 +12,7 @@ from daybreak.core.signals import Signals
 from daybreak.core.types import Plan
 from daybreak.core.values import Json
 from daybreak.evaluation import t_intervals
-from daybreak.stages.measure.ablations import Case, of_optimizers, of_shapes, of_techniques, trained_part
+from daybreak.stages.measure.ablations import Case, of_optimizers, of_setting, of_shapes, of_techniques, trained_part
 from daybreak.stages.measure.analysis import value
 from daybreak.stages.measure.runner import MOST_SEEDS, TrialRunner
 from daybreak.stages.measure.trials import MeasurementSetup
@@ -35,6 +35,7 @@ def measure(
     optimizers: bool = False,
     norms: bool = False,
     positions: bool = False,
+    tried: Sequence[str] = (),
     device: str = "",
     log: Callable[[str], None] = lambda line: None,
     log_estimate: Callable[[str], None] = lambda line: None,
@@ -43,9 +44,10 @@ def measure(
     """Runs the trials that the run's folder does not have yet, and returns the content of `measure.json`.
 
     seconds: the time of the whole command; None: until every case is decided. names: techniques of the plan to measure
-    (none: all that change training); include: others. log: is given a line before each trial. log_estimate: is given a
-    line about how long verdicts take, before the first trial. Raises UsageError: nothing to measure, or an unknown
-    name; BudgetTooShort: no trial fits; Interrupted or Saved: a signal ended it.
+    (none: all that change training); include: others. tried: settings of the shape, such as "layers=4". log: is given a
+    line before each trial. log_estimate: is given a line about how long verdicts take, before the first trial. Raises
+    UsageError: nothing to measure, or an unknown name; BudgetTooShort: no trial fits; Interrupted or Saved: a signal
+    ended it.
     """
     stopwatch = stopwatch or Stopwatch()
     _check(share, most_seeds)
@@ -53,7 +55,9 @@ def measure(
     plan, pace = _plan_of(run)
     with Signals() as signals:
         setup = _setup(run, plan, device, stopwatch, seconds, signals, share)
-        chosen = _cases(setup, plan, names, include, optimizers=optimizers, norms=norms, positions=positions)
+        chosen = _cases(
+            setup, plan, names, include, optimizers=optimizers, norms=norms, positions=positions, tried=tried
+        )
         runner = TrialRunner(setup, plan, chosen, share=share, most_seeds=most_seeds, pace=pace or _pace(plan), log=log)
         expected = {seeds: runner.expected(seeds) for seeds in (LEAST_SEEDS, most_seeds)}
         if expected[most_seeds]:
@@ -92,14 +96,16 @@ def _cases(
     optimizers: bool,
     norms: bool,
     positions: bool,
+    tried: Sequence[str],
 ) -> list[Case]:
     chosen: list[Case] = []
-    if names or include or not (optimizers or norms or positions):
+    if names or include or not (optimizers or norms or positions or tried):
         chosen += of_techniques(plan, setup.machine, names, include)
     if optimizers:
         chosen += of_optimizers(plan)
     for field, asked in (("norm", norms), ("positions", positions)):
         chosen += of_shapes(plan, setup.machine, field) if asked else []
+    chosen += [of_setting(plan, setup.machine, setting) for setting in dict.fromkeys(tried)]
     if not chosen:
         raise UsageError(
             "there is nothing to measure",
