@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from daybreak.core.errors import DataError, MissingPackage, ResourceError, UsageError
-from daybreak.core.shapes import BertShape, LstmShape, Network, NgramShape, T5Shape
+from daybreak.core.shapes import BertShape, LstmShape, NetworkShape, NgramShape, T5Shape
 from daybreak.core.types import Specials, TokenizerChoice
 from daybreak.data.batches import Batch
 from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_tokenizer
@@ -61,7 +61,7 @@ def made(tmp_path: Path, network: Callable[..., Gpt], plan: Callable[..., Any]) 
     def make(
         tokenizer: Tokenizer | None = None,
         *,
-        shape: Network | None = None,
+        shape: NetworkShape | None = None,
         train: Sequence[str] = (),
         **changes: Any,
     ) -> Path:
@@ -122,7 +122,7 @@ def trained(module: Gpt, tokenizer: Tokenizer, texts: Sequence[str], *, steps: i
 
 
 LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "executorch": ("executorch",), "torch-export": ()}
-SHAPES: dict[str, Network] = {
+SHAPES: dict[str, NetworkShape] = {
     "bert": BertShape(vocabulary=64, layers=4, width=64, heads=2, mlp_width=64, context_length=64, window=8),
     "t5": T5Shape(
         vocabulary=64, layers=2, decoder_layers=2, width=64, heads=2, head_dim=32, mlp_width=64, context_length=64
