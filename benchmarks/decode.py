@@ -150,7 +150,8 @@ def of_daybreak(folder: Path, device: str, name: str, precision: str) -> Continu
     import daybreak  # before torch, as its users have it  # noqa: F401, I001
     import torch
     from daybreak.models.checkpoints.read import read_model
-    from daybreak.models.predictors import Network, Sampling
+    from daybreak.models.inference.predictors import Network
+    from daybreak.models.inference.sampling import Sampling
     from daybreak.evaluation.loaded import decoder_for
 
     module = read_model(folder, torch.device(device))

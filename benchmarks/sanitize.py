@@ -206,8 +206,8 @@ def runtime(compiler: str) -> str:
 
 def jobs(folder: Path, compiler: str) -> list[tuple[str, dict[str, Any]]]:
     """What each library is and what its process is asked."""
-    from daybreak.models import decode_step
-    from daybreak.models.fused import library
+    from daybreak.models.inference import decode_step
+    from daybreak.models.kernels import library
 
     def kind_of(kind: Any) -> str:
         return {ctypes.c_int32: "int", ctypes.c_float: "float"}.get(kind, "pointer")

@@ -88,7 +88,7 @@ class Model:
         the model. Raises UsageError: an encoder or an encoder-decoder, which fills gaps (`fill`).
         """
         from daybreak.evaluation.generation import continuations
-        from daybreak.models.predictors import Sampling
+        from daybreak.models.inference.sampling import Sampling
 
         sampling = Sampling(
             max_tokens=max_tokens,
@@ -117,7 +117,7 @@ class Model:
     ) -> Iterator[str]:
         """The continuation piece by piece, never a broken character."""
         from daybreak.evaluation.generation import pieces
-        from daybreak.models.predictors import Sampling
+        from daybreak.models.inference.sampling import Sampling
 
         sampling = Sampling(
             max_tokens=max_tokens,
@@ -154,7 +154,7 @@ class Model:
         candidates: how many of these an encoder tells; the other options are of an encoder-decoder, as for `generate`.
         Raises UsageError: another family, or no gap in the text.
         """
-        from daybreak.models.predictors import Sampling
+        from daybreak.models.inference.sampling import Sampling
         from daybreak.tasks.fill_mask import filler_of
 
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)

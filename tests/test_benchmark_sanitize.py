@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.models.fused import library
+from daybreak.models.kernels import library
 
 pytestmark = [
     pytest.mark.long,

@@ -17,8 +17,8 @@ from daybreak.data.augmentation import uniform_of
 from daybreak.data.batches import Batch
 from daybreak.engine import optimizers
 from daybreak.models.bert import Bert
-from daybreak.models.fill import fills, pseudo_nats
 from daybreak.models.fused_loss import chunked
+from daybreak.models.inference.pseudo_likelihood import fills, pseudo_nats
 from daybreak.models.layouts import modernbert
 from daybreak.models.objectives import full_logits
 from daybreak.tasks.masked_tokens import MaskedTokens, count, places

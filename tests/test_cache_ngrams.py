@@ -11,11 +11,15 @@ import torch
 from daybreak.core.run import Run
 from daybreak.core.types import TechniqueChoice
 from daybreak.data.batches import windows
-from daybreak.models import decoding, ladder
+from daybreak.models import ladder
 from daybreak.models.gpt import Gpt
-from daybreak.models.history import PRIOR, History
+from daybreak.models.inference import sampling
+from daybreak.models.inference.cache_ngrams import PRIOR, History
+from daybreak.models.inference.mixture import Mixture, Weights
+from daybreak.models.inference.predictors import Counts, Network
+from daybreak.models.inference.sampling import Sampling
+from daybreak.models.inference.scores import nats_of
 from daybreak.models.ngram.kneser_ney import KneserNey
-from daybreak.models.predictors import Counts, Mixture, Network, Sampling, Weights, nats_of
 from daybreak.techniques import Context, make
 from daybreak.techniques.history_mix import UNFITTED, weights_file
 
@@ -96,9 +100,9 @@ def test_a_mixture_of_a_mixture_is_the_product_of_what_each_leaves(net, stream, 
     expected = 0.5 * np.exp(-inner.mixed(nats, stream)) + 0.5 * np.exp(-history)
     np.testing.assert_allclose(np.exp(-whole.mixed(nats, stream)), expected)
     seen: list[np.ndarray] = []
-    choose = decoding.chosen
+    choose = sampling.chosen
     monkeypatch.setattr(
-        decoding,
+        sampling,
         "chosen",
         lambda logits, *rest, **named: seen.append(logits.exp().numpy()) or choose(logits, *rest, **named),
     )

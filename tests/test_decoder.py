@@ -15,13 +15,16 @@ from daybreak.core.shapes import GptShape
 from daybreak.data.tokenizers import byte_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT
 from daybreak.engine.machine import compiler
-from daybreak.models import decode_step, decoding, fast, native
 from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
-from daybreak.models.decoder import Decoder, Plain
-from daybreak.models.fast import Fast, is_stock, prepared
 from daybreak.models.gpt import Gpt
-from daybreak.models.predictors import Network, Sampling
+from daybreak.models.inference import decode_step, fast
+from daybreak.models.inference import sampling as decoding
+from daybreak.models.inference.decoder import Decoder, Plain
+from daybreak.models.inference.fast import Fast, is_stock, prepared
+from daybreak.models.inference.predictors import Network
+from daybreak.models.inference.sampling import Sampling
+from daybreak.models.kernels import compiling
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -185,7 +188,7 @@ def test_without_a_compiler_that_works_there_is_no_library(tmp_path: Path) -> No
 
 def test_the_library_is_compiled_once(tmp_path: Path, library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(library._name).parent
-    monkeypatch.setattr(native.process, "run", None)
+    monkeypatch.setattr(compiling.process, "run", None)
     again = decode_step.library(folder, compiler())
     assert again is not None and again._name == library._name
 

@@ -22,7 +22,8 @@ from daybreak.evaluation.loaded import load
 from daybreak.evaluation.score_table import Scores
 from daybreak.models import families
 from daybreak.models.checkpoints.special_tokens import specials_of, spelled
-from daybreak.models.predictors import Sampling, Score
+from daybreak.models.inference.sampling import Sampling
+from daybreak.models.inference.scores import Score
 from daybreak.stages.compare.text import compare
 from daybreak.stages.evaluate.text import evaluate
 from daybreak.stages.measure import measurement as measure

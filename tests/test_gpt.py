@@ -15,7 +15,8 @@ from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import Gpt
-from daybreak.models.predictors import Network, Sampling
+from daybreak.models.inference.predictors import Network
+from daybreak.models.inference.sampling import Sampling
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -26,9 +26,10 @@ from daybreak.models import families, huggingface
 from daybreak.models.checkpoints import kept_files, source, vocabulary_growth
 from daybreak.models.checkpoints.read import read_foreign
 from daybreak.models.gpt import tensors_of
+from daybreak.models.inference.predictors import Network
+from daybreak.models.inference.sampling import Sampling
 from daybreak.models.ladder import padded
 from daybreak.models.objectives import token_nats
-from daybreak.models.predictors import Network, Sampling
 from daybreak.tasks.next_token import NextToken
 
 transformers = pytest.importorskip("transformers")

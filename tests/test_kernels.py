@@ -23,11 +23,12 @@ from daybreak.core.types import OptimizerChoice
 from daybreak.data.batches import Batch
 from daybreak.engine.machine import compiler
 from daybreak.engine.optimizers import Muon, Rates
-from daybreak.models import ladder, native
-from daybreak.models.fused import layer as fused
-from daybreak.models.fused import library as libraries
-from daybreak.models.fused.library import Library
+from daybreak.models import ladder
 from daybreak.models.gpt import Gpt
+from daybreak.models.kernels import compiling
+from daybreak.models.kernels import layer as fused
+from daybreak.models.kernels import library as libraries
+from daybreak.models.kernels.library import Library
 from daybreak.stages import plan as plan_of_stages
 from daybreak.stages import run as stages_run
 from daybreak.tasks.next_token import NextToken
@@ -102,8 +103,8 @@ def _with_losses(exact: Gpt, plain: Gpt, fused_one: tuple[Gpt, Library]) -> list
 
 FEWER_THREADS = """
 import sys, torch
-from daybreak.models.fused import library
-from daybreak.models.fused.layer import _Kernels as Kernels
+from daybreak.models.kernels import library
+from daybreak.models.kernels.layer import _Kernels as Kernels
 from pathlib import Path
 kernels = Kernels(library.library(Path(sys.argv[1]), torch.float32, sys.argv[2]))
 torch.set_num_threads(2)
@@ -220,7 +221,7 @@ def test_what_is_not_trained_runs_as_it_is(folder) -> None:
 def test_it_is_compiled_once_for_a_dtype(folder, monkeypatch) -> None:
     library(folder, torch.float32)
     libraries.library.cache_clear()
-    monkeypatch.setattr(native, "_compile", lambda *_: pytest.fail("it was compiled already"))
+    monkeypatch.setattr(compiling, "_compile", lambda *_: pytest.fail("it was compiled already"))
     assert library(folder, torch.float32).dtype == torch.float32
     libraries.library.cache_clear()
 
@@ -255,9 +256,9 @@ def a_compiler(path: Path, does: str) -> str:
 )
 def test_a_compiler_that_is_stopped_says_nothing_of_its_flags(does: str, said: str, tmp_path, monkeypatch) -> None:
     """Were others taken, the kernels would round otherwise from then on, and nobody would know."""
-    monkeypatch.setattr(native, "SECONDS", 0.3)
-    with pytest.raises(native.CompilerStopped, match="did not finish") as caught:
-        native.compiled(libraries.SOURCE, tmp_path / "made", a_compiler(tmp_path / "cc", does), libraries.OPTIONS)
+    monkeypatch.setattr(compiling, "SECONDS", 0.3)
+    with pytest.raises(compiling.CompilerStopped, match="did not finish") as caught:
+        compiling.compiled(libraries.SOURCE, tmp_path / "made", a_compiler(tmp_path / "cc", does), libraries.OPTIONS)
     assert said in caught.value.received
     assert not list((tmp_path / "made").iterdir())
 
@@ -266,14 +267,14 @@ def test_a_compiler_that_refuses_flags_gets_the_next_and_the_file_names_them(tmp
     refusing = a_compiler(tmp_path / "cc", "echo 'error: bad value native' >&2; exit 1")
     source = tmp_path / "one.c"
     source.write_text("int one(void) { return 1; }\n")
-    made = native.compiled(source, tmp_path / "made", refusing, ())
+    made = compiling.compiled(source, tmp_path / "made", refusing, ())
     assert made.library.one() == 1 and made.flags == ("-fopenmp",)
     assert [file.name for file in (tmp_path / "made").iterdir()] == [made.file.name]
     assert made.file.name.endswith("-fopenmp.so") and "native" not in made.file.name
-    usual = native.compiled(source, tmp_path / "made", compiler(), ())
+    usual = compiling.compiled(source, tmp_path / "made", compiler(), ())
     assert usual.file.name.endswith("native-fopenmp.so")
-    monkeypatch.setattr(native.process, "run", None)
-    assert native.compiled(source, tmp_path / "made", refusing, ()).flags == made.flags
+    monkeypatch.setattr(compiling.process, "run", None)
+    assert compiling.compiled(source, tmp_path / "made", refusing, ()).flags == made.flags
 
 
 @pytest.mark.parametrize("reproducible", [False, True], ids=["timed", "reproducible"])
@@ -285,7 +286,7 @@ def test_a_run_goes_on_without_kernels_only_where_nothing_was_promised_of_its_we
 
     def building(*asked, **more):
         with monkeypatch.context() as patch:
-            stopped = native.CompilerStopped("the compiler did not finish", received="a signal", attempt="again")
+            stopped = compiling.CompilerStopped("the compiler did not finish", received="a signal", attempt="again")
             patch.setattr(technique, "library", failing(stopped))
             return real(*asked, **more)
 
@@ -299,7 +300,7 @@ def test_a_run_goes_on_without_kernels_only_where_nothing_was_promised_of_its_we
         exclude=("compiled", "ngram_mix"),
     )
     late = Late(5)
-    with pytest.raises(native.CompilerStopped) if reproducible else contextlib.nullcontext():
+    with pytest.raises(compiling.CompilerStopped) if reproducible else contextlib.nullcontext():
         stages_run.run(request, late, out=str(run.path), stopwatch=late.stopwatch)
     assert "kernels" in [choice.name for choice in run.plan().techniques]
     found = list(records.read(run.log_file))
@@ -317,7 +318,7 @@ def failing(error: Exception) -> Callable[..., None]:
 
 
 def test_where_nothing_can_be_compiled_the_plan_does_without_the_kernels(small_text, tmp_path, monkeypatch) -> None:
-    refusal = native.NotCompiled("kernels.c could not be compiled", received="cc: no", attempt="--without kernels")
+    refusal = compiling.NotCompiled("kernels.c could not be compiled", received="cc: no", attempt="--without kernels")
     monkeypatch.setattr(technique, "library", failing(refusal))
     sizes = {"layers": "1", "width": "64", "context_length": "32"}
     request = Request(sources=(str(small_text),), seconds=120.0, settings=sizes, exclude=("compiled",))

@@ -11,13 +11,14 @@ import torch
 
 from daybreak.core.shapes import LstmShape
 from daybreak.core.types import Specials
-from daybreak.models.choices import STEP, Causal, Counted, Likelihood, Pair, Window, batches, windows
-from daybreak.models.cloze import Infilled, Masked
 from daybreak.models.gpt import Gpt
+from daybreak.models.inference.cloze import Infilled, Masked
+from daybreak.models.inference.likelihood import STEP, Causal, Counted, Likelihood, Pair, Window, batches, windows
+from daybreak.models.inference.predictors import Counts, Network
+from daybreak.models.inference.sampling import Sampling
 from daybreak.models.lstm import Lstm
 from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import token_nats
-from daybreak.models.predictors import Counts, Network, Sampling
 
 END = 40
 EQUAL = {"abs": 2e-5, "rel": 1e-5}  # what sums in another order may differ by
@@ -160,7 +161,7 @@ def test_counts_give_the_sum_too(counts: Counts, monkeypatch: pytest.MonkeyPatch
     for pair, one in zip(pairs, found, strict=True):
         nats, _ = counts.stream(np.array([END, *pair.context, *pair.continuation]))
         assert one.log_likelihood == pytest.approx(-nats[1 + len(pair.context) :].sum(), rel=1e-12)
-    monkeypatch.setattr("daybreak.models.choices.COUNTED_AT_ONCE", 20)
+    monkeypatch.setattr("daybreak.models.inference.likelihood.COUNTED_AT_ONCE", 20)
     assert Counted(counts).log_likelihoods(pairs) == found
 
 

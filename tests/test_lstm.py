@@ -15,8 +15,9 @@ from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.families import decoder_of
 from daybreak.models.gpt import tensors_of
+from daybreak.models.inference.predictors import Network
+from daybreak.models.inference.sampling import Sampling
 from daybreak.models.lstm import Lstm
-from daybreak.models.predictors import Network, Sampling
 from daybreak.tasks.next_token import NextToken
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -20,22 +20,14 @@ from daybreak.data.batches import windows
 from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation.generation import continuations, pieces
-from daybreak.models import decoding
 from daybreak.models.gpt import Gpt
+from daybreak.models.inference import sampling
+from daybreak.models.inference.mixture import Mixture, Weights, fitted_weight, fitted_weights, mixed_nats
+from daybreak.models.inference.predictors import Counts, Network
+from daybreak.models.inference.sampling import Sampling
+from daybreak.models.inference.scores import nats_of, summed
 from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import token_nats
-from daybreak.models.predictors import (
-    Counts,
-    Mixture,
-    Network,
-    Sampling,
-    Weights,
-    fitted_weight,
-    fitted_weights,
-    mixed_nats,
-    nats_of,
-    summed,
-)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -132,13 +124,13 @@ def test_counts_score_the_stream_as_they_do_in_one_piece(counts: Counts, stream:
 def captured(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """The probabilities of every choice that decoding makes with a mixture."""
     seen: list[torch.Tensor] = []
-    choose = decoding.chosen
+    choose = sampling.chosen
 
     def watched(logits_V: torch.Tensor, *rest: Any, **named: Any) -> int:
         seen.append(logits_V.double().exp())
         return choose(logits_V, *rest, **named)
 
-    monkeypatch.setattr(decoding, "chosen", watched)
+    monkeypatch.setattr(sampling, "chosen", watched)
     return seen
 
 
@@ -274,7 +266,7 @@ def test_top_k_and_top_p_leave_the_tokens_that_they_should() -> None:
 
     def drawn(**settings: Any) -> set[int]:
         settings = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, **settings}
-        return {decoding.chosen(logits.clone(), generator, **settings) for _ in range(150)}
+        return {sampling.chosen(logits.clone(), generator, **settings) for _ in range(150)}
 
     assert drawn() == {0, 1, 2, 3} == drawn(top_k=4) == drawn(top_k=99)
     assert drawn(top_k=2) == {1, 3} == drawn(top_p=0.6) and drawn(top_p=0.75) == {1, 2, 3}
@@ -284,7 +276,7 @@ def test_top_k_and_top_p_leave_the_tokens_that_they_should() -> None:
 def test_probabilities_are_met() -> None:
     logits = torch.log(torch.tensor([0.1, 0.4, 0.2, 0.3]))
     generator = torch.Generator().manual_seed(0)
-    drawn = [decoding.chosen(logits, generator, temperature=1.0, top_p=1.0, top_k=0) for _ in range(3000)]
+    drawn = [sampling.chosen(logits, generator, temperature=1.0, top_p=1.0, top_k=0) for _ in range(3000)]
     np.testing.assert_allclose(np.bincount(drawn) / 3000, [0.1, 0.4, 0.2, 0.3], atol=0.03)
 
 

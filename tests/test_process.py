@@ -213,7 +213,7 @@ print(process.run(process.daybreak("--help"), stdout=process.PIPE, text=True, ch
 def test_the_compiler_includes_nothing_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty entry in CPATH is the working folder, as in PYTHONPATH."""
     from daybreak.engine.machine import compiler
-    from daybreak.models.native import compiled
+    from daybreak.models.kernels.compiling import compiled
 
     if not compiler():
         pytest.skip("no compiler is here")

@@ -16,7 +16,7 @@ import daybreak
 from daybreak.core.errors import UsageError
 from daybreak.core.request import OPTIONS
 from daybreak.data.tokenizers import train_tokenizer
-from daybreak.models.predictors import Sampling
+from daybreak.models.inference.sampling import Sampling
 
 PAGE = pages.text_of(pages.ROOT / "docs" / "python.md")
 TEXTS = ["the cat sat on the mat and so on\n" * 60, "another day of cats\n" * 60]

@@ -25,8 +25,8 @@ from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.questions import Answers, answered, clusters_of, credit, difference, pairs_of, scores
-from daybreak.models.choices import Likelihood, Pair
 from daybreak.models.gpt import Gpt
+from daybreak.models.inference.likelihood import Likelihood, Pair
 from daybreak.stages.compare import tasks as compare_tasks
 from daybreak.stages.evaluate import text as evaluating
 from daybreak.stages.evaluate.tasks import evaluate_tasks

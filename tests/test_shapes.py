@@ -25,9 +25,10 @@ from daybreak.models import positions
 from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import Gpt, tensors_of
+from daybreak.models.inference.predictors import Network
+from daybreak.models.inference.sampling import Sampling
 from daybreak.models.norms import BatchNorm, LayerNorm, norm_of
 from daybreak.models.objectives import capped
-from daybreak.models.predictors import Network, Sampling
 from daybreak.tasks.next_token import NextToken
 
 pytestmark = pytest.mark.usefixtures("one_thread")

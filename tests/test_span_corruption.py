@@ -15,8 +15,8 @@ from daybreak.core.shapes import T5Shape
 from daybreak.core.types import Specials
 from daybreak.data.augmentation import uniform_of
 from daybreak.data.batches import Batch
-from daybreak.models import infill
 from daybreak.models.fused_loss import chunked
+from daybreak.models.inference import infill
 from daybreak.models.t5 import T5
 from daybreak.tasks import span_corruption
 from daybreak.tasks.span_corruption import SpanCorruption

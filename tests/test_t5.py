@@ -22,9 +22,10 @@ from daybreak.data.tokenizers import train_tokenizer
 from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.engine import optimizers
 from daybreak.engine.optimizers import Rates
-from daybreak.models import distances, infill
+from daybreak.models import distances
 from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
+from daybreak.models.inference import infill
 from daybreak.models.layouts import t5 as layout
 from daybreak.models.t5 import T5
 from daybreak.tasks import span_corruption

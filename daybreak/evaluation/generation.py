@@ -6,7 +6,9 @@ from typing import Any
 
 from daybreak.core.errors import UsageError
 from daybreak.evaluation.loaded import Loaded
-from daybreak.models.predictors import Mixture, Network, Sampling
+from daybreak.models.inference.mixture import Mixture
+from daybreak.models.inference.predictors import Network
+from daybreak.models.inference.sampling import Sampling
 from daybreak.tasks.continuation import check_stop, continued
 from daybreak.tasks.fill_mask import WRITTEN, Filler
 

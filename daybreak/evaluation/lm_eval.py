@@ -18,8 +18,8 @@ from daybreak.evaluation import bootstrap
 from daybreak.evaluation.generation import pieces
 from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.questions import SCHEMA, keep, pairs_of, scorer_of
-from daybreak.models.choices import BATCH, Pair, Scorer
-from daybreak.models.predictors import Sampling
+from daybreak.models.inference.likelihood import BATCH, Pair, Scorer
+from daybreak.models.inference.sampling import Sampling
 from daybreak.tasks.fill_mask import Filler
 
 try:

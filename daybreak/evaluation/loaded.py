@@ -14,11 +14,12 @@ from daybreak.core.types import Plan
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import machine as machines
-from daybreak.models import decode_step, families
+from daybreak.models import families
 from daybreak.models.checkpoints.read import read_model
-from daybreak.models.decoder import Decoder
+from daybreak.models.inference import decode_step
+from daybreak.models.inference.decoder import Decoder
+from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.ngram import files
-from daybreak.models.predictors import Counts, Network
 from daybreak.tasks import task_of
 from daybreak.tasks.fill_mask import Filler
 

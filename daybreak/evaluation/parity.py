@@ -11,9 +11,9 @@ import torch
 from daybreak.core.errors import DataError, DaybreakError
 from daybreak.evaluation.loaded import Loaded, decoder_for
 from daybreak.evaluation.streams import heldout_stream
-from daybreak.models import decoding
-from daybreak.models.decoder import Decoder
 from daybreak.models.exports import Opened, Source
+from daybreak.models.inference import sampling
+from daybreak.models.inference.decoder import Decoder
 
 PROMPTS, PROMPT_TOKENS, CONTINUED_TOKENS = 10, 32, 64
 # The largest difference of a logit: as it is in float32; else as a part of the largest logit of ours.
@@ -140,7 +140,7 @@ def _greedy(decoder: Decoder, source: Source, rows: list[list[int]]) -> tuple[li
     found: list[list[int]] = []
     begun, warm = time.perf_counter(), 0
     for index, row in enumerate(rows):
-        tokens = decoding.generate(
+        tokens = sampling.generate(
             decoder,
             row[1:],
             max_tokens=CONTINUED_TOKENS,

@@ -16,9 +16,9 @@ from daybreak.data.questions import Task
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.loaded import Loaded
-from daybreak.models.choices import BATCH, Causal, Counted, Likelihood, Pair, Scorer
-from daybreak.models.cloze import Infilled, Masked
-from daybreak.models.predictors import Counts, Network
+from daybreak.models.inference.cloze import Infilled, Masked
+from daybreak.models.inference.likelihood import BATCH, Causal, Counted, Likelihood, Pair, Scorer
+from daybreak.models.inference.predictors import Counts, Network
 from daybreak.tasks.fill_mask import MaskFiller
 
 SCHEMA = 1

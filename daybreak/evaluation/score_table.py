@@ -254,7 +254,8 @@ def on_text(path: str | Path, on: tuple[str, ...], skipped: list[str] | None = N
 
 def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scores:
     """fitted_on_it: the mixture's weights come from this very text, so each half is scored with the other's."""
-    from daybreak.models.predictors import Mixture, nats_of
+    from daybreak.models.inference.mixture import Mixture
+    from daybreak.models.inference.scores import nats_of
     from daybreak.tasks import task_of
     from daybreak.tasks.fill_mask import Filler
     from daybreak.tasks.scoring import stream_windows

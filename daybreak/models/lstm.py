@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from daybreak.core.shapes import LstmShape
-from daybreak.models.decoder import State
 from daybreak.models.gpt import Embedding, Linear
+from daybreak.models.inference.decoder import State
 from daybreak.models.module import LanguageModel
 
 FORGET_BIAS = 1.0  # cells begin by keeping what they hold (Gers et al. 2000, doi:10.1162/089976600300015015)

@@ -78,7 +78,7 @@ def command(
     check_named(path, device=device)
     from daybreak.evaluation.generation import continuations, cut_prompt, nth, pieces, prompt_tokens
     from daybreak.evaluation.loaded import load
-    from daybreak.models.predictors import Sampling
+    from daybreak.models.inference.sampling import Sampling
     from daybreak.stages.tokenize import text_of
     from daybreak.tasks.continuation import check_stop
     from daybreak.tasks.fill_mask import CANDIDATES, Filler, filled_json, lines

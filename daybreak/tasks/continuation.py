@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from daybreak.core.errors import UsageError
 from daybreak.data.tokenizers.base import StreamDecoder, Tokenizer
-from daybreak.models.predictors import Predictor, Sampling
+from daybreak.models.inference.predictors import Predictor
+from daybreak.models.inference.sampling import Sampling
 
 
 def continued(

@@ -11,7 +11,7 @@ import numpy as np
 from daybreak.core.errors import UsageError
 from daybreak.core.types import Plan, Specials
 from daybreak.data.tokenizers.base import Tokenizer
-from daybreak.models.predictors import Sampling, may_end
+from daybreak.models.inference.sampling import Sampling, may_end
 
 # How a gap may be written, whatever the family's tokenizer calls it.
 GAP = re.compile(r"<\|mask\|>|<mask>|\[MASK\]|<extra_id_\d+>")
@@ -59,7 +59,7 @@ class MaskFiller(Filler):
     """Every gap is one token, told with what else is likely there."""
 
     def put_in(self, pieces: Sequence[Sequence[int]], sampling: Sampling, *, count: int = CANDIDATES) -> Filled:
-        from daybreak.models.fill import fills
+        from daybreak.models.inference.pseudo_likelihood import fills
 
         mask = self.specials.mask
         assert mask is not None
@@ -88,7 +88,7 @@ class SpanFiller(Filler):
         return self.tokenizer.shows_text(token for token in tokens if token < self.plan.tokenizer.vocabulary)
 
     def put_in(self, pieces: Sequence[Sequence[int]], sampling: Sampling, *, count: int = CANDIDATES) -> Filled:
-        from daybreak.models.infill import spans_of, written
+        from daybreak.models.inference.infill import spans_of, written
 
         sentinels = self.specials.sentinels[: len(pieces) - 1]
         if len(sentinels) < len(pieces) - 1:

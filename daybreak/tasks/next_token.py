@@ -13,8 +13,9 @@ from daybreak.data import batches
 from daybreak.data.batches import Batch
 from daybreak.data.blocks import spread_out
 from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.models.inference.predictors import Counts, Network
+from daybreak.models.inference.scores import nats_of
 from daybreak.models.objectives import Head, following, full_logits, preceding, token_nats
-from daybreak.models.predictors import Counts, Network, nats_of
 from daybreak.tasks import Task, samples
 from daybreak.tasks.scoring import EVALUATION_TOKENS, Answers, Part, stream_windows
 

@@ -9,7 +9,8 @@ import numpy as np
 from daybreak.core.types import Plan
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers.base import Tokenizer
-from daybreak.models.predictors import Network, Sampling
+from daybreak.models.inference.predictors import Network
+from daybreak.models.inference.sampling import Sampling
 from daybreak.tasks.continuation import continued
 from daybreak.tasks.fill_mask import CANDIDATES, WRITTEN, Filled, Filler
 

@@ -14,8 +14,8 @@ from daybreak.data import batches
 from daybreak.data.batches import Batch
 from daybreak.data.blocks import spread_out
 from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.models.inference.scores import Score
 from daybreak.models.module import LanguageModel
-from daybreak.models.predictors import Score
 
 EVALUATION_TOKENS = 8192  # of one forward pass
 

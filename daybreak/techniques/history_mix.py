@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from daybreak.core.run import Run, write_json
-from daybreak.models.history import ORDER, History
-from daybreak.models.predictors import Mixture, Network, Weights, fitted_weights
+from daybreak.models.inference.cache_ngrams import ORDER, History
+from daybreak.models.inference.mixture import Mixture, Weights, fitted_weights
+from daybreak.models.inference.predictors import Network
 from daybreak.techniques import Context, Technique
 
 UNFITTED = Weights(edges=(), values=(0.1,))  # of a run that was ended before its weights were fitted

@@ -12,8 +12,8 @@ from daybreak.core.errors import UsageError
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Decisions, Machine
 from daybreak.engine.optimizers import Muon, Optimizers, Rates, iterated, size_factor
-from daybreak.models.fused.layer import fuse, head
-from daybreak.models.fused.library import LARGEST_HEAD, LONGEST, Library, fits, library
+from daybreak.models.kernels.layer import fuse, head
+from daybreak.models.kernels.library import LARGEST_HEAD, LONGEST, Library, fits, library
 from daybreak.techniques import Context, Technique
 
 

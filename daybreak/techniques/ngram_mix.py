@@ -12,9 +12,10 @@ from safetensors.numpy import load_file, save_file
 
 from daybreak.core.run import Run, usual_mode, write_json
 from daybreak.core.types import Decisions, Machine
+from daybreak.models.inference.mixture import Mixture, Weights, fitted_weights
+from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.ngram.cost import LEAST_TOKENS, SECONDS_PER_TOKEN_AND_ORDER, countable
 from daybreak.models.ngram.kneser_ney import KneserNey, count_beginning
-from daybreak.models.predictors import Counts, Mixture, Network, Weights, fitted_weights
 from daybreak.techniques import Context, Technique
 
 

@@ -19,7 +19,9 @@ from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cell
 from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.gpt import tensors_of
-from daybreak.models.predictors import Counts, Mixture, Network, Score, summed
+from daybreak.models.inference.mixture import Mixture
+from daybreak.models.inference.predictors import Counts, Network
+from daybreak.models.inference.scores import Score, summed
 from daybreak.tasks import samples, task_of
 from daybreak.tasks.scoring import Answers, Part, figures_of
 from daybreak.training.build import Built

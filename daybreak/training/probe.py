@@ -12,7 +12,7 @@ from daybreak.engine import time_budget
 from daybreak.engine.hardware import waiting
 from daybreak.engine.probe import Timings, compile_cache, held_bytes, memory_bytes, time_training
 from daybreak.models import families
-from daybreak.models.native import NotCompiled
+from daybreak.models.kernels.compiling import NotCompiled
 from daybreak.planning.choice import Choice
 from daybreak.planning.planner import LEAST_STEPS, choose
 from daybreak.tasks import task_of

@@ -19,7 +19,7 @@ from daybreak.core.types import Machine, Plan, TechniqueChoice
 from daybreak.data.batches import Batch, Windows
 from daybreak.engine import checkpoints, faults, loop, memory, time_budget
 from daybreak.engine.guard import Guard, TrainingDiverged
-from daybreak.models.native import NotCompiled
+from daybreak.models.kernels.compiling import NotCompiled
 from daybreak.tasks import Task, task_of
 from daybreak.training.build import Built, batches_of, build
 from daybreak.training.checkpointing import PLANNED_SAVES, Training, go_back, plans_saves, resumed, save, settle, write

@@ -15,7 +15,7 @@ from torch import nn
 from daybreak.core.errors import MissingPackage, UsageError, nearest
 from daybreak.core.types import Specials
 from daybreak.models import families
-from daybreak.models.decoder import State
+from daybreak.models.inference.decoder import State
 
 # The extra of pyproject.toml that each one needs; torch-export needs torch alone.
 EXTRAS = {"hf": "hf", "gguf": "gguf", "onnx": "onnx", "executorch": "executorch", "torch-export": ""}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from daybreak.models.decoder import State
 from daybreak.models.exports import Source, Whole, program, quiet, traced
 from daybreak.models.exports.hf import tokenizer_files
+from daybreak.models.inference.decoder import State
 
 PRECISIONS = ("float32",)
 LIBRARIES = ("executorch",)

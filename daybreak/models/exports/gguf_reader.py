@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from daybreak.models.decoder import Plain, State
 from daybreak.models.exports import Source, program, traced
 from daybreak.models.exports.gguf_names import named
+from daybreak.models.inference.decoder import Plain, State
 
 
 class ReadBack:

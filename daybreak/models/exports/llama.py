@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daybreak.models.decoder import State
 from daybreak.models.exports import program, quiet
+from daybreak.models.inference.decoder import State
 
 FLOAT32 = 0  # ggml's number for it
 

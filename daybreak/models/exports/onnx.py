@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daybreak.models.decoder import State
 from daybreak.models.exports import Source, Whole, program, quiet, traced
 from daybreak.models.exports.hf import config_files, tokenizer_files
+from daybreak.models.inference.decoder import State
 
 PRECISIONS = ("float32",)
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daybreak.models.decoder import State
+from daybreak.models.inference.decoder import State
 
 
 class Stock:

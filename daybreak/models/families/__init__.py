@@ -12,7 +12,7 @@ from daybreak.models.families.record import Family as Family
 from daybreak.models.families.record import Rates as Rates
 
 if TYPE_CHECKING:
-    from daybreak.models.decoder import Decoder
+    from daybreak.models.inference.decoder import Decoder
     from daybreak.models.module import LanguageModel
 
 OURS = (gpt.FAMILY, bert.FAMILY, t5.FAMILY, lstm.FAMILY, ngram.FAMILY, foreign.FAMILY)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from daybreak.models.decoder import Decoder
     from daybreak.models.gpt import Gpt
+    from daybreak.models.inference.decoder import Decoder
 
 
 def _module(shape: GptShape) -> "Gpt":
@@ -23,13 +23,13 @@ def _module(shape: GptShape) -> "Gpt":
 
 
 def _fast_decoder(module: "Gpt", library: "CDLL | None") -> "Decoder":
-    from daybreak.models.fast import prepared
+    from daybreak.models.inference.fast import prepared
 
     return prepared(module, library)
 
 
 def _kernels_fit(shape: GptShape) -> bool:
-    from daybreak.models.fused.library import fits
+    from daybreak.models.kernels.library import fits
 
     return fits(shape)
 

@@ -11,7 +11,7 @@ from daybreak.core.types import Specials
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from daybreak.models.decoder import Decoder
+    from daybreak.models.inference.decoder import Decoder
     from daybreak.models.module import LanguageModel
 
 
@@ -97,7 +97,7 @@ def _no_module(shape: Any) -> "LanguageModel":
 
 
 def _plain(module: Any) -> "Decoder":
-    from daybreak.models.decoder import Plain
+    from daybreak.models.inference.decoder import Plain
 
     return Plain(module)
 

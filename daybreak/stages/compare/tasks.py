@@ -18,7 +18,7 @@ from daybreak.evaluation.questions import (
     tasks_of,
 )
 from daybreak.evaluation.verdicts import labels_of, opened, verdict_on
-from daybreak.models.choices import BATCH
+from daybreak.models.inference.likelihood import BATCH
 
 SMALLER_IS_BETTER = ("nats",)
 

@@ -7,7 +7,7 @@ from daybreak.core.run import Run
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.loaded import load
 from daybreak.evaluation.questions import SCHEMA, answered, described, keep, scorer_of, scores, tasks_of
-from daybreak.models.choices import BATCH
+from daybreak.models.inference.likelihood import BATCH
 from daybreak.views import report_page
 
 

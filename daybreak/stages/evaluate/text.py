@@ -8,7 +8,8 @@ import numpy as np
 from daybreak.evaluation.confidence import Ends, beside, bits, ends_of, of_hidden, of_text
 from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.streams import heldout_stream, stream_of
-from daybreak.models.predictors import Mixture, Score, nats_of, summed
+from daybreak.models.inference.mixture import Mixture
+from daybreak.models.inference.scores import Score, nats_of, summed
 from daybreak.tasks import task_of
 from daybreak.tasks.fill_mask import Filler, MaskFiller
 from daybreak.tasks.scoring import figures_of, stream_windows
@@ -54,7 +55,7 @@ def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any
 
 def _pseudo(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any]:
     """Pseudo-perplexity (arXiv:1910.14659); its bits per byte do not compare with those of a model of next tokens."""
-    from daybreak.models.fill import pseudo_nats
+    from daybreak.models.inference.pseudo_likelihood import pseudo_nats
 
     assert filler.specials.mask is not None
     length = loaded.context_length

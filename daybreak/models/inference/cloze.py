@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Specials
-from daybreak.models.choices import BATCH, STEP, Likelihood, Pair, judged, summed
+from daybreak.models.inference.likelihood import BATCH, STEP, Likelihood, Pair, judged, summed
 
 
 class Masked:

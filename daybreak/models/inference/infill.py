@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Specials
-from daybreak.models.decoding import chosen
+from daybreak.models.inference.sampling import chosen
 from daybreak.models.t5 import T5
 
 
@@ -29,7 +29,7 @@ def written(
 
     inputs: with the sentinels in them and `end_of_text` at their end, as the class was trained. known_tokens: ids from
     here on are no tokens of text; but for sentinels, they are never chosen. Temperature 0 takes the likeliest token.
-    may_end: as in decoding.generate.
+    may_end: as in sampling.generate.
     """
     device = module.lm_head.weight.device
     generator = torch.Generator().manual_seed(seed)

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from daybreak.core.shapes import GptShape
-from daybreak.models import decode_step
-from daybreak.models.decoder import Decoder, Plain, State
 from daybreak.models.gpt import Gpt, rotated
+from daybreak.models.inference import decode_step
+from daybreak.models.inference.decoder import Decoder, Plain, State
 from daybreak.models.norms import NORM_EPSILON
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.objectives import capped
-from daybreak.models.predictors import Counts, Network
 
 BATCH = 16  # rows of a pass
 STEP = 16  # tokens; a product of fewer rows takes another path through the libraries, and rounds in another way

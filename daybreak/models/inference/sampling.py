@@ -1,12 +1,15 @@
 """Decoding: from a prompt to tokens, one at a time, with cached keys and values."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from daybreak.models.decoder import Decoder
+from daybreak.core.errors import UsageError
+from daybreak.core.request import LARGEST_SEED
+from daybreak.models.inference.decoder import Decoder
 
 # Probabilities [V] of a network and the tokens so far, to probabilities [V]: the decode seam.
 Mixing = Callable[[Tensor, Sequence[int]], Tensor]
@@ -104,3 +107,44 @@ def generate(
                 return
             tokens.append(token)
             yield token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn; temperature 0 takes the likeliest.
+
+    min_tokens: how many tokens are written before the text may end. None: at temperatures above 0, as many as it takes
+    until there is something to see; at temperature 0 none, so that the text is exactly the likeliest one. Raises
+    UsageError: a value that makes no sense.
+    """
+
+    max_tokens: int = 200
+    temperature: float = 0.8
+    top_p: float = 0.95
+    top_k: int = 0
+    seed: int = 0
+    min_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        asked, least = "", self.min_tokens or 0
+        if not 0 <= self.temperature < float("inf"):
+            asked, attempt = f"temperature {self.temperature:g}", "0 for the most likely text, or a number such as 0.8"
+        elif not 0 <= self.top_p <= 1:
+            asked, attempt = f"top_p {self.top_p:g}", "a share from 0 to 1, such as 0.95"
+        elif not 0 <= self.seed <= LARGEST_SEED:
+            asked, attempt = f"seed {self.seed}", f"a number from 0 to {LARGEST_SEED}"
+        elif min(self.max_tokens, self.top_k, least) < 0:
+            asked = f"max_tokens {self.max_tokens}, top_k {self.top_k}, min_tokens {least}"
+            attempt = "numbers from 0 upwards"
+        elif least > self.max_tokens:
+            asked = f"min_tokens {least}, max_tokens {self.max_tokens}"
+            attempt = "max_tokens at least as large as min_tokens"
+        if asked:
+            raise UsageError("the sampling settings are out of range", received=asked, attempt=attempt)
+
+
+def may_end(sampling: Sampling, shows_text: Callable[[Sequence[int]], bool]) -> Callable[[Sequence[int]], bool]:
+    """Whether the text may end behind the tokens that were written so far; see Sampling.min_tokens."""
+    if sampling.min_tokens is None and sampling.temperature > 0:
+        return shows_text
+    return lambda written: len(written) >= (sampling.min_tokens or 0)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daybreak.models.fused.library import Library
 from daybreak.models.gpt import Gpt
+from daybreak.models.kernels.library import Library
 from daybreak.models.norms import NORM_EPSILON
 
 CHUNK_BYTES = 32 * 2**20  # of logits at a time

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from daybreak.core.shapes import GptShape
-from daybreak.models.native import Native, compiled
+from daybreak.models.kernels.compiling import Native, compiled
 
 SOURCE = Path(__file__).with_name("kernels.c")
 # Square roots and roundings need no error flags; sums keep their order, so that results repeat.

@@ -4,7 +4,7 @@ import ctypes
 import logging
 from pathlib import Path
 
-from daybreak.models.native import CompilerStopped, NotCompiled, compiled
+from daybreak.models.kernels.compiling import CompilerStopped, NotCompiled, compiled
 
 logger = logging.getLogger(__name__)
 

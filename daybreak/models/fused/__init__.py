@@ -1,1 +1,0 @@
-"""Fused: a layer whose forward and backward passes call the machine's matrix products and our own kernels between."""

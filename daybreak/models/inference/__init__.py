@@ -1,0 +1,1 @@
+"""What a trained model says of texts: next tokens, likelihoods, what belongs in a gap."""
