@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 
 .PHONY: demo test test-all promises sanitize lint clean
 
@@ -18,6 +19,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(VENV)/installed-dev-all: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev-all]'
+	touch $@
+
 demo: $(VENV)/installed
 	@$(BIN)/daybreak run --for 3m --out runs/demo-$$(date +%Y%m%d-%H%M%S) && RUN=$$(ls -td runs/demo-* | head -n 1) && \
 	echo && $(BIN)/daybreak generate $$RUN 'def read_lines(path):' --max-tokens 80 && echo && echo $$RUN/model
@@ -27,11 +32,14 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests that are about seconds wait until nothing else runs.
 test: lint
-	$(BIN)/python -m pytest -q -m 'not long'
+	$(BIN)/python -m pytest -q -m 'not long and not alone' -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -q -m 'not long and alone'
 
-test-all: lint
-	$(BIN)/python -m pytest -q
+test-all: lint $(VENV)/installed-dev-all
+	$(BIN)/python -m pytest -q -m 'not alone' -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -q -m alone
 
 promises: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/promises.py --write docs/reliability.md

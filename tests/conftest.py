@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import daybreak  # before torch, whose threads then wait without keeping a core busy
+
+# isort: split
 import torch
 
 from daybreak.core.errors import BudgetTooShort
@@ -25,6 +29,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """A promise and how often it was tried go into pytest's XML, where benchmarks/promises.py adds them up."""
     for mark in item.iter_markers("promise"):
         item.user_properties += [("promise", mark.args[0]), *(("tried", times) for times in mark.args[1:])]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what a fixture of their file has made go to one worker, so that it is made once."""
+    for item in items:
+        made = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+        if any(one[-1].scope in ("module", "class") and one[-1].baseid.endswith(".py") for one in made if one):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -93,8 +105,6 @@ def unhurried() -> Callable[..., Finished]:
     """`daybreak.run`, and again with the budget that its error names where the machine is too busy for the first."""
 
     def run(*sources: str, **asked: Any) -> Finished:
-        import daybreak
-
         for _ in range(3):
             try:
                 return daybreak.run(*sources, **asked)

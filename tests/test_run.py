@@ -16,6 +16,8 @@ from daybreak.views.terminal import finished_lines
 
 BUDGET = 11.0
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def day(small_text, tmp_path_factory, unhurried, waited):
