@@ -23,7 +23,6 @@ import importlib
 import importlib.machinery
 import importlib.util
 import json
-import math
 import os
 import re
 import resource
@@ -383,7 +382,7 @@ def _child(noun: Noun, folder: Path, text: str, send: int, limit: float) -> None
     import pytest
     from hypothesis import settings
 
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 1))
+    signal.setitimer(signal.ITIMER_PROF, limit)  # its signal ends the process
     space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (space + MEMORY, space + MEMORY))
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -498,6 +497,12 @@ def main(argv: Sequence[str] | None = None, *, root: Path = ROOT, nouns: Mapping
     parser.add_argument("--resume", type=Path, help="outcomes of before, used where module and tests are the same")
     parser.add_argument("--survivors", action="store_true", help="of --resume, try again what survived, and only that")
     parser.add_argument("--out", type=Path, help="JSON of all mutants; default: the file of --resume")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=5.0,
+        help="a mutant is killed by time after five times the processor seconds of the tests, and so many more",
+    )
     parser.add_argument("--heavy", nargs="*", default=HEAVY, help="modules to import once")
     asked = parser.parse_args(argv)
     out = (asked.out or asked.resume).resolve() if asked.out or asked.resume else None
@@ -510,7 +515,7 @@ def main(argv: Sequence[str] | None = None, *, root: Path = ROOT, nouns: Mapping
         every = [mutant for name, text in texts.items() for mutant in mutants_of(name, text)]
         chosen = drawn(every, asked.count, asked.seed)
         digests = {name: digest(folder, nouns[name]) for name in wanted}
-        _warmed(asked.heavy, folder)
+        warm = False
         told = {"count": asked.count, "seed": asked.seed, "of": len(every), "digests": digests, "mutants": rows}
         for name in wanted:
             noun, plain = nouns[name], None
@@ -518,12 +523,15 @@ def main(argv: Sequence[str] | None = None, *, root: Path = ROOT, nouns: Mapping
             for mutant in sorted((one for one in chosen if one.noun == name), key=lambda one: one.line):
                 row = known.get(mutant.key)
                 if row is None or not (row["outcome"] != "survived" if asked.survivors else same):
+                    if not warm:
+                        _warmed(asked.heavy, folder)
+                        warm = True
                     if plain is None:
                         plain = tried(noun, folder, texts[name], limit=600)
                         if plain.outcome != "survived":
                             print(f"{name}: its tests fail without a mutant: {plain.outcome} {plain.test}")
                             return 2
-                        limit = 5 * plain.processor_seconds + 5
+                        limit = 5 * plain.processor_seconds + asked.patience
                         print(f"{name}: its tests take {plain.processor_seconds:.1f} s", flush=True)
                     result = tried(noun, folder, mutant.text, limit=limit)
                     if result.outcome == "not imported":

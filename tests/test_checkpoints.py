@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -78,6 +79,95 @@ def test_a_disk_that_fails_at_each_file_operation_leaves_a_checkpoint(tmp_path: 
             assert "bytes" in told["said"] and "the checkpoint before" in told["said"], told["said"]
         checkpoints.save(folder, 4, *saving.state(4))
         assert steps_in(folder)[0] == 4 and checkpoints.newest(folder)[1] == {"step": 4}, where
+
+
+# What is kept
+
+
+def saved(folder: Path, *numbers: int) -> None:
+    for number in numbers:
+        checkpoints.save(folder, number, {"a": torch.full((4,), float(number))}, {"step": number})
+
+
+def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    assert checkpoints.newest(tmp_path / "nothing") == ({}, {}, []) and not checkpoints.checkpoints(
+        tmp_path / "nothing"
+    )
+    saved(tmp_path, 1, 2, 30, 4)
+    assert [path.name for path in checkpoints.checkpoints(tmp_path)] == ["step-00000030", "step-00000004"]
+    found = checkpoints.newest(tmp_path)
+    assert found[1] == {"step": 30} and found[2] == []
+    assert found[0]["a"].tolist() == [30.0] * 4
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: flip(folder / "state.safetensors"),
+        lambda folder: (folder / "state.safetensors").write_bytes(b""),
+        lambda folder: (folder / "state.safetensors").write_bytes((folder / "state.safetensors").read_bytes()[:-5]),
+        lambda folder: (folder / "state.safetensors").unlink(),
+        lambda folder: (folder / "facts.json").write_text('{"step": 9}'),
+        lambda folder: (folder / "facts.json").unlink(),
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "manifest.json").write_text('{"fil'),
+        lambda folder: (folder / "manifest.json").write_text("{}"),
+        lambda folder: (folder / "manifest.json").write_text("[]"),
+    ],
+    ids=["bit", "empty", "cut", "gone", "facts", "no facts", "no manifest", "torn manifest", "{}", "[]"],
+)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_warning(tmp_path: Path, damage: Any) -> None:
+    saved(tmp_path, 1, 2)
+    damage(tmp_path / "step-00000002")
+    found = checkpoints.newest(tmp_path)
+    assert found[1] == {"step": 1} and found[0]["a"].tolist() == [1.0] * 4
+    assert len(found[2]) == 1 and "step-00000002" in found[2][0]
+
+
+def test_checkpoints_that_are_all_damaged_leave_nothing_but_warnings(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2)
+    for number in (1, 2):
+        flip(tmp_path / f"step-0000000{number}" / "state.safetensors")
+    found = checkpoints.newest(tmp_path)
+    assert found[0] == {} and found[1] == {} and len(found[2]) == 2
+
+
+def test_a_checkpoint_that_was_being_written_is_no_checkpoint(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    (tmp_path / ".step-00000002.new").mkdir()
+    found = checkpoints.newest(tmp_path)
+    assert found[1] == {"step": 1} and found[2] == []
+    saved(tmp_path, 2)
+    found = checkpoints.newest(tmp_path)
+    assert found[1] == {"step": 2}
+
+
+def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        saved(tmp_path, 2)
+    found = checkpoints.newest(tmp_path)
+    assert found[1] == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_facts_come_back_to_the_last_bit(tmp_path: Path) -> None:
+    facts = {"progress": 0.1 + 0.2, "schedule": [1 / 3, math.pi], "position": {"step": 3, "rate": 1.0}}
+    checkpoints.save(tmp_path, 3, {"a": torch.zeros(1)}, facts)
+    found = checkpoints.newest(tmp_path)
+    assert found[1] == facts == json.loads(json.dumps(facts))
 
 
 # What is broken

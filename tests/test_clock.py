@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daybreak.core import clock as clock_module
 from daybreak.core import records
 from daybreak.core.clock import (
+    Contention,
     Ledger,
     ReplayClock,
     SecondsClock,
@@ -120,6 +124,58 @@ def test_a_run_resumes_at_the_progress_that_it_had() -> None:
     assert clock.tick(0.0, 1) == Tick(progress=0.6)
 
 
+def test_a_clock_with_a_most_of_tokens_goes_by_the_larger_share() -> None:
+    present, stopwatch = stopped()
+    clock = SecondsClock(stopwatch, begin=0.0, end=100.0, most_tokens=40)
+    assert clock.tick(0.0, 10) == Tick(progress=0.125)
+    present.now += 50.0
+    assert clock.tick(10.0, 10) == Tick(progress=0.55)
+    assert clock.tick(0.0, 10) == Tick(progress=0.625)
+    assert clock.tick(0.0, 10) == Tick(progress=0.875) and clock.progress == 0.875
+    assert clock.tick(0.0, 10) is None
+    clock.resume(0.5, tokens=20)
+    assert clock.tick(0.0, 30) == Tick(progress=0.875) and clock.tick(0.0, 1) is None
+    clock = SecondsClock(stopwatch, begin=0.0, end=100.0, most_tokens=10)
+    assert clock.tick(0.0, 40) == Tick(progress=1.0)
+
+
+def test_a_clock_resumes_without_tokens_where_none_are_told() -> None:
+    clock = SecondsClock(stopped()[1], begin=0.0, end=100.0, most_tokens=40)
+    clock.tick(0.0, 10)
+    clock.resume(0.0)
+    assert clock.tick(0.0, 20) == Tick(progress=0.25)
+
+
+def test_where_the_end_is_put_off_what_is_left_goes_evenly_with_the_time_that_is_left() -> None:
+    present, stopwatch = stopped()
+    clock = SecondsClock(stopwatch, begin=0.0, end=100.0)
+    present.now += 50.0
+    assert clock.tick(0.0, 1) == Tick(progress=0.5)
+    present.now += 10.0
+    clock.end = 200.0
+    clock.stretch()
+    assert clock.begin == -80.0 and clock.tick(0.0, 1) == Tick(progress=0.5)
+    present.now += 70.0
+    assert clock.tick(0.0, 1) == Tick(progress=0.75)
+    clock.end = 140.0  # an end that comes earlier moves no beginning
+    clock.stretch()
+    assert clock.begin == -80.0
+    clock.resume(1.0)
+    clock.stretch()
+    assert clock.begin == -80.0
+
+
+def test_a_tick_that_says_no_more_leaves_all_to_the_plan() -> None:
+    assert vars(Tick(progress=0.5)) == {
+        "progress": 0.5,
+        "micro_batch": None,
+        "accumulation": None,
+        "skip": False,
+        "learning_rate": None,
+        "cursor": None,
+    }
+
+
 def test_a_clock_that_ends_before_it_begins_gives_no_leave() -> None:
     present, stopwatch = stopped()
     present.now += 50.0
@@ -185,7 +241,7 @@ def test_a_stopwatch_adds_what_earlier_processes_used() -> None:
     present.now += 5.0
     assert stopwatch.used() == 5.0
     stopwatch.continue_from(100.0)
-    assert stopwatch.used() == 105.0
+    assert stopwatch.used() == 105.0 and stopwatch.used_before == 100.0
     present.now += 1.0
     assert stopwatch.used() == 106.0
     assert Stopwatch(start=1000.0, used_before=7.0, now=lambda: 1002.0).used() == 9.0
@@ -194,6 +250,58 @@ def test_a_stopwatch_adds_what_earlier_processes_used() -> None:
 def test_the_process_was_started_before_now_and_after_the_machine() -> None:
     assert 0.0 < process_start() <= boot_seconds()
     assert process_start() == pytest.approx(process_start(), abs=0.5)
+
+
+def reading(monkeypatch: pytest.MonkeyPatch, path: str, content: str | None) -> None:
+    """The one file that is opened is this one and has this content; without content there is none."""
+
+    def opened(name: str) -> io.StringIO:
+        assert name == path
+        if content is None:
+            raise FileNotFoundError
+        return io.StringIO(content)
+
+    monkeypatch.setattr("builtins.open", opened)
+
+
+def test_the_seconds_since_the_machine_started_are_those_with_its_suspension_where_they_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", {7: 500.0}.__getitem__, raising=False)
+    monkeypatch.setattr(time, "monotonic", lambda: 300.0)
+    assert boot_seconds() == 500.0
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    assert boot_seconds() == 300.0
+
+
+def test_the_start_of_the_process_is_field_22_of_its_status_in_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock_module, "boot_seconds", lambda: 40.0)
+    monkeypatch.setattr(os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
+    fields = [str(field) for field in range(3, 53)]  # the first two are the process and its name
+    for ticks, start in (("3050", 30.5), ("4050", 40.0)):
+        fields[22 - 3] = ticks
+        content = f"{os.getpid()} (a name) 5 6) {' '.join(fields)}\n"
+        reading(monkeypatch, f"/proc/{os.getpid()}/stat", content)
+        assert process_start() == start  # and never after now
+
+
+def test_contention_is_the_time_in_a_queue_for_each_second_that_ran() -> None:
+    told = iter([(0.04, 9.0), (0.05, 0.1), (1.05, 0.1), (1.09, 0.9), (3.05, 1.1), (4.05, 0.5), (8.05, 2.5)])
+    found = Contention(lambda: next(told))
+    assert [found.factor() for _ in range(7)] == pytest.approx([1.0, 3.0, 1.0, 1.0, 1.5, 1.0, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("1500000000 250000000 7\n", (1.5, 0.25)), ("", (0.0, 0.0)), ("1 x\n", (0.0, 0.0)), (None, (0.0, 0.0))],
+)
+def test_the_scheduler_tells_nanoseconds_that_ran_and_that_waited(
+    monkeypatch: pytest.MonkeyPatch, content: str | None, told: tuple[float, float]
+) -> None:
+    reading(monkeypatch, "/proc/thread-self/schedstat", content)
+    assert clock_module._scheduled() == told
+    assert Contention().factor() == pytest.approx(1 + 0.25 / 1.5 if told[0] else 1.0)
 
 
 def test_a_stopwatch_counts_from_the_start_of_the_process() -> None:
@@ -207,6 +315,16 @@ def test_without_proc_the_processor_time_is_the_bound(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("builtins.open", missing)
     assert process_start() <= boot_seconds() - 0.01
+
+
+def test_a_ledger_counts_from_the_beginning_unless_told(tmp_path: Path) -> None:
+    present, stopwatch = stopped()
+    log = Log(tmp_path / "log.jsonl")
+    ledger = Ledger(log, stopwatch, name="start")
+    present.now += 3.0
+    ledger.enter("training")
+    log.close()
+    assert list(records.read(tmp_path / "log.jsonl")) == [Phase(name="start", seconds=3.0, used_seconds=3.0)]
 
 
 def test_a_ledger_says_where_every_second_went(tmp_path: Path) -> None:

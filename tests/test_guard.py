@@ -9,6 +9,7 @@ import random
 import pytest
 
 from daybreak.engine import faults, memory
+from daybreak.engine.changes import Change
 from daybreak.engine.guard import LEAST, WINDOW, Guard, TrainingDiverged
 
 BROKEN = "a loss or gradient that is no number changes no weight"
@@ -52,6 +53,43 @@ def test_a_spike_is_seen_at_once_and_does_not_become_usual() -> None:
         guard.is_bad_step(nats, 1.0)
     for _ in range(2 * WINDOW):
         assert guard.is_bad_step(8.0, 1.0) and "8 nats" in guard.reason
+
+
+def usual(count: int) -> Guard:
+    """A guard that has seen so many losses with a mean of 2 and a standard deviation of 1."""
+    guard = Guard()
+    for step in range(count):
+        assert not guard.is_bad_step(1.0 if step % 2 else 3.0, 1.0) and guard.reason == ""
+    return guard
+
+
+def test_a_loss_is_broken_beyond_six_standard_deviations_of_64_losses() -> None:
+    assert not usual(64).is_bad_step(8.0, 1.0)
+    spike = usual(64)
+    assert spike.is_bad_step(8.01, 1.0) and spike.reason == "the loss is 8.01 nats, where 2 is usual"
+    assert not usual(63).is_bad_step(1000.0, 1.0)
+    assert not usual(64).is_bad_step(-1000.0, 1.0)
+
+
+def test_what_is_usual_is_told_by_the_last_128_losses_and_the_last_20_steps() -> None:
+    guard = Guard()
+    for step in range(200):
+        guard.is_bad_step(float(-step), 1.0)
+    assert guard.state() == {"losses": [float(-step) for step in range(72, 200)], "skipped": [False] * 20}
+    loaded = Guard()
+    loaded.load(guard.state())
+    loaded.is_bad_step(-200.0, 1.0)
+    assert loaded.state() == {"losses": [float(-step) for step in range(73, 201)], "skipped": [False] * 20}
+
+
+@pytest.mark.parametrize("change", list(Change))
+def test_after_a_change_the_losses_so_far_and_what_was_skipped_count_no_more(change: Change) -> None:
+    guard = usual(64)
+    for _ in range(3):
+        guard.is_bad_step(math.nan, 1.0)
+    guard.changed(change)
+    guard.check()
+    assert guard.state() == {"losses": [], "skipped": []} and not guard.is_bad_step(1000.0, 1.0)
 
 
 def test_a_guard_that_was_saved_judges_as_the_one_before() -> None:

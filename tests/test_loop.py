@@ -1,561 +1,393 @@
-"""The loop: the same numbers however a batch is split, and however often a run is stopped."""
+"""The loop: every number that a step tells, asks for and moves, by hand, with a model of one weight."""
 
 from __future__ import annotations
 
-import copy
-import itertools
-import json
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from daybreak.core.clock import ReplayClock, Stopwatch, TokensClock
-from daybreak.core.errors import ResourceError, UsageError
+from daybreak.core.clock import Tick
 from daybreak.core.records import Step
 from daybreak.data.batches import Batch
-from daybreak.engine import checkpoints, optimizers
-from daybreak.engine.guard import TrainingDiverged
-from daybreak.engine.loop import Position, steps
-from daybreak.engine.optimizers import Optimizers, Rates
-from daybreak.engine.schedules import MOMENTUM_START, Schedule
-from daybreak.models.gpt import Gpt
-from daybreak.tasks.next_token import NextToken
+from daybreak.engine.guard import Guard, TrainingDiverged
+from daybreak.engine.loop import Position, _smaller, steps
+from daybreak.engine.optimizers import Rates
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CONTEXT = 16
-SPLITS = "a batch cut into 1, 2 or 8 parts has the same loss and gradients to 1e-6: even rows, and uneven with masks"
+CONTEXT = 3
 
 
-def batches(vocabulary: int = 64) -> Any:
-    """Row i of the run is random and the same in every call."""
-
-    def take(cursor: int, rows: int) -> Batch:
-        drawn = [
-            torch.randint(vocabulary, (CONTEXT + 1,), generator=torch.Generator().manual_seed(cursor + row))
-            for row in range(rows)
-        ]
-        return Batch(torch.stack(drawn))
-
-    return SimpleNamespace(take=take, context_length=CONTEXT)
-
-
-def tokens_clock(rows: int, count: int) -> TokensClock:
-    return TokensClock(Stopwatch(start=0.0, now=lambda: 0.0), tokens=rows * CONTEXT * count)
-
-
-def training(
-    module: Gpt,
-    optimizer_choice: Any,
-    schedule_choice: Any,
-    *,
-    rows: int = 8,
-    count: int = 8,
-    share: Callable[[float], float] | None = None,
-) -> Any:
-    """The parts of a tiny run."""
-    schedule = Schedule(schedule_choice, batch_rows=rows)
-    if share:
-        schedule.batch_share = share
-    return SimpleNamespace(
-        module=module.train(),
-        loss=NextToken(),
-        optimizer=optimizers.make(
-            # In bfloat16, products of differently split batches would round to other weights on some processors.
-            optimizer_choice,
-            module.matrices(),
-            module.tables_and_gains(),
-            dtype=torch.float32,
-        ),
-        schedule=schedule,
-        batches=batches(module.shape.vocabulary),
-        clock=tokens_clock(rows, count),
-        position=Position(),
-    )
-
-
-def taken(run: Any, micro_batch: int = 4, after: Callable[[Any, float], None] | None = None) -> Iterator[Step]:
-    parts = (run.module, run.loss, run.optimizer, run.schedule, run.batches, run.clock)
-    return steps(*parts, position=run.position, micro_batch=micro_batch, after=after)
-
-
-def save(run: Any, folder: Path) -> None:
-    tensors = {f"weights.{name}": weight for name, weight in run.module.named_parameters()}
-    tensors |= {f"optimizer.{name}": tensor for name, tensor in run.optimizer.state().items()}
-    facts = {"position": vars(run.position), "schedule": run.schedule.state()}
-    checkpoints.save(folder, run.position.step, tensors, facts)
-
-
-def resume(run: Any, folder: Path) -> None:
-    tensors, facts, warnings = checkpoints.newest(folder)
-    assert not warnings
-    with torch.no_grad():
-        for name, weight in run.module.named_parameters():
-            weight.copy_(tensors[f"weights.{name}"])
-    prefix = "optimizer."
-    run.optimizer.load({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
-    run.schedule.load(facts["schedule"])
-    run.position = Position(**facts["position"])
-    run.clock.resume(run.position.tokens)
-
-
-def weights_of(module: Gpt) -> dict[str, Tensor]:
-    return {name: weight.detach().clone() for name, weight in module.named_parameters()}
-
-
-def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def reproducible(step: Step) -> tuple[Any, ...]:
-    return (step.step, step.progress, step.micro_batch, step.accumulation, step.skipped, step.nats, step.gradient_norm)
-
-
-# One step
-
-
-class Uneven(NextToken):
-    """Row after row, fewer targets count, and attention stays within documents of as many tokens."""
-
+class Weight(nn.Module):
     def __init__(self) -> None:
-        super().__init__(labels=self.counted)
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(2.0))
 
-    @staticmethod
-    def counted(rows: Tensor) -> Tensor:
-        kept = 1 + rows[:, :1] % CONTEXT  # of each row, as its first token says
-        return rows[:, 1:].masked_fill(torch.arange(CONTEXT) >= kept, -100)
+
+class Loss:
+    """The weight times the sum of a batch's numbers, all of which are targets. Some calls fail."""
+
+    def __init__(self, *failures: Exception | None) -> None:
+        self.failures, self.devices = list(failures), set[str]()
+
+    def __call__(self, module: Weight, batch: Batch) -> Tensor:
+        self.devices.add(batch.tokens.device.type)
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+        return module.w * batch.tokens.sum()
 
     def targets(self, batch: Batch) -> int:
-        return int((self.counted(batch.tokens) != -100).sum())
-
-    @staticmethod
-    def seen(tokens_BT: Tensor) -> Tensor:
-        places = torch.arange(CONTEXT)
-        document = places // (1 + tokens_BT[:, :1] % CONTEXT)
-        return ((document[:, :, None] == document[:, None]) & (places[:, None] >= places)).unsqueeze(1)
+        return batch.tokens.numel()
 
 
-@pytest.mark.promise(SPLITS, 3)
-def test_rows_of_uneven_lengths_and_masks_give_the_same_however_they_are_split(network, schedule_choice) -> None:
-    assert len({Uneven().targets(batches().take(row, 1)) for row in range(8)}) > 3
-    module = network().train()
-    module.seen = Uneven.seen
-    check_splits(lambda: copy.deepcopy(module), Uneven(), schedule_choice)
+class Source:
+    """Row i holds i and i + 1."""
+
+    context_length = CONTEXT
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[int, int]] = []
+
+    def take(self, cursor: int, rows: int) -> Batch:
+        self.taken.append((cursor, rows))
+        return Batch(torch.arange(cursor, cursor + rows)[:, None] + torch.arange(2))
 
 
-@pytest.mark.promise(SPLITS, 3)
-def test_a_batch_gives_the_same_loss_and_gradient_however_it_is_split(network, schedule_choice) -> None:
-    check_splits(lambda: network().train(), NextToken(), schedule_choice)
+class Clock:
+    """Gives the ticks of a list; each step takes as long as a list says."""
+
+    def __init__(self, ticks: list[Tick], seconds: list[float]) -> None:
+        self.ticks, self.seconds, self.now, self.asked = list(ticks), list(seconds), 100.0, list[tuple[float, int]]()
+
+    def used(self) -> float:
+        return self.now
+
+    def tick(self, expected_seconds: float, batch_tokens: int) -> Tick | None:
+        self.asked.append((expected_seconds, batch_tokens))
+        if not self.ticks:
+            return None
+        self.now += self.seconds.pop(0) if self.seconds else 1.0
+        return self.ticks.pop(0)
 
 
-def check_splits(made: Callable[[], Gpt], loss: NextToken, schedule_choice: Any) -> None:
-    whole = batches().take(0, 8)
-    count = loss.targets(whole)
-    found = {}
-    for micro in (8, 4, 1):
-        module = made()
-        weights = list(module.parameters())
-        seen: list[Tensor] = []
-        recorder = SimpleNamespace(
-            step=lambda rates, weights=weights, seen=seen: seen.extend(weight.grad.clone() for weight in weights)
-        )
-        running = steps(
-            module,
-            loss,
-            Optimizers([recorder], weights),  # type: ignore[list-item]
-            Schedule(schedule_choice(), batch_rows=8),
-            batches(),
-            tokens_clock(8, 1),
-            position=Position(),
-            micro_batch=micro,
-        )
-        step = next(running)
-        assert (step.micro_batch, step.accumulation, step.tokens) == (micro, 8 // micro, 8 * CONTEXT)
-        found[micro] = (step.nats, step.gradient_norm, seen)
-    by_hand = float(loss(made(), whole).detach()) / count
-    for nats, norm, gradients in found.values():
-        assert nats == pytest.approx(by_hand, abs=1e-6)
-        assert norm == pytest.approx(found[8][1], rel=1e-5)
-        for one, whole in zip(gradients, found[8][2], strict=True):
-            torch.testing.assert_close(one, whole, atol=1e-6, rtol=1e-5)
+class Optimizer:
+    """Keeps the rates and gradients of its steps. Some steps fail."""
+
+    def __init__(self, module: Weight, *failures: Exception | None) -> None:
+        self.module, self.failures, self.overflowed = module, list(failures), False
+        self.rates: list[Rates] = []
+        self.gradients: list[float] = []
+
+    def gradient_norm(self) -> float:
+        assert self.module.w.grad is not None
+        return abs(float(self.module.w.grad))
+
+    def step(self, rates: Rates) -> None:
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+        self.rates.append(rates)
+        self.gradients.append(float(self.module.w.grad))  # type: ignore[arg-type]
+
+    def clear(self) -> None:
+        self.module.w.grad = None
 
 
-@pytest.mark.parametrize("broken", [math.nan, math.inf])
-@pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_a_loss_or_gradient_that_is_not_finite_skips_the_step(
-    network, optimizer_choice, schedule_choice, broken: float, where: str
-) -> None:
-    run = training(network(), optimizer_choice(), schedule_choice(), rows=4, count=3)
-    calls = []
-    plain = NextToken()
+class Schedule:
+    """So many rows from each progress on; the rate falls with the progress."""
 
-    def loss(module: Any, batch: Batch) -> Tensor:
-        calls.append(1)
-        total = plain(module, batch)
-        if len(calls) != 2:
-            return total
-        if where == "loss":
-            return total * broken
-        total.register_hook(lambda gradient: gradient * broken)
-        return total
+    def __init__(self, rows: dict[float, int]) -> None:
+        self._rows = rows
+        self.observed: list[tuple[float, float]] = []
 
-    loss.targets = plain.targets  # type: ignore[attr-defined]
-    followed: list[float] = []
-    run.loss = loss
-    running = taken(run, after=lambda module, progress: followed.append(progress))
-    assert not next(running).skipped
-    before, state = weights_of(run.module), {n: t.clone() for n, t in run.optimizer.state().items()}
-    second = next(running)
-    assert second.skipped and second.step == 2 and run.position.step == 2
-    assert equal(before, weights_of(run.module)) and equal(state, run.optimizer.state())
-    third = next(running)
-    assert not third.skipped and not equal(before, weights_of(run.module))
-    assert run.position.tokens == 3 * 4 * CONTEXT and run.position.cursor == 12 and len(followed) == 2
+    def rows(self, progress: float) -> int:
+        return self._rows[max(begin for begin in self._rows if begin <= progress)]
+
+    def rates(self, progress: float) -> Rates:
+        return Rates(learning_rate=1 - progress, momentum=0.5 + progress / 2)
+
+    def observe(self, progress: float, nats: float) -> None:
+        self.observed.append((progress, nats))
 
 
-def test_a_step_reads_the_rows_after_those_of_the_step_before(network, optimizer_choice, schedule_choice) -> None:
-    run = training(network(), optimizer_choice(), schedule_choice(), rows=8, count=3)
-    read = []
-    source = batches()
-    taking = lambda cursor, rows: (read.append((cursor, rows)), source.take(cursor, rows))[1]  # noqa: E731
-    watched = SimpleNamespace(take=taking, context_length=CONTEXT)
-    run.batches = watched
-    assert len(list(taken(run))) == 3
-    assert [place for place in read if place[1] == 4] == [(cursor, 4) for cursor in range(0, 24, 4)]
-
-
-# Whole runs
-
-
-def test_a_run_by_tokens_is_the_same_twice_to_the_last_bit(
-    network, optimizer_choice, schedule_choice, two_threads
-) -> None:
-    results = []
-    for _ in range(2):
-        run = training(network(), optimizer_choice(), schedule_choice(warmup=0.2))
-        logged = [reproducible(step) for step in taken(run)]
-        results.append((logged, weights_of(run.module)))
-    assert len(results[0][0]) == 8
-    assert results[0][0] == results[1][0] and equal(results[0][1], results[1][1])
-
-
-def test_a_run_gets_better(network, optimizer_choice, schedule_choice) -> None:
-    run = training(network(vocabulary=64), optimizer_choice(), schedule_choice(), count=20)
-    row = batches().take(0, 8).tokens
-    run.batches = SimpleNamespace(take=lambda cursor, rows: Batch(row[:rows]), context_length=CONTEXT)
-    logged = list(taken(run, 8))
-    assert logged[-1].nats < 0.7 * logged[0].nats
-
-
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("name", optimizers.NAMES)
-def test_a_run_that_is_stopped_and_resumed_is_the_unbroken_one_to_the_last_bit(
-    network, optimizer_choice, schedule_choice, tmp_path: Path, name: str, tied: bool
-) -> None:
-    choices = optimizer_choice(name=name), schedule_choice(name="plateau", floor=0.01)
-    unbroken = training(network(tied=tied), *choices)
-    whole = [reproducible(step) for step in taken(unbroken)]
-
-    stopped = training(network(tied=tied), *choices)
-    first = [reproducible(step) for step in itertools.islice(taken(stopped), 4)]
-    save(stopped, tmp_path)
-
-    resumed = training(network(tied=tied, seed=1), *choices)
-    resume(resumed, tmp_path)
-    assert first + [reproducible(step) for step in taken(resumed)] == whole
-    assert equal(weights_of(resumed.module), weights_of(unbroken.module))
-    assert equal(resumed.optimizer.state(), unbroken.optimizer.state())
-    assert resumed.schedule.state() == unbroken.schedule.state()
-
-
-def ramp(progress: float) -> float:
-    return 0.25 if progress < 0.2 else 0.5 if progress < 0.5 else 1.0
-
-
-def test_a_run_by_tokens_with_a_batch_ramp_takes_exactly_its_tokens(network, optimizer_choice, schedule_choice) -> None:
-    run = training(network(), optimizer_choice(), schedule_choice(), rows=8, count=8, share=ramp)
-    logged = list(taken(run, 2))
-    counted = run.clock._done
-    assert run.position.tokens == counted == logged[-1].tokens, "the clock counted other targets than were taken"
-
-
-@pytest.mark.parametrize("stop", [1, 4, 7])
-def test_a_run_with_a_batch_ramp_resumes_as_the_unbroken_one(
-    network, optimizer_choice, schedule_choice, tmp_path: Path, stop: int
-) -> None:
-    def made() -> Any:
-        return training(network(), optimizer_choice(), schedule_choice(), rows=8, count=6, share=ramp)
-
-    whole = [reproducible(step) for step in taken(made(), 2)]
-    stopped = made()
-    first = [reproducible(step) for step in itertools.islice(taken(stopped, 2), stop)]
-    save(stopped, tmp_path)
-    resumed = made()
-    resume(resumed, tmp_path)
-    assert first + [reproducible(step) for step in taken(resumed, 2)] == whole
-
-
-def test_the_rows_of_a_ramp_go_by_the_progress(network, optimizer_choice, schedule_choice) -> None:
-    schedule = Schedule(schedule_choice(), batch_rows=16)
-    assert schedule.rows(0.0) == schedule.rows(1.0) == 16
-    schedule.batch_share = ramp
-    assert [schedule.rows(progress) for progress in (0.0, 0.19, 0.2, 0.49, 0.5, 1.0)] == [4, 4, 8, 8, 16, 16]
-    run = training(network(), optimizer_choice(), schedule_choice(), rows=8, count=8, share=ramp)
-    before = 0.0
-    for step in taken(run, 2):
-        assert run.schedule.rows(before) <= step.micro_batch * step.accumulation <= run.schedule.rows(step.progress)
-        before = step.progress
-
-
-def test_a_log_repeats_its_run_to_the_last_bit(network, optimizer_choice, schedule_choice) -> None:
-    first = training(network(), optimizer_choice(), schedule_choice(warmup=0.2), share=ramp)
-    logged = list(taken(first, 2))
-    again = training(network(), optimizer_choice(), schedule_choice(warmup=0.2), share=ramp)
-    again.clock = ReplayClock(Stopwatch(start=0.0, now=lambda: 0.0), logged)
-    # Another micro-batch is asked for; what the log says counts.
-    assert [reproducible(step) for step in taken(again, 8)] == [reproducible(step) for step in logged]
-    assert equal(weights_of(again.module), weights_of(first.module))
-
-
-# What goes wrong
-
-
-@pytest.mark.promise("where the memory ends in a step, the same batch is taken in smaller parts with the same loss", 1)
-@pytest.mark.parametrize("point", ["step.forward", "step.backward"])
-@pytest.mark.parametrize("turn", [1, 2, 5])
-def test_a_batch_that_does_not_fit_is_taken_in_smaller_parts_and_the_mathematics_stay(
-    network, optimizer_choice, schedule_choice, asked, point: str, turn: int
-) -> None:
-    plain = training(network(), optimizer_choice(), schedule_choice())
-    expected = [(step.nats, step.gradient_norm) for step in taken(plain)]
-    asked(f"{point}:memory@{turn},{point}:memory@{turn + 1}")
-    run = training(network(), optimizer_choice(), schedule_choice())
-    found = list(taken(run))
-    assert [(s.nats, s.gradient_norm) for s in found] == [pytest.approx(pair, rel=1e-4) for pair in expected]
-    assert found[0].nats == pytest.approx(expected[0][0], rel=1e-6)
-    assert all(step.micro_batch * step.accumulation == 8 for step in found)
-    assert found[-1].micro_batch == run.position.micro_batch == 1 and not any(step.skipped for step in found)
-    again = training(network(), optimizer_choice(), schedule_choice())
-    again.clock = ReplayClock(Stopwatch(start=0.0, now=lambda: 0.0), found)
-    assert [s.nats for s in taken(again)] == [s.nats for s in found]
-    assert equal(weights_of(again.module), weights_of(run.module))
-
-
-def test_what_does_not_fit_a_row_at_a_time_is_an_error_and_so_is_any_other(
-    network, optimizer_choice, schedule_choice, asked
-) -> None:
-    asked("step.forward:memory@*")
-    run = training(network(), optimizer_choice(), schedule_choice())
-    with pytest.raises(RuntimeError, match="out of memory"):
-        next(taken(run))
-    asked("step.forward:EIO")
-    with pytest.raises(OSError):
-        next(taken(training(network(), optimizer_choice(), schedule_choice())))
-
-
-@pytest.mark.promise("a loss or gradient that is no number changes no weight", 1)
-@pytest.mark.parametrize("fault", ["step.loss:nan", "step.loss:inf", "step.gradient:nan"])
-@pytest.mark.parametrize("turn", [1, 2, 6])
-def test_a_broken_step_changes_nothing_and_is_told(
-    network, optimizer_choice, schedule_choice, asked, fault: str, turn: int
-) -> None:
-    asked(f"{fault}@{turn}")
-    run = training(network(), optimizer_choice(), schedule_choice())
-    before = weights_of(run.module)
-    for step in taken(run):
-        now = weights_of(run.module)
-        assert step.skipped == (step.step == turn) == equal(before, now)
-        assert all(weight.isfinite().all() for weight in now.values())
-        before = now
-    assert step.step == 8
-
-
-def test_a_step_that_the_memory_ends_in_half_is_not_repeated(network, optimizer_choice, schedule_choice, asked) -> None:
-    asked("step.optimizer:memory@2")
-    run = training(network(), optimizer_choice(), schedule_choice())
-    with pytest.raises(TrainingDiverged) as caught:
-        list(taken(run))
-    assert "optimizer" in caught.value.received
-    assert run.position.micro_batch == 2
-
-
-def test_three_broken_steps_are_no_accident(network, optimizer_choice, schedule_choice, asked) -> None:
-    asked("step.loss:nan@2,step.loss:nan@3,step.loss:nan@5")
-    found = []
-    with pytest.raises(TrainingDiverged) as caught:
-        for step in taken(training(network(), optimizer_choice(), schedule_choice())):
-            found.append(step.skipped)
-    assert "the loss is nan" in caught.value.received
-    assert found == [False, True, True, False, True]
-
-
-# Checkpoints
-
-
-def saved(folder: Path, *numbers: int) -> None:
-    for number in numbers:
-        checkpoints.save(folder, number, {"a": torch.full((4,), float(number))}, {"step": number})
-
-
-def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
-    assert checkpoints.newest(tmp_path / "nothing") == ({}, {}, []) and not checkpoints.checkpoints(
-        tmp_path / "nothing"
+def made(
+    *ticks: Tick,
+    rows: int | dict[float, int] = 4,
+    seconds: tuple[float, ...] = (),
+    loss: tuple[Exception | None, ...] = (),
+    stepping: tuple[Exception | None, ...] = (),
+    **position: Any,
+) -> SimpleNamespace:
+    module = Weight()
+    return SimpleNamespace(
+        module=module,
+        loss=Loss(*loss),
+        optimizer=Optimizer(module, *stepping),
+        schedule=Schedule(rows if isinstance(rows, dict) else {0.0: rows}),
+        source=Source(),
+        clock=Clock(list(ticks), list(seconds)),
+        position=Position(**position),
     )
-    saved(tmp_path, 1, 2, 30, 4)
-    assert [path.name for path in checkpoints.checkpoints(tmp_path)] == ["step-00000030", "step-00000004"]
-    found = checkpoints.newest(tmp_path)
-    assert found[1] == {"step": 30} and found[2] == []
-    assert found[0]["a"].tolist() == [30.0] * 4
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+def taken(run: SimpleNamespace, micro_batch: int = 2, **about: Any) -> Iterator[Step]:
+    parts = (run.module, run.loss, run.optimizer, run.schedule, run.source, run.clock)
+    return steps(*parts, position=run.position, micro_batch=micro_batch, **about)
+
+
+def at(*progress: float, **about: Any) -> list[Tick]:
+    return [Tick(progress=one, **about) for one in progress]
+
+
+def memory() -> RuntimeError:
+    return RuntimeError("CUDA out of memory")
+
+
+def test_a_run_begins_at_nothing() -> None:
+    assert vars(Position()) == {
+        "step": 0,
+        "cursor": 0,
+        "tokens": 0,
+        "row_seconds": 0.0,
+        "progress": 0.0,
+        "micro_batch": 0,
+        "rate": 1.0,
+        "went_back": 0,
+    }
+
+
+def test_two_steps_by_hand() -> None:
+    run = made(*at(0.25, 0.75), seconds=(2.0, 6.0))
+    followed: list[tuple[nn.Module, float]] = []
+    found = list(taken(run, after=lambda module, progress: followed.append((module, progress))))
+    # Rows 0 to 3 hold 0 + 1, 1 + 2, 2 + 3 and 3 + 4: their mean is 16 / 8, the weight is 2; the next mean is 48 / 8.
+    about = {"micro_batch": 2, "accumulation": 2, "skipped": False}
+    first = Step(
+        step=1,
+        progress=0.25,
+        nats=4.0,
+        gradient_norm=2.0,
+        learning_rate_factor=0.75,
+        tokens=12,
+        seconds=2.0,
+        used_seconds=102.0,
+        cursor=0,
+        **about,
+    )
+    second = Step(
+        step=2,
+        progress=0.75,
+        nats=12.0,
+        gradient_norm=6.0,
+        learning_rate_factor=0.25,
+        tokens=24,
+        seconds=6.0,
+        used_seconds=108.0,
+        cursor=4,
+        **about,
+    )
+    assert found == [first, second]
+    assert run.source.taken == [(0, 2), (2, 2), (4, 2), (6, 2)]
+    assert run.optimizer.rates == [
+        Rates(learning_rate=0.75, momentum=0.625),
+        Rates(learning_rate=0.25, momentum=0.875),
+    ]
+    assert run.optimizer.gradients == [2.0, 6.0] and run.module.w.grad is None
+    assert run.schedule.observed == [(0.25, 4.0), (0.75, 12.0)]
+    assert followed == [(run.module, 0.25), (run.module, 0.75)]
+    # Of the first step it is not known what it takes; a row of it took 0.5 s, one of the second 1.5.
+    assert run.clock.asked == [(0.0, 12), (2.0, 12), (4.0, 12)]
+    assert run.position == Position(step=2, cursor=8, tokens=24, row_seconds=1.0, progress=0.75)
+
+
+def test_what_a_step_is_expected_to_take_is_the_median_of_the_last_five() -> None:
+    run = made(*at(*[0.5] * 8), seconds=(8.0, 400.0, 12.0, 16.0, 20.0, 24.0, 28.0, 0.0), row_seconds=1.0)
+    list(taken(run))
+    assert [seconds for seconds, _ in run.clock.asked] == [4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 20.0, 20.0]
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("rows", "micro_batch", "kept", "taken_as"),
     [
-        lambda folder: flip(folder / "state.safetensors"),
-        lambda folder: (folder / "state.safetensors").write_bytes(b""),
-        lambda folder: (folder / "state.safetensors").write_bytes((folder / "state.safetensors").read_bytes()[:-5]),
-        lambda folder: (folder / "state.safetensors").unlink(),
-        lambda folder: (folder / "facts.json").write_text('{"step": 9}'),
-        lambda folder: (folder / "facts.json").unlink(),
-        lambda folder: (folder / "manifest.json").unlink(),
-        lambda folder: (folder / "manifest.json").write_text('{"fil'),
-        lambda folder: (folder / "manifest.json").write_text("{}"),
-        lambda folder: (folder / "manifest.json").write_text("[]"),
+        (4, 8, 0, (4, 1)),
+        (8, 8, 0, (8, 1)),
+        (8, 3, 0, (3, 3)),
+        (10, 4, 0, (4, 2)),
+        (1, 4, 0, (1, 1)),
+        (8, 8, 2, (2, 4)),
+        (4, 8, 16, (4, 1)),
     ],
-    ids=["bit", "empty", "cut", "gone", "facts", "no facts", "no manifest", "torn manifest", "{}", "[]"],
 )
-def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_warning(tmp_path: Path, damage: Any) -> None:
-    saved(tmp_path, 1, 2)
-    damage(tmp_path / "step-00000002")
-    found = checkpoints.newest(tmp_path)
-    assert found[1] == {"step": 1} and found[0]["a"].tolist() == [1.0] * 4
-    assert len(found[2]) == 1 and "step-00000002" in found[2][0]
+def test_a_batch_of_about_its_rows_is_cut_into_equal_parts(
+    rows: int, micro_batch: int, kept: int, taken_as: tuple[int, int]
+) -> None:
+    run = made(*at(0.5), rows=rows, micro_batch=kept)
+    (step,) = taken(run, micro_batch)
+    assert (step.micro_batch, step.accumulation) == taken_as
+    assert run.position.cursor == len(run.source.taken) * taken_as[0] == taken_as[0] * taken_as[1]
+    assert run.clock.asked[0][1] == run.position.tokens == taken_as[0] * taken_as[1] * CONTEXT
+    assert run.position.micro_batch == kept
 
 
-def test_checkpoints_that_are_all_damaged_leave_nothing_but_warnings(tmp_path: Path) -> None:
-    saved(tmp_path, 1, 2)
-    for number in (1, 2):
-        flip(tmp_path / f"step-0000000{number}" / "state.safetensors")
-    found = checkpoints.newest(tmp_path)
-    assert found[0] == {} and found[1] == {} and len(found[2]) == 2
+def test_the_batch_is_that_of_the_progress_before_the_step() -> None:
+    run = made(*at(0.6, 0.7), rows={0.0: 2, 0.5: 4})
+    assert [step.micro_batch * step.accumulation for step in taken(run)] == [2, 4]
+    assert [step.accumulation for step in taken(made(*at(0.9), rows={0.0: 2, 0.5: 4}, progress=0.5))] == [2]
 
 
-def test_a_checkpoint_that_was_being_written_is_no_checkpoint(tmp_path: Path) -> None:
-    saved(tmp_path, 1)
-    (tmp_path / ".step-00000002.new").mkdir()
-    found = checkpoints.newest(tmp_path)
-    assert found[1] == {"step": 1} and found[2] == []
-    saved(tmp_path, 2)
-    found = checkpoints.newest(tmp_path)
-    assert found[1] == {"step": 2}
+def test_a_run_that_goes_on_counts_from_where_it_stands() -> None:
+    run = made(*at(0.5), step=7, cursor=28, tokens=84, rate=0.5)
+    (step,) = taken(run)
+    assert (step.step, step.cursor, step.tokens, step.learning_rate_factor) == (8, 28, 96, 0.25)
+    assert (run.position.step, run.position.cursor, run.position.tokens) == (8, 32, 96)
 
 
-def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved(tmp_path, 1)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoints, "save_file", full)
-    with pytest.raises(ResourceError, match="No space left"):
-        saved(tmp_path, 2)
-    found = checkpoints.newest(tmp_path)
-    assert found[1] == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
-
-
-def test_facts_come_back_to_the_last_bit(tmp_path: Path) -> None:
-    facts = {"progress": 0.1 + 0.2, "schedule": [1 / 3, math.pi], "position": vars(Position(step=3))}
-    checkpoints.save(tmp_path, 3, {"a": torch.zeros(1)}, facts)
-    found = checkpoints.newest(tmp_path)
-    assert found[1] == facts == json.loads(json.dumps(facts))
+def test_a_tick_of_a_log_says_the_batch_the_rate_and_what_is_skipped() -> None:
+    told = {"micro_batch": 3, "accumulation": 2}
+    ticks = [
+        Tick(progress=0.5, cursor=10, learning_rate=0.125, **told),
+        Tick(progress=0.5, skip=True, **told),
+        Tick(progress=0.5, cursor=0, **told),
+    ]
+    run = made(*ticks, rate=0.5)
+    found = list(taken(run))
+    assert [(step.micro_batch, step.accumulation, step.cursor) for step in found] == [(3, 2, 10), (3, 2, 16), (3, 2, 0)]
+    assert [step.learning_rate_factor for step in found] == [0.125, 0.25, 0.25]
+    assert [step.skipped for step in found] == [False, True, False]
+    assert [rates.learning_rate for rates in run.optimizer.rates] == [0.125, 0.25]
+    assert run.source.taken == [(10, 3), (13, 3), (16, 3), (19, 3), (0, 3), (3, 3)]
 
 
-# Schedules
+def test_what_a_log_does_not_skip_is_not_skipped_and_what_it_skips_is_no_accident_of_this_run() -> None:
+    run = made(*at(*[0.5] * 2, micro_batch=2), *at(*[0.5] * 4, micro_batch=2, skip=True))
+    run.module.w.data.fill_(math.nan)
+    assert [step.skipped for step in taken(run)] == [False] * 2 + [True] * 4
+
+
+def test_a_step_that_is_skipped_changes_nothing_is_counted_and_three_of_them_are_no_accident() -> None:
+    run = made(*at(0.1, 0.2, 0.3, 0.4))
+    run.module.w.data.fill_(math.inf)
+    followed: list[float] = []
+    found: list[Step] = []
+    with pytest.raises(TrainingDiverged, match="training diverges") as caught:
+        for step in taken(run, after=lambda module, progress: followed.append(progress)):
+            found.append(step)
+    assert "3 of 3 steps" in caught.value.received and [step.skipped for step in found] == [True] * 3
+    assert run.optimizer.rates == [] and run.schedule.observed == [] and followed == []
+    assert run.position == Position(step=3, cursor=12, tokens=36, progress=0.3, row_seconds=0.25)
+    assert run.module.w.grad is None and math.isinf(found[0].nats)
+
+
+def test_a_guard_that_is_given_judges_the_steps_and_hears_of_an_overflow() -> None:
+    guard = Guard()
+    for _ in range(2):
+        guard.is_bad_step(math.nan, 1.0)
+    run = made(*at(0.5, 0.6))
+    run.module.w.data.fill_(math.nan)
+    with pytest.raises(TrainingDiverged):
+        list(taken(run, guard=guard))
+    assert run.position.step == 1
+    # A scale that was too large: gradients are not finite, losses are, and nothing is wrong with the run.
+    run = made(*at(*[0.5] * 5))
+    run.optimizer.overflowed, run.optimizer.gradient_norm = True, lambda: math.inf
+    assert [step.skipped for step in taken(run)] == [True] * 5
+
+
+def test_a_batch_that_does_not_fit_is_taken_in_smaller_parts_for_good() -> None:
+    # In the second part of the first step, then in the first part of the next try: 4, 2, 1 rows at once.
+    run = made(*at(0.5, 0.6), rows=8, loss=(None, memory(), memory()))
+    first, second = taken(run, 4)
+    assert (first.micro_batch, first.accumulation, first.nats, first.gradient_norm) == (1, 8, 8.0, 4.0)
+    assert (second.micro_batch, second.accumulation, run.position.micro_batch) == (1, 8, 1)
+    assert (first.cursor, second.cursor, run.position.cursor) == (0, 8, 16)
+
+
+def test_what_does_not_fit_in_any_part_and_what_is_no_matter_of_memory_is_raised() -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(taken(made(*at(0.5), rows=1, loss=(memory(),))))
+    run = made(*at(0.5), loss=(RuntimeError("shapes do not match"),))
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(taken(run))
+    assert run.position.micro_batch == 0
+
+
+@pytest.mark.parametrize(("micro_batch", "left"), [(4, 2), (1, 1)])
+def test_memory_that_ends_within_the_optimizer_is_unsound_and_parts_are_smaller_afterwards(
+    micro_batch: int, left: int
+) -> None:
+    run = made(*at(0.5), rows=8, stepping=(memory(),))
+    with pytest.raises(TrainingDiverged) as caught:
+        list(taken(run, micro_batch))
+    assert "optimizer" in caught.value.received and run.position.micro_batch == left
+    run = made(*at(0.5), rows=8, stepping=(RuntimeError("shapes do not match"),))
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(taken(run, micro_batch))
+
+
+class Pair:
+    """A world of two processes, of which the other one has the same as this one."""
+
+    rank, size = 0, 2
+
+    def __init__(self, decide: Callable[[Any], Any] = lambda decision: decision) -> None:
+        self.agree = decide
+
+    def sum(self, value: Any) -> Any:
+        return 2 * value
+
+    def barrier(self) -> None: ...
+
+
+def test_two_processes_take_the_rows_of_one_batch_and_add_up_what_they_found() -> None:
+    # Both are given all rows here, so that targets, nats and gradients are those of one process with twice the rows.
+    run = made(*at(0.25), rows=8, seconds=(4.0,), row_seconds=0.25)
+    (step,) = taken(run, world=Pair())
+    assert run.source.taken == [(0, 4), (4, 4)] and (step.micro_batch, step.accumulation) == (2, 2)
+    assert (step.nats, step.gradient_norm, run.optimizer.gradients) == (8.0, 4.0, [4.0])
+    assert run.clock.asked == [(2.0, 24), (3.0, 24)]
+    assert (run.position.cursor, run.position.tokens, run.position.row_seconds) == (8, 24, 0.375)
+    run = made(*at(0.25), rows=1)
+    (step,) = taken(run, world=Pair())
+    assert (step.micro_batch, step.accumulation, run.position.cursor) == (1, 1, 2)
+
+
+def test_weights_without_a_gradient_have_none_to_add_up() -> None:
+    run = made(*at(0.25))
+    run.module.unused = nn.Parameter(torch.zeros(1))
+    (step,) = taken(run, world=Pair())
+    assert step.gradient_norm == 2.0 and run.module.unused.grad is None
+
+
+def test_the_first_process_decides_when_the_steps_end_and_what_is_skipped() -> None:
+    assert list(taken(made(*at(0.25)), world=Pair(lambda decision: None))) == []
+    told = Pair(lambda decision: (False, "the other's loss") if isinstance(decision, tuple) else decision)
+    assert [step.skipped for step in taken(made(*at(0.25)), world=told)] == [True]
+
+
+def test_a_batch_without_targets_has_no_loss() -> None:
+    run = made(*at(0.25))
+    run.loss.targets = lambda batch: 0
+    run.module.w.data.zero_()
+    (step,) = taken(run)
+    assert step.nats == 0.0 and not step.skipped
+
+
+def test_batches_are_moved_to_the_device_of_the_module() -> None:
+    run = made(*at(0.5))
+    list(taken(run))
+    assert run.loss.devices == {"cpu"}
+    run = made(*at(0.5), rows=2, loss=(RuntimeError("seen"),))
+    with pytest.raises(RuntimeError, match="seen"):
+        list(taken(run, device=torch.device("meta")))
+    assert run.loss.devices == {"meta"}
 
 
 @pytest.mark.parametrize(
-    ("name", "points"),
-    [
-        ("linear", {0.05: 0.5, 0.1: 1.0, 0.6: 1.0, 0.8: 0.55, 1.0: 0.1}),
-        ("cosine", {0.05: 0.5, 0.1: 1.0, 0.55: 0.55, 1.0: 0.1}),
-        ("constant", {0.05: 0.5, 0.1: 1.0, 1.0: 1.0}),
-        ("inverse_sqrt", {0.05: 0.5, 0.1: 1.0, 0.4: 0.5, 1.0: 0.1**0.5}),
-    ],
+    ("micro", "rows", "smaller"), [(8, 8, 4), (6, 12, 3), (5, 10, 2), (7, 7, 1), (10, 12, 4), (2, 2, 1), (1, 4, 0)]
 )
-def test_a_curve_by_hand(schedule_choice, name: str, points: dict[float, float]) -> None:
-    schedule = Schedule(schedule_choice(name=name, warmup=0.1, decay=0.4, floor=0.1), batch_rows=1)
-    for progress, factor in points.items():
-        assert schedule.rates(progress).learning_rate == pytest.approx(factor), progress
-
-
-@pytest.mark.parametrize("name", ["linear", "cosine", "constant", "inverse_sqrt"])
-@pytest.mark.parametrize("warmup", [0.0, 0.05])
-def test_the_rate_never_rises_after_the_warm_up(schedule_choice, name: str, warmup: float) -> None:
-    schedule = Schedule(schedule_choice(name=name, warmup=warmup, decay=0.7), batch_rows=1)
-    rates = [schedule.rates(step / 1000).learning_rate for step in range(1001) if step / 1000 >= warmup]
-    assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise(rates))
-    assert min(rates) >= 0.0 and rates[0] == pytest.approx(1.0)
-
-
-def test_a_decay_over_the_whole_run_or_none_of_it(schedule_choice) -> None:
-    whole = Schedule(schedule_choice(decay=1.0), batch_rows=1)
-    assert [whole.rates(progress).learning_rate for progress in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]
-    none = Schedule(schedule_choice(decay=0.0), batch_rows=1)
-    assert [none.rates(progress).learning_rate for progress in (0.0, 1.0)] == [1.0, 1.0]
-
-
-def test_the_momentum_warms_up(schedule_choice) -> None:
-    schedule = Schedule(schedule_choice(), batch_rows=1)
-    assert schedule.rates(0.0) == Rates(learning_rate=1.0, momentum=MOMENTUM_START)
-    assert schedule.rates(0.05).momentum == pytest.approx((1 + MOMENTUM_START) / 2)
-    assert schedule.rates(0.1).momentum == schedule.rates(1.0).momentum == 1.0
-
-
-def test_a_smaller_batch_has_the_rate_of_its_root(schedule_choice) -> None:
-    schedule = Schedule(schedule_choice(decay=0.1), batch_rows=8)
-    schedule.batch_share = ramp
-    assert [schedule.rates(progress).learning_rate for progress in (0.1, 0.3, 0.6)] == [0.5, 0.5**0.5, 1.0]
-
-
-def test_a_plateau_halves_the_rate_only_when_the_loss_stands_still(schedule_choice) -> None:
-    schedule = Schedule(schedule_choice(name="plateau", floor=0.2), batch_rows=1)
-    rates = []
-    for step in range(1, 101):
-        progress = step / 100
-        schedule.observe(progress, 5.0 - 4.0 * min(progress, 0.5))
-        rates.append(schedule.rates(progress).learning_rate)
-    assert rates[48] == 1.0 and rates[-1] == 0.2
-    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
-    assert set(rates) == {1.0, 0.5, 0.25, 0.2}
-
-
-def test_a_plateau_comes_back_from_json_before_and_after_its_first_window(schedule_choice) -> None:
-    for seen in (0, 3, 40):
-        schedule = Schedule(schedule_choice(name="plateau"), batch_rows=1)
-        for step in range(seen):
-            schedule.observe(step / 100, 3.0)
-        other = Schedule(schedule_choice(name="plateau"), batch_rows=1)
-        other.load(json.loads(json.dumps(schedule.state())))
-        for step in range(seen, 100):
-            for one in (schedule, other):
-                one.observe(step / 100, 3.0)
-            assert schedule.rates(step / 100) == other.rates(step / 100)
-
-
-def test_an_unknown_schedule_names_the_nearest(schedule_choice) -> None:
-    with pytest.raises(UsageError, match="did you mean 'cosine'"):
-        Schedule(schedule_choice(name="cosin"), batch_rows=1)
+def test_a_smaller_part_is_at_most_half_and_divides_the_batch(micro: int, rows: int, smaller: int) -> None:
+    assert _smaller(micro, rows) == smaller

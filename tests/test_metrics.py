@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from daybreak.core.metrics import BITS_PER_BYTE, METRICS, Metric
+from daybreak.core.metrics import BITS_PER_BYTE, METRICS, OF_OBJECTIVE, Metric
 from daybreak.evaluation.confidence import of_hidden
 from daybreak.evaluation.score_table import Scores
 from daybreak.tasks.scoring import Answers, figures_of, loss
@@ -60,3 +60,36 @@ def test_a_table_of_scores_counts_what_the_metric_says_against_the_model() -> No
     tables = {name: Scores.of_hidden(stream, found, METRICS[name], 4) for name in ("masked_accuracy", "span_loss")}
     missed, nats = (table.bits_per_byte(table.nats) for table in tables.values())
     assert missed == pytest.approx(1 - found.hits.mean()) and nats == pytest.approx(found.nats.mean())
+
+
+def test_the_metrics_of_the_objectives_by_hand() -> None:
+    sums = {"nats": 6.0, "bytes": 4, "tokens": 8, "correct": 2}
+    bits, accuracy, span = (OF_OBJECTIVE[name] for name in ("next_token", "masked_tokens", "span_corruption"))
+    assert [metric.value(sums) for metric in (bits, accuracy, span)] == [1.5 / math.log(2), 0.25, 0.75]
+    assert [metric.of_text for metric in (bits, accuracy, span)] == [True, False, False]
+    assert [metric.higher_is_better for metric in (bits, accuracy, span)] == [False, True, False]
+    assert [metric.loss_unit for metric in (bits, accuracy, span)] == ["bits/byte", "nats/token", "nats/token"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "about", "words"),
+    [
+        (BITS_PER_BYTE, 2.0456, {}, "2.046 bits per byte"),
+        (BITS_PER_BYTE, 2.0456, {"digits": 1}, "2.0 bits per byte"),
+        (BITS_PER_BYTE, 2.0456, {"half": 0.01234}, "2.046 \u00b1 0.012 bits per byte"),
+        (BITS_PER_BYTE, 2.0456, {"half": 0.0}, "2.046 \u00b1 0.001 bits per byte"),
+        (METRICS["masked_accuracy"], 0.25678, {}, "25.7% of masked tokens guessed"),
+        (METRICS["masked_accuracy"], 0.25678, {"digits": 4}, "25.68% of masked tokens guessed"),
+        (METRICS["masked_accuracy"], 0.25678, {"digits": 1}, "26% of masked tokens guessed"),
+        (METRICS["masked_accuracy"], 0.25678, {"half": 0.0123}, "25.7% \u00b1 1.2% of masked tokens guessed"),
+        (METRICS["span_loss"], 3.5, {}, "3.500 nats a token of the spans"),
+    ],
+)
+def test_a_value_in_words(metric: Metric, value: float, about: dict[str, float], words: str) -> None:
+    assert metric.told(value, **about) == words
+
+
+def test_a_metric_that_says_no_more_is_told_in_its_own_digits_and_is_better_where_smaller() -> None:
+    plain = Metric(name="edits", unit="edits/word", words="edits a word", numerator="edits", denominator="words")
+    assert plain.told(0.25) == "0.250 edits a word" and plain.loss_unit == "edits/word" and not plain.of_text
+    assert plain.value({"edits": 3, "words": 2}) == plain.of_ratio(1.5) == plain.loss(1.5, 9.0) == 1.5
