@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.core.clock import Stopwatch, TokensClock
-from daybreak.core.types import TechniqueChoice
+from daybreak.core.errors import UsageError
+from daybreak.core.types import Plan, Request, TechniqueChoice
 from daybreak.data import augmentation
 from daybreak.data.augmentation import uniform, uniform_of
 from daybreak.data.batches import Batch, Batches
@@ -23,15 +25,14 @@ from daybreak.engine.losses import Around
 from daybreak.models.objectives import following
 from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, class_of, fold, make
+from daybreak.techniques.augmentation import MASK, RATES, Augmentation
 from daybreak.techniques.fill_in_the_middle import MIDDLE, PREFIX, SUFFIX
-from daybreak.techniques.span_masking import MASK
 from daybreak.training.build import build
 from daybreak.training.train import stepped
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-WHOLE_ROWS = ("token_deletion", "token_swap", "fill_in_the_middle")
-INPUTS = ("token_noise", "span_masking")
+KINDS = ("noise", "masking")
 TOKENS = InMemory([60, 7, 200, 33] * 20, first=100, vocabulary=7000)
 T = 64
 
@@ -50,53 +51,112 @@ def folded(plan: Any, machine: Any, *choices: tuple[str, dict[str, Any]], **chan
     return read, loss
 
 
-# What all of them share
+# What they share
+
+ON = {
+    "noise": ("augmentation", {"kind": "noise"}),
+    "masking": ("augmentation", {"kind": "masking"}),
+    "fill_in_the_middle": ("fill_in_the_middle", {}),
+}
 
 
-@pytest.mark.parametrize("name", [*WHOLE_ROWS, *INPUTS])
-def test_it_is_off_and_refuses_what_it_cannot_do(name: str, plan, machine) -> None:
-    kind = class_of(name)
-    assert not kind.default and kind().refuses(plan(), machine()) is None
-    assert "rate" in (kind(rate=1.5).refuses(plan(), machine()) or "")
-    once = kind().refuses(plan(tokens=plan().predicted.corpus_tokens), machine())
-    assert once is None if name == "fill_in_the_middle" else "1.0 times" in (once or "")
-    if name in ("fill_in_the_middle", "span_masking"):
-        pieces = plan(tokenizer=plan().tokenizer.replace(kind="unigram"))
-        assert "no token for" in (kind().refuses(pieces, machine()) or "")
+def test_augmentation_is_off_and_refuses_what_it_cannot_do(plan, machine) -> None:
+    assert not Augmentation.default
+    for kind in KINDS:
+        assert Augmentation(kind=kind).refuses(plan(), machine()) is None
+        assert "rate" in (Augmentation(kind=kind, rate=1.5).refuses(plan(), machine()) or "")
+        once = Augmentation(kind=kind).refuses(plan(tokens=plan().predicted.corpus_tokens), machine())
+        assert "1.0 times" in (once or "")
+    pieces = plan(tokenizer=plan().tokenizer.replace(kind="unigram"))
+    assert Augmentation().refuses(pieces, machine()) is None
+    for technique in (Augmentation(kind="masking"), class_of("fill_in_the_middle")()):
+        assert "no token for" in (technique.refuses(pieces, machine()) or "")
+    with pytest.raises(UsageError, match="unknown kind") as error:
+        Augmentation(kind="noize").refuses(plan(), machine())
+    assert "'noise'" in error.value.attempt
 
 
-@pytest.mark.parametrize("name", WHOLE_ROWS)
-def test_rows_are_the_same_wherever_a_run_resumes_and_on_any_number_of_processes(name: str, plan, machine) -> None:
-    read, _ = folded(plan, machine, (name, {}))
+def test_the_middle_is_put_last_the_same_wherever_a_run_resumes_and_on_any_number_of_processes(plan, machine) -> None:
+    on = ("fill_in_the_middle", {})
+    read, _ = folded(plan, machine, on)
     whole = read.take(0, 200).tokens
     assert whole.shape == (200, T + 1) and whole.dtype == torch.int64
     for cursor, rows in ((199, 1), (60, 5), (0, 7), (90, 100)):
-        assert torch.equal(
-            folded(plan, machine, (name, {}))[0].take(cursor, rows).tokens, whole[cursor : cursor + rows]
-        )
+        assert torch.equal(folded(plan, machine, on)[0].take(cursor, rows).tokens, whole[cursor : cursor + rows])
     for rank in range(3):
-        part, _ = folded(plan, machine, (name, {}), rank=rank, world=3)
+        part, _ = folded(plan, machine, on, rank=rank, world=3)
         assert torch.equal(part.take(0, 200).tokens, whole[rank::3])
         assert part.take(0, 1).tokens.shape == (int(rank == 0), T + 1)  # too few for all
     assert not torch.equal(whole, batches().take(0, 200).tokens)
     assert read.tokens is TOKENS and read.context_length == T
 
 
-@pytest.mark.parametrize("name", INPUTS)
-def test_inputs_are_changed_the_same_however_a_batch_is_split_and_targets_never(name: str, plan, machine) -> None:
-    read, loss = folded(plan, machine, (name, {}))
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_are_changed_the_same_however_a_batch_is_split_and_targets_never(kind: str, plan, machine) -> None:
+    read, loss = folded(plan, machine, ON[kind])
     rows = read.take(0, 40).tokens
     assert torch.equal(rows, batches().take(0, 40).tokens) and torch.equal(loss.labels(rows), following(rows))
     inputs = loss.inputs(rows)
     assert inputs.shape == (40, T) and not torch.equal(inputs, rows[:, :-1])
     assert torch.equal(inputs, torch.cat([loss.inputs(part) for part in rows.split(7)]))
-    assert torch.equal(inputs, folded(plan, machine, (name, {}))[1].inputs(rows) if name == "span_masking" else inputs)
+    assert torch.equal(inputs, folded(plan, machine, ON[kind])[1].inputs(rows))
     assert torch.equal(inputs == TOKENS.end_of_text, rows[:, :-1] == TOKENS.end_of_text)
     assert loss.targets(Batch(rows)) == 40 * T
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_share_of_the_inputs_is_replaced_by_default_or_as_set(kind: str, plan, machine) -> None:
+    for rate, share in ((0.0, RATES[kind]), (0.3, 0.3)):
+        read, loss = folded(plan, machine, ("augmentation", {"kind": kind, "rate": rate}))
+        rows = read.take(0, 400).tokens
+        before = rows[:, :-1]
+        changed = float((loss.inputs(rows) != before)[before != TOKENS.end_of_text].float().mean())
+        assert changed == pytest.approx(share, rel=0.06)
+
+
+def test_older_plans_go_on_with_the_same_inputs(plan, machine) -> None:
+    """As `token_noise` and `span_masking` drew them: the same rows, digested with that version."""
+    for name, kind, digest in (
+        ("token_noise", "noise", "3ab64c0c909205f4"),
+        ("span_masking", "masking", "efd657a706723f35"),
+    ):
+        old = plan().to_json() | {"techniques": [{"name": name, "settings": {"rate": 0.2}}]}
+        (choice,) = Plan.from_json(old).techniques
+        assert choice == TechniqueChoice(name="augmentation", settings={"kind": kind, "rate": 0.2})
+        read, loss = folded(plan, machine, (choice.name, choice.settings))
+        inputs = loss.inputs(read.take(0, 40).tokens)
+        assert hashlib.sha256(inputs.numpy().tobytes()).hexdigest()[:16] == digest
+    asked = {"include": [name, "ema"], "technique_settings": {name: {"rate": "0.2"}}}
+    request = Request.from_json(Request(sources=("-",), seconds=60.0).to_json() | asked)
+    assert request.include == ("augmentation", "ema")
+    assert request.technique_settings == {"augmentation": {"kind": kind, "rate": "0.2"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "attempt"),
+    [
+        ("token_noise", "--with augmentation:kind=noise,"),
+        ("span_masking", "--with augmentation:kind=masking,"),
+        ("token_swap", "--with augmentation,"),
+        ("token_deletion", "--with augmentation,"),
+    ],
+)
+def test_the_names_that_are_gone_say_what_to_use(name: str, attempt: str) -> None:
+    with pytest.raises(UsageError, match="no longer exists") as error:
+        class_of(name)
+    assert error.value.received == name and error.value.attempt.startswith(attempt)
+
+
+@pytest.mark.parametrize("name", ["token_swap", "token_deletion"])
+def test_an_old_run_that_nothing_does_the_same_as_is_refused_by_the_name_of_its_technique(name, plan, machine) -> None:
+    old = plan().to_json() | {"techniques": [{"name": name, "settings": {}}]}
+    with pytest.raises(UsageError, match="no longer exists") as error:
+        build(Plan.from_json(old), machine(), torch.device("cpu"))
+    assert error.value.received == name
+
+
 def test_a_loss_around_another_changes_the_inputs_of_the_one_inside(plan, machine) -> None:
-    read, loss = folded(plan, machine, ("span_masking", {}))
+    read, loss = folded(plan, machine, ON["masking"])
     around = Around(loss)
     assert around.inputs is loss.inputs
     around.inputs = lambda rows: rows[:, :-1] * 0
@@ -104,7 +164,7 @@ def test_a_loss_around_another_changes_the_inputs_of_the_one_inside(plan, machin
 
 
 def test_together_each_does_its_part(plan, machine) -> None:
-    read, loss = folded(plan, machine, *((name, {}) for name in (*WHOLE_ROWS, *INPUTS)))
+    read, loss = folded(plan, machine, *ON.values())
     rows = read.take(3, 50).tokens
     assert rows.shape == (50, T + 1) and torch.equal(rows, read.take(0, 53).tokens[3:])
     inputs = loss.inputs(rows)
@@ -114,14 +174,15 @@ def test_together_each_does_its_part(plan, machine) -> None:
     assert 0.01 < float(noise.float().mean()) < 0.1
 
 
-@pytest.mark.parametrize("name", [*WHOLE_ROWS, *INPUTS])
-def test_a_run_that_resumes_is_the_same_to_the_last_bit(name: str, plan, machine, shape) -> None:
+@pytest.mark.parametrize("on", ON)
+def test_a_run_that_resumes_is_the_same_to_the_last_bit(on: str, plan, machine, shape) -> None:
     """Four steps at once, and two with the weights handed over to a newly built run for two more."""
+    name, setting = ON[on]
     tokens = InMemory([20, 50] * 20, first=40, vocabulary=1600)
     chosen = plan(
         tokenizer=plan().tokenizer.replace(vocabulary=1600),
         shape=shape(vocabulary=1600),
-        techniques=(TechniqueChoice(name=name, settings={"rate": 0.3}),),
+        techniques=(TechniqueChoice(name=name, settings={**setting, "rate": 0.3}),),
         tokens=4 * 64,
         batch_tokens=64,
         micro_batch=2,
@@ -152,11 +213,11 @@ def test_a_run_that_resumes_is_the_same_to_the_last_bit(name: str, plan, machine
 
 
 def test_numbers_are_even_and_apart() -> None:
-    drawn = uniform(1, "token_swap", np.arange(3000), 30)
+    drawn = uniform(1, "one", np.arange(3000), 30)
     assert drawn.min() >= 0 and drawn.max() < 1 and drawn.mean() == pytest.approx(0.5, abs=0.005)
     assert np.abs(np.corrcoef(drawn[:, :5].T) - np.eye(5)).max() < 0.08
-    assert np.array_equal(drawn[7:9, :20], uniform(1, "token_swap", np.array([7, 8]), 20))
-    for seed, name in ((2, "token_swap"), (1, "token_deletion"), (-1, "token_swap")):
+    assert np.array_equal(drawn[7:9, :20], uniform(1, "one", np.array([7, 8]), 20))
+    for seed, name in ((2, "one"), (1, "other"), (-1, "one")):
         other = uniform(seed, name, np.arange(3000), 30)
         assert abs(np.corrcoef(drawn.ravel(), other.ravel())[0, 1]) < 0.02
 
@@ -185,35 +246,6 @@ def test_torch_mixes_as_numpy_does(values: list[int]) -> None:
 # One by one
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.floats(0.01, 0.6), st.integers(0, 10**6))
-def test_deletion_leaves_a_full_row_of_the_text_in_order(rate: float, cursor: int) -> None:
-    class Run:
-        plan = type("P", (), {"seed": 0})
-
-    read, _ = make(TechniqueChoice(name="token_deletion", settings={"rate": rate})).batches(batches(), Run)  # type: ignore[attr-defined]
-    more = augmentation.more_to_delete(T + 1, rate)
-    numbers = np.arange(cursor, cursor + 4)
-    rows, wide = read.read(numbers), batches().read(numbers, extra=more)
-    assert more == pytest.approx(rate * (T + 1 + more), abs=1)
-    for row, source in zip(rows.tolist(), wide.tolist(), strict=True):
-        rest = iter(source)
-        assert all(token in rest for token in row), "what is left is in the order of the text"
-        assert row.count(TOKENS.end_of_text) == source.count(TOKENS.end_of_text)
-
-
-@pytest.mark.parametrize("rate", [0.02, 0.2, 0.5])
-def test_swapped_tokens_are_neighbours_and_as_many_as_asked(rate: float) -> None:
-    rows = np.tile(np.arange(1000, 2000), (200, 1))
-    rows[:, ::100] = 9
-    moved = augmentation.swapped(rows, uniform(0, "token_swap", np.arange(200), 1000), rate, end_of_text=9)
-    assert np.array_equal(np.sort(moved, axis=1), np.sort(rows, axis=1))
-    assert np.array_equal(moved == 9, rows == 9)
-    distance = np.abs(moved - rows)
-    assert distance.max() == 1
-    assert distance.mean() == pytest.approx(0.98 * rate, rel=0.05)  # borders of texts stay
-
-
 def test_noise_is_drawn_as_tokens_are_frequent() -> None:
     tokens = InMemory([1000] * 10)
     tokens.ids[:] = np.random.default_rng(0).choice([3, 4, 5], len(tokens), p=[0.7, 0.2, 0.1])
@@ -229,14 +261,14 @@ def test_noise_is_drawn_as_tokens_are_frequent() -> None:
     assert np.bincount(changed)[3:] / len(changed) == pytest.approx([0.7, 0.2, 0.1], abs=0.03)
 
 
-@pytest.mark.parametrize("name", INPUTS)
-def test_the_end_of_a_text_stays_where_its_token_is_not_the_last(name: str, plan, machine) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_end_of_a_text_stays_where_its_token_is_not_the_last(kind: str, plan, machine) -> None:
     """As in checkpoints of Llama, BERT and T5, whose `</s>` or `[SEP]` is one of the first tokens."""
     tokenizer = plan().tokenizer.replace(vocabulary=7000, end_of_text=2)
-    on = [(name, make(TechniqueChoice(name=name, settings={"rate": 0.9})))]
+    on = [("augmentation", Augmentation(kind=kind, rate=0.9))]
     context = Context(plan=plan(tokenizer=tokenizer), machine=machine())
     loss, _ = fold(on, "loss", NextToken(), context)
-    context.kept["token_noise"] = torch.full((64,), 5)
+    context.kept["augmentation"] = torch.full((64,), 5)
     rows = torch.from_numpy(np.random.default_rng(0).integers(100, 7000, (64, 65)))
     ends = torch.from_numpy(np.random.default_rng(1).random((64, 65)) < 0.2)
     rows[ends], rows[~ends & (rows % 5 == 0)] = 2, 6999
@@ -249,7 +281,7 @@ def test_the_end_of_a_text_stays_where_its_token_is_not_the_last(name: str, plan
 def test_without_a_sample_there_is_no_noise(plan, machine) -> None:
     """While a probe times steps, there is no text."""
     context = Context(plan=plan(), machine=machine())
-    loss, _ = fold([("token_noise", make(TechniqueChoice(name="token_noise")))], "loss", NextToken(), context)
+    loss, _ = fold([("augmentation", Augmentation())], "loss", NextToken(), context)
     rows = torch.arange(34).reshape(2, 17)
     assert torch.equal(loss.inputs(rows), rows[:, :-1])
 

@@ -10,28 +10,27 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from daybreak.data.batches import Batch, Windows
+from daybreak.data.shards import TokenArray
 from daybreak.data.word_hashes import mixed
 
 _STEP = 0x9E3779B97F4A7C15  # splitmix64's (Steele, Lea and Flood 2014, doi:10.1145/2714064.2660195)
 _MASK = (1 << 64) - 1
 
-Change = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # rows [R, W + extra], numbers [R] and W to rows [R, W]
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows [R, W] and their windows' numbers [R] to rows [R, W]
 
 
 class Augmented:
     """Batches whose rows are changed as they are read."""
 
-    def __init__(self, inside: Windows, change: Change, *, more: Callable[[int], int] = lambda width: 0) -> None:
-        """more: tokens to read on beyond a row of so many, for a change that makes rows shorter."""
+    def __init__(self, inside: Windows, change: Change) -> None:
         self.tokens, self.context_length = inside.tokens, inside.context_length
-        self._inside, self._change, self._more = inside, change, more
+        self._inside, self._change = inside, change
 
     def numbers(self, cursor: int, rows: int) -> np.ndarray:
         return self._inside.numbers(cursor, rows)
@@ -41,9 +40,7 @@ class Augmented:
 
     def read(self, numbers: np.ndarray, *, extra: int = 0) -> Tensor:
         """As `Batches.read`, changed."""
-        width = self.context_length + 1 + extra
-        rows = self._inside.read(numbers, extra=extra + self._more(width)).numpy()
-        return torch.from_numpy(self._change(rows, numbers, width))
+        return torch.from_numpy(self._change(self._inside.read(numbers, extra=extra).numpy(), numbers))
 
 
 # Whole rows
@@ -55,40 +52,6 @@ def uniform(seed: int, name: str, numbers: np.ndarray, count: int) -> np.ndarray
         keys = mixed(numbers.astype(np.uint64) * np.uint64(_STEP) ^ np.uint64(_key(seed, name)))
         raw = mixed(keys[:, None] + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_STEP))
     return (raw >> np.uint64(11)) * 2.0**-53
-
-
-def more_to_delete(width: int, rate: float) -> int:
-    """Tokens to read on, so that a row of `width` is left when this share of all of them was deleted."""
-    return math.ceil(width * rate / (1 - rate))
-
-
-def deleted(rows: np.ndarray, drawn: np.ndarray, width: int, *, end_of_text: int) -> np.ndarray:
-    """Rows [R, W + more] without `more` of their tokens each: those with the smallest numbers drawn [R, W + more].
-
-    Ends of texts stay while there is anything else to delete.
-    """
-    more = rows.shape[1] - width
-    order = np.argsort(np.where(rows == end_of_text, 1.0 + drawn, drawn), axis=1, kind="stable")
-    kept = np.ones(rows.shape, dtype=bool)
-    np.put_along_axis(kept, order[:, :more], False, axis=1)
-    return rows[kept].reshape(len(rows), width)
-
-
-def swapped(rows: np.ndarray, drawn: np.ndarray, rate: float, *, end_of_text: int) -> np.ndarray:
-    """Rows [R, W] in which a share `rate` (up to 0.5) of the tokens has changed places with a neighbour.
-
-    No token moves by more than one place, and none over the end of a text.
-    """
-    # A pair is swapped where it was chosen and the pair before it was not: chance (1 - chance) is half of the rate.
-    chance = (1 - math.sqrt(1 - 2 * rate)) / 2
-    chosen = drawn[:, :-1] < chance
-    begins = chosen.copy()
-    begins[:, 1:] &= ~chosen[:, :-1]
-    begins &= (rows[:, :-1] != end_of_text) & (rows[:, 1:] != end_of_text)
-    row, place = np.nonzero(begins)
-    changed = rows.copy()
-    changed[row, place], changed[row, place + 1] = rows[row, place + 1], rows[row, place]
-    return changed
 
 
 def infilled(
@@ -187,10 +150,10 @@ def chance_of_a_span(rate: float, longest: int) -> float:
     return chance
 
 
-def bag_of(tokens: Any, seed: int, size: int) -> np.ndarray:
+def bag_of(tokens: TokenArray, seed: int, size: int) -> np.ndarray:
     """int64 [up to `size`]: tokens from random places of the text, so each as likely as it is frequent in it.
 
-    tokens: data.shards.TokenArray. Ends of texts are left out.
+    Ends of texts are left out.
     """
     raw = np.random.Philox(key=np.array([seed & _MASK, len(tokens)], dtype=np.uint64)).random_raw(size)
     found = tokens.gather((raw % np.uint64(len(tokens))).astype(np.int64)).astype(np.int64)

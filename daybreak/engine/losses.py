@@ -1,7 +1,7 @@
 """Losses: what the loop asks of a loss and of batches, and a loss that does something around another."""
 
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,14 @@ class Loss(Protocol[BatchIn]):
     def targets(self, batch: BatchIn) -> int: ...
 
 
+class TokenLoss(Loss[BatchIn], Protocol[BatchIn]):
+    """The loss of a model of tokens, whose parts techniques exchange. Rows are [B, T + 1]."""
+
+    head: Callable[..., Tensor]  # of states [N, D], the head's weight [V, D] and targets [N] the summed nats
+    labels: Callable[[Tensor], Tensor]  # of rows: the targets [B, T]
+    inputs: Callable[[Tensor], Tensor]  # of rows: what the model is given, [B, T]
+
+
 class Source(Protocol[BatchOut]):
     """Batches by their place in the run."""
 
@@ -40,7 +48,7 @@ class Source(Protocol[BatchOut]):
 class Around(Generic[BatchIn]):
     """A loss that does something around another; what is set on it is set on the one inside."""
 
-    def __init__(self, inside: Any) -> None:
+    def __init__(self, inside: TokenLoss[BatchIn]) -> None:
         self.inside = inside
 
     @property

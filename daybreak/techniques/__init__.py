@@ -36,10 +36,7 @@ ORDER = (
     "short_first",
     "packing",
     "dropout",
-    "token_deletion",
-    "token_swap",
-    "token_noise",
-    "span_masking",
+    "augmentation",
     "fill_in_the_middle",
     "checkpointing",
     "word_vectors",
@@ -167,8 +164,7 @@ def unknown(name: str, option: str = "") -> UsageError:
     """The error for a name that is no technique's, which says what to use instead. option: that named it."""
     received = f"{option} {name}".strip()
     if instead := former_techniques.instead(name):
-        attempt = f"{instead}, which does the same"
-        return UsageError("the technique no longer exists", received=received, attempt=attempt)
+        return UsageError("the technique no longer exists", received=received, attempt=instead)
     return UsageError("unknown technique", received=received, attempt=nearest(name, names()))
 
 

@@ -1,12 +1,13 @@
-"""Some documents with their middle last, so that the model can fill a gap when it is asked to."""
+"""Fill in the middle: the middle of some documents is put last, so that the model learns to infill it."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from daybreak.core.types import Decisions, Machine
 from daybreak.data.augmentation import Augmented, infilled, uniform
+from daybreak.data.batches import Windows
 from daybreak.techniques import Context, Technique
 
 # The tokens of three control bytes, which no editor writes, in the place of tokens of their own: the vocabulary and
@@ -38,10 +39,10 @@ class FillInTheMiddle(Technique):
             return f"rates of {self.rate:g} and {self.suffix_first:g} are no shares of the documents"
         return None
 
-    def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
+    def batches(self, batches: Windows, run: Context) -> tuple[Windows, int]:
         end_of_text, seed = batches.tokens.end_of_text, run.plan.seed
 
-        def split(rows: np.ndarray, numbers: np.ndarray, width: int) -> np.ndarray:
+        def split(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
             documents = 1 + int((rows == end_of_text).sum(1).max(initial=0))  # in a row, at most
             return infilled(
                 rows,
