@@ -6,11 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from daybreak.core.types import EXAMPLES, SUMMED, Account
+from daybreak.core.values import Json, plain
 
 SHOWN_CHARACTERS = 160  # of an example
 BATCH_CHARACTERS = 1 << 20
@@ -184,11 +185,12 @@ def size_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
-def _settings(step: Any) -> dict[str, Any]:
+def _settings(step: Step | Across) -> Json:
     """What identifies a step; one that holds more than JSON can say has `identity` for it."""
     if hasattr(step, "identity"):
         return {"identity": step.identity()}
-    return {f.name: getattr(step, f.name) for f in dataclasses.fields(step)}
+    settings: Json = plain(step)
+    return settings
 
 
 def _first_difference(before: str, after: str) -> int:

@@ -5,12 +5,15 @@ that is left where one is lost. The run folder must be one that every machine se
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from daybreak.core import errors, process
 from daybreak.core.errors import MissingPackage, ResourceError, UsageError
+
+if TYPE_CHECKING:
+    import ray
 
 Item = TypeVar("Item")
 
@@ -33,7 +36,7 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
             received=f"--cluster {address}",
             attempt="run pip install '.[cluster]' in the checkout",
         ) from None
-    with _connected(ray, address):
+    with _connected(address):
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -54,24 +57,26 @@ def ordered(work: Callable[[Item], object], items: Sequence[Item], *, address: s
             ) from None
 
 
-class _Doing:
+class _Doing(Generic[Item]):
     """Called by Ray Data with a row that names a place."""
 
-    def __init__(self, work: Callable[[Any], object], items: tuple[Any, ...]) -> None:
+    def __init__(self, work: Callable[[Item], object], items: Sequence[Item]) -> None:
         self._work, self._items = work, items
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        told: dict[str, Any] = {"id": int(row["id"]), "kind": "", "what": "", "received": "", "attempt": ""}
+    def __call__(self, row: Mapping[str, int]) -> dict[str, int | str]:
+        place = int(row["id"])
+        outcome: dict[str, int | str] = {"id": place, "kind": "", "what": "", "received": "", "attempt": ""}
         try:
-            self._work(self._items[told["id"]])
-        except errors.DaybreakError as error:  # told by name: Ray wraps what it carries
+            self._work(self._items[place])
+        except errors.DaybreakError as error:  # passed on by its name: Ray wraps exceptions
             kind = type(error).__name__
-            told |= {"kind": kind, "what": error.what, "received": error.received, "attempt": error.attempt}
-        return told
+            outcome |= {"kind": kind, "what": error.what, "received": error.received, "attempt": error.attempt}
+        return outcome
 
 
-def _job_config(ray: Any) -> Any:
-    """Of a job that has a folder of its own: for others Ray puts the driver's on its workers' module search path."""
+def _job_config() -> "ray.job_config.JobConfig":
+    """A job with a folder of its own: for others, Ray puts the driver's folder on its workers' module search path."""
+    import ray
 
     class JobConfig(ray.job_config.JobConfig):
         def _runtime_env_has_working_dir(self) -> bool:
@@ -81,8 +86,10 @@ def _job_config(ray: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _connected(ray: Any, address: str) -> Iterator[None]:
-    """A connection that was there before stays."""
+def _connected(address: str) -> Iterator[None]:
+    """Connected to the cluster; a connection that was there before stays."""
+    import ray
+
     if ray.is_initialized():
         yield
         return
@@ -90,14 +97,18 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     environment = process.environment()
     paths = [str(Path(__file__).parents[2]), *filter(None, [environment.get("PYTHONPATH")])]
     variables = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": environment["PYTHONSAFEPATH"]}
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    options["runtime_env"] = {"env_vars": variables}
-    if not address.startswith("ray://"):
-        options["job_config"] = _job_config(ray)
-    if address == "local":
-        options["include_dashboard"] = False
     try:
-        ray.init(address=address, **options)
+        ray.init(
+            address=address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": variables},
+            # None is its default.
+            job_config=None  # type: ignore[arg-type]
+            if address.startswith("ray://")
+            else _job_config(),
+            include_dashboard=False if address == "local" else None,
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(
             "the Ray cluster cannot be reached",

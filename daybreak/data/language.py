@@ -5,12 +5,15 @@ import functools
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.data.cleaning import Document, Note
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 UNKNOWN = "und"  # ISO 639-2's word for text without letters
 
@@ -156,7 +159,7 @@ def _languages_of() -> dict[str, tuple[str, ...]]:
 
 
 @functools.cache
-def _model() -> Any:
+def _model() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     try:

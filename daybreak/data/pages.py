@@ -5,9 +5,12 @@ import html
 import itertools
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daybreak.data.cleaning import Document, Note
+
+if TYPE_CHECKING:
+    import lxml.html
 
 _MOST_BYTES = 1 << 20  # of a page that the extractor is given: it needs seconds for one
 _DEEPEST = 200  # nesting, likewise: above it parsers recurse, or take the square of it
@@ -162,7 +165,7 @@ def _beginning(line: str) -> str:
     return " ".join(line.split())[:_BEGINNING]
 
 
-def _without_layout(tree: Any) -> None:
+def _without_layout(tree: "lxml.html.HtmlElement") -> None:
     """Tables that only place things, as on the older web: their cells are blocks, and rows of links are menus."""
     for table in list(tree.iter("table")):
         own = [part for part in table.iter(*_TABLE_PARTS) if next(part.iterancestors("table")) is table]

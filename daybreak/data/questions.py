@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from daybreak.core.errors import DataError
+from daybreak.core.values import Json
+from daybreak.data.formats.columns import Row
 from daybreak.data.formats.files import Watched
 from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
 from daybreak.data.formats.rows import json_rows
@@ -111,7 +112,7 @@ def joint(before: str, after: str) -> str:
     return "" if _UNSPACED.match(before[-1]) or _UNSPACED.match(after[0]) else " "
 
 
-def _question(kind: str, row: dict[str, Any]) -> Question:
+def _question(kind: str, row: Json) -> Question:
     """Raises ValueError: a field does not hold what it should; the message says which."""
     if kind == "pairs":
         texts = [_text(row, "good"), _text(row, "bad")]
@@ -137,28 +138,28 @@ def _question(kind: str, row: dict[str, Any]) -> Question:
     )
 
 
-def _joined(row: dict[str, Any], before: str, after: str) -> str:
+def _joined(row: Json, before: str, after: str) -> str:
     delimiter = row.get("delimiter")
     if delimiter is not None and not isinstance(delimiter, str):
         raise ValueError("`delimiter` is not a string")
     return (joint(before, after) if delimiter is None else delimiter) + after
 
 
-def _text(row: dict[str, Any], field: str, *, empty: bool = False) -> str:
+def _text(row: Json, field: str, *, empty: bool = False) -> str:
     value = row[field]
     if not isinstance(value, str) or not (value or empty):
         raise ValueError(f"`{field}` is not a string" if not isinstance(value, str) else f"`{field}` is empty")
     return value
 
 
-def _texts(row: dict[str, Any], field: str) -> list[str]:
+def _texts(row: Json, field: str) -> list[str]:
     values = row[field]
     if not isinstance(values, list) or len(values) < 2 or not all(isinstance(v, str) and v for v in values):
         raise ValueError(f"`{field}` is not a list of two or more non-empty strings")
     return values
 
 
-def _index(row: dict[str, Any], among: str) -> int:
+def _index(row: Json, among: str) -> int:
     gold = row["gold"]
     if type(gold) is not int or not 0 <= gold < len(row[among]):
         raise ValueError(
@@ -167,7 +168,7 @@ def _index(row: dict[str, Any], among: str) -> int:
     return gold
 
 
-def _rows(path: Path) -> Iterator[Any]:
+def _rows(path: Path) -> Iterator[Row]:
     findings = Findings()
     try:
         with Watched(path) as file:

@@ -11,10 +11,11 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import IO, Protocol
 
 from daybreak.core import cache, failures, units
 from daybreak.core.errors import DataError, ResourceError, UsageError, nearest
+from daybreak.core.values import Json
 
 TIMEOUT_SECONDS = 30.0  # without a byte
 TRIES = 3
@@ -71,7 +72,7 @@ def _folder(source: str) -> Path:
     return folder
 
 
-def _remember(folder: Path, facts: dict[str, Any]) -> None:
+def _remember(folder: Path, facts: Json) -> None:
     beside = folder / f"{_ORIGIN}.part"
     beside.write_text(json.dumps(facts), "utf-8")
     beside.rename(folder / _ORIGIN)
@@ -84,13 +85,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows to http and https only: a server must not name files of this machine."""
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl).scheme.lower() not in _SCHEMES:
             raise _wrong(req.full_url, f"it redirects to {units.address(newurl)[:200]}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
-    def http_error_302(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage) -> Any:
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> object:
         target = headers.get("location") or headers.get("uri") or ""
         scheme = urllib.parse.urlsplit(target).scheme.lower()
         if scheme and scheme not in _SCHEMES:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -224,7 +223,7 @@ def _chosen(weights: np.ndarray, sizes: np.ndarray, limit: int) -> np.ndarray:
     return np.sort(order[before < limit])
 
 
-def _concatenated(parts: Sequence[np.ndarray], dtype: Any, empty: tuple[int, ...] = (0,)) -> np.ndarray:
+def _concatenated(parts: Sequence[np.ndarray], dtype: type, empty: tuple[int, ...] = (0,)) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(empty, dtype)
 
 

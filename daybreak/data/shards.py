@@ -4,8 +4,9 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -131,11 +132,11 @@ def _joined(batch: list[Document], tokenizer: Tokenizer) -> tuple[np.ndarray, np
 
 
 class _Writer:
-    def __init__(self, folder: Path, name: str, dtype: Any, shard_tokens: int) -> None:
+    def __init__(self, folder: Path, name: str, dtype: np.dtype | type[np.generic], shard_tokens: int) -> None:
         self._folder, self._name, self._dtype, self._shard_tokens = folder, name, np.dtype(dtype), shard_tokens
         self._tokens = self._documents = 0
         self._files: list[tuple[str, int, str]] = []
-        self._file: Any = None
+        self._file: BufferedWriter | None = None
         self._room = 0
         self._hash = self._new_hash()
         self._starts_hash = self._new_hash()
@@ -145,7 +146,7 @@ class _Writer:
         return self._folder / file
 
     @staticmethod
-    def _new_hash() -> Any:
+    def _new_hash() -> "hashlib.blake2b":
         return hashlib.blake2b(digest_size=16)
 
     def add(self, tokens: np.ndarray, starts: np.ndarray) -> None:
@@ -168,6 +169,7 @@ class _Writer:
                 self._close_shard()
 
     def _close_shard(self) -> None:
+        assert self._file is not None
         self._file.close()
         file = self._path(self._file.name).name.removesuffix(".part")
         os.replace(self._file.name, self._path(file))
@@ -305,14 +307,17 @@ def _unwritable(folder: Path, error: OSError) -> ResourceError:
 
 
 def gathered(
-    offsets: np.ndarray, pick: Callable[[int, np.ndarray], np.ndarray], positions: np.ndarray, dtype: Any
+    offsets: np.ndarray,
+    pick: Callable[[int, np.ndarray], np.ndarray],
+    positions: np.ndarray,
+    dtype: np.dtype | type[np.generic],
 ) -> np.ndarray:
     """Tokens at positions [...] of arrays in a row: array i begins at offsets[i], and pick(i, places) reads it."""
     flat = positions.reshape(-1)
     which = np.searchsorted(offsets, flat, side="right") - 1
     order = np.argsort(which, kind="stable")  # so that each array is asked once
     found, begins = np.unique(which[order], return_index=True)
-    tokens = np.empty(len(flat), dtype=dtype)
+    tokens: np.ndarray = np.empty(len(flat), dtype=dtype)
     for array, places in zip(found.tolist(), np.split(order, begins[1:]), strict=True):
         tokens[places] = pick(array, flat[places] - offsets[array])
     return tokens.reshape(positions.shape)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 from daybreak.core.errors import MissingPackage
 from daybreak.data.cleaning import Document, Note
@@ -67,7 +66,7 @@ def _without_chinese(found: re.Match[str]) -> str:
 
 
 @functools.cache
-def _jieba() -> Callable[[str], Iterable[Any]]:
+def _jieba() -> Callable[[str], Iterable[str]]:
     try:
         import jieba
     except ImportError:

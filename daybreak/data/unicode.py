@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -190,7 +189,7 @@ def _blank_lines(most: int) -> re.Pattern[str]:
 
 
 @functools.cache
-def _opencc() -> Callable[[str], Any]:
+def _opencc() -> Callable[[str], str]:
     try:
         from opencc import OpenCC
     except ImportError:
@@ -199,7 +198,8 @@ def _opencc() -> Callable[[str], Any]:
             received="simplified=True",
             attempt="run pip install '.[zh]' in the checkout",
         ) from None
-    return OpenCC("t2s").convert
+    convert: Callable[[str], str] = OpenCC("t2s").convert
+    return convert
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from daybreak.core.errors import DaybreakError
 
 LENGTH = struct.Struct("<Q")  # before every message; a message of no bytes is a sign of life
 BLOCK = 1 << 20  # bytes read at a time
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 _SIGN_SECONDS = 0.2  # between two signs of life, however often alive() is called
 
 
@@ -25,8 +28,8 @@ class Raised:
     """An error of ours on its way to the caller, who meets it where the item's result would have been."""
 
     kind: type[DaybreakError]
-    args: tuple[Any, ...]
-    facts: dict[str, Any]
+    args: tuple[object, ...]
+    facts: dict[str, object]
 
     def error(self) -> DaybreakError:
         error = self.kind.__new__(self.kind, *self.args)  # its __init__ wants the parts by name
@@ -41,8 +44,8 @@ class Reason:
     reason: str
 
 
-def answered(work: Callable[[Any], Any], item: Any) -> Any:
-    """work(item), or what became of it."""
+def answered(work: Callable[[Item], Result], item: Item) -> Result | Raised | Reason:
+    """work(item), or why it has no result."""
     try:
         return work(item)
     except DaybreakError as error:
@@ -118,7 +121,7 @@ def _exactly(channel: socket.socket, size: int) -> bytes:
     return bytes(parts)
 
 
-def _reply(channel: socket.socket, answer: Any) -> None:
+def _reply(channel: socket.socket, answer: object) -> None:
     try:
         message = pickle.dumps((answer, _resident_bytes()), protocol=5)
     except Exception as error:

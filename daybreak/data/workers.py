@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 from daybreak.core import process as starting
 from daybreak.core.errors import ResourceError
@@ -34,6 +34,7 @@ __all__ = ["Failed", "alive", "ordered"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_Message = tuple[Result | Raised | Reason, int] | None  # an answer, and the memory of the worker; None: a sign of life
 
 ATTEMPTS = 2  # at an item that ends its worker
 STARTS = 5  # of workers in a row that end before they are ready: then none ever will be
@@ -49,7 +50,7 @@ _SERVE = "from daybreak.data import worker; worker.serve(int(sys.argv[1]))"
 class Failed:
     """An item that is left out, with the reason in one line."""
 
-    item: Any
+    item: object
     name: str  # as `what` spells the item
     reason: str
 
@@ -80,7 +81,7 @@ def ordered(
     ends; if this process is killed, they end too. Raises ResourceError: no worker starts.
     """
     if processes <= 1 or len(items) <= 1 or os.name != "posix":
-        answers: Iterator[Any] = (answered(work, item) for item in items)
+        answers: Iterator[Result | Raised | Reason] = (answered(work, item) for item in items)
     else:
         answers = _Pool(work, items, min(processes, len(items)), stuck_seconds, most_bytes).answers()
     with contextlib.closing(answers):  # type: ignore[type-var]
@@ -90,7 +91,7 @@ def ordered(
             yield Failed(item=item, name=what(item), reason=answer.reason) if isinstance(answer, Reason) else answer
 
 
-class _Worker:
+class _Worker(Generic[Result]):
     """A process, its channel, and what it is at."""
 
     def __init__(self, work: bytes) -> None:
@@ -121,7 +122,7 @@ class _Worker:
         finally:
             self.channel.setblocking(False)
 
-    def messages(self) -> tuple[list[Any], bool]:
+    def messages(self) -> tuple[list[_Message[Result]], bool]:
         """What has arrived whole (None: a sign of life), and whether that was the last."""
         ended = False
         while True:
@@ -136,7 +137,7 @@ class _Worker:
                 break
             self._incoming += block
             self.silent_seconds = 0.0
-        found: list[Any] = []
+        found: list[_Message[Result]] = []
         start = 0
         while len(self._incoming) - start >= LENGTH.size:
             (length,) = LENGTH.unpack_from(self._incoming, start)
@@ -163,22 +164,27 @@ class _Worker:
         return f"ended by {signal.Signals(-code).name}" if code and code < 0 else f"ended with code {code}"
 
 
-class _Pool:
+class _Pool(Generic[Item, Result]):
     def __init__(
-        self, work: Callable[[Any], Any], items: Sequence[Any], processes: int, stuck_seconds: float, most_bytes: int
+        self,
+        work: Callable[[Item], Result],
+        items: Sequence[Item],
+        processes: int,
+        stuck_seconds: float,
+        most_bytes: int,
     ) -> None:
         self._work, self._items, self._processes = pickle.dumps(work), items, processes
         self._stuck_seconds, self._most_bytes = stuck_seconds, most_bytes
         self._tick = min(_TICK, stuck_seconds / 4)
         self._selector = selectors.DefaultSelector()
-        self._workers: list[_Worker] = []
+        self._workers: list[_Worker[Result]] = []
         self._next = 0  # of the items that nobody has had yet
         self._again: deque[int] = deque()  # items that lost their worker
         self._reasons: dict[int, list[str]] = {}  # of such items
-        self._waiting: dict[int, Any] = {}  # answers
+        self._waiting: dict[int, Result | Raised | Reason] = {}  # answers
         self._failed_starts = 0
 
-    def answers(self) -> Iterator[Any]:
+    def answers(self) -> Iterator[Result | Raised | Reason]:
         try:
             for index in range(len(self._items)):
                 self._advance(0.0)  # so that nobody idles while the caller is busy with the next answer
@@ -215,7 +221,7 @@ class _Pool:
         free = [worker for worker in self._workers if worker.index is None]
         for _ in range(min(left - len(free), self._processes - len(self._workers))):
             try:
-                worker = _Worker(self._work)
+                worker: _Worker[Result] = _Worker(self._work)
             except OSError as error:  # the system has no more processes to give
                 raise _no_worker(line(error)) from None
             self._workers.append(worker)
@@ -234,7 +240,7 @@ class _Pool:
             worker.index, worker.silent_seconds = index, 0.0
             worker.send(pickle.dumps(self._items[index]), self._stuck_seconds)
 
-    def _take(self, worker: _Worker) -> None:
+    def _take(self, worker: _Worker[Result]) -> None:
         messages, ended = worker.messages()
         for answer, size in filter(None, messages):
             if worker.index is not None:
@@ -249,12 +255,12 @@ class _Pool:
         if ended:
             self._lost(worker, self._dismiss(worker, grace=0.2))  # the channel closes a moment before the process ends
 
-    def _dismiss(self, worker: _Worker, grace: float = 0.0) -> str:
+    def _dismiss(self, worker: _Worker[Result], grace: float = 0.0) -> str:
         self._selector.unregister(worker.channel)
         self._workers.remove(worker)
         return worker.end(grace)
 
-    def _lost(self, worker: _Worker, reason: str) -> None:
+    def _lost(self, worker: _Worker[Result], reason: str) -> None:
         """What becomes of the item of a worker that is no more."""
         if not worker.ready:
             self._failed_starts += 1
@@ -281,8 +287,8 @@ def _no_worker(received: str) -> ResourceError:
 
 
 def each(
-    work: Callable[[Any], object], items: Sequence[Any], *, processes: int, address: str, what: Callable[[Any], str]
-) -> Generator[Any, None, None]:
+    work: Callable[[Item], Result], items: Sequence[Item], *, processes: int, address: str, what: Callable[[Item], str]
+) -> Generator[Result | Failed | None, None, None]:
     """Does the work on every item, here or on a cluster; yields in their order, `Failed` for one that was given up.
 
     what: an item in words.

@@ -6,7 +6,7 @@ import posixpath
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any, BinaryIO
+from typing import IO, BinaryIO
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -18,7 +18,7 @@ from daybreak.data.formats.markup import WORD_FILES, page, word_documents
 from daybreak.data.formats.streams import Bounded, Budget, Stream, expected_errors
 
 Read = Callable[[Stream], Iterator[Document]]  # a stream's documents, whatever it is
-Member = tuple[str, int, Callable[[], Any]]  # a file's name, bytes and how it is opened
+Member = tuple[str, int, Callable[[], BinaryIO]]  # a file's name, bytes and how it is opened
 _MARK_BYTES = 1 << 20  # of a file that may tell what its folder is
 _INDEX_BYTES = 10_000_000  # of an EPUB's list of chapters
 

@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from daybreak.data.formats.findings import NO_TEXT, Unsuitable
 
-Row = Any  # a string, a dictionary of a row's columns, or a list
+Row = object  # a string, a dictionary of a row's columns, or a list
 _MOST = 0.5  # of the rows looked at that have to have a shape
 _NAMES = {
     "human": "User",
@@ -84,11 +83,11 @@ def _first(rows: Sequence[Row], names: Sequence[str], kind: type | tuple[type, .
     return next((name for name in names if _share(rows, name, kind) >= _MOST), "")
 
 
-def _joined(*parts: Any, by: str = "\n") -> str:
+def _joined(*parts: object, by: str = "\n") -> str:
     return by.join(text for part in parts if (text := plain(part)))
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """The text of a column: a string, or strings in a list, as sentences of an abstract and answers come."""
     if isinstance(value, str):
         return value.strip()
@@ -99,7 +98,7 @@ def plain(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def spoken(speaker: Any, text: Any) -> str:
+def spoken(speaker: object, text: object) -> str:
     """A line of one speaker: the usual names become User, Assistant, System and Tool, others stay."""
     name = str(speaker or "").strip()
     return f"{_NAMES.get(name.lower(), name or 'Speaker')}: {plain(text)}"
@@ -125,11 +124,11 @@ def _turns(rows: Sequence[Row]) -> Shape | None:
     return None
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _turn(turn: Any) -> str | None:
+def _turn(turn: object) -> str | None:
     """Who says what, in a line."""
     if isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn):
         speaker = "sys" if turn[0].lower() == "system" else turn[0]  # in pairs it is the side that answers
@@ -175,12 +174,13 @@ def _instructions(rows: Sequence[Row]) -> Shape | None:
 
 
 def _instances(row: Row) -> str | None:
-    asked = row.get("instruction") if isinstance(row, dict) else None
-    found = [i for i in _listed(row.get("instances")) if isinstance(i, dict)] if asked else []
+    if not isinstance(row, dict) or not (asked := row.get("instruction")):
+        return None
+    found = [i for i in _listed(row.get("instances")) if isinstance(i, dict)]
     return "\n\n".join(t for i in found if (t := _exchange(_joined(asked, i.get("input")), i.get("output"), i))) or None
 
 
-def _exchange(asked: Any, answer: Any, row: Mapping[str, Any]) -> str | None:
+def _exchange(asked: object, answer: object, row: Mapping[str, object]) -> str | None:
     asked, answer = plain(asked), plain(answer)
     if not asked and not answer:
         return None
@@ -209,7 +209,7 @@ def _answers(rows: Sequence[Row]) -> Shape | None:
     return Shape(said, lambda row: _answered(row, asked, answer) if isinstance(row, dict) else None, "dialogue")
 
 
-def _answered(row: Mapping[str, Any], asked: str, answer: str) -> str | None:
+def _answered(row: Mapping[str, object], asked: str, answer: str) -> str | None:
     question = _joined(row.get("context") if asked == "question" else None, row.get(asked))
     return _exchange(question, _joined(row.get("chain_of_thought"), row.get(answer)), row)
 
@@ -263,12 +263,13 @@ def _c3(rows: Sequence[Row]) -> Shape | None:
 
 
 def _reads_as_c3(row: Row) -> bool:
-    lists = isinstance(row, list) and len(row) >= 2 and isinstance(row[0], list) and isinstance(row[1], list)
-    return lists and all(isinstance(line, str) for line in row[0]) and all(isinstance(q, dict) for q in row[1])
+    if not (isinstance(row, list) and len(row) >= 2 and isinstance(row[0], list) and isinstance(row[1], list)):
+        return False
+    return all(isinstance(line, str) for line in row[0]) and all(isinstance(q, dict) for q in row[1])
 
 
 def _lines_and_questions(row: Row) -> str | None:
-    if not _reads_as_c3(row):
+    if not isinstance(row, list) or not _reads_as_c3(row):
         return None
     asked = [f"Question: {plain(q.get('question'))}\nAnswer: {plain(q.get('answer'))}" for q in row[1]]
     return "\n".join([*row[0], *asked]) or None
@@ -334,7 +335,7 @@ def _prose(rows: Sequence[Row]) -> Shape | None:
                 if text.strip():
                     values.setdefault(name, []).append(text)
     if not values:
-        return None if any(not isinstance(row, str) for row in rows) else Shape("", lambda row: row)
+        return None
     scores = Counter({name: _score(name, texts) for name, texts in values.items()})
     ranked = scores.most_common(2)
     (column, most) = ranked[0]

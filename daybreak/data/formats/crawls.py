@@ -1,7 +1,7 @@
 """Crawls: pages and text out of WARC files (ISO 28500), as web crawls keep them."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
@@ -9,6 +9,9 @@ from daybreak.data.formats.encodings import decoded, recognized
 from daybreak.data.formats.findings import NO_TEXT, Findings, Stopped, Unsuitable
 from daybreak.data.formats.rows import text_documents
 from daybreak.data.formats.streams import Stream
+
+if TYPE_CHECKING:
+    from warcio.recordloader import ArcWarcRecord
 
 _PAGES = ("text/html", "application/xhtml+xml")
 _OTHER = "responses without a page or text"
@@ -53,7 +56,7 @@ def warc_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
             yield from text_documents(text, "text", stream.name, findings)
 
 
-def _kind(record: Any) -> str:
+def _kind(record: "ArcWarcRecord") -> str:
     if record.rec_type == "conversion":
         return "text"
     if record.rec_type != "response" or record.http_headers is None or record.http_headers.get_statuscode() != "200":
@@ -62,7 +65,7 @@ def _kind(record: Any) -> str:
     return "page" if given in _PAGES else "text" if given == "text/plain" else ""
 
 
-def _text(data: bytes, record: Any, name: str, findings: Findings) -> str | None:
+def _text(data: bytes, record: "ArcWarcRecord", name: str, findings: Findings) -> str | None:
     try:
         encoding, mark = recognized(data[: limits.SNIFFED_BYTES], whole=len(data) <= limits.SNIFFED_BYTES)
     except Unsuitable:

@@ -4,9 +4,12 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daybreak.data.formats.findings import Unsuitable
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class Watched(io.RawIOBase):
@@ -35,9 +38,10 @@ class Watched(io.RawIOBase):
         self.offset += len(data)
         return data
 
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        with memoryview(buffer) as view:
+            data = self.read(len(view))
+            view[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:

@@ -2,9 +2,9 @@
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from xml.parsers import expat
 
 from daybreak.data.cleaning import Document
@@ -41,7 +41,7 @@ class _Elements:
     """Takes the events of the parser and keeps text until it is asked for."""
 
     def __init__(self, breaks: frozenset[str] = frozenset()) -> None:
-        self.parser: Any = expat.ParserCreate("utf-8")  # whatever the file declares: its bytes are UTF-8 by now
+        self.parser = expat.ParserCreate("utf-8")  # whatever the file declares: its bytes are UTF-8 by now
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
@@ -54,7 +54,7 @@ class _Elements:
         self.done: list[str | None] = []  # texts of `only`; None for one that is too long
         self._inside = False
 
-    def _start(self, name: str, attributes: Any) -> None:
+    def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         name = name.rpartition(":")[2]
         if not self.root:
             self.root = name

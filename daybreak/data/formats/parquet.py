@@ -1,12 +1,16 @@
 """Parquet: rows out of columnar files, some at a time, within the memory that their headers say they need."""
 
 from collections.abc import Iterator
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from daybreak.core.errors import UsageError
 from daybreak.data.formats.columns import Row
 from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
 from daybreak.data.formats.streams import Stream
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _ROWS = 256  # at a time
 _GROUP_BYTES = 2_000_000_000  # of a row group, unpacked: files of data sets have up to some hundred megabytes
@@ -46,10 +50,10 @@ def parquet_rows(stream: Stream, findings: Findings) -> Iterator[Row]:
         raise Unsuitable(f"a damaged Parquet file: {reason}") from None
 
 
-def _text_columns(schema: Any, types: Any) -> list[str]:
+def _text_columns(schema: "pyarrow.Schema", types: ModuleType) -> list[str]:
     """Columns that are, or hold, strings; binary ones and numbers are not even read."""
 
-    def texts(kind: Any) -> bool:
+    def texts(kind: "pyarrow.DataType") -> bool:
         if types.is_list(kind) or types.is_large_list(kind):
             return texts(kind.value_type)
         if types.is_struct(kind):

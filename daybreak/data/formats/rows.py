@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Any
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
@@ -81,7 +80,7 @@ def looked_at(rows: Iterator[Row]) -> list[Row]:
     return first
 
 
-def _values(row: Row) -> Iterable[Any]:
+def _values(row: Row) -> Iterable[object]:
     return row.values() if isinstance(row, dict) else row if isinstance(row, list) else ()
 
 
@@ -125,10 +124,10 @@ def json_rows(blocks: Iterable[bytes], name: str, findings: Findings) -> Iterato
             findings.skip_row(BROKEN_ROW if row is not _TOO_LONG else LONG_ROW, len(line))
 
 
-_TOO_LONG: Any = object()
+_TOO_LONG = object()
 
 
-def _long_row(line: bytes, loads: Callable[[bytes], Any]) -> Any:
+def _long_row(line: bytes, loads: Callable[[bytes], Row]) -> Row:
     if sum(line.count(sign) for sign in (b",", b"[", b"{")) > limits.ROW_VALUES and not _one_string(line):
         return _TOO_LONG
     return loads(line)
@@ -139,7 +138,7 @@ def _one_string(line: bytes) -> bool:
     return line.count(b'"') < limits.ROW_VALUES // 10 and line.count(b" ") > line.count(b",")
 
 
-def _lenient(line: bytes, name: str, findings: Findings) -> Any:
+def _lenient(line: bytes, name: str, findings: Findings) -> Row:
     """What Python takes and orjson does not: bytes that are not UTF-8, half of a surrogate pair, NaN."""
     try:
         return json.loads(decoded(line, name, findings))

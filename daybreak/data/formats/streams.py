@@ -5,10 +5,13 @@ import io
 import lzma
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from daybreak.data.formats import limits
 from daybreak.data.formats.findings import Stopped, Unsuitable
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _PACKINGS = (
     ("gz", re.compile(rb"\x1f\x8b\x08")),
@@ -108,10 +111,16 @@ class Stream:
         return Stream(name, file, self.budget, depth=self.depth + 1)
 
 
+class Readable(Protocol):
+    """A file that is read from its beginning on."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class Bounded(io.RawIOBase):
     """Unpacked bytes, counted against the bytes that were packed and against the file's budget."""
 
-    def __init__(self, file: Any, packed: Callable[[], int], budget: Budget) -> None:
+    def __init__(self, file: Readable, packed: Callable[[], int], budget: Budget) -> None:
         self._unpacking, self._packed, self._budget = file, packed, budget
         self._size = 0
 
@@ -128,9 +137,10 @@ class Bounded(io.RawIOBase):
             raise Stopped(f"it unpacks to more than {limits.PACKED_RATIO} times its size")
         return data
 
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        with memoryview(buffer) as view:
+            data = self.read(len(view))
+            view[: len(data)] = data
         return len(data)
 
 
@@ -142,7 +152,7 @@ def packing(head: bytes) -> str:
 def unpacked(stream: Stream, kind: str) -> Stream:
     """What is packed in the stream. Raises Unsuitable: it is too deep."""
     if kind == "gz":
-        file: Any = gzip.GzipFile(fileobj=stream)  # type: ignore[call-overload]
+        file: Readable = gzip.GzipFile(fileobj=stream)  # type: ignore[call-overload]
     elif kind == "xz":
         file = _Xz(stream)
     elif kind == "bz2":

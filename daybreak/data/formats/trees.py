@@ -1,7 +1,7 @@
 """Trees: JSON that is one value, however long, read as a stream of rows: elements of its lists, or its objects."""
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
 
 from daybreak.data.formats import limits
 from daybreak.data.formats.columns import Row
@@ -16,7 +16,7 @@ def is_json(sample: bytes, *, whole: bool) -> bool:
     """The sample begins like JSON and breaks nowhere."""
     import ijson
 
-    events: list[Any] = ijson.sendable_list()
+    events: list[tuple[str, object]] = ijson.sendable_list()
     parser = ijson.basic_parse_coro(events, multiple_values=True)
     try:
         parser.send(sample)
@@ -70,7 +70,7 @@ def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
     import ijson
 
     path: list[str] = []  # what is open around a row: 'map' or 'array'
-    own: dict[str, Any] = {}  # of an object: what is neither list nor object
+    own: dict[str, object] = {}  # of an object: what is neither list nor object
     key, lists = "", False
     events = ijson.basic_parse(fed, multiple_values=True, use_float=True, buf_size=_READ_BYTES)
     for event, value in events:
@@ -102,14 +102,13 @@ def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
             findings.skip_row(BROKEN_ROW)
 
 
-def _built(event: str, events: Iterator[tuple[str, Any]], fed: _Fed) -> Row | None:
+def _built(first: str, events: Iterator[tuple[str, object]], fed: _Fed) -> Row | None:
     """The row that begins with the event; None where it is too large or too deep, and then it is passed over."""
     import ijson
 
-    builder: Any = ijson.ObjectBuilder()
-    builder.event(event, None)
-    depth, start = 1, fed.offset
-    for values, (event, value) in enumerate(events):
+    builder: ijson.ObjectBuilder | None = ijson.ObjectBuilder()
+    depth, start = 0, fed.offset
+    for values, (event, value) in enumerate(chain([(first, None)], events), -1):
         fed.heard = fed.offset
         depth += (event in _START) - (event in _END)
         if builder and (values > limits.ROW_VALUES or depth > _DEEPEST or fed.offset - start > limits.ROW_BYTES):

@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from daybreak.core.errors import UsageError
+from daybreak.core.values import Json
 
 END_OF_TEXT = "<|endoftext|>"
 BYTES_AND_END = 257  # the smallest vocabulary
@@ -36,7 +36,7 @@ class Tokenizer(abc.ABC):
         return not self.loss
 
     @property
-    def dtype(self) -> type[np.unsignedinteger[Any]]:
+    def dtype(self) -> type[np.uint16 | np.uint32]:
         return np.uint16 if self.vocabulary <= 1 << 16 else np.uint32
 
     def truncated(self, vocabulary: int) -> "Tokenizer":
@@ -55,7 +55,7 @@ class Tokenizer(abc.ABC):
     # Files
 
     @abc.abstractmethod
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """What tokenizer.json holds, in Hugging Face's layout wherever that can say it."""
 
     def save(self, path: Path) -> None:

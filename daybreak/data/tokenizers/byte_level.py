@@ -3,13 +3,18 @@
 import functools
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.base import BYTES_AND_END, END_OF_TEXT, Tokenizer, utf8
+
+if TYPE_CHECKING:
+    import tiktoken
+    import tokenizers
 
 # Qwen2's, so that vLLM and llama.cpp know it. It splits every digit: numbers are spelled the same way everywhere.
 PRE_TOKENIZER = (
@@ -29,7 +34,7 @@ _HAN = r"\p{Han}"
 _LONGEST_TOKEN = 64  # bytes; without it rulers and rows of spaces eat a share of the vocabulary
 
 
-def ends_only(added: Sequence[dict[str, Any]]) -> bool:
+def ends_only(added: Sequence[Json]) -> bool:
     """Whether all that was added is the end of a text, and special tokens behind it that no text holds."""
     if not added or added[0]["content"] != END_OF_TEXT:
         return False
@@ -58,7 +63,7 @@ class ByteLevelBpe(Tokenizer):
         return ByteLevelBpe(self.merges[: max(vocabulary, BYTES_AND_END) - BYTES_AND_END])
 
     @classmethod
-    def of_json(cls, data: dict[str, Any]) -> "ByteLevelBpe | None":
+    def of_json(cls, data: Json) -> "ByteLevelBpe | None":
         """None where the file is of another kind, or its ids are not in this order."""
         model, added = data["model"], data["added_tokens"]
         split = data.get("pre_tokenizer") or {}
@@ -73,7 +78,7 @@ class ByteLevelBpe(Tokenizer):
         same = tokenizer._vocabulary_json() == model["vocab"] and added[0]["id"] == tokenizer.end_of_text
         return tokenizer if same else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         merges = [[spelled(self._pieces[left]), spelled(self._pieces[right])] for left, right in self.merges]
         return {
             "version": "1.0",
@@ -97,19 +102,19 @@ class ByteLevelBpe(Tokenizer):
 
     def _encoded(self, text: str) -> np.ndarray:
         if self._tiktoken is not None:
-            ids = by_tiktoken(self._tiktoken, text)
-            if ids is not None:
-                return ids.astype(self.dtype)
+            found = by_tiktoken(self._tiktoken, text)
+            if found is not None:
+                return found.astype(self.dtype)
         ids = self._tokenizers.encode(utf8(text).decode(), add_special_tokens=False).ids
         return np.array(ids, dtype=self.dtype)
 
     @functools.cached_property
-    def _tiktoken(self) -> Any:
+    def _tiktoken(self) -> "tiktoken.Encoding | None":
         ranks = {piece: index for index, piece in enumerate(self._pieces[:-1])}
         return tiktoken_encoding(ranks, WORDS_FIRST, {END_OF_TEXT: self.end_of_text})
 
     @functools.cached_property
-    def _tokenizers(self) -> Any:
+    def _tokenizers(self) -> "tokenizers.Tokenizer":
         import tokenizers
 
         return tokenizers.Tokenizer.from_str(json.dumps({**self.to_json(), "added_tokens": []}))
@@ -137,7 +142,7 @@ def learnt(texts: Iterable[str], vocabulary: int, *, join_han: bool) -> ByteLeve
     return ByteLevelBpe(_merges_of(json.loads(learner.to_str())["model"]["merges"]))
 
 
-def byte_level_parts() -> list[Any]:
+def byte_level_parts() -> "list[tokenizers.pre_tokenizers.PreTokenizer]":
     """The pre-tokenizers of `tokenizers` that cut by PRE_TOKENIZER and spell bytes as characters."""
     import tokenizers
 
@@ -150,7 +155,7 @@ def byte_level_parts() -> list[Any]:
 # tiktoken, and threads
 
 
-def tiktoken_encoding(ranks: dict[bytes, int], pattern: str, special: dict[str, int]) -> Any:
+def tiktoken_encoding(ranks: dict[bytes, int], pattern: str, special: dict[str, int]) -> "tiktoken.Encoding | None":
     """None where tiktoken is not installed, or its regular expressions cannot say the pattern."""
     try:
         import tiktoken
@@ -161,7 +166,7 @@ def tiktoken_encoding(ranks: dict[bytes, int], pattern: str, special: dict[str, 
         return None
 
 
-def by_tiktoken(encoding: Any, text: str) -> np.ndarray | None:
+def by_tiktoken(encoding: "tiktoken.Encoding", text: str) -> np.ndarray | None:
     """uint32 [tokens]; None where a megabyte of blanks in a row overflows the stack of its regular expressions."""
     try:
         return encoding.encode_to_numpy(text, disallowed_special=())  # type: ignore[no-any-return]
@@ -173,7 +178,7 @@ def by_tiktoken(encoding: Any, text: str) -> np.ndarray | None:
         return None
 
 
-def spread(encoded: Any, batch: Sequence[str]) -> list[np.ndarray]:
+def spread(encoded: Callable[[str], np.ndarray], batch: Sequence[str]) -> list[np.ndarray]:
     """`encoded` of each text: on all cores where there are several texts; what it calls lets go of Python meanwhile."""
     if len(batch) < 2 or cores() < 2:
         return [encoded(text) for text in batch]
@@ -231,12 +236,12 @@ def spelled(piece: bytes) -> str:
 _SPELLING = dict(enumerate(CHARACTERS))
 
 
-def special_json(content: str, token: int) -> dict[str, Any]:
+def special_json(content: str, token: int) -> Json:
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     return {"id": token, "content": content, **flags}
 
 
-def bpe_json(vocabulary: dict[str, int], merges: list[list[str]], *, byte_fallback: bool) -> dict[str, Any]:
+def bpe_json(vocabulary: dict[str, int], merges: list[list[str]], *, byte_fallback: bool) -> Json:
     return {
         "type": "BPE",
         "dropout": None,

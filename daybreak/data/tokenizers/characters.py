@@ -2,10 +2,10 @@
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.base import BYTES_AND_END, END_OF_TEXT, Tokenizer, utf8
 from daybreak.data.tokenizers.byte_level import bpe_json, ends_only, special_json
 
@@ -33,7 +33,7 @@ class Characters(Tokenizer):
         return Characters(self.characters[: max(vocabulary, BYTES_AND_END) - BYTES_AND_END])
 
     @classmethod
-    def of_json(cls, data: dict[str, Any]) -> "Characters | None":
+    def of_json(cls, data: Json) -> "Characters | None":
         """None where the file is of another kind, or its ids are not in this order."""
         model, added = data["model"], data["added_tokens"]
         if model.get("type") != "BPE" or not model.get("byte_fallback") or model["merges"]:
@@ -47,7 +47,7 @@ class Characters(Tokenizer):
         same = tokenizer._vocabulary_json() == model["vocab"] and added[0]["id"] == tokenizer.end_of_text
         return tokenizer if same else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return {
             "version": "1.0",
             "truncation": None,

@@ -3,13 +3,17 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from daybreak.core.errors import UsageError
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.base import utf8
 from daybreak.data.tokenizers.layout import Layout
+
+if TYPE_CHECKING:
+    import tokenizers
 
 COVERAGE = 0.9995  # of the characters that had no token of their own, as SentencePiece has it for large alphabets
 LEAST_SEEN = 2
@@ -26,12 +30,12 @@ _UNUSED = "\U0010ffff{}"  # a spelling that no text has, for ids that a Unigram 
 class Grown(NamedTuple):
     """data: the new tokenizer.json. Token first + i was spelled by the old tokens pieces[i], or was unknown: ()."""
 
-    data: dict[str, Any]
+    data: Json
     first: int
     pieces: list[tuple[int, ...]]
 
 
-def grown(data: dict[str, Any], texts: Iterable[str], more: int, *, first: int | None = None) -> Grown:
+def grown(data: Json, texts: Iterable[str], more: int, *, first: int | None = None) -> Grown:
     """At most `more` tokens more, learnt from the texts, fewer where there is too little to learn.
 
     Every old token keeps its id, and a text in which none of the new tokens is spelled is cut as before. In a BPE the
@@ -77,7 +81,7 @@ def _refused(why: str) -> UsageError:
 # The old tokens of the sample
 
 
-def _library(data: dict[str, Any]) -> Any:
+def _library(data: Json) -> "tokenizers.Tokenizer":
     import tokenizers
 
     plain = {**data, "truncation": None, "padding": None, "post_processor": None}
@@ -86,7 +90,7 @@ def _library(data: dict[str, Any]) -> Any:
     return made
 
 
-def _encoded(data: dict[str, Any], sample: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _encoded(data: Json, sample: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Tokens of each text, int64 [n], and the number of the word that each is in, int64 [n]."""
     tokenizer = _library(data)
     for start in range(0, len(sample), CHUNK):
@@ -318,7 +322,7 @@ def _counted(sample: Iterable[str], layout: Layout) -> Counter[str]:
     return counts
 
 
-def _unknown(counts: Counter[str], known: Mapping[str, Any]) -> list[str]:
+def _unknown(counts: Counter[str], known: Mapping[str, object]) -> list[str]:
     """Characters without a token, the most frequent first, that make up nearly all of those."""
     return _frequent(Counter({c: n for c, n in counts.items() if c not in known and c.isprintable() and c != " "}))
 

@@ -4,8 +4,8 @@ import functools
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.byte_level import BYTE_OF
 
 # The first of these that a file has as a special token ends its texts.
@@ -33,7 +33,7 @@ _SPACE = "\u2581"  # SentencePiece's spelling of a space
 class Layout:
     """What a tokenizer.json says. Raises KeyError, TypeError and so on where it does not hold together."""
 
-    def __init__(self, data: dict[str, Any]) -> None:
+    def __init__(self, data: Json) -> None:
         self.model = {**data["model"], "type": data["model"].get("type") or _type_of(data["model"])}
         self.data = {**data, "model": self.model}
         self.kind = KIND_OF[self.model["type"]]
@@ -126,7 +126,7 @@ class Layout:
         return found if isinstance(found, str) else None
 
 
-def _type_of(model: dict[str, Any]) -> str:
+def _type_of(model: Json) -> str:
     """The type of a model that does not name it, as files of the first releases do not; by the library's own rules."""
     if isinstance(model["vocab"], list):
         return "Unigram"
@@ -139,7 +139,7 @@ def _type_of(model: dict[str, Any]) -> str:
     raise ValueError("its model names no type, and has neither merges, nor scores, nor a token for unknown words")
 
 
-def _parts(part: dict[str, Any] | None, inner: str) -> Iterator[dict[str, Any]]:
+def _parts(part: Json | None, inner: str) -> Iterator[Json]:
     """A part that may be a sequence of parts, one after the other."""
     if part is None:
         return
@@ -150,7 +150,7 @@ def _parts(part: dict[str, Any] | None, inner: str) -> Iterator[dict[str, Any]]:
         yield part
 
 
-def _keeps_all(part: dict[str, Any]) -> bool:
+def _keeps_all(part: Json) -> bool:
     """Whether a pre-tokenizer only says where to cut."""
     if part["type"] in ("Split", "Punctuation"):
         return bool(part.get("behavior", "Isolated") != "Removed")

@@ -5,14 +5,18 @@ import functools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from daybreak.core.errors import ResourceError
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.base import Tokenizer, utf8
 from daybreak.data.tokenizers.byte_level import by_tiktoken, spread, tiktoken_encoding
 from daybreak.data.tokenizers.layout import ENDS_OF_TEXT, Layout
+
+if TYPE_CHECKING:
+    import tiktoken
 
 # A regular expression that tries every way to cut one of these gives up after a few tenths of a second.
 _PROBES = tuple(2000 * character + "!a" for character in "a0 \n!\u7684")
@@ -59,7 +63,7 @@ class LibraryTokenizer(Tokenizer):
         for probe in _PROBES:
             self._ids([probe])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return self.layout.data
 
     def save(self, path: Path) -> None:
@@ -80,14 +84,14 @@ class LibraryTokenizer(Tokenizer):
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
 
     def _encoded(self, text: str) -> np.ndarray:
-        if not any(word in text for word in self.layout.added):
+        if self._tiktoken is not None and not any(word in text for word in self.layout.added):
             found = by_tiktoken(self._tiktoken, text)
             if found is not None:
                 return found.astype(self.dtype)
         return self._ids([utf8(text).decode()])[0]
 
     @functools.cached_property
-    def _tiktoken(self) -> Any:
+    def _tiktoken(self) -> "tiktoken.Encoding | None":
         """None where tiktoken would give other tokens."""
         pattern = self.layout.pattern()
         if pattern is None or not self.lossless or len(self._pieces) != len(set(self._pieces)) + self._empty() - 1:

@@ -3,12 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.base import END_OF_TEXT, Tokenizer
 from daybreak.data.tokenizers.byte_level import CHARACTERS, byte_level_parts, special_json
 from daybreak.data.tokenizers.layout import Layout
 from daybreak.data.tokenizers.library import LibraryTokenizer
+
+if TYPE_CHECKING:
+    import tokenizers
 
 BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # in the order of their ids
 UNIGRAM_CHARACTERS = 500_000  # expectation maximization takes many times as long as counting pairs
@@ -32,14 +36,14 @@ def unigram(texts: Iterable[str], vocabulary: int) -> Tokenizer:
         show_progress=False,
     )
     learner.train_from_iterator(_first(texts, UNIGRAM_CHARACTERS), trainer)
-    data: dict[str, Any] = json.loads(learner.to_str())
+    data: Json = json.loads(learner.to_str())
     data["model"]["vocab"] = _repeatable(data["model"]["vocab"])
     end = len(data["model"]["vocab"])
     data["added_tokens"] = [special_json(END_OF_TEXT, end)]
     return LibraryTokenizer(Layout(data), end)
 
 
-def _repeatable(scored: Iterable[tuple[str, float]]) -> list[list[Any]]:
+def _repeatable(scored: Iterable[tuple[str, float]]) -> list[list[str | float]]:
     """Pieces with their scores, the likeliest first, the same each time that they are learnt.
 
     The library adds up in threads (scores differed by up to 4e-11), and gives the bytes that no piece was needed for
@@ -91,7 +95,7 @@ def wordpiece(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     return LibraryTokenizer(Layout(data), separator)
 
 
-def _words(learner: Any, text: str) -> Iterator[str]:
+def _words(learner: "tokenizers.Tokenizer", text: str) -> Iterator[str]:
     """As the tokenizer that is learnt cuts them."""
     return (word for word, _ in learner.pre_tokenizer.pre_tokenize_str(learner.normalizer.normalize_str(text)))
 

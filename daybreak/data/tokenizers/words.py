@@ -4,12 +4,16 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from daybreak.core.errors import MissingPackage
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.base import BYTES_AND_END, Tokenizer, utf8
+
+if TYPE_CHECKING:
+    import jieba
 
 # Letters with a space before them, digits, signs, white space: every character is in exactly one of these.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
@@ -41,13 +45,13 @@ class Words(Tokenizer):
         return Words(self.words[: max(vocabulary, BYTES_AND_END) - BYTES_AND_END], chinese=self.chinese)
 
     @classmethod
-    def of_json(cls, data: dict[str, Any]) -> "Words":
+    def of_json(cls, data: Json) -> "Words":
         own = data["daybreak"]
         if own["kind"] != cls.kind or not all(isinstance(word, str) for word in own["words"]):
             raise ValueError(f"an unknown kind {own['kind']!r}")
         return cls(own["words"], chinese=bool(own["chinese"]))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return {"version": "1.0", "daybreak": {"kind": self.kind, "chinese": self.chinese, "words": self.words}}
 
     def encode_documents(self, batch: Sequence[str]) -> list[np.ndarray]:
@@ -103,7 +107,7 @@ def _segmented(run: str) -> list[str]:
 
 
 @functools.cache
-def _jieba() -> Any:
+def _jieba() -> "jieba.Tokenizer":
     """A segmenter with jieba's own dictionary, whatever else in the process has taught it."""
     try:
         import jieba
