@@ -28,7 +28,7 @@ from daybreak.models.ngram import files
 from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.stages.compare.text import compare
 from daybreak.stages.evaluate.text import evaluate
-from daybreak.views import verdicts
+from daybreak.views import comparison
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 TEXT = "It was a bright cold day in April, and the clocks were striking thirteen. " * 40
@@ -204,8 +204,8 @@ def test_runs_that_scored_parts_are_judged_on_the_text_that_both_have(finished: 
     assert 0 < len(shared) < len(every[1].keys())
     assert facts["text"]["bytes"] == every[0].cells(np.searchsorted(every[0].keys(), shared)).bytes
     assert not facts["text"]["whole"]
-    said = verdicts.words("en")
-    assert said["part"] in verdicts.remarks(facts, said)
+    said = comparison.page_words("en")
+    assert said["part"] in comparison.remarks(facts, said)
 
 
 def test_another_text_has_nothing_in_common(words: Tokenizer) -> None:
@@ -285,7 +285,7 @@ def test_a_run_and_itself_cannot_be_told_apart(finished: Callable[..., Run]) -> 
     (verdict,) = facts["verdicts"]
     assert (verdict["verdict"], verdict["difference"], verdict["low"], verdict["high"]) == ("cannot tell", 0, 0, 0)
     assert facts["differences"] == []
-    assert "no byte was predicted differently" in verdicts.sentence(verdict, facts, verdicts.words("en"))
+    assert "no byte was predicted differently" in comparison.sentence(verdict, facts, comparison.page_words("en"))
 
 
 def test_a_model_without_a_finite_loss_is_not_judged(finished: Callable[..., Run]) -> None:
@@ -306,7 +306,7 @@ def test_a_clearly_better_model_is_better_and_the_other_way_round_worse(finished
     }  # fmt: skip
     back = judged(good, bad)["verdicts"][0]
     assert (back["verdict"], back["low"]) == ("worse", pytest.approx(-verdict["high"]))
-    said = verdicts.sentence(back, facts, verdicts.words("en"))
+    said = comparison.sentence(back, facts, comparison.page_words("en"))
     interval = f"(95% interval {back['low']:.4f} to {back['high']:.4f})"
     assert said == f"bad-one is worse than good by {back['difference']:.4f} bits per byte {interval}"
 
@@ -327,7 +327,7 @@ def test_too_little_text_is_never_judged(finished: Callable[..., Run]) -> None:
     facts = judged(*(finished(name, worse=w, documents=DOCUMENTS[:3]) for name, w in (("a", 0), ("bb", 2.0))))
     assert facts["text"]["units"] < bootstrap.LEAST_UNITS
     assert facts["verdicts"][0]["verdict"] == "cannot tell"
-    assert "too little text" in verdicts.sentence(facts["verdicts"][0], facts, verdicts.words("en"))
+    assert "too little text" in comparison.sentence(facts["verdicts"][0], facts, comparison.page_words("en"))
 
 
 def test_only_the_decisions_that_differ_are_told(finished: Callable[..., Run]) -> None:
@@ -431,11 +431,11 @@ def test_what_cannot_be_compared_is_refused(
 
 def test_a_page_has_a_language_and_a_name(finished: Callable[..., Run], tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        verdicts.words("fr")
+        comparison.page_words("fr")
     facts = judged(finished("a"), finished("bb"))
     for out, kind in (("page.txt", UsageError), (str(tmp_path / "no" / "page.html"), UsageError)):
         with pytest.raises(kind):
-            verdicts.write_page(facts, out)
+            comparison.write_page(facts, out)
 
 
 @pytest.mark.parametrize(("width", "columns"), [(80, 5), (60, 4), (40, 2)])
@@ -447,9 +447,9 @@ def test_a_terminal_of_any_width_shows_whole_figures(
     network = finished("a-network", techniques=tuple(TechniqueChoice(name=name) for name in cleaning))
     counts = NgramShape(order=8, unit="byte", vocabulary=257)
     facts = judged(network, finished("some-counts", worse=0.2, shape=counts, micro_batch=4))
-    assert len(facts["differences"]) > 2 * verdicts.MOST_ROWS
-    said, written = verdicts.words(language), io.StringIO()
-    verdicts.show(facts, said, Console(width=width, file=written, force_terminal=True, color_system=None))
+    assert len(facts["differences"]) > 2 * comparison.MOST_ROWS
+    said, written = comparison.page_words(language), io.StringIO()
+    comparison.show(facts, said, Console(width=width, file=written, force_terminal=True, color_system=None))
     lines = [line.rstrip() for line in written.getvalue().splitlines()]
     assert max(map(cell_len, lines)) <= width
     assert not any("…" in line for line in lines)
@@ -459,29 +459,29 @@ def test_a_terminal_of_any_width_shows_whole_figures(
         assert cells[:2] == [run["label"], f"{run['alone']:.4f}"], "a figure is whole, and on the line of its run"
         assert len(cells) > columns
     shown = lines[next(i for i, line in enumerate(lines) if said["differences"] in line) + 2 :]
-    assert shown.index("") <= verdicts.MOST_ROWS * (1 if width > 40 else 3), "between families, the first few"
+    assert shown.index("") <= comparison.MOST_ROWS * (1 if width > 40 else 3), "between families, the first few"
     assert " ".join(lines).count("html_text") == 1, "and the techniques in one sentence"
 
 
 def test_the_page_folds_what_only_one_family_decides(finished: Callable[..., Run]) -> None:
     counts = NgramShape(order=8, unit="byte", vocabulary=257)
     both = judged(finished("network"), finished("counts", shape=counts))
-    shared, apart = verdicts._by_family(both)
+    shared, apart = comparison._by_family(both)
     assert [row["name"] for row in shared] == ["shape.family", "shape.vocabulary"]
     assert "shape.layers" in [row["name"] for row in apart] and len(shared) + len(apart) == len(both["differences"])
     alike = judged(finished("a"), finished("bb", batch_tokens=2048))
-    assert verdicts._by_family(alike) == (alike["differences"], [])
-    html = verdicts.page(both)
+    assert comparison._by_family(alike) == (alike["differences"], [])
+    html = comparison.page(both)
     assert '"rows_apart": [["shape.layers", ' in html
 
 
 def test_large_counts_have_three_digits_on_a_terminal() -> None:
     told = {9_999: "9,999", 10_000: "10.0K", 33_158: "33.2K", 902_016: "902K", 999_960: "1.00M", 1_007_616: "1.01M"}
-    assert {value: verdicts._count(value) for value in told} == told
+    assert {value: comparison._count(value) for value in told} == told
 
 
 def test_both_languages_have_every_word() -> None:
-    lines = json.loads((Path(verdicts.__file__).parents[1] / "web" / "compare.json").read_text("utf-8"))
+    lines = json.loads((Path(comparison.__file__).parents[1] / "web" / "compare.json").read_text("utf-8"))
     assert all(line.keys() == {"en", "zh"} and all(line.values()) for line in lines.values())
     places = {key: [sorted(part.split("}")[0] for part in text.split("{")[1:]) for text in line.values()]
               for key, line in lines.items()}  # fmt: skip
@@ -505,7 +505,7 @@ def browser() -> Iterator[Any]:
 
 def test_the_page_shows_it_all(browser: Any, finished: Callable[..., Run], tmp_path: Path) -> None:
     facts = judged(finished("good"), finished(HOSTILE.replace("/", ""), worse=0.3, batch_tokens=2048))
-    path = verdicts.write_page(facts, str(tmp_path / "compare.html"))
+    path = comparison.write_page(facts, str(tmp_path / "compare.html"))
     page = browser.new_page(viewport={"width": 390, "height": 800})
     told: list[str] = []
     page.on("console", lambda message: told.append(message.text))

@@ -30,7 +30,7 @@ from daybreak.models.inference.likelihood import Likelihood, Pair
 from daybreak.stages.compare import tasks as compare_tasks
 from daybreak.stages.evaluate import text as evaluating
 from daybreak.stages.evaluate.tasks import evaluate_tasks
-from daybreak.views import answers, verdicts
+from daybreak.views import comparison
 
 PAIRS = [{"good": "the cat sleeps", "bad": "the cat sleep"}, {"good": "dogs bark", "bad": "dogs barks"}]
 CHOICES = [
@@ -290,7 +290,7 @@ def test_an_ngram_model_answers_what_it_has_counted(counted: Callable[..., Run],
     assert verbs["scores"]["accuracy"]["value"] > 0.9 and verbs["chance"] == 0.5
     assert set(verbs["parts"]) == {"cat", "dogs", "dog", "cats"}
     assert last["scores"]["perplexity"]["value"] > 1
-    shown = "\n".join(answers.lines(facts))
+    shown = "\n".join(comparison.task_lines(facts))
     assert "verbs: 20, pairs; chance is 0.5000" in shown and "accuracy by part" in shown
     kept = json.loads(run.task_scores_file.read_text())["tasks"]
     assert kept["verbs"]["scores"] == verbs["scores"] and set(kept) == {"verbs", "last"}
@@ -329,9 +329,9 @@ def test_runs_are_compared_on_the_same_questions(
     same = compare_tasks.compare([str(good), str(good)], asked)["verdicts"]
     assert {one["verdict"] for one in same} == {"cannot tell"}
     for language in ("en", "zh"):
-        said = verdicts.words(language)
-        assert verdict["run"] in answers.sentence(verdict, facts, said)
-        assert said["too few questions"].split("{")[0] in answers.sentence(by_name["last", "nats"], facts, said)
+        said = comparison.page_words(language)
+        assert verdict["run"] in comparison.task_sentence(verdict, facts, said)
+        assert said["too few questions"].split("{")[0] in comparison.task_sentence(by_name["last", "nats"], facts, said)
     cli.app(["compare", str(bad), str(good), "--task", asked[0], "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["verdicts"][0]["verdict"] == "better"
     cli.app(["compare", str(bad), str(good), "--task", asked[0]], standalone_mode=False)

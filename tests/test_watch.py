@@ -28,7 +28,7 @@ from daybreak.core.records import Event, Log, Sample, Step, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Plan, Request
 from daybreak.stages import watch
-from daybreak.views import live
+from daybreak.views import live, local_server
 from daybreak.views.live import Reader, Stream
 
 pytest.importorskip("fastapi", reason="pip install '.[serve]'")
@@ -117,9 +117,10 @@ def serving(run: Run, *, port: int = 0, language: str = "en") -> Iterator[Served
     stream = Stream()
     reader = Reader(run, stream.publish, identity="a test")
     stream.on_clients = reader.wanted
-    listening = watch._socket(port)
+    listening = local_server.listen(port)
     served = Served(run, reader, stream, listening.getsockname()[1])
-    server = watch.server(watch.application(reader, stream, language=language), stream)
+    app = watch.application(reader, stream, language=language)
+    server = local_server.server(app, opened=stream.opened, closing=stream.close)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     reader.start()
     thread.start()
@@ -201,7 +202,7 @@ def test_another_host_or_origin_is_refused(run: Run) -> None:
 
 
 def test_only_this_machine_can_reach_it() -> None:
-    with contextlib.closing(watch._socket(0)) as listening:
+    with contextlib.closing(local_server.listen(0)) as listening:
         assert listening.getsockname()[0] == "127.0.0.1"
 
 
@@ -362,15 +363,12 @@ def test_what_is_no_run_is_refused_but_a_folder_that_waits_for_one_is_not(run: R
     assert failure("watch", str(run.path), "--language", "tlh").exit_code == 2
 
 
-def test_a_taken_port_is_an_error_where_it_was_named_and_passed_over_where_not(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with contextlib.closing(watch._socket(0)) as other:
+def test_a_taken_port_is_an_error_where_it_was_named_and_passed_over_where_not(run: Run) -> None:
+    with contextlib.closing(local_server.listen(0)) as other:
         taken = other.getsockname()[1]
         assert "in use" in failure("watch", str(run.path), "--port", str(taken)).what
-        monkeypatch.setattr(watch, "PORT", taken)
-        with contextlib.closing(watch._socket(None)) as next_one:
-            assert taken < next_one.getsockname()[1] < taken + watch.PORTS_TRIED
+        with contextlib.closing(local_server.listen(None, first=taken)) as next_one:
+            assert taken < next_one.getsockname()[1] < taken + local_server.PORTS_TRIED
 
 
 def test_a_missing_library_is_named_with_its_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

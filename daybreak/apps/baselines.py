@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,13 +35,14 @@ from daybreak.core.failures import guarded
 from daybreak.core.records import Validation
 from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
+from daybreak.core.values import Json
 from daybreak.planning import text_facts
 from daybreak.stages.compare.text import compare
 from daybreak.training.session import begun_with, difference, kept
 from daybreak.views.report_page import phase_seconds
 
 # What is asked for each.
-MODELS: dict[str, dict[str, Any]] = {
+MODELS: dict[str, Json] = {
     "gpt": {"family": "gpt"},
     "lstm": {"family": "lstm"},
     "rnn": {"family": "lstm", "settings": {"cell": "rnn"}},
@@ -89,7 +90,7 @@ def baselines(
     out: str,
     models: Sequence[str] = tuple(MODELS),
     told: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Json:
     """Trains every model for the same seconds, each as a run of its own in a folder of `out`, and compares them.
 
     request: sources, seconds of each model, and what else is the same for all. The text is read and cleaned once, and
@@ -163,7 +164,7 @@ def _prepared(request: Request, text: Run) -> Run:
     return text
 
 
-def _trained(name: str, request: Request, text: Run, folder: Run, reading_seconds: float) -> dict[str, Any]:
+def _trained(name: str, request: Request, text: Run, folder: Run, reading_seconds: float) -> Json:
     """A row: of a run in a process of its own, which goes on from the text that was read. Raises Interrupted."""
     if not folder.path.exists():
         begun_with(text, folder, request, used_seconds=reading_seconds)
@@ -201,7 +202,7 @@ def _carried_out(words: Sequence[str]) -> tuple[int, dict[str, str]]:
         return Interrupted.exit_code, parts
 
 
-def _none_trained(rows: list[dict[str, Any]]) -> DaybreakError:
+def _none_trained(rows: list[Json]) -> DaybreakError:
     kinds: dict[int, type[DaybreakError]] = {2: BudgetTooShort, 3: DataError}
     return kinds.get(rows[0]["exit_code"] or 2, ResourceError)(
         "none of the models could be trained, so there is nothing to compare",
@@ -229,7 +230,7 @@ def _points(run: Run) -> Iterator[Point]:
         yield end, figure
 
 
-def _figures(run: Run, curve: Curve, best: float) -> dict[str, Any]:
+def _figures(run: Run, curve: Curve, best: float) -> Json:
     plan, steps = run.plan(), records.standing_steps(run.log_file)
     return {
         "bits_per_byte": curve.points[-1][1],
@@ -262,7 +263,7 @@ def command(
 ) -> None:
     """Train a GPT, an LSTM, an RNN and n-grams for the same time, and compare them."""
     from daybreak.planning import names
-    from daybreak.views import verdicts
+    from daybreak.views import comparison
     from daybreak.views.terminal import baselines_lines
 
     if not duration:
@@ -283,7 +284,7 @@ def command(
     found = guarded(lambda: baselines(request, out=out, models=asked, told=tell))
     write_json(Path(out) / "baselines.json", found)
     if found["compared"]:
-        verdicts.write_page(found["compared"], str(Path(out) / "baselines.html"), language=language)
+        comparison.write_page(found["compared"], str(Path(out) / "baselines.html"), language=language)
     if as_json:
         print(terminal.as_json(found))
         return

@@ -17,15 +17,15 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
     print("\n".join(fact_lines(facts)))
 
 
-def print_by_tasks(facts: dict[str, Any], said: dict[str, str], as_json: bool) -> None:
+def print_by_tasks(facts: dict[str, Any], words: dict[str, str], as_json: bool) -> None:
     if as_json:
         print(terminal.as_json(facts))
         return
     from rich.console import Console
 
-    from daybreak.views import answers
+    from daybreak.views.comparison import show_tasks
 
-    answers.show_comparison(facts, said, Console())
+    show_tasks(facts, words, Console())
 
 
 def print_finished(finished: Any, as_json: bool) -> None:

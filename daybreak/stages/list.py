@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from daybreak.commands.options import (
     declared,
 )
 from daybreak.core import terminal
+from daybreak.core.values import Json
 
 
 @declared("daybreak list")
@@ -21,7 +22,7 @@ def command(
     """List the runs of a folder, with date, family, score, time and state."""
     from daybreak.views import listing
 
-    rows: list[dict[str, Any]] = [] if folder == "runs" and not Path(folder).exists() else listing.listed(folder)
+    rows: list[Json] = [] if folder == "runs" and not Path(folder).exists() else listing.listed(folder)
     if as_json:
         print(terminal.as_json(rows))
     elif not rows:

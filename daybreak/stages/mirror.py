@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,6 +27,7 @@ from daybreak.core.process import lower_priority
 from daybreak.core.records import CHUNK_BYTES, new_lines
 from daybreak.core.run import Run, write_json
 from daybreak.core.signals import Signals
+from daybreak.core.values import Json
 from daybreak.views.destinations import Destination, check, destination, opening, say
 from daybreak.views.points import Place, Point, Translation, place_of
 
@@ -37,7 +38,7 @@ FILE_BYTES = 1 << 30  # the most that a mirror may write into one file
 GRACE_SECONDS = 120.0  # after the run's end in which a mirror that shows no sign of life is left alone
 
 
-def mirror(path: str, name: str, *, follow: bool = False) -> dict[str, Any]:
+def mirror(path: str, name: str, *, follow: bool = False) -> Json:
     """Writes what is new in a run's log to a destination; the keys are those of `daybreak mirror --json`.
 
     follow: goes on until the run has ended. Raises UsageError, and Interrupted or Saved where a signal ended it.
@@ -76,7 +77,7 @@ class Following:
         self._destination: Destination | None = None
 
     def _load(self) -> None:
-        state: dict[str, Any] = {}
+        state: Json = {}
         with contextlib.suppress(OSError, ValueError):
             state = json.loads(self.state_file.read_text(encoding="utf-8"))
         self._offset, self._ended = int(state.get("offset", 0)), int(state.get("ended", 0))

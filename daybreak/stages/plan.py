@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from daybreak.core.messages import localized
 from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Plan
+from daybreak.core.values import Json
 from daybreak.training.in_time import Session, in_time
 from daybreak.training.preparation import check_request, prepare_plan, with_checkpoint, with_seconds_left
 from daybreak.training.session import folder_of, kept
@@ -49,7 +50,7 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
 @declared("daybreak plan novel.txt --for 20m")
 @asks()
 def command(
-    asked: dict[str, Any],
+    asked: Json,
     out: Annotated[
         str, typer.Option(metavar="FILE", help="Output file (.json), or run folder that gets a plan.json.")
     ] = "",

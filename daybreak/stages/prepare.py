@@ -1,6 +1,6 @@
 """Prepare: cleans and encodes text into a run folder, before any budget is spent."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -9,11 +9,12 @@ from daybreak.commands.printing import print_facts
 from daybreak.core.clock import Stopwatch
 from daybreak.core.failures import guarded
 from daybreak.core.request import Request, request_of
+from daybreak.core.values import Json
 from daybreak.planning import names
 from daybreak.training.session import folder_of, kept
 
 
-def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
+def prepare_only(request: Request, *, out: str) -> Json:
     """Scan and encode into a folder; the keys are those of `daybreak prepare --json`. Raises DaybreakError."""
     from daybreak.data import encode
     from daybreak.planning import text_facts
@@ -45,7 +46,7 @@ def prepare_only(request: Request, *, out: str) -> dict[str, Any]:
 @declared("daybreak prepare novel.txt --out runs/novel")
 @asks("sources", "heldout", "include", "exclude", "tokenizer", "cluster")
 def command(
-    asked: dict[str, Any],
+    asked: Json,
     out: Annotated[
         str, typer.Option(metavar="FOLDER", help="Output folder. Default: runs/ and a name made of text and time.")
     ] = "",

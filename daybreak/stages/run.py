@@ -1,7 +1,6 @@
 """Run: text and a deadline in, a usable model out. Scan, probe, plan, encode, train, evaluate, in this order."""
 
 import contextlib
-from typing import Any
 
 from daybreak.commands.options import AsJson, Mirror, Out, asked_request, asks, declared
 from daybreak.commands.printing import print_finished
@@ -9,6 +8,7 @@ from daybreak.core.clock import Stopwatch
 from daybreak.core.failures import guarded
 from daybreak.core.request import Request
 from daybreak.core.signals import unbound
+from daybreak.core.values import Json
 from daybreak.training.alarm import Alarm
 from daybreak.training.execution import Finished, checked_mirrors, execute, finished_before
 from daybreak.training.in_time import Display, Session, in_time
@@ -53,7 +53,7 @@ def run(
 
 @declared("daybreak run novel.txt --for 20m")
 @asks()
-def command(asked: dict[str, Any], out: Out = "", mirrors: Mirror = None, as_json: AsJson = False) -> None:
+def command(asked: Json, out: Out = "", mirrors: Mirror = None, as_json: AsJson = False) -> None:
     """Train the best language model that the time allows."""
     request = asked_request(asked)
     from daybreak.views.progress import Progress

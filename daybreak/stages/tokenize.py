@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,12 @@ from daybreak.commands.parser import run_folders
 from daybreak.core import terminal
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import Run
+from daybreak.core.values import Json
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer, utf8
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SEPARATOR = "|"
 # Neighbours differ, and each is readable on a light and on a dark ground.
@@ -79,7 +83,7 @@ def text_of(argument: str, file: str) -> str:
         ) from None
 
 
-def facts(tokenizer: Tokenizer, text: str, tokens: list[Token]) -> dict[str, Any]:
+def facts(tokenizer: Tokenizer, text: str, tokens: list[Token]) -> Json:
     """Figures of the whole text; the keys are those of `daybreak tokenize --json`."""
     size, kept = len(utf8(text)), sum(len(token.bytes) for token in tokens)
     return {
@@ -96,7 +100,7 @@ def facts(tokenizer: Tokenizer, text: str, tokens: list[Token]) -> dict[str, Any
     }
 
 
-def to_json(tokenizer: Tokenizer, text: str, tokens: list[Token]) -> dict[str, Any]:
+def to_json(tokenizer: Tokenizer, text: str, tokens: list[Token]) -> Json:
     return {
         **facts(tokenizer, text, tokens),
         "ids": [token.id for token in tokens],
@@ -104,7 +108,7 @@ def to_json(tokenizer: Tokenizer, text: str, tokens: list[Token]) -> dict[str, A
     }
 
 
-def show(tokenizer: Tokenizer, text: str, tokens: list[Token], console: Any) -> None:
+def show(tokenizer: Tokenizer, text: str, tokens: list[Token], console: "Console") -> None:
     """Prints the cut text, the ids and the figures; `console`: rich's. Without colours, | stands between tokens."""
     from rich.text import Text
 

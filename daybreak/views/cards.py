@@ -1,10 +1,9 @@
 """Cards: the README.md of an exported model, filled from the records of its run; what was not recorded is said so."""
 
-from typing import Any
-
 from daybreak.core import units
+from daybreak.core.values import Json
 from daybreak.models import families
-from daybreak.views import answers
+from daybreak.views import comparison
 from daybreak.views.snippets import snippet
 
 LEAST_SHARE = 0.01  # of the text, for a language to be named
@@ -12,7 +11,7 @@ MOST_NAMED = 8
 SCRIPTS = {"cjk": "zh", "latin": "en"}  # where no language was identified
 
 
-def card(facts: dict[str, Any], found: dict[str, Any]) -> str:
+def card(facts: Json, found: Json) -> str:
     """Markdown with YAML before it. facts: of Facts.json. found: what comparing the export has found."""
     parts = [
         _front(facts, found),
@@ -28,7 +27,7 @@ def card(facts: dict[str, Any], found: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def languages(corpus: dict[str, Any] | None) -> list[str]:
+def languages(corpus: Json | None) -> list[str]:
     """Codes of the languages that are a part of the text, the largest first."""
     spoken = dict((corpus or {}).get("spoken") or {})
     if not spoken:
@@ -39,7 +38,7 @@ def languages(corpus: dict[str, Any] | None) -> list[str]:
     return [code for share, code in named if share >= LEAST_SHARE][:MOST_NAMED]
 
 
-def _front(facts: dict[str, Any], found: dict[str, Any]) -> str:
+def _front(facts: Json, found: Json) -> str:
     """The fields that Hugging Face's hub reads. The licence is the publisher's to choose."""
     family = found["family"]
     task = families.named(family).words.task
@@ -67,13 +66,13 @@ def _front(facts: dict[str, Any], found: dict[str, Any]) -> str:
     return "\n".join([*rows, "---"])
 
 
-def _use(facts: dict[str, Any], found: dict[str, Any]) -> str:
+def _use(facts: Json, found: Json) -> str:
     tokenizer = (facts.get("plan") or {}).get("tokenizer") or {}
     pad = (tokenizer.get("specials") or {}).get("pad", 0)
     return snippet(found["to"], found["family"], name=_plain(facts["name"]), cached=found["cached"], pad=pad)
 
 
-def _what(facts: dict[str, Any], family: str) -> str:
+def _what(facts: Json, family: str) -> str:
     plan = facts.get("plan") or {}
     shape = plan.get("shape") or {}
     words = families.named(family).words
@@ -93,7 +92,7 @@ def _what(facts: dict[str, Any], family: str) -> str:
     )
 
 
-def _opening(found: dict[str, Any]) -> str:
+def _opening(found: Json) -> str:
     """What the tokenizer does, so that prompts look as texts did in training."""
     continues = families.named(found["family"]).continues
     if found["to"] == "hf" and not continues:
@@ -110,7 +109,7 @@ def _opening(found: dict[str, Any]) -> str:
     return "Every text begins with the token that ends one, as in training; `tokenizer.json` puts it there."
 
 
-def _text(facts: dict[str, Any]) -> str:
+def _text(facts: Json) -> str:
     corpus = facts.get("corpus")
     if not corpus:
         return "## Text\n\nWhat it was trained on was not recorded."
@@ -132,7 +131,7 @@ def _text(facts: dict[str, Any]) -> str:
     return f"## Text\n\n{_table(rows)}\n\n{publishing}"
 
 
-def _plan(facts: dict[str, Any]) -> str:
+def _plan(facts: Json) -> str:
     plan = facts.get("plan")
     if not plan:
         return "## Training\n\nThe plan was not recorded."
@@ -159,7 +158,7 @@ def _plan(facts: dict[str, Any]) -> str:
     return "## Training\n\n" + _table(rows)
 
 
-def _repeatable(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _repeatable(facts: Json) -> list[tuple[str, str]]:
     """A row on whether the run can be repeated to the last bit, where it was asked to be."""
     deviations = (facts.get("result") or {}).get("deviations")
     if deviations is None:
@@ -167,14 +166,14 @@ def _repeatable(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [("repeatable to the last bit", f"no: {'; '.join(deviations)}" if deviations else "yes")]
 
 
-def _energy(facts: dict[str, Any]) -> str:
+def _energy(facts: Json) -> str:
     for measured in (facts.get("result") or {}).get("measurements", ()):
         if measured["name"].startswith("energy"):
             return f"{measured['value']:g} {measured['unit']}"
     return "not measured"
 
 
-def _figures(facts: dict[str, Any], found: dict[str, Any]) -> str:
+def _figures(facts: Json, found: Json) -> str:
     result = facts.get("result") or {}
     rows = []
     for measured in (result.get("model"), result.get("perplexity"), *result.get("more", ())):
@@ -188,8 +187,8 @@ def _figures(facts: dict[str, Any], found: dict[str, Any]) -> str:
             rows.append((label, f"{result[name]['value']:.4f}", result[name].get("note") or "for comparison"))
     for task in facts.get("tasks") or ():
         for name, score in (task.get("scores") or {}).items():
-            label = f"{task['name']}, zero-shot, {answers.NAMES.get(name, name)}"
-            rows.append((label, answers.interval(score), f"{task['items']:,} questions{_chance(task, name)}"))
+            label = f"{task['name']}, zero-shot, {comparison.SCORE_NAMES.get(name, name)}"
+            rows.append((label, comparison.score_interval(score), f"{task['items']:,} questions{_chance(task, name)}"))
     table = "| figure | value | on |\n| --- | --- | --- |\n"
     table += "\n".join(f"| {_cell(name)} | {value} | {_cell(on)} |" for name, value, on in rows)
     measured_here = table if rows else "None were recorded."
@@ -206,11 +205,11 @@ def _figures(facts: dict[str, Any], found: dict[str, Any]) -> str:
     return f"## Scores\n\n{measured_here}\n\n{compared}."
 
 
-def _chance(task: dict[str, Any], score: str) -> str:
+def _chance(task: Json, score: str) -> str:
     return f"; chance is {task['chance']:.4f}" if task.get("chance") and score.startswith("accuracy") else ""
 
 
-def _limits(facts: dict[str, Any]) -> str:
+def _limits(facts: Json) -> str:
     corpus, shape = facts.get("corpus") or {}, (facts.get("plan") or {}).get("shape") or {}
     context = f" It sees {shape['context_length']:,} tokens at once." if "context_length" in shape else ""
     amount = f" from {units.size(corpus['bytes'])} of text" if corpus.get("bytes") else ""

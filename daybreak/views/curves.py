@@ -4,7 +4,8 @@ import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from daybreak.core.values import Json
 
 HEAD = 64  # steps at the beginning that are never thinned: there the loss falls fastest
 LEAST_BUCKETS = 8
@@ -49,7 +50,7 @@ class Curves:
     def __len__(self) -> int:
         return len(self._columns["step"])
 
-    def append(self, fields: dict[str, Any]) -> None:
+    def append(self, fields: Json) -> None:
         """fields: those of records.Step. Raises KeyError, TypeError, ValueError: not a step; nothing is changed."""
         values = [float(fields[name]) for name in _COLUMNS]
         rows, skipped = float(fields["micro_batch"] * fields["accumulation"]), float(bool(fields["skipped"]))
@@ -114,7 +115,7 @@ class Curves:
 
     # What a page shows
 
-    def json(self, *, unit_per_nat: float, context_length: int) -> dict[str, Any]:
+    def json(self, *, unit_per_nat: float, context_length: int) -> Json:
         """Columns of equal length; losses in nats or another unit, seconds of the budget, rates in tokens per second.
 
         unit_per_nat: what turns nats of a target into that unit.
@@ -162,7 +163,7 @@ class Curves:
                 y.append((sums[end] - sums[first]) / (counts[end] - counts[first]) * unit_per_nat)
         return {"seconds": x, "values": rounded(y)}
 
-    def totals(self) -> dict[str, Any]:
+    def totals(self) -> Json:
         """Sums over all steps that stand; skipped ones are counted apart. Empty where there is no step."""
         if not self:
             return {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from daybreak.core.errors import MissingPackage, UsageError, nearest
+from daybreak.core.values import Json
 from daybreak.views.points import Point
 
 ENTRY_POINTS = "daybreak.mirrors"  # third parties add a mirror of theirs: a name, and a class like those below
@@ -28,7 +29,7 @@ class Destination(Protocol):
     continued. config: plan and request as JSON values. step: the last one that an earlier process wrote; -1: none.
     """
 
-    def __init__(self, folder: Path, *, name: str, identity: str, config: dict[str, Any], step: int) -> None: ...
+    def __init__(self, folder: Path, *, name: str, identity: str, config: Json, step: int) -> None: ...
 
     def write(self, points: list[Point]) -> None:
         """Hands them over: once it returns, they are not written a second time."""
@@ -40,7 +41,7 @@ class Destination(Protocol):
 class TensorBoard:
     """Event files in `folder`, by TensorBoard's own writer; neither torch nor TensorFlow is imported."""
 
-    def __init__(self, folder: Path, *, name: str, identity: str, config: dict[str, Any], step: int) -> None:
+    def __init__(self, folder: Path, *, name: str, identity: str, config: Json, step: int) -> None:
         # The writer takes TensorFlow's files where TensorFlow is there, which costs seconds; this is its switch.
         sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
         from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
@@ -82,7 +83,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """A W&B run. The user's WANDB_* variables hold; without a key it is written offline, and nobody is asked."""
 
-    def __init__(self, folder: Path, *, name: str, identity: str, config: dict[str, Any], step: int) -> None:
+    def __init__(self, folder: Path, *, name: str, identity: str, config: Json, step: int) -> None:
         for variable, value in {
             "WANDB_DIR": str(folder),
             "WANDB_PROJECT": PROJECT,
@@ -135,7 +136,7 @@ class WeightsAndBiases:
 class Trackio:
     """A trackio run: in `folder`, or where the user's TRACKIO_* variables say."""
 
-    def __init__(self, folder: Path, *, name: str, identity: str, config: dict[str, Any], step: int) -> None:
+    def __init__(self, folder: Path, *, name: str, identity: str, config: Json, step: int) -> None:
         os.environ.setdefault("TRACKIO_DIR", str(folder))
         if not (os.environ.get("TRACKIO_SPACE_ID") or os.environ.get("TRACKIO_SERVER_URL")):
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # it would ask the hub who the user is
@@ -182,7 +183,7 @@ def check(names: tuple[str, ...]) -> tuple[str, ...]:
             raise MissingPackage(
                 "the library of the experiment tracker is not installed",
                 received=name,
-                attempt=f"pip install '.[{name}]' in the checkout",
+                attempt=f"run pip install '.[{name}]' in the checkout",
             )
     return tuple(dict.fromkeys(names))
 
@@ -211,7 +212,7 @@ def _installed(name: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def flat(config: dict[str, Any], above: str = "") -> dict[str, bool | float | str]:
+def flat(config: Json, above: str = "") -> dict[str, bool | float | str]:
     """Nested JSON values as one level of names with slashes; what is neither number nor text is left out."""
     found: dict[str, bool | float | str] = {}
     for name, value in config.items():

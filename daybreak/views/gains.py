@@ -1,11 +1,14 @@
 """Gains: what was measured of a run's techniques, as a table for a terminal; see stages/measure.py."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from daybreak.core import units
+from daybreak.core.values import Json
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 HOW = {"eager": "eager", "compiled": "compiled", "kernels": "by the kernels"}
 UNITS = {"bits/byte": "bits per byte", "nats/token": "nats a target"}
@@ -13,7 +16,7 @@ STEPS = {"faster": "faster steps", "slower": "slower steps", "as fast": "no fast
 STYLES = {"gain": "green", "loss": "red", "no evidence": "yellow", "not measured": "dim"}
 
 
-def show(found: dict[str, Any], console: "Console") -> None:
+def show(found: Json, console: "Console") -> None:
     """The table, and what a reader has to know beside it. found: as in `measure.json`.
 
     Where the table does not fit the terminal, each of its rows is a paragraph.
@@ -28,7 +31,7 @@ def show(found: dict[str, Any], console: "Console") -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
-def _table(found: dict[str, Any]) -> Any:
+def _table(found: Json) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -44,7 +47,7 @@ def _table(found: dict[str, Any]) -> Any:
     return table
 
 
-def _figures(row: dict[str, Any]) -> dict[str, str]:
+def _figures(row: Json) -> dict[str, str]:
     return {
         "step time": interval(row["step_time"], "ratio", lambda ratio: f"{ratio - 1:+.1%}"),
         "loss at equal steps": interval(row["equal_steps"], "difference", lambda bits: f"{bits:+.4f}"),
@@ -53,13 +56,13 @@ def _figures(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _paragraph(row: dict[str, Any]) -> list[str]:
+def _paragraph(row: Json) -> list[str]:
     """A row as lines of at most 60 characters; what was not measured is left out."""
     lines = [f"{name:20}{told}".replace("\n", " ") for name, told in _figures(row).items() if told != "-"]
     return ["", f"{row['name']}: {verdict_of(row)}", *(f"  {line}" for line in [*lines, f"{'seeds':20}{row['seeds']}"])]
 
 
-def interval(figure: dict[str, Any] | None, name: str, shown: Any) -> str:
+def interval(figure: Json | None, name: str, shown: Callable[[float], str]) -> str:
     """'-0.0120 (-0.0150 to -0.0090)', or without the interval where one seed has no scatter."""
     if figure is None:
         return "-"
@@ -68,7 +71,7 @@ def interval(figure: dict[str, Any] | None, name: str, shown: Any) -> str:
     return f"{shown(figure[name])}\n({shown(figure['low'])} to {shown(figure['high'])})"
 
 
-def verdict_of(row: dict[str, Any]) -> str:
+def verdict_of(row: Json) -> str:
     """The verdict, and where it stands for little, why."""
     if row["note"] == "the plan itself":
         return row["note"]
@@ -83,13 +86,13 @@ def verdict_of(row: dict[str, Any]) -> str:
     return row["verdict"]
 
 
-def step_time_of(figure: dict[str, Any]) -> str:
+def step_time_of(figure: Json) -> str:
     """What the interval of a step time says: "faster", "slower", or "as fast" where it holds both."""
     low, high = (figure["ratio"] if figure[end] is None else figure[end] for end in ("low", "high"))
     return "faster" if high < 1 else "slower" if low > 1 else "as fast"
 
 
-def remarks(found: dict[str, Any]) -> list[str]:
+def remarks(found: Json) -> list[str]:
     """Starts, memory, rates, and what there was no time for."""
     lines = []
     for row in found["rows"]:
@@ -119,7 +122,7 @@ def remarks(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def method(found: dict[str, Any]) -> str:
+def method(found: Json) -> str:
     how, slope = found["method"], found["slope"]
     text = (
         f"Each training trial: {how['steps']:,} steps, {how['share']:.0%} of the run's. Paired seeds, 95% t-intervals. "

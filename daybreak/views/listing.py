@@ -4,15 +4,19 @@ import contextlib
 import datetime
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daybreak.core import units
 from daybreak.core.errors import UsageError
 from daybreak.core.run import Run
+from daybreak.core.values import Json
 from daybreak.views.run_facts import Facts
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def listed(folder: str) -> list[dict[str, Any]]:
+
+def listed(folder: str) -> list[Json]:
     """The runs in a folder, newest first, as `daybreak list --json` prints them. Raises UsageError: no such folder."""
     above = Path(folder)
     if not above.is_dir():
@@ -22,9 +26,9 @@ def listed(folder: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["date"], row["name"]), reverse=True)
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: Run) -> Json:
     """What a glance at a run tells; what cannot be read is None, and the state of such a run is "damaged"."""
-    row: dict[str, Any] = {"run": str(run), "name": run.path.name, "date": "", "state": "damaged", "family": None}
+    row: Json = {"run": str(run), "name": run.path.name, "date": "", "state": "damaged", "family": None}
     row |= {"figure": None, "figure_name": None, "mixture": None, "used_seconds": 0.0, "budget_seconds": 0.0}
     with contextlib.suppress(OSError):
         newest = max(f.stat().st_mtime for f in (run.request_file, run.plan_file, run.log_file) if f.exists())
@@ -52,11 +56,11 @@ def _row(run: Run) -> dict[str, Any]:
     return row
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def show(rows: list[dict[str, Any]], console: Any) -> None:
+def show(rows: list[Json], console: "Console") -> None:
     """A table on a rich console."""
     from rich.table import Table
     from rich.text import Text

@@ -6,9 +6,9 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 from daybreak.core.run import Run
+from daybreak.core.values import Json
 from daybreak.views import report_data
 from daybreak.views.run_facts import Facts
 
@@ -34,8 +34,8 @@ class Reader:
         self._lock = threading.Lock()
         self._wanted, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="watch", daemon=True)
-        self._told: dict[str, Any] = {}  # what was told of the folder last
-        self.state: dict[str, Any] = {}
+        self._told: Json = {}  # what was told of the folder last
+        self.state: Json = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -50,7 +50,7 @@ class Reader:
         """Whether anybody watches."""
         self._wanted.set() if yes else self._wanted.clear()
 
-    def newest(self) -> dict[str, Any]:
+    def newest(self) -> Json:
         """What the page shows, at most one pause old."""
         with self._lock:
             self._read()

@@ -6,17 +6,17 @@ import html
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.messages import LANGUAGES
+from daybreak.core.values import Json
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 def filled(
-    *, title: str, language: str, script: str, data: dict[str, Any], live: bool = False, before: tuple[str, ...] = ()
+    *, title: str, language: str, script: str, data: Json, live: bool = False, before: tuple[str, ...] = ()
 ) -> str:
     """page.html with its parts in it.
 
@@ -55,7 +55,7 @@ def web(name: str) -> str:
     return (WEB / name).read_text(encoding="utf-8")
 
 
-def embedded(value: Any) -> str:
+def embedded(value: object) -> str:
     """JSON that ends no element, opens no comment and breaks no line of a script, whatever the texts in it say."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_ESCAPES)
 

@@ -4,9 +4,9 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from daybreak.core.types import Plan
+from daybreak.core.values import Json
 
 STEPS_A_RUN = 2000  # at least, where the run has as many; spread evenly over its progress
 SECONDS_APART = 0.5  # between two steps beyond those
@@ -36,7 +36,7 @@ class Place:
     skipped: int = 0  # steps with a non-finite loss or gradient
     phases: dict[str, float] = field(default_factory=dict)
     final: dict[str, float] = field(default_factory=dict)
-    waiting: dict[str, Any] | None = None  # the last step line, where it was thinned out
+    waiting: Json | None = None  # the last step line, where it was thinned out
 
 
 class Translation:
@@ -56,7 +56,7 @@ class Translation:
         """Whether the log has told the run's end."""
         return self.place.finished
 
-    def take(self, line: dict[str, Any]) -> Iterator[Point]:
+    def take(self, line: Json) -> Iterator[Point]:
         """The points of one line; a line of another shape gives none."""
         try:
             match line.get("record"):
@@ -89,14 +89,14 @@ class Translation:
             place.highest = max(place.highest, place.step)
             yield self._point(place.highest, place.seconds, scalars)
 
-    def _event(self, line: dict[str, Any]) -> None:
+    def _event(self, line: Json) -> None:
         if line["name"] == "resumed":
             self.place.repeated_until = max(self.place.repeated_until, self.place.highest)
             self.place.waiting = None
         elif line["name"] == "finished":
             self.place.finished = True
 
-    def _step(self, line: dict[str, Any]) -> Iterator[Point]:
+    def _step(self, line: Json) -> Iterator[Point]:
         place = self.place
         place.step = int(line["step"])
         if place.step <= place.repeated_until:
@@ -108,7 +108,7 @@ class Translation:
         else:
             place.waiting = line
 
-    def _given(self, line: dict[str, Any]) -> Point:
+    def _given(self, line: Json) -> Point:
         place = self.place
         place.waiting = None
         place.cell, place.used = int(float(line["progress"]) * STEPS_A_RUN), float(line["used_seconds"])
@@ -132,7 +132,7 @@ class Translation:
             scalars["train/tokens_per_second"] = rows * self._context / float(line["seconds"])
         return self._point(place.highest, place.used, scalars)
 
-    def _validation(self, line: dict[str, Any]) -> Iterator[Point]:
+    def _validation(self, line: Json) -> Iterator[Point]:
         if int(line["step"]) <= self.place.repeated_until:
             return
         of = "" if line["weights"] == "current" else f" of {line['weights']}"
@@ -141,7 +141,7 @@ class Translation:
         yield from self._caught_up()
         yield self._point(int(line["step"]), float(line["used_seconds"]), scalars)
 
-    def _sample(self, line: dict[str, Any]) -> Iterator[Point]:
+    def _sample(self, line: Json) -> Iterator[Point]:
         if self.place.step <= self.place.repeated_until:
             return
         yield from self._caught_up()
@@ -161,7 +161,7 @@ class Translation:
         return Point(step=step, time=self.began + seconds, scalars=finite, texts=texts or {})
 
 
-def place_of(data: dict[str, Any]) -> Place:
+def place_of(data: Json) -> Place:
     """The place that `dataclasses.asdict` wrote; fields of another version are left out."""
     known = {f.name for f in dataclasses.fields(Place)}
     return Place(**{name: value for name, value in data.items() if name in known})

@@ -5,13 +5,16 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from daybreak.core import units
 from daybreak.core.messages import localized
 from daybreak.core.metrics import BITS_PER_BYTE, Metric
 from daybreak.core.records import Event, Record, Sample, Step, Validation
 from daybreak.core.types import Machine, Plan
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 PLAIN_EVERY = 0.05  # of the progress, where the output is a pipe
 SMOOTHING = 0.05
@@ -35,7 +38,7 @@ class Progress:
         self._to = write or self._to_error
         self._gone = False  # the terminal or the pipe: a run that nobody sees any more goes on
         self._live = sys.stderr.isatty() if live is None else live
-        self._status: Any = None
+        self._status: Status | None = None
         self._plan: Plan | None = None
         self._rate = self._loss = 0.0
         self._peak = 0.0

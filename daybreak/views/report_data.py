@@ -5,17 +5,19 @@ import datetime
 import math
 import shlex
 import time
-from typing import Any
+from typing import TypeVar
 
 from daybreak.core import units
 from daybreak.core.metrics import BITS_PER_BYTE, METRICS
 from daybreak.core.types import Account
+from daybreak.core.values import Json
 from daybreak.views.run_facts import MOST_EVENTS, MOST_SOURCES, Facts
 
+T = TypeVar("T")
 UNTIL_THE_PLAN = ("imports", "scan", "probe", "plan")
 
 
-def of_run(facts: Facts) -> dict[str, Any]:
+def of_run(facts: Facts) -> Json:
     """Everything that the page shows, as strict JSON: numbers are finite or null."""
     plan, corpus = facts.plan, facts.corpus
     context = 1 if plan is None or plan.shape.counted else plan.network.context_length
@@ -55,10 +57,10 @@ def of_run(facts: Facts) -> dict[str, Any]:
         "events_in_all": len(facts.events),
         "commands": commands(facts),
     }
-    return _strict(found)
+    return {name: _strict(value) for name, value in found.items()}
 
 
-def _training(facts: Facts, context_length: int) -> dict[str, Any] | None:
+def _training(facts: Facts, context_length: int) -> Json | None:
     totals = facts.curves.totals()
     if not totals:
         return None
@@ -66,7 +68,7 @@ def _training(facts: Facts, context_length: int) -> dict[str, Any] | None:
     return {**totals, "tokens_per_second": rate}
 
 
-def budget(facts: Facts) -> dict[str, Any]:
+def budget(facts: Facts) -> Json:
     """Seconds asked for and used; `over` is what was used beyond the budget."""
     seconds, used = facts.budget_seconds(), facts.used_seconds()
     plan, request = facts.plan, facts.request
@@ -80,7 +82,7 @@ def budget(facts: Facts) -> dict[str, Any]:
     }
 
 
-def phases(facts: Facts) -> list[dict[str, Any]]:
+def phases(facts: Facts) -> list[Json]:
     """Name, seconds and planned seconds; with the budget's unused rest they add up to the budget (or what was used)."""
     seconds = dict(facts.phases)
     rest = facts.used_seconds() - sum(seconds.values())
@@ -93,7 +95,7 @@ def phases(facts: Facts) -> list[dict[str, Any]]:
     return [{"name": name, "seconds": spent, "planned": planned.get(name)} for name, spent in seconds.items()]
 
 
-def result(facts: Facts) -> dict[str, Any]:
+def result(facts: Facts) -> Json:
     """The figures: of model/ alone, of what needs more, and the baselines, each a Measurement's fields or None."""
     found = [vars(m) for m in facts.measurements.values()]
     headline = facts.plan.headline if facts.plan is not None else BITS_PER_BYTE
@@ -122,18 +124,18 @@ def result(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _scored_share(model: dict[str, Any] | None, held_out: int, finished: dict[str, Any]) -> float | None:
+def _scored_share(model: Json | None, held_out: int, finished: Json) -> float | None:
     """Of the held-out text. Where tokens are hidden in it, the bytes that were scored do not tell."""
     if "heldout_share" in finished:
         return finished["heldout_share"]
     return model["bytes"] / held_out if model and held_out else None
 
 
-def _baseline(name: str, value: float) -> dict[str, Any]:
+def _baseline(name: str, value: float) -> Json:
     return {"name": name, "value": value, "unit": "bits/byte", "needs": "", "bytes": 0, "note": ""}
 
 
-def comparison(facts: Facts) -> list[dict[str, Any]]:
+def comparison(facts: Facts) -> list[Json]:
     """Rows of name, unit, plan, fact and their ratio; what is not known yet is None. Empty without a plan."""
     plan = facts.plan
     if plan is None:
@@ -165,12 +167,12 @@ def comparison(facts: Facts) -> list[dict[str, Any]]:
     return [*rows, _row("seconds", "s", facts.budget_seconds(), facts.used_seconds() if done else None)]
 
 
-def _row(name: str, unit: str, plan: float | None, fact: float | None) -> dict[str, Any]:
+def _row(name: str, unit: str, plan: float | None, fact: float | None) -> Json:
     ratio = fact / plan if fact is not None and plan else None
     return {"name": name, "unit": unit, "plan": plan, "fact": fact, "ratio": ratio}
 
 
-def techniques(facts: Facts) -> list[dict[str, Any]]:
+def techniques(facts: Facts) -> list[Json]:
     """Those that are on, with the number they claim to move and what they touched, then the refused with the reason.
 
     A step of cleaning has its `account`, as in corpus.json. `optional`: off because nobody asked for it.
@@ -211,14 +213,14 @@ def _account(account: "Account | None") -> dict[str, int] | None:
     return {name: getattr(account, name) for name in names}
 
 
-def measured(facts: Facts) -> dict[str, Any] | None:
+def measured(facts: Facts) -> Json | None:
     """What `daybreak measure` has found, as in `measure.json`; None where there is none, or of another version."""
     found = facts.measured
     whole = found.get("schema") == 2 and isinstance(found.get("rows"), list) and isinstance(found.get("method"), dict)
     return found if whole else None
 
 
-def tasks(facts: Facts) -> list[dict[str, Any]]:
+def tasks(facts: Facts) -> list[Json]:
     """Scores on zero-shot tasks, as `daybreak evaluate --task` has kept them; without files of this machine."""
     kept = facts.answered.get("tasks")
     if facts.answered.get("schema") != 1 or not isinstance(kept, dict):
@@ -248,7 +250,7 @@ def commands(facts: Facts) -> dict[str, str]:
     return found
 
 
-def sentence(facts: dict[str, Any]) -> str:
+def sentence(facts: Json) -> str:
     """The result in one line, for a terminal. facts: of Facts.json."""
     model, used = facts["result"]["model"], units.duration(facts["budget"]["used"])
     if model is None:
@@ -257,11 +259,11 @@ def sentence(facts: dict[str, Any]) -> str:
     return f"{facts['name']}: {facts['state']}, {told}, {used} used"
 
 
-def _card(corpus: dict[str, Any]) -> dict[str, Any]:
+def _card(corpus: Json) -> Json:
     return {**corpus, "sources": corpus["sources"][:MOST_SOURCES]}
 
 
-def _thinned(values: list[Any], most: int) -> list[Any]:
+def _thinned(values: list[T], most: int) -> list[T]:
     """Every n-th and the last."""
     every = math.ceil(len(values) / most) or 1
     return values[::-1][::every][::-1]
@@ -273,8 +275,8 @@ def _at(curve: dict[str, list[float]], seconds: float) -> dict[str, float | None
     return {"loss": before[-1] if before else None}
 
 
-def _strict(value: Any) -> Any:
-    """Without the numbers that JSON does not have."""
+def _strict(value: object) -> object:
+    """The value with None for the numbers that JSON does not have."""
     if isinstance(value, dict):
         return {str(name): _strict(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -3,12 +3,12 @@
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from daybreak.core import failures, records
 from daybreak.core.errors import DaybreakError, UsageError
 from daybreak.core.records import Phase
 from daybreak.core.run import Run, write_text
+from daybreak.core.values import Json
 from daybreak.views import pages, report_data
 from daybreak.views.run_facts import Facts
 
@@ -48,14 +48,14 @@ def write(run: Run, *, language: str = "en", out: str | Path = "") -> tuple[Path
     return page_file, data_file
 
 
-def read(run: Run) -> dict[str, Any]:
+def read(run: Run) -> Json:
     """The facts of a run now."""
     facts = Facts(run)
     facts.read()
     return report_data.of_run(facts)
 
 
-def page(facts: dict[str, Any], *, language: str = "en", live: bool = False) -> str:
+def page(facts: Json, *, language: str = "en", live: bool = False) -> str:
     """The page as HTML. live: new facts come from the event stream "events". Raises UsageError: an unknown language."""
     data = {"facts": facts, "words": pages.words(language), "settings": {"live": live}}
     return pages.filled(

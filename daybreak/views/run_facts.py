@@ -5,14 +5,18 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from daybreak.core.errors import DaybreakError
-from daybreak.core.records import Event, Measurement, Phase, Sample, Touched, Validation, new_lines
+from daybreak.core.records import Event, Measurement, Phase, Record, Sample, Touched, Validation, new_lines
 from daybreak.core.run import Run
+from daybreak.core.types import Corpus, Plan, Request
+from daybreak.core.values import Json
 from daybreak.views.curves import Curves
 
+T = TypeVar("T")
 GLANCE_BYTES = 1 << 18  # of the end of a log
 FRESH_SECONDS = 5.0  # a heartbeat is written twice a second; one on another machine tells by its age
 MOST_EVENTS = 200
@@ -43,14 +47,14 @@ class Facts:
         self.run, self.points = run, points
         self._stamps: dict[Path, tuple[int, int, int]] = {}
         self._state = ""
-        self.request: Any = None
-        self.plan: Any = None
-        self.corpus: Any = None
-        self.amendments: list[dict[str, Any]] = []
-        self.measured: dict[str, Any] = {}
-        self.answered: dict[str, Any] = {}
+        self.request: Request | None = None
+        self.plan: Plan | None = None
+        self.corpus: Corpus | None = None
+        self.amendments: list[Json] = []
+        self.measured: Json = {}
+        self.answered: Json = {}
         self.unreadable: dict[str, str] = {}
-        self._beat: dict[str, Any] = {}
+        self._beat: Json = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -64,8 +68,8 @@ class Facts:
         self.touched: dict[tuple[str, str], int] = {}
         self.measurements: dict[tuple[str, str], Measurement] = {}
         self.events: list[Event] = []
-        self.told: dict[str, dict[str, Any]] = {}  # details of the events that are kept apart, by name
-        self.finished: dict[str, Any] | None = None
+        self.told: dict[str, Json] = {}  # details of the events that are kept apart, by name
+        self.finished: Json | None = None
         self.used = 0.0  # of the budget, at the last record
 
     # Reading
@@ -119,7 +123,7 @@ class Facts:
         self._stamps[path] = stamp
         return True
 
-    def _value(self, name: str, read: Any) -> Any:
+    def _value(self, name: str, read: Callable[[], T]) -> T | None:
         self.unreadable.pop(name, None)
         try:
             return read()
@@ -147,7 +151,7 @@ class Facts:
                 self._take(fields)
         return self._offset > began
 
-    def _take(self, fields: dict[str, Any]) -> None:
+    def _take(self, fields: Json) -> None:
         """As in records.read: unknown kinds are passed over."""
         try:
             kind = fields.pop("record")
@@ -159,7 +163,7 @@ class Facts:
         except (ValueError, KeyError, TypeError, AttributeError):
             return
 
-    def _take_record(self, record: Any) -> None:
+    def _take_record(self, record: Record) -> None:
         self.used = max(self.used, getattr(record, "used_seconds", 0.0))
         if isinstance(record, Phase):
             self.phases[record.name] = self.phases.get(record.name, 0.0) + record.seconds
@@ -239,7 +243,7 @@ class Facts:
         """Seconds that the plan gives a phase; 0 where it says nothing of it."""
         return float(self.plan.predicted.phase_seconds.get(phase, 0.0)) if self.plan is not None else 0.0
 
-    def now(self) -> dict[str, Any] | None:
+    def now(self) -> Json | None:
         """What a running run does before its first step: the phase, the seconds it has taken and those left.
 
         `left` is None where the plan, if there is one yet, says nothing of the phase. None in any other state.
@@ -252,7 +256,7 @@ class Facts:
         return {"phase": phase, "seconds": spent, "left": max(0.0, planned - spent) if planned else None}
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path) -> list[Json]:
     found = []
     try:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -267,7 +271,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _object(path: Path) -> Json:
     try:
         value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError):

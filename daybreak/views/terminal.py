@@ -1,16 +1,27 @@
 """Terminal: plans and results as lines of text."""
 
 import textwrap
-from typing import Any
+from typing import Protocol
 
 from daybreak.core import units
 from daybreak.core.messages import localized
 from daybreak.core.metrics import Metric
+from daybreak.core.run import Run
 from daybreak.core.shapes import network_of
 from daybreak.core.types import UNASKED, Corpus, Plan
+from daybreak.core.values import Json
 
 BAR = 30  # characters
 LINE = 100  # characters, of sentences
+
+
+class FinishedRun(Protocol):
+    """A finished run and its scores, by the keys of `daybreak run --json`."""
+
+    @property
+    def run(self) -> Run: ...
+    @property
+    def figures(self) -> Json: ...
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -46,7 +57,7 @@ def _technique_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def fact_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
+def fact_lines(facts: Json, indent: str = "") -> list[str]:
     lines = []
     for name, value in facts.items():
         if isinstance(value, dict):
@@ -62,7 +73,7 @@ def fact_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def baselines_lines(found: dict[str, Any]) -> list[str]:
+def baselines_lines(found: Json) -> list[str]:
     """The table of baselines with bars of bits per byte, and when one overtakes another."""
     rows = sorted((row for row in found["rows"] if row["trained"]), key=lambda row: row["bits_per_byte"])
     most = max(row["bits_per_byte"] for row in rows)
@@ -79,7 +90,7 @@ def baselines_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _with_interval(headline: Metric, figures: dict[str, Any]) -> str:
+def _with_interval(headline: Metric, figures: Json) -> str:
     """The main metric with half its confidence interval, where it has one."""
     value, interval = figures[headline.name], figures.get(f"{headline.name}_interval")
     return headline.told(value, 4, half=max(value - interval[0], interval[1] - value) if interval else None)
@@ -91,7 +102,7 @@ def _sample(corpus: Corpus) -> str:
     return f"a sample of {size}" if corpus.ngram_bytes < corpus.bytes else size
 
 
-def _scored_part(finished: Any, corpus: Corpus) -> str:
+def _scored_part(finished: FinishedRun, corpus: Corpus) -> str:
     """How much of the held-out text was scored, and how to score all of it."""
     figures, of_text = finished.figures, finished.run.plan().headline.of_text
     share = figures.get("heldout_share")
@@ -108,7 +119,7 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, LINE, break_long_words=False, break_on_hyphens=False)
 
 
-def finished_lines(finished: Any) -> list[str]:
+def finished_lines(finished: FinishedRun) -> list[str]:
     figures = finished.figures
     plan = finished.run.plan()
     headline, shape = plan.headline, plan.shape

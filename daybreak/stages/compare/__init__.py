@@ -44,9 +44,9 @@ def command(
     """Compare runs, and test which one is better."""
     check_named(*(paths or ()), on=on, tasks=tasks)
     from daybreak.stages.compare.text import compare as compared
-    from daybreak.views import verdicts
+    from daybreak.views import comparison
 
-    said = verdicts.words(language)
+    said = comparison.page_words(language)
     if tasks:
         if on or out:
             raise UsageError(
@@ -61,13 +61,13 @@ def command(
         )
         return
     facts = guarded(lambda: compared(paths or [], on or [], told=tell))
-    page = verdicts.write_page(facts, out or "compare.html", language=language) if out or not as_json else None
+    page = comparison.write_page(facts, out or "compare.html", language=language) if out or not as_json else None
     if as_json:
         print(terminal.as_json({**facts, "page": str(page) if page else None}))
         return
     from rich.console import Console
 
-    verdicts.show(facts, said, Console())
+    comparison.show(facts, said, Console())
     for pair in facts["first_differences"]:
         print(f"\n{pair['run']}, {pair['than']}: {pair['where'] or 'the same in every step and checksum'}")
     print(f"\npage  {page}")

@@ -3,8 +3,8 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from daybreak.core.values import Json
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.loaded import load
 from daybreak.evaluation.questions import (
@@ -31,7 +31,7 @@ def compare(
     batch: int = BATCH,
     device: str = "",
     told: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Json:
     """Every run's scores on every task, and for each pair of runs and each score a verdict.
 
     The keys are those of `daybreak compare --task --json`. Raises UsageError: fewer than two runs, or one that is not
@@ -66,9 +66,9 @@ def compare(
     }
 
 
-def _verdicts(labels: Sequence[str], found: Sequence[Sequence[Answers]]) -> list[dict[str, Any]]:
+def _verdicts(labels: Sequence[str], found: Sequence[Sequence[Answers]]) -> list[Json]:
     """How the later run does beside the earlier one; the verdicts allow for the number of all of them."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Json] = []
     for index, answers in enumerate(found[0]):
         names = [*answers.right, *(("nats",) if answers.task.kind == "last_words" else ())]
         for score, (earlier, later) in itertools.product(names, itertools.combinations(range(len(labels)), 2)):

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from daybreak.core import records
 from daybreak.core.errors import DataError
 from daybreak.core.run import Run
 from daybreak.core.types import Plan
+from daybreak.core.values import Json
 from daybreak.data import sources
 from daybreak.evaluation import bootstrap, score_table
 from daybreak.evaluation.score_table import Scores
@@ -33,7 +33,7 @@ def compare(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
     told: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Json:
     """The runs' figures and curves, the decisions in which they differ, and a verdict for each pair.
 
     on: text to score the models on now, in place of the held-out text that they were scored on. told: is given a line
@@ -102,7 +102,7 @@ def _first_differences(labels: Sequence[str], runs: Sequence[Run], plans: Sequen
 
 def _verdicts(
     labels: Sequence[str], common: Sequence[Scores], units: bootstrap.Units, resamples: int, seed: int
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """For each pair how the later run does beside the earlier one: alone, and with all that it keeps."""
     for label, one in zip(labels, common, strict=True):
         if not (np.isfinite(one.nats).all() and np.isfinite(one.best).all()):
@@ -138,7 +138,7 @@ def _verdicts(
     ]
 
 
-def _described(run: Run, plan: Plan) -> dict[str, Any]:
+def _described(run: Run, plan: Plan) -> Json:
     """A row of the table, and the curve: bits per byte over seconds and over tokens."""
     facts = Facts(run, points=600)
     facts.read()
@@ -166,13 +166,13 @@ def _described(run: Run, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _text_name(corpus: dict[str, Any] | None, plan: Plan) -> str:
+def _text_name(corpus: Json | None, plan: Plan) -> str:
     names = [Path(source).name for source in corpus["sources"]] if corpus else []
     shown = ", ".join(names[:2]) + (f" and {corpus['files'] - 2} more" if corpus and corpus["files"] > 2 else "")
     return f"{shown} ({plan.corpus[:8]})" if shown else plan.corpus[:8]
 
 
-def _curve(run: Run, told: dict[str, Any]) -> dict[str, Any]:
+def _curve(run: Run, told: Json) -> Json:
     smooth, result = told["curves"]["smooth"], told["result"]["model"]
     steps = records.standing_steps(run.log_file)
     tokens: list[float] = []
@@ -190,7 +190,7 @@ def _curve(run: Run, told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reached(whole: Scores, common: Scores) -> dict[str, Any]:
+def _reached(whole: Scores, common: Scores) -> Json:
     """On the text that all runs were scored on, which may be a part of what the run's own figure was taken on."""
     return {
         "scored_bytes": whole.bytes,
@@ -243,7 +243,7 @@ def _seen_in_training(labels: Sequence[str], runs: Sequence[Run], asked: Sequenc
 # Plans
 
 
-def differences(described: Sequence[dict[str, Any]], plans: Sequence[Plan]) -> list[dict[str, Any]]:
+def differences(described: Sequence[Json], plans: Sequence[Plan]) -> list[Json]:
     """The decisions that are not the same in all runs, by their names in plan.json; None where a plan has none.
 
     The text by its digest, and the machine where every run has recorded it, are told like decisions.
@@ -262,7 +262,7 @@ def differences(described: Sequence[dict[str, Any]], plans: Sequence[Plan]) -> l
     ]
 
 
-def _decisions(plan: Plan) -> dict[str, Any]:
+def _decisions(plan: Plan) -> Json:
     hidden = NO_DECISIONS | (OF_NETWORKS if plan.shape.counted else frozenset())
     decided = _flat({name: value for name, value in plan.to_json().items() if name not in hidden})
     if plan.budget.clock == "tokens":
@@ -273,8 +273,8 @@ def _decisions(plan: Plan) -> dict[str, Any]:
     return decided
 
 
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(values: Json, before: str = "") -> Json:
+    flat: Json = {}
     for name, value in values.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{before}{name}.")

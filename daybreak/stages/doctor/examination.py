@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import time
-from typing import Any
 
 import torch
 
@@ -11,6 +10,7 @@ from daybreak import techniques
 from daybreak.core import cache, units
 from daybreak.core.errors import BudgetTooShort
 from daybreak.core.types import Corpus, Machine, Probe, Request
+from daybreak.core.values import Json
 from daybreak.engine import machine as machines
 from daybreak.engine.probe import Timings, compile_cache
 from daybreak.planning.planner import choose
@@ -58,7 +58,7 @@ TYPICAL = Corpus(
 )
 
 
-def examined(device: str = "") -> dict[str, Any]:
+def examined(device: str = "") -> Json:
     """Measured anew; the keys are those of `daybreak doctor --json`."""
     begun = time.perf_counter()
     chosen = machines.pick_device(device)
@@ -104,7 +104,7 @@ def verdict(machine: Machine, timings: Timings) -> str:
     )
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(found: Json) -> list[str]:
     machine = found["machine"]
     rates = ", ".join(f"{name} {rate / 1e9:,.0f}" for name, rate in machine["matmul_flops"].items())
     known = [f"{found['shapes_measured']} shapes timed before"]

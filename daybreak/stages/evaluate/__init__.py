@@ -74,6 +74,6 @@ def command(
     if as_json:
         print(terminal.as_json(facts))
         return
-    from daybreak.views.answers import lines
+    from daybreak.views.comparison import task_lines
 
-    print("\n".join(lines(facts)))
+    print("\n".join(task_lines(facts)))

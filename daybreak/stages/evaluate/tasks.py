@@ -1,9 +1,9 @@
 """Evaluate by tasks: zero-shot questions put before a run's model; the scores are kept and shown in the report."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from daybreak.core.run import Run
+from daybreak.core.values import Json
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.loaded import load
 from daybreak.evaluation.questions import SCHEMA, answered, described, keep, scorer_of, scores, tasks_of
@@ -19,7 +19,7 @@ def evaluate_tasks(
     batch: int = BATCH,
     device: str = "",
     told: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Json:
     """Scores of `model/` alone on the tasks in the files; they are kept in the run's scores.json, too.
 
     limit: at most so many questions of a file, evenly spread. The keys are those of `daybreak evaluate --task --json`.
@@ -51,7 +51,7 @@ def evaluate_tasks(
 
 def evaluate_lm_eval(
     path: str, names: Sequence[str], *, folder: str = "", limit: int = 0, batch: int = BATCH, device: str = ""
-) -> dict[str, Any]:
+) -> Json:
     """Scores of `model/` alone on tasks of lm-eval; as `lm_eval.evaluate`, which says what it raises."""
     from daybreak.evaluation import lm_eval
 

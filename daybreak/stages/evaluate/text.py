@@ -1,10 +1,10 @@
 """Evaluate: bits per byte and perplexity of a run's model on a text, every byte once."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from daybreak.core.values import Json
 from daybreak.evaluation.confidence import Ends, beside, bits, ends_of, of_hidden, of_text
 from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.streams import heldout_stream, stream_of
@@ -17,7 +17,7 @@ from daybreak.tasks.scoring import figures_of, stream_windows
 PSEUDO_TOKENS = 4096  # of a text; each one takes a forward pass of its window
 
 
-def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict[str, Any]:
+def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> Json:
     """Figures over every byte of the text: of `model/` alone, and of the mixture where the run has one.
 
     Raises DataError: no text. The keys are those of `daybreak evaluate --json`.
@@ -32,7 +32,7 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
     nats = nats_of(loaded.alone, windows, stream)
     sizes = loaded.tokenizer.token_bytes
     figures = _figures(summed(nats, stream, sizes), of_text(stream, loaded.tokenizer, nats))
-    result: dict[str, Any] = {"run": str(loaded.run), "needs": loaded.alone.needs, **figures}
+    result: Json = {"run": str(loaded.run), "needs": loaded.alone.needs, **figures}
     if isinstance(loaded.predictor, Mixture):
         mixed = loaded.predictor.mixed(nats, stream)
         result["mixture"] = {
@@ -43,7 +43,7 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> dict
     return result | said
 
 
-def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any]:
+def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> Json:
     """Of what is hidden in the text; of an encoder also every token hidden in its turn, in windows from all over."""
     answers = task_of(loaded.plan.objective).scorer(loaded.plan, loaded.tokenizer).put(filler.module, stream)
     headline = loaded.plan.headline
@@ -53,7 +53,7 @@ def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any
     return figures
 
 
-def _pseudo(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any]:
+def _pseudo(loaded: Loaded, filler: Filler, stream: np.ndarray) -> Json:
     """Pseudo-perplexity (arXiv:1910.14659); its bits per byte do not compare with those of a model of next tokens."""
     from daybreak.models.inference.pseudo_likelihood import pseudo_nats
 
@@ -72,7 +72,7 @@ def _pseudo(loaded: Loaded, filler: Filler, stream: np.ndarray) -> dict[str, Any
     return _figures(Score(nats=float(nats_U.sum()), bytes=int(bytes_U.sum()), tokens=int(tokens_U.sum())), ends)
 
 
-def _figures(score: Score, ends: dict[str, Ends]) -> dict[str, Any]:
+def _figures(score: Score, ends: dict[str, Ends]) -> Json:
     figures = {
         "bits_per_byte": score.bits_per_byte,
         "perplexity": score.perplexity,

@@ -5,11 +5,11 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from daybreak.core import units
 from daybreak.core.errors import ResourceError, UsageError, nearest
 from daybreak.core.run import Run
+from daybreak.core.values import Json
 from daybreak.engine import faults
 from daybreak.evaluation.loaded import Loaded, load
 from daybreak.evaluation.parity import compared, texts_of
@@ -26,7 +26,7 @@ def export(
     precision: str = "float32",
     prompts: Sequence[str] = (),
     told: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Json:
     """Writes a run's `model/` in a format, into `out` or RUN/exports/FORMAT; nothing is left where a check fails.
 
     to: one of models.exports.EXTRAS. precision: of the weights, one of the format's PRECISIONS. prompts: texts to
@@ -91,7 +91,7 @@ def source_of(loaded: Loaded) -> Source:
     )
 
 
-def _write_card(run: Run, folder: Path, found: dict[str, Any]) -> None:
+def _write_card(run: Run, folder: Path, found: Json) -> None:
     facts = report_page.read(run)
     (folder / "README.md").write_text(cards.card(facts, found), encoding="utf-8")
 
@@ -141,7 +141,7 @@ def _remove_empty(top: Path, lowest: Path) -> None:
         lowest = lowest.parent
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(found: Json) -> list[str]:
     """What was found, for a terminal."""
     result = [
         f"{found['to']}, {found['precision']}: {units.size(found['bytes'])} in {len(found['files'])} files",
