@@ -532,9 +532,9 @@ def test_the_table_of_techniques_says_what_was_done_and_folds_what_nobody_asked_
     told = page.inner_text("#decisions")
     assert "documents removed: 440 (2.01 MB)" in told and "yet" not in told
     optional = sum(reason.startswith(UNASKED) for reason in refused.values())
-    assert f"{optional} more are off unless asked for" in told and "token_swap" not in told
+    assert f"{optional} more are off unless asked for" in told and "dropout" not in told
     page.click("#decisions summary")
-    assert "token_swap" in page.inner_text("#decisions")
+    assert "dropout" in page.inner_text("#decisions")
 
 
 def test_while_it_runs_the_last_score_stands_beside_the_baselines(browser: Any, written: Callable[..., Run]) -> None:
