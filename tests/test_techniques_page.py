@@ -39,7 +39,7 @@ def test_all_techniques_and_settings_are_told_with_their_defaults():
     told = re.findall(r"^\| `(\w+)`( \(off\))? \|", page.overview(), re.MULTILINE)
     assert sorted(name for name, _ in told) == sorted(NAMES)
     off = {name for name, is_off in told if is_off}
-    assert "averaging" not in off and {"dropout", "packing", "ema"} <= off
+    assert "early_stopping" not in off and {"averaging", "dropout", "packing", "ema"} <= off
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (\S+) \|", page.settings(), re.MULTILINE)
     assert ("ema", "memory", "0.03") in rows and ("fused_loss", "least_bytes", "268435456") in rows
     assert len(rows) == sum(len(dataclasses.fields(techniques.class_of(name))) for name in NAMES)

@@ -41,7 +41,7 @@ class Ema(Technique):
     families: ClassVar[tuple[str, ...]] = NETWORKS
     does: ClassVar[str] = "averages the weights of the end, and keeps the better of the two by score"
     refuses_when: ClassVar[str] = "in runs of fewer than 200 steps"
-    default: ClassVar[bool] = False  # one average is enough, and `averaging` is on
+    default: ClassVar[bool] = False
     memory: float = 0.03  # of the run
     start: float = 0.7  # before this the average would only hold what the run has left behind
     every: float = 0.002  # of the run: an update reads and writes all weights

@@ -31,7 +31,7 @@ def command(
         str,
         typer.Option(
             metavar="NAMES",
-            help="Techniques of the plan to measure, such as averaging,bf16. Default: all that change training.",
+            help="Techniques of the plan to measure, such as early_stopping,bf16. Default: all that change training.",
         ),
     ] = "",
     include: Annotated[
