@@ -35,7 +35,7 @@ from daybreak.data import shards
 from daybreak.engine import loop
 from daybreak.engine import machine as machines
 from daybreak.training.build import batches_of, build
-from daybreak.training.train import stepped
+from daybreak.training.train import training_steps
 
 TOKENS = 60_000
 SIZES = ("layers=1", "width=64", "context_length=32", f"tokens={TOKENS}")
@@ -84,7 +84,7 @@ def step_once(run: Run, plan: Plan, *, cold: bool) -> dict[str, str]:
 
     built.optimizer.gradient_norm = looking  # type: ignore[method-assign]
     clock = TokensClock(Stopwatch(), tokens=plan.tokens)
-    step = next(stepped(plan, built, batches, device, clock, loop.Position()))
+    step = next(training_steps(plan, built, batches, clock, loop.Position()))
     told |= {name: checksum(*tables) for name, (_, tables) in built.module._told.items()}
     told |= {name: checksum(weight) for name, weight in built.module.named_parameters()}
     return {**told, "loss": step.nats.hex(), "norm of the gradient": step.gradient_norm.hex()}

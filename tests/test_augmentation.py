@@ -25,10 +25,10 @@ from daybreak.engine.losses import Around
 from daybreak.models.objectives import following
 from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, class_of, fold, make
-from daybreak.techniques.augmentation import MASK, RATES, Augmentation
+from daybreak.techniques.augmentation import BAG_OF_TOKENS, MASK, RATES, Augmentation
 from daybreak.techniques.fill_in_the_middle import MIDDLE, PREFIX, SUFFIX
 from daybreak.training.build import build
-from daybreak.training.train import stepped
+from daybreak.training.train import training_steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -196,7 +196,7 @@ def test_a_run_that_resumes_is_the_same_to_the_last_bit(on: str, plan, machine, 
         read, _ = fold(built.techniques, "batches", Batches(tokens, context_length=16, seed=0), built.context)
         clock = TokensClock(Stopwatch(start=0.0), tokens=chosen.tokens)
         clock.resume(position.tokens)
-        taken = stepped(chosen, built, read, torch.device("cpu"), clock, position)
+        taken = training_steps(chosen, built, read, clock, position)
         losses = [step.nats for step in itertools.islice(taken, steps)]
         return built, losses
 
@@ -268,7 +268,7 @@ def test_the_end_of_a_text_stays_where_its_token_is_not_the_last(kind: str, plan
     on = [("augmentation", Augmentation(kind=kind, rate=0.9))]
     context = Context(plan=plan(tokenizer=tokenizer), machine=machine())
     loss, _ = fold(on, "loss", NextToken(), context)
-    context.kept["augmentation"] = torch.full((64,), 5)
+    context.leave(BAG_OF_TOKENS, torch.full((64,), 5))
     rows = torch.from_numpy(np.random.default_rng(0).integers(100, 7000, (64, 65)))
     ends = torch.from_numpy(np.random.default_rng(1).random((64, 65)) < 0.2)
     rows[ends], rows[~ends & (rows % 5 == 0)] = 2, 6999

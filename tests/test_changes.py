@@ -17,6 +17,7 @@ from daybreak.core.types import OptimizerChoice
 from daybreak.engine import checkpoints, loop, optimizers
 from daybreak.engine.changes import Change, Changes
 from daybreak.engine.guard import LEAST, Guard
+from daybreak.engine.world import alone
 from daybreak.models.gpt import tensors_of
 from daybreak.techniques import Context
 from daybreak.techniques.averaging import Mean
@@ -24,10 +25,10 @@ from daybreak.techniques.batch_ramp import BatchRamp
 from daybreak.techniques.ema import Average, Ema, Following
 from daybreak.techniques.short_first import Lengthening
 from daybreak.training import checkpointing, finalize
-from daybreak.training.build import Built
-from daybreak.training.checkpointing import Training
+from daybreak.training.build import Trainable
 from daybreak.training.finalize import BEST_MARK, best_so_far, candidates_of
 from daybreak.training.marks import Marks
+from daybreak.training.state import TrainingState
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -144,47 +145,54 @@ def test_going_back_keeps_the_best_mark_and_the_rest_is_as_it_was(
     module, marks = of_marks([5.0])
     optimizer = optimizers.Optimizers([], list(module.parameters()))
     mean, guard, schedule = Mean(0.0, 10), Guard(), SimpleNamespace(state=list, load=lambda state: None)
-    built: Any = SimpleNamespace(
-        module=module, optimizer=optimizer, followers=[marks, mean], marks=marks, schedule=schedule
-    )
-    run = SimpleNamespace(checkpoints_folder=tmp_path, amend=lambda *what, **detail: None)
-    bench: Any = SimpleNamespace(
-        run=run,
-        plan=SimpleNamespace(identity=lambda: ""),
+    trainable: Any = SimpleNamespace(
+        module=module,
+        optimizer=optimizer,
+        callbacks=[marks, mean],
+        marks=marks,
+        schedule=schedule,
         device=torch.device("cpu"),
+    )
+    state: Any = SimpleNamespace(
+        run=SimpleNamespace(checkpoints_folder=tmp_path),
+        amend=lambda *what, **detail: None,
+        plan=SimpleNamespace(identity=lambda: ""),
+        world=alone(),
+        trainable=trainable,
+        clock=SimpleNamespace(),
+        position=loop.Position(step=3),
+        guard=guard,
+        saver=checkpoints.Writer(tmp_path, now=lambda: 1.0),
+        planned_save=None,
+        unsaved=False,
         log=SimpleNamespace(sync=lambda: None),
         record=lambda record: None,
         warn=lambda what: None,
         stopwatch=SimpleNamespace(used=lambda: 1.0),
     )
-    saver = checkpoints.Writer(tmp_path, now=lambda: 1.0)
-    clock: Any = SimpleNamespace()
-    position = loop.Position(step=3)
-    training = Training(bench=bench, built=built, clock=clock, position=position, guard=guard, saver=saver)
     mean(module, 0.1)
-    checkpointing.save(training, wait=True)
+    checkpointing.save(state, wait=True)
     nn.init.constant_(module.weight, 7.0)
     mean(module, 0.3)
     marks.validated(module, 0.3, 4.0)
     nn.init.constant_(module.weight, math.nan)
-    checkpointing.go_back(training, "a test")
+    checkpointing.roll_back(state, "a test")
     assert module.weight.item() == 0.0 and mean.taken == 1 and mean.weights["weight"].item() == 0.0
     assert marks.best["weight"].item() == 7.0 and marks.least == 4.0 and marks.losses == [5.0, 4.0]
 
 
 def test_a_checkpoint_is_due_after_an_exchange_and_not_after_a_change_of_scale() -> None:
-    parts: Any = dict.fromkeys(("bench", "built", "clock", "position", "guard", "saver"))
-    training = Training(**parts)
-    training.changed(Change.LOSS)
-    assert not training.exchanged
-    training.changed(Change.WEIGHTS)
-    assert training.exchanged
+    state: Any = SimpleNamespace(exchanged=False)
+    TrainingState.changed(state, Change.LOSS)
+    assert not state.exchanged
+    TrainingState.changed(state, Change.WEIGHTS)
+    assert state.exchanged
 
 
 # The best mark
 
 
-def built_of(module: nn.Module, marks: Marks) -> Built:
+def built_of(module: nn.Module, marks: Marks) -> Trainable:
     made: Any = SimpleNamespace(module=module, marks=marks, techniques=[], context=None)
     return made
 
@@ -230,10 +238,12 @@ def test_the_weights_of_the_best_mark_are_taken_where_they_are_better(
         def score(self) -> float:
             return losses[self.weight]
 
-    validation = lambda bench, score, position, progress, name: SimpleNamespace(loss=lambda headline: score)  # noqa: E731
-    monkeypatch.setattr(finalize, "_asked", lambda bench, module, **about: Answers(module.weight.item()))
-    monkeypatch.setattr(finalize, "_validation", validation)
-    bench: Any = SimpleNamespace(
+    monkeypatch.setattr(finalize, "_asked", lambda state, module, **about: Answers(module.weight.item()))
+    monkeypatch.setattr(
+        finalize, "_validation", lambda state, score, *about: SimpleNamespace(loss=lambda headline: score)
+    )
+    state: Any = SimpleNamespace(
+        trainable=built_of(module, marks),
         ledger=SimpleNamespace(enter=lambda name: None),
         record=lambda record: None,
         costs={},
@@ -246,7 +256,7 @@ def test_the_weights_of_the_best_mark_are_taken_where_they_are_better(
         replayed=False,
     )
     monkeypatch.setattr(finalize.records, "read", lambda path: [])
-    weights = finalize.choose_weights(bench, built_of(module, marks), loop.Position())
+    weights = finalize.choose_weights(state)
     assert weights["weight"].item() == module.weight.item() == expected
     assert {name: weight.item() for name, weight in tensors_of(module).items()} == {"weight": expected}
 

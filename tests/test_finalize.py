@@ -7,8 +7,8 @@ import pytest
 
 from daybreak.core.clock import SecondsClock
 from daybreak.core.types import Budget
-from daybreak.training.finalize import spread
-from daybreak.training.state import Workbench
+from daybreak.training.finalize import sample_windows
+from daybreak.training.state import TrainingState
 from daybreak.training.train import _set_end
 
 
@@ -27,7 +27,7 @@ class Numbered:
 
 @pytest.mark.parametrize(("length", "count", "context"), [(1000, 100, 10), (1000, 985, 10), (1003, 64, 16), (50, 7, 5)])
 def test_a_part_isspread_over_the_whole_and_takes_nothing_twice(length, count, context):
-    part = spread(Numbered(length), count, context)
+    part = sample_windows(Numbered(length), count, context)
     assert len(set(part)) == len(part) <= count
     assert len(part) > count - context
     if count >= 2 * context:
@@ -36,7 +36,7 @@ def test_a_part_isspread_over_the_whole_and_takes_nothing_twice(length, count, c
 
 
 def test_all_of_a_text_is_the_text():
-    assert list(spread(Numbered(40), 40, 16)) == list(range(40))
+    assert list(sample_windows(Numbered(40), 40, 16)) == list(range(40))
 
 
 # The time for the end
@@ -54,7 +54,7 @@ def test_training_ends_early_enough_for_all_heldout_text_or_for_a_part_of_the_ti
     plan, tmp_path, heldout, quick_seconds, expected
 ):
     def end(**costs) -> float:
-        bench = Workbench(
+        state = TrainingState(
             run=SimpleNamespace(log_file=tmp_path),
             plan=plan(budget=Budget(clock="seconds", seconds=100.0), evaluation_bytes=1000),
             heldout=SimpleNamespace(bytes=heldout),
@@ -65,7 +65,7 @@ def test_training_ends_early_enough_for_all_heldout_text_or_for_a_part_of_the_ti
             ),
         )
         clock = SecondsClock(None, begin=0.0)
-        _set_end(bench, clock)
+        _set_end(state, clock)
         return clock.end
 
     # The last weights and those of the best mark are scored against each other before.

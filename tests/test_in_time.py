@@ -26,6 +26,7 @@ from daybreak.data.sources import parts
 from daybreak.planning import corpus_to_count, reading
 from daybreak.training import execution, in_time
 from daybreak.training.alarm import Alarm, OutOfTime
+from daybreak.training.session import Session
 from daybreak.views.progress import Silence
 
 ASKED_BY_NAME = (
@@ -39,10 +40,10 @@ BEFORE_THE_PLAN = ("phase.scan", "prepare.tokenizer", "prepare.facts", "phase.im
 BEFORE_THE_FIRST_STEP = ("phase.encode", "phase.build", "phase.counting", "step.forward")
 
 
-def at(used: float, request: Request) -> in_time.Session:
+def at(used: float, request: Request) -> Session:
     """A session whose process has used so many seconds."""
     ledger: Any = SimpleNamespace(stopwatch=Stopwatch(start=0, now=lambda: used))
-    return in_time.Session(folder=Run("nowhere"), request=request, display=Silence(), ledger=ledger)
+    return Session(folder=Run("nowhere"), request=request, display=Silence(), ledger=ledger)
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_a_report_that_takes_too_long_does_not_make_a_run_late(tmp_path, asked) 
     stopwatch = Stopwatch(start=boot_seconds(), used_before=19.5)
     ledger = Ledger(log, stopwatch, name="leaving", since=19.5)
     request = Request(sources=(), seconds=20.0)
-    execution._report(in_time.Session(folder=run, request=request, display=Silence(), ledger=ledger))
+    execution._report(Session(folder=run, request=request, display=Silence(), ledger=ledger))
     assert 19.8 < stopwatch.used() < 20.5
     log.close()
     [warning] = [r for r in records.read(run.log_file) if isinstance(r, Event)]

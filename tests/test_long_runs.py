@@ -26,6 +26,7 @@ from daybreak.engine import time_budget
 from daybreak.engine.guard import Guard
 from daybreak.engine.loop import RECENT, Position
 from daybreak.engine.schedules import Schedule
+from daybreak.engine.world import alone
 from daybreak.training import checkpointing, train
 from daybreak.training.state import LEAVING_SECONDS
 
@@ -33,7 +34,7 @@ FLOOR = 0.05
 
 
 class Day:
-    """A bench without a machine. Seconds pass only where something is said to take them."""
+    """A training state without a machine. Seconds pass only where something is said to take them."""
 
     def __init__(self, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.chance = chance = random.Random(seed)
@@ -70,6 +71,12 @@ class Day:
         self.spent: dict[str, float] = {}
         self.taken: dict[str, list[float]] = {}
         self.replayed, self.validations = False, {}
+        self.world, self.guard = alone(), Guard()
+        self.micro_batch, self.planned_save, self.exchanged = 0, None, False
+        self.trainable: Any = None
+        self.saver: Any = None
+        self.clock: Any = None
+        self.position: Any = None
         self.records: list[Any] = []
         self.record = self.records.append
         self.warn = lambda what: None
@@ -129,10 +136,10 @@ class Day:
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(checkpointing, "write_model", lambda day, weights: day.write())
-    monkeypatch.setattr(train, "validate", lambda day, built, position, progress: day.score(progress))
-    monkeypatch.setattr(train, "sample", lambda day, built, progress: day.take(day.sizes["sample"]))
-    monkeypatch.setattr(train, "save", lambda training, **how: training.bench.take(training.bench.sizes["save"]))
-    monkeypatch.setattr(checkpointing, "best_so_far", lambda built: {})
+    monkeypatch.setattr(train, "validate", lambda day, progress: day.score(progress))
+    monkeypatch.setattr(train, "sample", lambda day, progress: day.take(day.sizes["sample"]))
+    monkeypatch.setattr(train, "save", lambda day, **how: day.take(day.sizes["save"]))
+    monkeypatch.setattr(checkpointing, "best_so_far", lambda trainable: {})
 
     def carried_out(seed: int) -> tuple[Day, list[Step]]:
         day = Day(seed, monkeypatch)
@@ -140,13 +147,15 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Any:
         schedule = Schedule(ScheduleChoice(name="linear", warmup=0.0, decay=0.7, floor=FLOOR), batch_rows=1)
         clock = SecondsClock(day.stopwatch, begin=day.now)
         train._set_end(day, clock)  # type: ignore[arg-type]
-        built: Any = SimpleNamespace(
-            module=SimpleNamespace(train=lambda: None), followers=[], marked=lambda *about: None, enough=lambda: ""
+        day.trainable = SimpleNamespace(
+            module=SimpleNamespace(train=lambda: None),
+            callbacks=[],
+            validated=lambda *about: None,
+            stop_reason=lambda: "",
         )
-        saver: Any = SimpleNamespace(processor_seconds=0.0, busy=lambda: False)
-        steps = day.trained(schedule, clock, position)
-        parts: Any = {"bench": day, "built": built, "clock": clock, "position": position, "saver": saver}
-        train._consume(checkpointing.Training(**parts, guard=Guard()), steps)
+        day.saver = SimpleNamespace(processor_seconds=0.0, busy=lambda: False)
+        day.clock, day.position = clock, position
+        train._consume(day, day.trained(schedule, clock, position))  # type: ignore[arg-type]
         ended = day.now
         day.write()
         assert day.now + min(LEAVING_SECONDS, 0.01 * day.budget) <= day.budget, "late"

@@ -257,7 +257,7 @@ def test_what_is_not_counted_has_its_true_reason(monkeypatch: pytest.MonkeyPatch
         timed=lambda: True,
         warn=told.append,
     )
-    monkeypatch.setattr(count, "_pace", lambda bench, order: 1 / faster)
+    monkeypatch.setattr(count, "_pace", lambda state, order: 1 / faster)
     most = count._most(bench, order)
     assert (most == every) == (not why) == (not told)
     if why:

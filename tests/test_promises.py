@@ -32,7 +32,7 @@ from daybreak.planning import text_facts
 from daybreak.stages import train
 from daybreak.training import preparation
 from daybreak.training import session as folders
-from daybreak.training.in_time import Session
+from daybreak.training.session import Session
 from daybreak.views.progress import Silence
 
 TINY = ["--set", "layers=1", "--set", "width=64", "--set", "context_length=32", "--without", "compiled"]

@@ -26,7 +26,7 @@ from daybreak.engine import loop
 from daybreak.models import ladder
 from daybreak.tasks.scoring import Hidden, figures_of
 from daybreak.training.build import build
-from daybreak.training.train import stepped
+from daybreak.training.train import training_steps
 
 PACKAGE = Path(daybreak.__file__).parent
 OWN = {f"tasks/{name}.py" for name in tasks.NAMES}
@@ -198,7 +198,7 @@ def test_a_task_from_outside_with_labels_is_trained_and_scored(
     before = accuracy()
     clock = TokensClock(Stopwatch(start=0.0, now=lambda: 0.0), tokens=chosen.tokens)
     batches = Batches(two_kinds(400, seed=0), context_length=T, seed=0)
-    taken = list(stepped(chosen, built, batches, device, clock, loop.Position()))
+    taken = list(training_steps(chosen, built, batches, clock, loop.Position()))
     assert len(taken) == 40 and taken[0].accumulation == 4 and not any(step.skipped for step in taken)
     assert not torch.equal(built.module.kinds.weight, first), "the optimizer has not found the head's weights"
     assert before < 0.8 < 0.95 < accuracy() and taken[-1].nats < 0.8 * taken[0].nats

@@ -17,7 +17,7 @@ from daybreak.engine.changes import Change
 from daybreak.engine.schedules import Schedule
 from daybreak.techniques import Context, fold
 from daybreak.techniques.early_stopping import EarlyStopping, Stopping
-from daybreak.training.build import Built
+from daybreak.training.build import Trainable
 from daybreak.training.marks import Marks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,14 +113,14 @@ def test_a_checkpoint_of_before_marks_were_kept_apart_is_taken_up() -> None:
     assert marked([4.2], stopping, marks, first=3) == [7.0]
 
 
-def test_a_mark_is_told_to_the_followers_that_want_it() -> None:
+def test_a_held_out_loss_is_given_to_the_callbacks_that_want_it() -> None:
     class Silent:
         pass
 
     marks = Marks()
-    built: Any = SimpleNamespace(module=module_of(1.0), followers=[Silent(), marks])
-    Built.marked(built, 0.5, 2.0)
-    Built.marked(built, 1.0, 3.0)
+    built: Any = SimpleNamespace(module=module_of(1.0), callbacks=[Silent(), marks])
+    Trainable.validated(built, 0.5, 2.0)
+    Trainable.validated(built, 1.0, 3.0)
     assert marks.losses == [2.0]
 
 

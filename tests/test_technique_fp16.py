@@ -18,7 +18,7 @@ from daybreak.engine.schedules import Schedule
 from daybreak.models.fused_loss import chunked
 from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
-from daybreak.techniques.fp16 import Fp16, Scale
+from daybreak.techniques.fp16 import SCALE, Fp16, Scale
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,7 +46,7 @@ def training(network, plan, machine, optimizer_choice, schedule_choice) -> Any:
         source = SimpleNamespace(take=rows, context_length=T)
         running = steps(module, loss, optimizer, schedule, source, clock, position=position, micro_batch=2)
         parts = {"module": module, "loss": loss, "optimizer": optimizer, "steps": running, "position": position}
-        return SimpleNamespace(**parts, scale=context.kept.get("fp16"))
+        return SimpleNamespace(**parts, scale=context.left(SCALE))
 
     return made
 

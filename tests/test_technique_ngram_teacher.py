@@ -14,7 +14,7 @@ from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import following
 from daybreak.tasks.next_token import NextToken
 from daybreak.techniques import Context, fold
-from daybreak.techniques.ngram_teacher import NgramTeacher, taught
+from daybreak.techniques.ngram_teacher import TEACHER, NgramTeacher, taught
 
 VOCABULARY = 12
 
@@ -59,7 +59,7 @@ def test_the_share_falls_with_the_progress(teacher: KneserNey, plan: Any, machin
         return float((loss.labels(rows) != following(rows)).float().mean())
 
     assert changed() == 0.0  # nothing has been counted, as in a probe
-    context.kept["ngram_teacher"] = teacher
+    context.leave(TEACHER, teacher)
     begun = changed()
     followers[0](None, 0.25)
     assert 0.3 * begun < changed() < 0.7 * begun

@@ -38,7 +38,7 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.values import Json
 from daybreak.planning import text_facts
 from daybreak.stages.compare.text import compare
-from daybreak.training.session import begun_with, difference, kept
+from daybreak.training.session import begun_with, difference, open_session
 from daybreak.views.report_page import phase_seconds
 
 # What is asked for each.
@@ -157,7 +157,7 @@ def _prepared(request: Request, text: Run) -> Run:
             received=f"--out {text.path.parent}: {difference(asked, request.shown())}",
             attempt="repeat the command that made this folder, to continue it, or name another folder with --out",
         )
-    with kept(text, request, Stopwatch(start=boot_seconds())) as ledger:
+    with open_session(text, request, Stopwatch(start=boot_seconds())) as ledger:
         ledger.enter("scan" if not text.corpus_file.exists() else "imports")
         text_facts.scanned(text, request)
         ledger.enter("leaving")

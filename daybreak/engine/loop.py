@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from daybreak.core.clock import Clock
 from daybreak.core.records import Step
 from daybreak.engine import faults, memory
 from daybreak.engine.guard import Guard, TrainingDiverged
-from daybreak.engine.losses import BatchT, Loss, Source
+from daybreak.engine.losses import BatchT, Loss, ModuleT, Source
 from daybreak.engine.optimizers import Optimizers, Rates
 from daybreak.engine.schedules import Schedule
 from daybreak.engine.world import World, alone
@@ -37,8 +37,8 @@ class Position:
 
 
 def steps(
-    module: nn.Module,
-    loss: Loss[BatchT],
+    module: ModuleT,
+    loss: Loss[ModuleT, BatchT],
     optimizer: Optimizers,
     schedule: Schedule,
     batches: Source[BatchT],
@@ -48,7 +48,7 @@ def steps(
     micro_batch: int,
     device: torch.device = CPU,
     guard: Guard | None = None,
-    after: Callable[[nn.Module, float], None] | None = None,
+    after: Callable[[ModuleT, float], None] | None = None,
     world: World | None = None,
 ) -> Iterator[Step]:
     """Yields training steps until the clock says stop. Moves `position` along.
@@ -120,8 +120,8 @@ def steps(
 
 
 def _gradients(
-    module: nn.Module,
-    loss: Loss[BatchT],
+    module: ModuleT,
+    loss: Loss[ModuleT, BatchT],
     batches: Source[BatchT],
     cursor: int,
     micro: int,

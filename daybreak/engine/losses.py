@@ -14,14 +14,16 @@ class Movable(Protocol):
 
 
 BatchT = TypeVar("BatchT", bound=Movable)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+ModuleIn = TypeVar("ModuleIn", bound=nn.Module, contravariant=True)
 BatchIn = TypeVar("BatchIn", contravariant=True)
 BatchOut = TypeVar("BatchOut", covariant=True)
 
 
-class Loss(Protocol[BatchIn]):
+class Loss(Protocol[ModuleIn, BatchIn]):
     """Summed nats of a batch and the number of its true targets, so that batches can be split at will."""
 
-    def __call__(self, module: nn.Module, batch: BatchIn) -> Tensor: ...
+    def __call__(self, module: ModuleIn, batch: BatchIn) -> Tensor: ...
 
     def targets(self, batch: BatchIn) -> int: ...
 

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from daybreak.core import cache
 from daybreak.core.run import write_json
 from daybreak.core.shapes import Shape
 from daybreak.core.types import Machine, Timing
 from daybreak.engine.hardware import held_memory_bytes, peak_memory_bytes
-from daybreak.engine.losses import BatchT, Loss
+from daybreak.engine.losses import BatchT, Loss, ModuleT
 from daybreak.engine.machine import synchronize
 from daybreak.engine.optimizers import Optimizers, Rates
 
@@ -69,8 +68,8 @@ def held_bytes(device: torch.device) -> int:
 
 
 def time_training(
-    module: nn.Module,
-    loss: Loss[BatchT],
+    module: ModuleT,
+    loss: Loss[ModuleT, BatchT],
     optimizer: Optimizers,
     batch: BatchT,
     *,

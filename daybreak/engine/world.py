@@ -1,10 +1,11 @@
 """World: the processes that train one model together. All of them take the same steps, so what one decides, all do."""
 
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:  # counting n-grams does without torch
+    from torch import Tensor
 
-Sum = TypeVar("Sum", int, float, Tensor)
+Sum = TypeVar("Sum", int, float, "Tensor")
 Decision = TypeVar("Decision")
 
 

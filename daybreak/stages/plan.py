@@ -15,9 +15,9 @@ from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
 from daybreak.core.types import Plan
 from daybreak.core.values import Json
-from daybreak.training.in_time import Session, in_time
+from daybreak.training.in_time import in_time
 from daybreak.training.preparation import check_request, prepare_plan, with_checkpoint, with_seconds_left
-from daybreak.training.session import folder_of, kept
+from daybreak.training.session import Session, folder_of, open_session
 
 
 def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
@@ -33,10 +33,10 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
             folder = folder_of(request, out)
         else:
             folder = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "plan")
-        ledger = stack.enter_context(kept(folder, request, stopwatch))
+        ledger = stack.enter_context(open_session(folder, request, stopwatch))
         request = with_seconds_left(request, ledger)
         session = Session(folder=folder, request=request, display=Silence(), ledger=ledger, checkpoint=checkpoint)
-        plan = in_time(session, lambda alarm: prepare_plan(session, alarm), lambda plan: plan)
+        plan = in_time(session, lambda alarm: prepare_plan(session, alarm), lambda counting: counting).plan
     if out.endswith(".json"):
         try:
             write_json(Path(out), plan.to_json())

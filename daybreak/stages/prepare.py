@@ -11,7 +11,7 @@ from daybreak.core.failures import guarded
 from daybreak.core.request import Request, request_of
 from daybreak.core.values import Json
 from daybreak.planning import names
-from daybreak.training.session import folder_of, kept
+from daybreak.training.session import folder_of, open_session
 
 
 def prepare_only(request: Request, *, out: str) -> Json:
@@ -24,7 +24,7 @@ def prepare_only(request: Request, *, out: str) -> Json:
     check(request)
     stopwatch = Stopwatch()
     folder = folder_of(request, out)
-    with kept(folder, request, stopwatch):
+    with open_session(folder, request, stopwatch):
         corpus = text_facts.scanned(folder, request)
         vocabulary = nearest_vocabulary(int(request.settings["vocabulary"]), corpus)
         choice = choice_of(corpus, vocabulary)

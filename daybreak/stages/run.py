@@ -11,9 +11,9 @@ from daybreak.core.signals import unbound
 from daybreak.core.values import Json
 from daybreak.training.alarm import Alarm
 from daybreak.training.execution import Finished, checked_mirrors, execute, finished_before
-from daybreak.training.in_time import Display, Session, in_time
+from daybreak.training.in_time import in_time
 from daybreak.training.preparation import check_request, prepare_plan, with_checkpoint, with_seconds_left
-from daybreak.training.session import folder_of, kept
+from daybreak.training.session import Display, Session, folder_of, open_session
 
 
 def run(
@@ -36,7 +36,7 @@ def run(
     folder = folder_of(request, out)
     if folder.finished():
         return finished_before(folder)
-    with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
+    with unbound(), contextlib.closing(display), open_session(folder, request, stopwatch) as ledger:
         session = Session(
             folder=folder,
             request=with_seconds_left(request, ledger),
@@ -48,7 +48,7 @@ def run(
         def work(alarm: Alarm) -> Finished:
             return execute(session, prepare_plan(session, alarm), mirrors=mirrors, alarm=alarm)
 
-        return in_time(session, work, lambda plan: execute(session, plan, mirrors=mirrors))
+        return in_time(session, work, lambda counting: execute(session, counting, mirrors=mirrors))
 
 
 @declared("daybreak run novel.txt --for 20m")

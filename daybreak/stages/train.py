@@ -17,12 +17,12 @@ from daybreak.core.failures import guarded
 from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
 from daybreak.core.signals import unbound
-from daybreak.core.types import Plan
+from daybreak.core.types import Corpus, Plan
 from daybreak.training.alarm import Alarm
-from daybreak.training.execution import Finished, checked_mirrors, execute, finished_before, machine_of
-from daybreak.training.in_time import STEP_BY, Display, Session, begun, give_up_at, in_time
+from daybreak.training.execution import Finished, checked_mirrors, execute, finished_before
+from daybreak.training.in_time import STEP_BY, begun, give_up_at, in_time
 from daybreak.training.preparation import adjust_budget
-from daybreak.training.session import copied, folder_of, kept
+from daybreak.training.session import Display, Session, copied, folder_of, open_session, prepared
 
 
 def train_only(
@@ -54,25 +54,27 @@ def train_only(
     request = folder.request()
     if request is None or not request.seconds:  # a copied plan, or one beside text that was only prepared
         request = plan.request or Request(sources=(), seconds=plan.budget.seconds)
-    with unbound(), contextlib.closing(display), kept(folder, request, stopwatch) as ledger:
+    with unbound(), contextlib.closing(display), open_session(folder, request, stopwatch) as ledger:
         session = Session(folder=folder, request=request, display=display, ledger=ledger)
         plan = adjust_budget(session, plan)
         if replay:
-            display.planned(plan, machine_of(plan))
-            return execute(session, plan, replay=steps, validations=validations, mirrors=mirrors)
-        return _carried_out_in_time(session, plan, mirrors)
+            ready = prepared(session, plan)
+            display.planned(plan, ready.machine)
+            return execute(session, ready, replay=steps, validations=validations, mirrors=mirrors)
+        return _executed_in_time(session, plan, mirrors)
 
 
-def _carried_out_in_time(session: Session, plan: Plan, mirrors: tuple[str, ...]) -> Finished:
+def _executed_in_time(session: Session, plan: Plan, mirrors: tuple[str, ...], corpus: Corpus | None = None) -> Finished:
     session = replace(session, request=session.request.replace(seconds=plan.budget.seconds))
 
     def work(alarm: Alarm) -> Finished:
         if not begun(session.folder):
             alarm.set(give_up_at(session, STEP_BY, Contention()))
-        session.display.planned(plan, machine_of(plan))
-        return execute(session, plan, mirrors=mirrors, alarm=alarm)
+        ready = prepared(session, plan, corpus)
+        session.display.planned(plan, ready.machine)
+        return execute(session, ready, mirrors=mirrors, alarm=alarm)
 
-    return in_time(session, work, lambda plan: execute(session, plan, mirrors=mirrors))
+    return in_time(session, work, lambda counting: execute(session, counting, mirrors=mirrors))
 
 
 def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch, mirrors: tuple[str, ...]) -> Finished:
@@ -88,7 +90,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
     folder = folder_of(plan.request, out)
     if folder.finished():
         return finished_before(folder)
-    with unbound(), contextlib.closing(display), kept(folder, plan.request, stopwatch) as ledger:
+    with unbound(), contextlib.closing(display), open_session(folder, plan.request, stopwatch) as ledger:
         session = Session(folder=folder, request=plan.request, display=display, ledger=ledger)
         ledger.enter("scan")
         corpus = text_facts.scanned(folder, plan.request)
@@ -99,7 +101,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
                 attempt="`daybreak plan` again",
             )
         write_json(folder.plan_file, plan.to_json())
-        return _carried_out_in_time(session, adjust_budget(session, plan), mirrors)
+        return _executed_in_time(session, adjust_budget(session, plan), mirrors, corpus)
 
 
 @declared("daybreak train runs/novel")

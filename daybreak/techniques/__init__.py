@@ -13,7 +13,7 @@ import importlib.metadata
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -59,6 +59,9 @@ ORDER = (
 NETWORKS: tuple[str, ...] = ("any network",)  # in the place of names: all that is trained by steps
 
 
+Left = TypeVar("Left")
+
+
 class BestMark(Protocol):
     """The best of the held-out losses so far, and the weights that had it."""
 
@@ -70,17 +73,37 @@ class BestMark(Protocol):
     def load(self, best: dict[str, Any], facts: dict[str, Any]) -> None: ...
 
 
+@dataclass(frozen=True)
+class Slot(Generic[Left]):
+    """A name for what one seam of a technique leaves for a later one, with its type: Slot[Threads]("threads")."""
+
+    name: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a technique may look at while it is folded in."""
+    """What a technique may look at while it is folded in, and what its seams leave for later ones."""
 
     plan: Decisions  # of the run, or of a step that a probe times
     machine: Machine
     run: Run | None = None  # its folder; none while a probe times steps
-    kept: dict[str, Any] = dataclasses.field(default_factory=dict)  # by techniques, from one seam to a later one
     marks: BestMark | None = None  # of the run; none where nothing is scored on the way
     changes: Changes = dataclasses.field(default_factory=Changes)  # told of exchanged weights and the like
     scored: tuple[np.ndarray, np.ndarray] | None = None  # held-out tokens [n] and the network's nats [n], at the end
+    _left: dict[Slot[Any], Any] = dataclasses.field(default_factory=dict)
+
+    def leave(self, slot: Slot[Left], value: Left) -> Left:
+        """Leaves a value for a later seam, and gives it back."""
+        self._left[slot] = value
+        return value
+
+    def left(self, slot: Slot[Left]) -> Left | None:
+        """What an earlier seam has left; None where that was not called, as while a probe times steps."""
+        return self._left.get(slot)
+
+    def take(self, slot: Slot[Left]) -> Left:
+        """What an earlier seam has left. Raises KeyError: nothing."""
+        return self._left[slot]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,13 @@ from daybreak.core.types import Decisions, Machine
 from daybreak.data.augmentation import bag_of, masked, noised, uniform_of
 from daybreak.data.batches import Batch, Windows
 from daybreak.engine.losses import TokenLoss
-from daybreak.techniques import Context, Technique, passes
+from daybreak.techniques import Context, Slot, Technique, passes
 
 SAMPLE = 1 << 16  # tokens to draw replacements from
 MASK = 0  # the token of the byte 0, which text does not hold, so that the vocabulary needs no further one
 RATES = {"noise": 0.05, "masking": 0.1}  # the usual share of the inputs, by kind
 STREAMS = {"noise": "token_noise", "masking": "span_masking"}  # of random numbers: as older versions drew them
+BAG_OF_TOKENS = Slot[Tensor]("augmentation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class Augmentation(Technique):
     def batches(self, batches: Windows, run: Context) -> tuple[Windows, int]:
         """Samples tokens of the training text to draw from; the batches stay as they are."""
         if self.kind == "noise":
-            run.kept["augmentation"] = torch.from_numpy(bag_of(batches.tokens, run.plan.seed, SAMPLE))
+            run.leave(BAG_OF_TOKENS, torch.from_numpy(bag_of(batches.tokens, run.plan.seed, SAMPLE)))
         return batches, 0
 
     def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
@@ -71,11 +72,11 @@ class Augmentation(Technique):
             tokens, drawn = before(rows), uniform_of(rows, seed, STREAMS[self.kind])[:, :-1]
             if self.kind == "masking":
                 return masked(tokens, drawn, self.share, self.longest, MASK, end_of_text=end_of_text)
-            sample = run.kept.get("augmentation")  # none while a probe times steps
+            sample = run.left(BAG_OF_TOKENS)  # none while a probe times steps
             if sample is None or not len(sample):
                 return tokens
             if sample.device != rows.device:
-                sample = run.kept["augmentation"] = sample.to(rows.device)
+                sample = run.leave(BAG_OF_TOKENS, sample.to(rows.device))
             return noised(tokens, drawn, self.share, sample, end_of_text=end_of_text)
 
         loss.inputs = inputs

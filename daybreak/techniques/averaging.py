@@ -9,7 +9,9 @@ from torch import Tensor
 from daybreak.core.types import Decisions, Machine
 from daybreak.engine.changes import Change
 from daybreak.models.gpt import tensors_of
-from daybreak.techniques import NETWORKS, Context, Technique, passes
+from daybreak.techniques import NETWORKS, Context, Slot, Technique, passes
+
+MEAN = Slot["Mean"]("averaging")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +40,11 @@ class Averaging(Technique):
         return None
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
-        run.kept["averaging"] = mean = Mean(self.start, self.snapshots)
+        mean = run.leave(MEAN, Mean(self.start, self.snapshots))
         return [*followers, mean], 1
 
     def weights(self, candidates: dict[str, Any], run: Context) -> tuple[dict[str, Any], int]:
-        mean = run.kept["averaging"].weights
+        mean = run.take(MEAN).weights
         return ({**candidates, "averaging": mean}, len(mean)) if mean else (candidates, 0)
 
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from daybreak.core.types import Decisions, Machine
-from daybreak.techniques import Context, Technique, passes
+from daybreak.techniques import Context, Slot, Technique, passes
+
+MASKS = Slot["Masks"]("dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +35,13 @@ class Dropout(Technique):
 
     def module(self, module: Any, run: Context) -> tuple[Any, int]:
         places = 1 + len(module.blocks())
-        masks = Masks(self.rate, places, run.plan.seed, module.lm_head.weight.device)
-        run.kept["dropout"], module.kept = masks, masks.drawn
+        masks = run.leave(MASKS, Masks(self.rate, places, run.plan.seed, module.lm_head.weight.device))
+        module.kept = masks.drawn
         return module, places
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
         """Nothing is followed: the masks' stream of random numbers goes into checkpoints."""
-        return [*followers, run.kept["dropout"]], 1
+        return [*followers, run.take(MASKS)], 1
 
 
 class Masks:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from daybreak.core.types import Decisions, Machine
 from daybreak.engine.changes import Change
-from daybreak.techniques import NETWORKS, Context, Technique, passes
+from daybreak.techniques import NETWORKS, Context, Slot, Technique, passes
+
+STOPPING = Slot["Stopping"]("early_stopping")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class EarlyStopping(Technique):
         return None
 
     def schedule(self, schedule: Any, run: Context) -> tuple[Any, int]:
-        run.kept["early_stopping"] = stopping = Stopping(self, run)
+        stopping = run.leave(STOPPING, Stopping(self, run))
 
         def ceiling(progress: float) -> float:
             if stopping.stopped is None:
@@ -50,7 +52,7 @@ class EarlyStopping(Technique):
         return schedule, 1
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
-        return [*followers, run.kept["early_stopping"]], 1
+        return [*followers, run.take(STOPPING)], 1
 
 
 class Stopping:

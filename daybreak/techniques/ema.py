@@ -9,7 +9,7 @@ from torch import Tensor
 from daybreak.core.types import Decisions, Machine
 from daybreak.engine.changes import Change
 from daybreak.models.gpt import tensors_of
-from daybreak.techniques import NETWORKS, Context, Technique
+from daybreak.techniques import NETWORKS, Context, Slot, Technique
 
 
 class Average:
@@ -33,6 +33,9 @@ class Average:
         self.progress = progress
 
 
+FOLLOWING = Slot["Following"]("ema")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ema(Technique):
     """Averages the end of the run (arXiv:1803.05407 gives the reason that it helps)."""
@@ -52,12 +55,11 @@ class Ema(Technique):
         return None
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
-        following = Following(Average(self.memory), self)
-        run.kept["ema"] = following
+        following = run.leave(FOLLOWING, Following(Average(self.memory), self))
         return [*followers, following], 1
 
     def weights(self, candidates: dict[str, Any], run: Context) -> tuple[dict[str, Any], int]:
-        average = run.kept["ema"].average.weights or candidates["current"]  # a run cut short has no average yet
+        average = run.take(FOLLOWING).average.weights or candidates["current"]  # a run cut short has no average yet
         return {**candidates, "ema": average}, len(average)
 
 

@@ -11,7 +11,9 @@ from daybreak.core.types import Machine
 from daybreak.data.batches import Batch
 from daybreak.engine.losses import Around
 from daybreak.engine.optimizers import Optimizers
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import Context, Slot, Technique
+
+SCALE = Slot["Scale"]("fp16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +46,11 @@ class Fp16(Technique):
         return module, sum(weight.ndim == 2 for weight in module.parameters())
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        run.kept["fp16"] = scale = Scale(self.first_scale, self.double_after)
+        scale = run.leave(SCALE, Scale(self.first_scale, self.double_after))
         return ScaledLoss(loss, scale), 1
 
     def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:
-        return Unscaling(optimizer, run.kept["fp16"]), 1
+        return Unscaling(optimizer, run.take(SCALE)), 1
 
 
 class Scale:

@@ -14,7 +14,9 @@ from daybreak.core.types import Decisions, Machine
 from daybreak.engine.optimizers import Muon, Optimizers, Rates, iterated, size_factor
 from daybreak.models.kernels.layer import fuse, head
 from daybreak.models.kernels.library import LARGEST_HEAD, LONGEST, Library, fits, library
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import Context, Slot, Technique
+
+LIBRARY = Slot[Library]("kernels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +55,18 @@ class Kernels(Technique):
                 received="kernels beside packing or dropout",
                 attempt="take one of them out of plan.json",
             )
-        run.kept["kernels"] = library(cache.folder() / "kernels", module.compute_dtype, run.machine.compiler)
-        return module, fuse(module, run.kept["kernels"])
+        run.leave(LIBRARY, library(cache.folder() / "kernels", module.compute_dtype, run.machine.compiler))
+        return module, fuse(module, run.take(LIBRARY))
 
     def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:
-        kernels, places = run.kept["kernels"], 0
+        kernels, places = run.take(LIBRARY), 0
         for index, part in enumerate(optimizer.parts):
             if isinstance(part, Muon) and part.dtype == kernels.dtype:
                 optimizer.parts[index], places = MuonByKernels(part, kernels), places + 1
         return optimizer, places
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        loss.head = head(run.kept["kernels"])
+        loss.head = head(run.take(LIBRARY))
         return loss, 1
 
 

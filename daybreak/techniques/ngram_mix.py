@@ -16,7 +16,9 @@ from daybreak.models.inference.mixture import Mixture, Weights, fitted_weights
 from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.ngram.cost import LEAST_TOKENS, SECONDS_PER_TOKEN_AND_ORDER, countable
 from daybreak.models.ngram.kneser_ney import KneserNey, count_beginning
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import Context, Slot, Technique
+
+COUNTS = Slot[KneserNey]("ngram_mix")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +54,12 @@ class NgramMix(Technique):
         """Counts the training tokens; batches stay as they are."""
         most = int(1.05 * self.counted_tokens(run.plan, run.machine))  # what was planned is a guess
         vocabulary = run.plan.tokenizer.vocabulary
-        run.kept["ngram_mix"] = count_beginning(batches.tokens, most, order=self.order, vocabulary=vocabulary)
+        run.leave(COUNTS, count_beginning(batches.tokens, most, order=self.order, vocabulary=vocabulary))
         return batches, 0
 
     def decode(self, predictor: Network, run: Context) -> tuple[Mixture, int]:
         assert run.run is not None
-        ngram = run.kept.get("ngram_mix")
+        ngram = run.left(COUNTS)
         if ngram is None:
             ngram = KneserNey.from_tensors(load_file(str(counts_file(run.run))))
         counts = Counts(ngram, end_of_text=predictor.end_of_text)

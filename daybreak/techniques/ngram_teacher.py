@@ -12,7 +12,10 @@ from daybreak.core.types import Decisions, Machine
 from daybreak.models.ngram.cost import LEAST_TOKENS, countable
 from daybreak.models.ngram.kneser_ney import KneserNey, count_beginning
 from daybreak.models.objectives import following
-from daybreak.techniques import Context, Reached, Technique
+from daybreak.techniques import Context, Reached, Slot, Technique
+
+TEACHER = Slot[KneserNey]("ngram_teacher")
+REACHED = Slot[Reached]("ngram_teacher.reached")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ class NgramTeacher(Technique):
     def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
         """Counts the training tokens; batches stay as they are."""
         most, vocabulary = self._most(run.plan, run.machine), run.plan.tokenizer.vocabulary
-        run.kept["ngram_teacher"] = count_beginning(batches.tokens, most, order=self.order, vocabulary=vocabulary)
+        run.leave(TEACHER, count_beginning(batches.tokens, most, order=self.order, vocabulary=vocabulary))
         return batches, 0
 
     def counted_tokens(self, plan: Decisions, machine: Machine) -> int:
@@ -55,18 +58,18 @@ class NgramTeacher(Technique):
         return countable(self.order, seconds=seconds, memory_bytes=memory_bytes)
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        run.kept["ngram_teacher.reached"] = reached = Reached("ngram_teacher")
+        reached = run.leave(REACHED, Reached("ngram_teacher"))
 
         def labels(rows: Tensor) -> Tensor:
             share = self.share * max(0.0, 1 - reached.progress / self.until)
-            teacher = run.kept.get("ngram_teacher")  # none while a probe times steps
+            teacher = run.left(TEACHER)  # none while a probe times steps
             return following(rows) if teacher is None or not share else taught(teacher, rows, share)
 
         loss.labels = labels
         return loss, 1
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
-        return [*followers, run.kept["ngram_teacher.reached"]], 1
+        return [*followers, run.take(REACHED)], 1
 
 
 def taught(teacher: KneserNey, rows: Tensor, share: float) -> Tensor:

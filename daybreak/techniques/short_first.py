@@ -9,7 +9,9 @@ from daybreak.core.types import Decisions, Machine
 from daybreak.data.batches import Batch
 from daybreak.engine.changes import Change, Changes
 from daybreak.engine.losses import Around
-from daybreak.techniques import Context, Reached, Technique
+from daybreak.techniques import Context, Reached, Slot, Technique
+
+HALVES = Slot["Halves"]("short_first")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,11 @@ class ShortFirst(Technique):
         return None
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
-        run.kept["short_first"] = halves = Halves(loss, self.until, run.changes)
+        halves = run.leave(HALVES, Halves(loss, self.until, run.changes))
         return halves, 1
 
     def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
-        return [*followers, run.kept["short_first"].reached], 1
+        return [*followers, run.take(HALVES).reached], 1
 
 
 class Halves(Around[Batch]):

@@ -14,7 +14,9 @@ from daybreak.core.types import Decisions, Machine
 from daybreak.data.batches import Batch
 from daybreak.engine.losses import Around
 from daybreak.engine.optimizers import Muon, Optimizers, Rates
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import Context, Slot, Technique
+
+THREADS = Slot["Threads"]("thread_parallel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +64,11 @@ class ThreadParallel(Technique):
 
     def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
         count = self.count(torch.get_num_threads(), run.plan.micro_batch)
-        run.kept["thread_parallel"] = threads = Threads(count)
+        threads = run.leave(THREADS, Threads(count))
         return Parts(loss, threads), threads.count
 
     def optimizer(self, optimizer: Optimizers, run: Context) -> tuple[Optimizers, int]:
-        threads: Threads = run.kept["thread_parallel"]
+        threads = run.take(THREADS)
         for index, part in enumerate(optimizer.parts):
             if isinstance(part, Muon):
                 optimizer.parts[index] = MuonInParts(part, threads)

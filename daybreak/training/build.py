@@ -1,7 +1,7 @@
 """Build: a plan's module, loss, optimizer and schedule, with its techniques folded in."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -13,41 +13,47 @@ from daybreak.data import shards
 from daybreak.data.batches import Batches
 from daybreak.data.mixing import Mixture
 from daybreak.engine import optimizers, schedules
+from daybreak.engine.callbacks import SeesChange, SeesValidation, StepCallback, StopsEarly
 from daybreak.engine.machine import keep_freed_memory, settle_vector_functions
+from daybreak.engine.world import World, alone
 from daybreak.models import families
 from daybreak.models.checkpoints.source import Checkpoint
 from daybreak.models.module import LanguageModel
 from daybreak.tasks import task_of
+from daybreak.tasks.scoring import TaskLoss
 from daybreak.techniques import Context
 from daybreak.training.marks import Marks
 
+Thing = TypeVar("Thing")
+
 
 @dataclass(kw_only=True)
-class Built:
-    """The things that the loop turns; `touched` says what each technique changed in them."""
+class Trainable:
+    """What `build` makes of a plan: all that the loop works with. Steps change the parts, nobody replaces them.
+
+    Only a measurement that times a moment of the run by itself gives it new callbacks.
+    """
 
     module: LanguageModel
-    loss: Any
+    loss: TaskLoss
     optimizer: optimizers.Optimizers
     schedule: schedules.Schedule
-    followers: list[Any]  # called after each step; `name`, `state`, `load` for checkpoints; some `validated`, `changed`
-    marks: Marks  # one of the followers
+    callbacks: list[StepCallback]  # called after each step
+    marks: Marks  # one of the callbacks
     techniques: list[tuple[str, techniques.Technique]]
-    touched: list[Touched]
+    touched: list[Touched]  # what each technique changed in them
     context: Context
+    device: torch.device
 
-    def marked(self, progress: float, loss: float) -> None:
-        """Tells a held-out loss of the current weights to the followers; some exchange the weights for it."""
-        for follower in self.followers:
-            if progress < 1 and hasattr(follower, "validated"):  # at the end there is nothing left to change
-                follower.validated(self.module, progress, loss)
+    def validated(self, progress: float, loss: float) -> None:
+        """Gives a held-out loss of the current weights to the callbacks; some exchange the weights for it."""
+        for callback in self.callbacks:
+            if progress < 1 and isinstance(callback, SeesValidation):  # at the end there is nothing left to change
+                callback.validated(self.module, progress, loss)
 
-    def enough(self) -> str:
+    def stop_reason(self) -> str:
         """Why training ends though its clock gives leave for more, in words; empty: it does not."""
-        return next((why for follower in self.followers if (why := getattr(follower, "enough", ""))), "")
-
-    def context_with(self, **changes: Any) -> Context:
-        return replace(self.context, **changes)
+        return next((c.enough for c in self.callbacks if isinstance(c, StopsEarly) and c.enough), "")
 
 
 def build(
@@ -57,7 +63,7 @@ def build(
     *,
     run: Run | None = None,
     checkpoint: Checkpoint | None = None,
-) -> Built:
+) -> Trainable:
     """Weights are those of the seed, the same on every machine, or of the checkpoint that a run begins with.
 
     checkpoint: the header of that, where this process has read it. Raises UsageError: a technique that is not there.
@@ -68,7 +74,7 @@ def build(
     context = Context(plan=plan, machine=machine, run=run, marks=marks)
     touched: list[Touched] = []
 
-    def folded(seam: str, thing: Any) -> Any:
+    def folded(seam: str, thing: Thing) -> Thing:
         changed, places = techniques.fold(on, seam, thing, context)
         touched.extend(places)
         return changed
@@ -95,28 +101,32 @@ def build(
     optimizer = folded("optimizer", made)
     rows = max(1, plan.batch_tokens // plan.network.context_length)
     schedule = folded("schedule", schedules.Schedule(plan.schedule, batch_rows=rows))
-    followers = folded("step", [marks])
-    for watcher in (optimizer, *followers):
-        if hasattr(watcher, "changed"):
-            context.changes.watch(getattr(watcher, "name", "optimizer"), watcher.changed)
-    return Built(
+    callbacks: list[StepCallback] = folded("step", [marks])
+    context.changes.watch("optimizer", optimizer.changed)
+    for callback in callbacks:
+        if isinstance(callback, SeesChange):
+            context.changes.watch(callback.name, callback.changed)
+    return Trainable(
         module=module,
         loss=loss,
         optimizer=optimizer,
         schedule=schedule,
-        followers=followers,
+        callbacks=callbacks,
         marks=marks,
         techniques=on,
         touched=touched,
         context=context,
+        device=device,
     )
 
 
-def batches_of(run: Run, train: shards.Tokens, plan: Plan) -> Batches | Mixture:
-    """What the plan trains on: its text, or its sources by their weights."""
+def batches_of(run: Run, train: shards.Tokens, plan: Plan, world: World | None = None) -> Batches | Mixture:
+    """What the plan trains on: its text, or its sources by their weights; of it, this process's part."""
+    world = world or alone()
+    part = {"seed": plan.seed, "rank": world.rank, "world": world.size}
     length = plan.network.context_length
     if not plan.mixture:
-        return Batches(train, context_length=length, seed=plan.seed)
+        return Batches(train, context_length=length, **part)
     name = f"train-{plan.tokenizer.vocabulary}"
     parts = [shards.Tokens(run.corpus_folder, f"{name}-{number}") for number in range(len(plan.mixture))]
-    return Mixture(list(zip(parts, plan.mixture, strict=True)), context_length=length, seed=plan.seed)
+    return Mixture(list(zip(parts, plan.mixture, strict=True)), context_length=length, **part)

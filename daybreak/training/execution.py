@@ -1,4 +1,4 @@
-"""Execution: a plan carried out: encode, train, evaluate, report."""
+"""Execution: carries out a plan: encode, train, evaluate, report."""
 
 import contextlib
 from dataclasses import dataclass
@@ -10,18 +10,15 @@ from daybreak.core.clock import Ledger
 from daybreak.core.errors import DataError
 from daybreak.core.records import Event, Measurement
 from daybreak.core.run import Run
-from daybreak.core.types import Corpus, Machine, Plan
+from daybreak.core.types import Corpus
 from daybreak.engine import faults, hardware
 from daybreak.training.alarm import Alarm, OutOfTime, lifting
-from daybreak.training.in_time import Display, Session
+from daybreak.training.session import Display, Prepared, Session
 
 if TYPE_CHECKING:
-    from daybreak.training.state import Bench
+    import torch
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from daybreak.training.state import Bench
+    from daybreak.training.state import TrainingState
 
 REPORT_SECONDS = 0.5  # for the report, where the budget is used up already
 LEAVING_SECONDS = 0.1
@@ -44,7 +41,7 @@ class Finished:
 
 def execute(
     session: Session,
-    plan: Plan,
+    ready: Prepared,
     *,
     replay: list[records.Step] | None = None,
     validations: dict[int, records.Validation] | None = None,
@@ -55,17 +52,17 @@ def execute(
 
     alarm: lifted when the training has begun.
     """
+    plan, corpus, machine = ready.plan, ready.corpus, ready.machine
     from daybreak.core.signals import Signals
     from daybreak.data import encode
     from daybreak.data.tokenizers import load_tokenizer
     from daybreak.evaluation.conclusion import verdict
-    from daybreak.training.state import Bench
+    from daybreak.training.state import TrainingState
 
     folder, display, ledger = session.folder, session.display, session.ledger
     ledger.enter("encode")
     display.phase("encode")
     faults.at("phase.encode")
-    machine, corpus = machine_of(plan), folder.corpus()
     train_tokens, heldout_tokens = encode.encode(folder, corpus, plan.tokenizer)
     log = ledger.log
     _show(folder, mirrors, display, ledger)
@@ -74,11 +71,12 @@ def execute(
         log.append(Event(name=name, used_seconds=ledger.stopwatch.used(), detail=detail))
     try:
         with Signals() as signals:
-            bench = Bench(
+            state = TrainingState(
                 run=folder,
                 plan=plan,
                 corpus=corpus,
                 machine=machine,
+                device=ready.device,
                 stopwatch=ledger.stopwatch,
                 ledger=ledger,
                 log=log,
@@ -91,35 +89,31 @@ def execute(
                 replayed=replay is not None,
                 validations=validations or {},
             )
-            figures = {"family": plan.shape.family, **_trained(bench, display, replay, alarm)}
+            figures = {"family": plan.shape.family, **_trained(state, display, replay, alarm)}
     finally:
         display.close()
     if plan.request is not None and plan.shape.counted and plan.shape.family != plan.request.family:
         figures["reason"] = plan.reasons["family"]
     figures["verdict"] = verdict(plan, corpus, figures)
-    _log_the_rest(session, corpus, _peak_memory_of(plan))
+    _log_the_rest(session, corpus, _peak_memory_of(ready.device))
     log.append(Event(name="finished", used_seconds=ledger.stopwatch.used(), detail=figures))
     _report(session, replayed=replay is not None)
     return Finished(run=folder, figures=figures)
 
 
 def _trained(
-    bench: "Bench", display: Display, replay: list[records.Step] | None, alarm: Alarm | None
+    state: "TrainingState", display: Display, replay: list[records.Step] | None, alarm: Alarm | None
 ) -> dict[str, Any]:
     display.phase("train")
-    if bench.plan.shape.counted:
-        from daybreak.training.ngram import count
+    if state.plan.shape.counted:
+        from daybreak.training.ngram import train_ngram
 
         if alarm:
             alarm.lift()
-        return {**count(bench), **bench.promised()}
-    from daybreak.engine import machine as machines
-    from daybreak.training.state import Workbench
+        return {**train_ngram(state), **state.promised()}
     from daybreak.training.train import train
 
-    device = machines.pick_device(bench.plan.device)
-    network = Workbench(**vars(bench), device=device)
-    return {**train(network, replay=replay), **network.promised()}
+    return {**train(state, replay=replay), **state.promised()}
 
 
 def _log_the_rest(session: Session, corpus: Corpus, peak_bytes: int) -> None:
@@ -139,13 +133,12 @@ def _log_the_rest(session: Session, corpus: Corpus, peak_bytes: int) -> None:
         )
 
 
-def _peak_memory_of(plan: Plan) -> int:
-    if plan.shape.counted:
+def _peak_memory_of(device: "torch.device | None") -> int:
+    if device is None:
         return hardware.peak_memory_bytes()
-    from daybreak.engine import machine as machines
     from daybreak.engine.probe import memory_bytes
 
-    return memory_bytes(machines.pick_device(plan.device))
+    return memory_bytes(device)
 
 
 def _report(session: Session, *, replayed: bool = False) -> None:
@@ -166,14 +159,6 @@ def _report(session: Session, *, replayed: bool = False) -> None:
     if failed:
         with contextlib.suppress(OSError):  # a full disk
             log.append(Event(name="warning", used_seconds=session.ledger.stopwatch.used(), detail={"what": failed}))
-
-
-def machine_of(plan: Plan) -> Machine:
-    if plan.shape.counted:
-        return hardware.processor()
-    from daybreak.engine import machine as machines
-
-    return machines.measured(machines.pick_device(plan.device))
 
 
 def _show(folder: Run, mirrors: tuple[str, ...], display: Display, ledger: Ledger) -> None:

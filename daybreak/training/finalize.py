@@ -1,8 +1,9 @@
-"""Finish: from trained weights to a chosen, written, read back and scored model/."""
+"""Finalize: from trained weights to a chosen, written, read back and scored model/."""
 
 import hashlib
 import math
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from daybreak import techniques
 from daybreak.core import records
 from daybreak.core.records import Event, Measurement, Sample, Touched, Validation
 from daybreak.data.shards import Tokens
-from daybreak.engine import faults, loop
+from daybreak.engine import faults
 from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells, of_hidden
 from daybreak.models.checkpoints import write
 from daybreak.models.checkpoints.read import read_model
@@ -24,9 +25,9 @@ from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.inference.scores import Score, summed
 from daybreak.tasks import samples, task_of
 from daybreak.tasks.scoring import Answers, Part, figures_of
-from daybreak.training.build import Built
+from daybreak.training.build import Trainable
 from daybreak.training.heldout_scores import keep_hidden, keep_scores
-from daybreak.training.state import Workbench
+from daybreak.training.state import TrainingState
 
 QUICK_SHARE = 6  # one part in six of the scored text is scored on the way
 QUICK_LEAST_BYTES = 20_000
@@ -36,20 +37,20 @@ MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
 INTERVAL_SECONDS = 0.15  # for the two bootstraps of many documents
 
 
-def _asked(bench: Workbench, module: Any, *, most_bytes: int, seconds: float) -> Answers:
+def _asked(state: TrainingState, module: Any, *, most_bytes: int, seconds: float) -> Answers:
     """A module put to held-out text from all over."""
-    stream = spread(bench.heldout, _tokens_of(bench, most_bytes), module.shape.context_length)
-    return _put(bench, module, stream, seconds)
+    stream = sample_windows(state.heldout, _tokens_of(state, most_bytes), module.shape.context_length)
+    return _put(state, module, stream, seconds)
 
 
-def _tokens_of(bench: Workbench, most_bytes: int) -> int:
+def _tokens_of(state: TrainingState, most_bytes: int) -> int:
     """About how many held-out tokens so many bytes are."""
-    share = min(1.0, most_bytes / max(1, bench.heldout.bytes))
-    return max(1, round(share * len(bench.heldout)))
+    share = min(1.0, most_bytes / max(1, state.heldout.bytes))
+    return max(1, round(share * len(state.heldout)))
 
 
-def spread(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
-    """About `count` tokens in windows from all over: how a text begins may be much easier, or harder, than the rest."""
+def sample_windows(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
+    """About `count` tokens in windows spread over a text: its beginning may be easier, or harder, than the rest."""
     windows = max(1, count // context_length)
     if count >= len(tokens) - context_length or windows == 1:
         return tokens.slice(0, count)
@@ -57,162 +58,164 @@ def spread(tokens: Tokens, count: int, context_length: int) -> np.ndarray:
     return np.concatenate([tokens.slice(start, start + context_length) for start in starts])
 
 
-def _put(bench: Workbench, module: Any, stream: np.ndarray, seconds: float) -> Answers:
-    scorer = task_of(bench.plan.objective).scorer(bench.plan, bench.tokenizer)
-    return scorer.put(module, stream, seconds=seconds if bench.timed() else float("inf"))
+def _put(state: TrainingState, module: Any, stream: np.ndarray, seconds: float) -> Answers:
+    scorer = task_of(state.plan.objective).scorer(state.plan, state.tokenizer)
+    return scorer.put(module, stream, seconds=seconds if state.timed() else float("inf"))
 
 
-def validate(bench: Workbench, built: Built, position: loop.Position, progress: float) -> Validation:
+def validate(state: TrainingState, progress: float) -> Validation:
     """Scores a part of the held-out text on the way."""
     faults.at("validate")
-    seconds = max(0.05, 0.1 * bench.remaining())
-    answers = _asked(bench, built.module, most_bytes=_quick_bytes(bench), seconds=seconds)
-    return _validation(bench, answers.score(), position, progress, "current")
+    seconds = max(0.05, 0.1 * state.remaining())
+    answers = _asked(state, state.trainable.module, most_bytes=_quick_bytes(state), seconds=seconds)
+    return _validation(state, answers.score(), progress, "current")
 
 
-def _quick_bytes(bench: Workbench) -> int:
-    return max(QUICK_LEAST_BYTES, bench.plan.evaluation_bytes // QUICK_SHARE)
+def _quick_bytes(state: TrainingState) -> int:
+    return max(QUICK_LEAST_BYTES, state.plan.evaluation_bytes // QUICK_SHARE)
 
 
-def quick_tokens(bench: Workbench) -> int:
+def quick_tokens(state: TrainingState) -> int:
     """Held-out tokens that a mark is scored on."""
-    return _tokens_of(bench, _quick_bytes(bench))
+    return _tokens_of(state, _quick_bytes(state))
 
 
-def whole_of_quick(bench: Workbench) -> float:
+def whole_of_quick(state: TrainingState) -> float:
     """How many times as long as a score on the way one of all held-out text takes."""
-    whole = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
-    return max(1.0, whole / max(1, min(_quick_bytes(bench), bench.heldout.bytes)))
+    whole = state.heldout.bytes if state.timed() else state.plan.evaluation_bytes
+    return max(1.0, whole / max(1, min(_quick_bytes(state), state.heldout.bytes)))
 
 
-def _validation(bench: Workbench, score: Score, position: loop.Position, progress: float, weights: str) -> Validation:
+def _validation(state: TrainingState, score: Score, progress: float, weights: str) -> Validation:
     return Validation(
-        step=position.step,
+        step=state.position.step,
         progress=progress,
-        used_seconds=bench.stopwatch.used(),
-        tokens=position.tokens,
-        figure=bench.plan.headline.value(score.sums()),
+        used_seconds=state.stopwatch.used(),
+        tokens=state.position.tokens,
+        figure=state.plan.headline.value(score.sums()),
         perplexity=score.perplexity,
         bytes=score.bytes,
         weights=weights,
     )
 
 
-def sample(bench: Workbench, built: Built, progress: float) -> Sample:
+def sample(state: TrainingState, progress: float) -> Sample:
     """What the model writes, at this moment, after how a held-out document begins, or into its gaps."""
-    begins = samples.opening(bench.tokenizer, bench.heldout)
-    prompt, text = task_of(bench.plan.objective).sample(bench.plan, built.module, bench.tokenizer, begins)
-    return Sample(progress=progress, used_seconds=bench.stopwatch.used(), prompt=prompt, text=text)
+    begins = samples.opening(state.tokenizer, state.heldout)
+    prompt, text = task_of(state.plan.objective).sample(state.plan, state.trainable.module, state.tokenizer, begins)
+    return Sample(progress=progress, used_seconds=state.stopwatch.used(), prompt=prompt, text=text)
 
 
-def candidates_of(built: Built) -> tuple[dict[str, dict[str, Tensor]], list[Touched]]:
+def candidates_of(trainable: Trainable) -> tuple[dict[str, dict[str, Tensor]], list[Touched]]:
     """The weights that a run may end with, by name: the last ones first, and those of its best mark last."""
-    candidates, touched = techniques.fold(built.techniques, "weights", {"current": current(built)}, built.context)
-    if built.marks.best:
-        candidates = {**candidates, BEST_MARK: built.marks.best}
+    candidates, touched = techniques.fold(
+        trainable.techniques, "weights", {"current": current(trainable)}, trainable.context
+    )
+    if trainable.marks.best:
+        candidates = {**candidates, BEST_MARK: trainable.marks.best}
     return candidates, touched
 
 
-def choose_weights(bench: Workbench, built: Built, position: loop.Position) -> dict[str, Tensor]:
+def choose_weights(state: TrainingState) -> dict[str, Tensor]:
     """The candidate that scores best, all on the same held-out text; a replay takes what the first run took."""
-    bench.ledger.enter("validation")
-    trained = current(built)
-    candidates, touched = candidates_of(built)
+    state.ledger.enter("validation")
+    trained = current(state.trainable)
+    candidates, touched = candidates_of(state.trainable)
     for record in touched:
-        bench.record(record)
+        state.record(record)
     if len(candidates) == 1:
         return trained
-    needed = bench.costs.get("model", 0.0) + bench.margin() + len(candidates) * LEAST_SCORING_SECONDS
-    if bench.timed() and bench.remaining() < needed:
-        best = _unscored(built, candidates)
-        bench.record(Event(name="weights chosen", used_seconds=bench.stopwatch.used(), detail={"weights": best}))
-        load_into(built, candidates[best])
-        return current(built)
+    needed = state.costs.get("model", 0.0) + state.margin() + len(candidates) * LEAST_SCORING_SECONDS
+    if state.timed() and state.remaining() < needed:
+        best = _unscored(state.trainable, candidates)
+        state.record(Event(name="weights chosen", used_seconds=state.stopwatch.used(), detail={"weights": best}))
+        load_into(state.trainable, candidates[best])
+        return current(state.trainable)
     scores: dict[str, float] = {}
     original = {name: weight.detach().clone() for name, weight in trained.items()}
     scored = {}
     for name, weights in candidates.items():
-        load_into(built, weights)
-        seconds = max(LEAST_SCORING_SECONDS, 0.5 * bench.remaining() / len(candidates))
-        scored[name] = _asked(bench, built.module, most_bytes=_quick_bytes(bench), seconds=seconds)
+        load_into(state.trainable, weights)
+        seconds = max(LEAST_SCORING_SECONDS, 0.5 * state.remaining() / len(candidates))
+        scored[name] = _asked(state, state.trainable.module, most_bytes=_quick_bytes(state), seconds=seconds)
     # The time may not have been enough for all: what is compared is the text that every candidate was scored on.
     least = min(map(len, scored.values()))
     for name, answers in scored.items():
-        validation = _validation(bench, answers.first(least).score(), position, 1.0, name)
-        bench.record(validation)
-        scores[name] = validation.loss(bench.plan.headline)
+        validation = _validation(state, answers.first(least).score(), 1.0, name)
+        state.record(validation)
+        scores[name] = validation.loss(state.plan.headline)
     best = min(scores, key=lambda name: (math.isnan(scores[name]), scores[name]))
-    earlier = [r for r in records.read(bench.run.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
-    if bench.replayed and earlier:
+    earlier = [r for r in records.read(state.run.log_file) if isinstance(r, Event) and r.name == "weights chosen"]
+    if state.replayed and earlier:
         best = earlier[-1].detail["weights"]
-    bench.record(Event(name="weights chosen", used_seconds=bench.stopwatch.used(), detail={"weights": best, **scores}))
+    state.record(Event(name="weights chosen", used_seconds=state.stopwatch.used(), detail={"weights": best, **scores}))
     chosen = original if best == "current" else candidates[best]
-    load_into(built, chosen)
-    return current(built)
+    load_into(state.trainable, chosen)
+    return current(state.trainable)
 
 
-def _unscored(built: Built, candidates: Collection[str]) -> str:
+def _unscored(trainable: Trainable, candidates: Collection[str]) -> str:
     """The candidate that is likely to be best, where there is no time to score them."""
-    if best_so_far(built) is built.marks.best:
+    if best_so_far(trainable) is trainable.marks.best:
         return BEST_MARK
     # An average stands in for the end of the decay, which there was no time for either.
     return next((name for name in reversed(list(candidates)) if name not in ("current", BEST_MARK)), "current")
 
 
-def finish(bench: Workbench, built: Built, weights: dict[str, Tensor]) -> dict[str, Any]:
+def finish(state: TrainingState, weights: dict[str, Tensor]) -> dict[str, Any]:
     """Writes model/, reads it back, scores it alone, and then what the decode techniques make of it."""
-    bench.ledger.enter("saving")
-    if bench.timed() and bench.remaining() < bench.costs.get("model", 0.0) + bench.margin() and _written(bench):
-        bench.warn("something took the time that was kept for the end: model/ is the one of the last mark")
+    state.ledger.enter("saving")
+    if state.timed() and state.remaining() < state.costs.get("model", 0.0) + state.margin() and _written(state):
+        state.warn("something took the time that was kept for the end: model/ is the one of the last mark")
     else:
-        write_model(bench, weights)
-    bench.ledger.enter("the end")
-    module = read_model(bench.run.model_folder, bench.device)
+        write_model(state, weights)
+    state.ledger.enter("the end")
+    module = read_model(state.run.model_folder, state.trainable.device)
     digest = weights_digest(tensors_of(module))
-    module.compute_dtype = built.module.compute_dtype
-    left = bench.remaining() - bench.margin() - after_scoring(bench)
+    module.compute_dtype = state.trainable.module.compute_dtype
+    left = state.remaining() - state.margin() - after_scoring(state)
     # Where the clock counts tokens, how much is scored may not depend on the time: the plan has said how much.
-    most = bench.heldout.bytes if bench.timed() else bench.plan.evaluation_bytes
-    stream = bench.heldout.slice(0, len(bench.heldout))
-    scorer = task_of(bench.plan.objective).scorer(bench.plan, bench.tokenizer)
-    seconds = max(0.1, left) if bench.timed() else float("inf")
-    part = scorer.put_spread(module, stream, seconds=seconds, tokens=_tokens_of(bench, most))
-    result = {**figures_of(bench.plan.headline, part.answers.score()), "weights_digest": digest}
-    if bench.plan.headline.of_text:
-        mixed = _mixed(bench, built, module, stream[part.tokens], part.answers.nats, result)
-        kept = keep_scores(bench, stream, part.answers.nats, mixed, where=part.tokens)
+    most = state.heldout.bytes if state.timed() else state.plan.evaluation_bytes
+    stream = state.heldout.slice(0, len(state.heldout))
+    scorer = task_of(state.plan.objective).scorer(state.plan, state.tokenizer)
+    seconds = max(0.1, left) if state.timed() else float("inf")
+    part = scorer.put_spread(module, stream, seconds=seconds, tokens=_tokens_of(state, most))
+    result = {**figures_of(state.plan.headline, part.answers.score()), "weights_digest": digest}
+    if state.plan.headline.of_text:
+        mixed = _mixed(state, module, stream[part.tokens], part.answers.nats, result)
+        kept = keep_scores(state, stream, part.answers.nats, mixed, where=part.tokens)
         intervals = of_cells(kept, resamples=RESAMPLES_AT_THE_END) if kept else {}
     else:
-        keep_hidden(bench, stream, part, module.shape.context_length)
-        intervals = of_hidden(bench.plan.headline, part.answers, resamples=RESAMPLES_AT_THE_END)
-    result = beside(result, intervals) | {"heldout_share": heldout_share(bench, part)}
-    _record(bench, result)
-    bench.ledger.enter("leaving")
+        keep_hidden(state, stream, part, module.shape.context_length)
+        intervals = of_hidden(state.plan.headline, part.answers, resamples=RESAMPLES_AT_THE_END)
+    result = beside(result, intervals) | {"heldout_share": heldout_share(state, part)}
+    _record(state, result)
+    state.ledger.enter("leaving")
     return result
 
 
-def after_scoring(bench: Workbench) -> float:
+def after_scoring(state: TrainingState) -> float:
     """Seconds that mixing and the intervals take, as far as that is known."""
-    return MIXING_SHARE * bench.costs.get("counting", 0.0) + bench.slower * INTERVAL_SECONDS
+    return MIXING_SHARE * state.costs.get("counting", 0.0) + state.slower * INTERVAL_SECONDS
 
 
-def heldout_share(bench: Workbench, part: Part) -> float:
+def heldout_share(state: TrainingState, part: Part) -> float:
     """How much of the held-out text was scored: of its bytes, or of its windows where tokens are hidden in them."""
-    if part.whole or not bench.plan.headline.of_text:
+    if part.whole or not state.plan.headline.of_text:
         return float(part.windows.mean()) if len(part.windows) else 1.0
-    sizes = bench.tokenizer.token_bytes
-    return part.answers.score().bytes / int(sizes[bench.heldout.slice(0, len(bench.heldout))].sum(dtype=np.int64))
+    sizes = state.tokenizer.token_bytes
+    return part.answers.score().bytes / int(sizes[state.heldout.slice(0, len(state.heldout))].sum(dtype=np.int64))
 
 
-def _record(bench: Workbench, result: dict[str, Any]) -> None:
-    headline = bench.plan.headline
+def _record(state: TrainingState, result: dict[str, Any]) -> None:
+    headline = state.plan.headline
     for name, unit in ((headline.name, headline.unit), ("perplexity", "per token")):
         interval, share = result.get(f"{name}_interval"), result["heldout_share"]
         shown = {"value": result[name], "unit": unit, "bytes": result["bytes"], "interval": interval, "share": share}
-        bench.record(Measurement(name=name, **shown))
+        state.record(Measurement(name=name, **shown))
     if "mixture" in result:
         mixture = result["mixture"]
-        bench.record(
+        state.record(
             Measurement(
                 name="bits_per_byte",
                 value=mixture["bits_per_byte"],
@@ -228,58 +231,60 @@ def _record(bench: Workbench, result: dict[str, Any]) -> None:
 
 
 def _mixed(
-    bench: Workbench, built: Built, module: Any, stream: np.ndarray, nats: np.ndarray, result: dict[str, Any]
+    state: TrainingState, module: Any, stream: np.ndarray, nats: np.ndarray, result: dict[str, Any]
 ) -> np.ndarray | None:
     """Nats [n] with what the decode techniques mix in; None where there is nothing. Told in `result`, too."""
-    network = Network(module, end_of_text=bench.tokenizer.end_of_text, known_tokens=bench.tokenizer.vocabulary)
-    predictor, touched = techniques.fold(built.techniques, "decode", network, built.context_with(scored=(stream, nats)))
+    trainable = state.trainable
+    network = Network(module, end_of_text=state.tokenizer.end_of_text, known_tokens=state.tokenizer.vocabulary)
+    context = replace(trainable.context, scored=(stream, nats))
+    predictor, touched = techniques.fold(trainable.techniques, "decode", network, context)
     for record in touched:
-        bench.record(record)
+        state.record(record)
     if not isinstance(predictor, Mixture):
         return None
     mixed_nats = predictor.cross_fitted(nats, stream)
-    mixed = summed(mixed_nats, stream, bench.tokenizer.token_bytes)
+    mixed = summed(mixed_nats, stream, state.tokenizer.token_bytes)
     weight = predictor.mean_weight(stream)
     result["mixture"] = {"bits_per_byte": mixed.bits_per_byte, "weight_of_counts": weight}
     if isinstance(counts := predictor.innermost.counts, Counts):
-        alone = summed(counts.stream(stream)[0], stream, bench.tokenizer.token_bytes)
+        alone = summed(counts.stream(stream)[0], stream, state.tokenizer.token_bytes)
         result["mixture"]["counts_bits_per_byte"] = alone.bits_per_byte
     return mixed_nats
 
 
-def _written(bench: Workbench) -> bool:
-    return (bench.run.model_folder / "config.json").exists()
+def _written(state: TrainingState) -> bool:
+    return (state.run.model_folder / "config.json").exists()
 
 
-def write_model(bench: Workbench, weights: dict[str, Tensor]) -> None:
+def write_model(state: TrainingState, weights: dict[str, Tensor]) -> None:
     """Raises ResourceError at the end of a run only: on the way, an older model/ stands and training goes on."""
     faults.at("model.write")
     write.save(
-        bench.run.model_folder,
-        bench.plan.network,
+        state.run.model_folder,
+        state.plan.network,
         weights,
-        tokenizer_file=bench.run.tokenizer_file,
-        end_of_text=bench.tokenizer.end_of_text,
-        token=bench.tokenizer.end_of_text_token,
-        specials=bench.plan.tokenizer.specials,
-        kept=bench.run.parent_folder if bench.plan.origin else None,
+        tokenizer_file=state.run.tokenizer_file,
+        end_of_text=state.tokenizer.end_of_text,
+        token=state.tokenizer.end_of_text_token,
+        specials=state.plan.tokenizer.specials,
+        kept=state.run.parent_folder if state.plan.origin else None,
     )
 
 
-def current(built: Built) -> dict[str, Tensor]:
-    return tensors_of(built.module)
+def current(trainable: Trainable) -> dict[str, Tensor]:
+    return tensors_of(trainable.module)
 
 
-def best_so_far(built: Built) -> dict[str, Tensor]:
+def best_so_far(trainable: Trainable) -> dict[str, Tensor]:
     """The current weights, or those of the best mark where the last one was worse."""
-    marks = built.marks
+    marks = trainable.marks
     worse = bool(marks.best) and not marks.losses[-1] <= marks.least  # or no number at all
-    return marks.best if worse else current(built)
+    return marks.best if worse else current(trainable)
 
 
-def load_into(built: Built, weights: dict[str, Tensor]) -> None:
+def load_into(trainable: Trainable, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
-        for name, weight in tensors_of(built.module).items():
+        for name, weight in tensors_of(trainable.module).items():
             weight.copy_(weights[name])
 
 

@@ -9,7 +9,7 @@ from daybreak.data.blocks import block_order
 
 if TYPE_CHECKING:
     from daybreak.tasks.scoring import Part
-    from daybreak.training.state import Bench
+    from daybreak.training.state import TrainingState
 from daybreak.evaluation.score_table import Scores
 
 KEPT_TOKENS = 1_000_000  # of the held-out text, at most
@@ -17,7 +17,7 @@ KEPT_TOKENS_A_SECOND = 5000  # of the budget: keeping them takes about a thousan
 
 
 def keep_scores(
-    bench: "Bench",
+    state: "TrainingState",
     stream: np.ndarray,
     nats: np.ndarray,
     mixed: np.ndarray | None = None,
@@ -31,19 +31,19 @@ def keep_scores(
     back; None where it could not be.
     """
     try:
-        for file in (bench.run.scores_file, bench.run.task_scores_file):
+        for file in (state.run.scores_file, state.run.task_scores_file):
             file.unlink(missing_ok=True)  # of an earlier model, where a run was continued
         scored = np.ones(len(stream), bool) if where is None else where
-        most = min(KEPT_TOKENS, int(KEPT_TOKENS_A_SECOND * bench.plan.budget.seconds))
-        kept = scored & _first_blocks(bench.tokenizer.token_bytes[stream].astype(np.int64), scored, most)
+        most = min(KEPT_TOKENS, int(KEPT_TOKENS_A_SECOND * state.plan.budget.seconds))
+        kept = scored & _first_blocks(state.tokenizer.token_bytes[stream].astype(np.int64), scored, most)
         chosen = kept[scored]
         parts = nats[chosen], None if mixed is None else mixed[chosen]
-        scores = Scores.of(stream, bench.tokenizer, *parts, whole=len(stream) == len(bench.heldout), where=kept)
-        scores.save(bench.run.scores_file)
+        scores = Scores.of(stream, state.tokenizer, *parts, whole=len(stream) == len(state.heldout), where=kept)
+        scores.save(state.run.scores_file)
         return scores
     except Exception as error:  # whatever it is, the model is there
         with contextlib.suppress(OSError):
-            bench.warn(f"the held-out scores could not be written: {error}")
+            state.warn(f"the held-out scores could not be written: {error}")
         return None
 
 
@@ -57,12 +57,12 @@ def _first_blocks(sizes: np.ndarray, scored: np.ndarray, most: int) -> np.ndarra
     return order < max(1, int(np.searchsorted(tokens, most, side="right")))
 
 
-def keep_hidden(bench: "Bench", stream: np.ndarray, part: "Part", context: int) -> None:
+def keep_hidden(state: "TrainingState", stream: np.ndarray, part: "Part", context: int) -> None:
     """As `keep_scores`, of a model that is judged by what is hidden from it."""
     try:
-        bench.run.scores_file.unlink(missing_ok=True)
-        scores = Scores.of_hidden(stream, part.answers, bench.plan.headline, context, where=part.windows)
-        scores.save(bench.run.scores_file)
+        state.run.scores_file.unlink(missing_ok=True)
+        scores = Scores.of_hidden(stream, part.answers, state.plan.headline, context, where=part.windows)
+        scores.save(state.run.scores_file)
     except Exception as error:  # whatever it is, the model is there
         with contextlib.suppress(OSError):
-            bench.warn(f"the held-out scores could not be written: {error}")
+            state.warn(f"the held-out scores could not be written: {error}")

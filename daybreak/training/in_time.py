@@ -6,22 +6,18 @@ reads, counts and scores as much as fits, by what a little of it takes at that m
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TypeVar
 
 from daybreak.core import units
-from daybreak.core.clock import Contention, Ledger
+from daybreak.core.clock import Contention
 from daybreak.core.errors import BudgetTooShort
-from daybreak.core.records import Event, Record
 from daybreak.core.request import usual_of
 from daybreak.core.run import Run, write_json
-from daybreak.core.types import Machine, Plan, Request
+from daybreak.core.types import Request
 from daybreak.engine import hardware
 from daybreak.models import families
 from daybreak.training.alarm import Alarm, OutOfTime
-
-if TYPE_CHECKING:  # which needs torch
-    from daybreak.models.checkpoints.source import Checkpoint
+from daybreak.training.session import Prepared, Session
 
 # What an n-gram model takes from nothing to its report, on a processor of one's own, twice over (own runs).
 COUNTING_SECONDS = 1.5
@@ -34,39 +30,7 @@ READING_SHARE, LEAST_READING_SHARE = 0.6, 0.1  # of what that leaves of the time
 Result = TypeVar("Result")
 
 
-class Display(Protocol):
-    """Who looks on while a run goes; see views/progress.py."""
-
-    def phase(self, name: str) -> None: ...
-
-    def planned(self, plan: Plan, machine: Machine) -> None: ...
-
-    def record(self, record: Record) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Session:
-    """A run's folder, what was asked of it, and who writes down and shows what becomes of it."""
-
-    folder: Run
-    request: Request
-    display: Display
-    ledger: Ledger
-    checkpoint: "Checkpoint | None" = None  # that training begins with, by its header
-
-    def warn(self, what: str) -> None:
-        warning = Event(name="warning", used_seconds=self.ledger.stopwatch.used(), detail={"what": what})
-        self.ledger.log.append(warning)
-        self.display.record(warning)
-
-    def left(self) -> float:
-        """Seconds of the budget."""
-        return self.request.seconds - self.ledger.stopwatch.used()
-
-
-def in_time(session: Session, work: Callable[[Alarm], Result], instead: Callable[[Plan], Result]) -> Result:
+def in_time(session: Session, work: Callable[[Alarm], Result], instead: Callable[[Prepared], Result]) -> Result:
     """`work`, which sets and lifts the alarm; where it comes to nothing in time, `instead` with a plan to count.
 
     Raises BudgetTooShort: there is not even the time to count, or an n-gram model cannot stand in for what was asked.
@@ -113,7 +77,7 @@ def check_hope(session: Session, contention: Contention) -> None:
         raise _too_short(session)
 
 
-def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
+def plan_to_count(session: Session, refusal: BudgetTooShort) -> Prepared:
     """Prepares as much as can be counted in the time that is left, and plans that. Raises DataError."""
     from daybreak.planning import corpus_to_count, text_facts
     from daybreak.planning.counting import counting_plan
@@ -135,8 +99,9 @@ def plan_to_count(session: Session, refusal: BudgetTooShort) -> Plan:
     write_json(folder.plan_file, plan.to_json())
     folder.amend("family", family=families.COUNTED, reason=reason)
     session.warn(reason)
-    session.display.planned(plan, hardware.processor())
-    return plan
+    counting = Prepared(plan=plan, corpus=corpus, machine=hardware.processor(), device=None)
+    session.display.planned(plan, counting.machine)
+    return counting
 
 
 def _too_short(session: Session) -> BudgetTooShort:

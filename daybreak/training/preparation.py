@@ -5,19 +5,20 @@ import datetime
 import importlib
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daybreak.core import units
 from daybreak.core.clock import Contention, Ledger
 from daybreak.core.errors import BudgetTooShort
 from daybreak.core.run import write_json
-from daybreak.core.types import Corpus, Machine, Plan, Request
+from daybreak.core.types import Corpus, Plan, Request
 from daybreak.engine import faults, hardware
 from daybreak.models import families
 from daybreak.planning import names
 from daybreak.training.alarm import Alarm
-from daybreak.training.execution import machine_of
-from daybreak.training.in_time import PLAN_BY, STEP_BY, Session, begun, check_hope, give_up_at
+from daybreak.training.in_time import PLAN_BY, STEP_BY, begun, check_hope, give_up_at
+from daybreak.training.session import Prepared, Session, prepared
 
 if TYPE_CHECKING:  # which needs torch
     from daybreak.models.checkpoints.source import Checkpoint
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # which needs torch
 LEAST_SECONDS = 8.0  # imports, a scan and a few seconds of anything; the plan knows better once it has measured
 
 
-def prepare_plan(session: Session, alarm: Alarm) -> Plan:
+def prepare_plan(session: Session, alarm: Alarm) -> Prepared:
     """Scan, probe and plan; what a folder has already is taken from it. Raises OutOfTime and BudgetTooShort."""
     from daybreak.planning import text_facts
 
@@ -36,8 +37,9 @@ def prepare_plan(session: Session, alarm: Alarm) -> Plan:
             alarm.set(give_up_at(session, STEP_BY, contention))
         text_facts.check_unchanged(folder, request)
         plan = adjust_budget(session, folder.plan(), seconds=request.seconds)
-        display.planned(plan, machine_of(plan))
-        return plan
+        ready = prepared(session, plan)
+        display.planned(plan, ready.machine)
+        return ready
     counting = families.named(request.family).counted
     alarm.set(give_up_at(session, PLAN_BY, contention))
     if not counting:
@@ -51,23 +53,24 @@ def prepare_plan(session: Session, alarm: Alarm) -> Plan:
     for what in text_facts.unread(corpus):
         session.warn(what)
     alarm.check()
-    plan, machine = _counting(corpus, request) if counting else _of_a_network(corpus, session)
-    plan = plan.replace(skipped=text_facts.unread(corpus))
+    ready = _counting(corpus, request) if counting else _of_a_network(corpus, session)
+    plan = ready.plan.replace(skipped=text_facts.unread(corpus))
     alarm.check()
     alarm.set(give_up_at(session, STEP_BY, contention))
     write_json(folder.plan_file, plan.to_json())
-    display.planned(plan, machine)
-    return plan
+    display.planned(plan, ready.machine)
+    return replace(ready, plan=plan)
 
 
-def _counting(corpus: Corpus, request: Request) -> tuple[Plan, Machine]:
+def _counting(corpus: Corpus, request: Request) -> Prepared:
     from daybreak.planning.counting import counting_plan
 
     held = 0 if request.reproducible else hardware.held_memory_bytes()
-    return counting_plan(corpus, request, held_bytes=held), hardware.processor()
+    plan = counting_plan(corpus, request, held_bytes=held)
+    return Prepared(plan=plan, corpus=corpus, machine=hardware.processor(), device=None)
 
 
-def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:
+def _of_a_network(corpus: Corpus, session: Session) -> Prepared:
     request, display, ledger = session.request, session.display, session.ledger
     ledger.enter("imports")
     faults.at("phase.imports")
@@ -79,7 +82,7 @@ def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:
     display.phase("probe")
     faults.at("phase.probe")
     device = machines.pick_device(request.device)
-    machine = machines.measured(device)
+    machine = measured = machines.measured(device)
     probed = probe(corpus, machine, request, device, ledger.stopwatch)
     for what in probed.warnings:
         session.warn(what)
@@ -87,7 +90,9 @@ def _of_a_network(corpus: Corpus, session: Session) -> tuple[Plan, Machine]:
         machine = machine.replace(compiler="")
     ledger.enter("plan")
     faults.at("phase.plan")
-    return write_plan(choose(corpus, machine, probed, request, timed_only=True)), machine
+    plan = write_plan(choose(corpus, machine, probed, request, timed_only=True))
+    # The machine has its compiler still: a plan without kernels does not ask for it.
+    return Prepared(plan=plan, corpus=corpus, machine=measured, device=device)
 
 
 def with_seconds_left(request: Request, ledger: Ledger) -> Request:

@@ -1,4 +1,4 @@
-"""Folders: which folder a request works in, who holds it meanwhile, and what is left there when it fails."""
+"""Session: the folder of a request, who holds it, what is looked up once for it, and what is left when it fails."""
 
 import contextlib
 import dataclasses
@@ -11,8 +11,9 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daybreak.core import failures, records
 from daybreak.core.clock import Ledger, Stopwatch
@@ -25,10 +26,70 @@ from daybreak.core.errors import (
     Saved,
     UsageError,
 )
-from daybreak.core.records import Event, Log, Phase
+from daybreak.core.records import Event, Log, Phase, Record
 from daybreak.core.request import OPTIONS, Request, usual_of
 from daybreak.core.run import Run, name_for, runs_in, write_json
 from daybreak.core.signals import Terminated, terminable
+from daybreak.core.types import Corpus, Machine, Plan
+from daybreak.engine import hardware
+
+if TYPE_CHECKING:  # which needs torch
+    import torch
+
+    from daybreak.models.checkpoints.source import Checkpoint
+
+
+class Display(Protocol):
+    """Who looks on while a run goes; see views/progress.py."""
+
+    def phase(self, name: str) -> None: ...
+
+    def planned(self, plan: Plan, machine: Machine) -> None: ...
+
+    def record(self, record: Record) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A run's folder, what was asked of it, and who writes down and shows what becomes of it."""
+
+    folder: Run
+    request: Request
+    display: Display
+    ledger: Ledger
+    checkpoint: "Checkpoint | None" = None  # that training begins with, by its header
+
+    def warn(self, what: str) -> None:
+        warning = Event(name="warning", used_seconds=self.ledger.stopwatch.used(), detail={"what": what})
+        self.ledger.log.append(warning)
+        self.display.record(warning)
+
+    def left(self) -> float:
+        """Seconds of the budget."""
+        return self.request.seconds - self.ledger.stopwatch.used()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A plan with what it is carried out on. Each is looked up once for a session, also where a run is resumed."""
+
+    plan: Plan
+    corpus: Corpus
+    machine: Machine
+    device: "torch.device | None"  # None: the plan counts n-grams, on the processor
+
+
+def prepared(session: Session, plan: Plan, corpus: Corpus | None = None) -> Prepared:
+    """A plan of before, with this machine and its corpus. Raises UsageError: a device that cannot be used."""
+    corpus = corpus or session.folder.corpus()
+    if plan.shape.counted:
+        return Prepared(plan=plan, corpus=corpus, machine=hardware.processor(), device=None)
+    from daybreak.engine import machine as machines
+
+    device = machines.pick_device(plan.device)
+    return Prepared(plan=plan, corpus=corpus, machine=machines.measured(device), device=device)
 
 
 def folder_of(request: Request, out: str) -> Run:
@@ -109,17 +170,17 @@ def _said(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
+def open_session(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
     """Holds the folder, counts the time used before, and takes away a folder in which nothing came to be.
 
     Raises ResourceError for a disk that is full, UsageError for one that may not be written, Interrupted for a Ctrl-C
     before training, and Saved for a SIGTERM; what was prepared stays.
     """
     with terminable():
-        yield from _kept(folder, request, stopwatch)
+        yield from _opened(folder, request, stopwatch)
 
 
-def _kept(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
+def _opened(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Ledger]:
     existed, before = folder.path.exists(), folder.request()
     folder.make()
     log, claimed = None, False

@@ -74,7 +74,7 @@ def first_steps(plan: Plan, machine: Machine, device_name: str) -> Json:
     from daybreak.engine import machine as machines
     from daybreak.engine.probe import memory_bytes
     from daybreak.training.build import build
-    from daybreak.training.train import stepped
+    from daybreak.training.train import training_steps
 
     device = machines.pick_device(device_name)
     held = memory_bytes(device)
@@ -90,7 +90,7 @@ def first_steps(plan: Plan, machine: Machine, device_name: str) -> Json:
     position = loop.Position(progress=0.5)
     clock.resume(1 << 59)
     taken = [begun]
-    for step in stepped(plan, built, _Noise(plan), device, clock, position):  # type: ignore[arg-type]
+    for step in training_steps(plan, built, _Noise(plan), clock, position):  # type: ignore[arg-type]
         machines.synchronize(device)
         taken.append(time.perf_counter())
         if step.step == STEPS:

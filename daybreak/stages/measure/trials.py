@@ -22,9 +22,9 @@ from daybreak.engine import loop
 from daybreak.engine.machine import synchronize
 from daybreak.tasks import task_of
 from daybreak.tasks.scoring import Answers, loss
-from daybreak.training.build import Built, batches_of, build
-from daybreak.training.finalize import QUICK_SHARE, candidates_of, load_into, spread
-from daybreak.training.train import MARKS, stepped
+from daybreak.training.build import Trainable, batches_of, build
+from daybreak.training.finalize import QUICK_SHARE, candidates_of, load_into, sample_windows
+from daybreak.training.train import MARKS, training_steps
 
 SCHEMA = 2  # of a trial's file
 ROUNDS = 4
@@ -72,7 +72,7 @@ class MeasurementSetup:
             )
 
 
-def _built(setup: MeasurementSetup, plan: Plan) -> Built:
+def _built(setup: MeasurementSetup, plan: Plan) -> Trainable:
     """Raises UsageError: a technique that changes nothing here."""
     try:
         return build(plan, setup.machine, setup.device, run=setup.run)
@@ -168,7 +168,7 @@ class _Side:
 
     def forget(self) -> None:
         """Starts the step callbacks anew: they would wait for a progress that they have passed already."""
-        self.built.followers, _ = techniques.fold(self.built.techniques, "step", [], self.built.context)
+        self.built.callbacks, _ = techniques.fold(self.built.techniques, "step", [], self.built.context)
 
     def block(self, progress: float, steps: int) -> float:
         """Seconds a token over `steps` steps, from `progress` on."""
@@ -179,7 +179,7 @@ class _Side:
         synchronize(setup.device)
         begun = time.perf_counter()
         for _ in itertools.islice(
-            stepped(plan, self.built, self.batches, setup.device, clock, position),
+            training_steps(plan, self.built, self.batches, clock, position),
             steps,
         ):
             pass
@@ -205,14 +205,14 @@ def learned(setup: MeasurementSetup, plan: Plan, tokens: int) -> Json:
     batches, _ = techniques.fold(built.techniques, "batches", batches, built.context)
     clock = TokensClock(setup.stopwatch, tokens=tokens, end=setup.end - setup.costs.get("scoring", 0.0))
     position, skipped, marks = loop.Position(), 0, 0
-    for step in stepped(plan, built, batches, setup.device, clock, position):
+    for step in training_steps(plan, built, batches, clock, position):
         setup.check()
         skipped += step.skipped
         if marks < int(step.progress * MARKS) < MARKS:  # as a run validates during training
             marks = int(step.progress * MARKS)
-            built.marked(step.progress, _quick(setup, plan, built))
+            built.validated(step.progress, _quick(setup, plan, built))
             built.module.train()
-        if built.enough():
+        if built.stop_reason():
             break
     if clock.cut or not position.step:
         raise OutOfTime
@@ -232,20 +232,22 @@ def learned(setup: MeasurementSetup, plan: Plan, tokens: int) -> Json:
     }
 
 
-def _quick(setup: MeasurementSetup, plan: Plan, built: Built) -> float:
+def _quick(setup: MeasurementSetup, plan: Plan, built: Trainable) -> float:
     """Loss of the current weights on the part of the held-out text that a run scores during training."""
-    stream = spread(setup.heldout, max(1, setup.scored_tokens // QUICK_SHARE), built.module.shape.context_length)
+    stream = sample_windows(
+        setup.heldout, max(1, setup.scored_tokens // QUICK_SHARE), built.module.shape.context_length
+    )
     return loss(plan.headline, task_of(plan.objective).scorer(plan, setup.tokenizer).put(built.module, stream).score())
 
 
-def _loss(setup: MeasurementSetup, plan: Plan, built: Built) -> tuple[float, dict[str, float], int]:
+def _loss(setup: MeasurementSetup, plan: Plan, built: Trainable) -> tuple[float, dict[str, float], int]:
     """The loss of the weights that a run would choose, the loss of each candidate by name, and the bytes scored.
 
     Each half of the text is scored with the candidate that is best on the other half, so that choosing among the
     candidates does not bias the loss.
     """
     candidates = candidates_of(built)[0]
-    stream = spread(setup.heldout, setup.scored_tokens, built.module.shape.context_length)
+    stream = sample_windows(setup.heldout, setup.scored_tokens, built.module.shape.context_length)
     scorer = task_of(plan.objective).scorer(plan, setup.tokenizer)
     answers: dict[str, Answers] = {}
     for name, weights in candidates.items():  # "current" comes first: loading the others overwrites it
