@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daybreak.core.errors import DataError, ResourceError, UsageError
 from daybreak.data import shards, token_files
-from daybreak.data.batches import LEAST_DOCUMENTS, Batch, Batches, documents_of, windows
+from daybreak.data.batches import LEAST_DOCUMENTS, Batch, Batches, chosen_windows, documents_of, windows
 from daybreak.data.shards import Tokens
 from daybreak.data.sources import Document
 from daybreak.data.tokenizers import byte_tokenizer
@@ -126,8 +126,8 @@ def test_the_order_of_documents_is_the_same_for_good() -> None:
 
 
 def test_a_handful_of_documents_stay_as_they_stand() -> None:
-    assert documents_of(InMemory([10] * (LEAST_DOCUMENTS - 1))) is None
-    assert documents_of(InMemory([10] * LEAST_DOCUMENTS)) is not None
+    assert documents_of(InMemory([10] * 7)) is None
+    assert documents_of(InMemory([10] * 8)) is not None
     assert documents_of(InMemory([40, *[10] * 12])) is not None  # exactly a quarter
     assert documents_of(InMemory([41, *[10] * 12])) is None
     novel = Batches(InMemory([500, 10]), context_length=8, seed=1)
@@ -192,6 +192,35 @@ def test_every_token_is_a_target_once(tokens: Tokens, context_length: int, rows:
     rest = total % context_length
     assert not rest or (1, rest) in shapes
     assert all(shape[0] <= rows and shape[1] in (context_length, rest) for shape in shapes)
+
+
+def test_chosen_windows_are_those_of_all_in_their_order_and_the_rest_stands_alone() -> None:
+    stream = np.arange(10, 20).astype(np.uint16)
+    found = list(chosen_windows(stream, np.array([4, 0, 8, 0, 6]), 4, end_of_text=7, rows=3))
+    told = [(inputs.tolist(), targets.tolist()) for inputs, targets in found]
+    assert told == [
+        ([[13, 14, 15, 16], [7, 10, 11, 12]], [[14, 15, 16, 17], [10, 11, 12, 13]]),
+        ([[17, 18]], [[18, 19]]),
+        ([[7, 10, 11, 12], [15, 16, 17, 18]], [[10, 11, 12, 13], [16, 17, 18, 19]]),
+    ]
+    assert all(part.dtype == np.int64 for both in found for part in both)
+    assert list(chosen_windows(stream[:0], np.array([], np.int64), 4, end_of_text=7)) == []
+
+
+def test_windows_come_32_at_once_unless_told() -> None:
+    stream = np.arange(80)
+    every = [inputs.shape for inputs, _ in windows(stream, 2, end_of_text=0)]
+    chosen = [inputs.shape for inputs, _ in chosen_windows(stream, np.arange(0, 80, 2), 2, end_of_text=0)]
+    assert every == chosen == [(32, 2), (8, 2)]
+
+
+def test_the_orders_of_two_epochs_that_meet_are_kept_and_no_others() -> None:
+    batches = Batches(InMemory([20] * 50), context_length=8, seed=1)
+    orders = [batches._order(epoch) for epoch in (0, 1)]
+    assert [batches._order(epoch) for epoch in (0, 1, 0)] == [orders[0], orders[1], orders[0]]
+    for epoch, kept in ((2, {1, 2}), (5, {5}), (4, {4, 5}), (2, {2})):
+        batches._order(epoch)
+        assert set(batches._orders) == kept
 
 
 # Files of other tools
@@ -290,3 +319,30 @@ def test_a_batch_goes_to_a_device_and_into_parts_with_its_labels() -> None:
     assert all(part.labels is None for part in Batch(batch.tokens).split(2))
     moved = batch.to(torch.device("meta"))
     assert moved.tokens.is_meta and moved.labels.is_meta and Batch(batch.tokens).to(torch.device("meta")).labels is None
+
+
+class Values:
+    """A tensor that says what was done to it."""
+
+    def __init__(self, kind: str, done: str = "") -> None:
+        self.device, self.done = torch.device(kind), done
+
+    def pin_memory(self) -> "Values":
+        return Values(self.device.type, f"{self.done} pinned")
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Values":
+        return Values(device.type, f"{self.done} to {device.type}{' at once' if non_blocking else ''}")
+
+
+@pytest.mark.parametrize(
+    ("place", "device", "done"),
+    [("cpu", "cuda", " pinned to cuda at once"), ("cuda", "cuda", " to cuda at once"), ("cpu", "cpu", " to cpu")],
+)
+def test_a_batch_goes_to_a_cuda_device_from_pinned_memory(place: str, device: str, done: str) -> None:
+    moved = Batch(Values(place), labels=Values(place)).to(torch.device(device))
+    assert moved.tokens.done == moved.labels.done == done
+
+
+def test_a_batch_is_pinned_where_it_is_not_on_a_device() -> None:
+    assert Batch(Values("cpu"), labels=Values("cpu")).pin_memory().labels.done == " pinned"
+    assert Batch(Values("cuda")).pin_memory().tokens.done == ""

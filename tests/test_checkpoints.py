@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import importlib.metadata
 import json
 import math
 import os
 import random
+import shutil
+import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,7 @@ from typing import Any
 import pytest
 import saving
 import torch
+import xxhash
 
 from daybreak.core.errors import ResourceError, UsageError
 from daybreak.engine import checkpoints, faults
@@ -170,6 +176,127 @@ def test_facts_come_back_to_the_last_bit(tmp_path: Path) -> None:
     assert found[1] == facts == json.loads(json.dumps(facts))
 
 
+def test_the_manifest_by_hand(tmp_path: Path) -> None:
+    folder = checkpoints.save(tmp_path, 12, {"a": torch.zeros(3)}, {"step": 12})
+    assert folder == tmp_path / "step-00000012"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = {name: (folder / name).read_bytes() for name in ("state.safetensors", "facts.json")}
+    told = {
+        "daybreak": importlib.metadata.version("daybreak"),
+        "files": {
+            name: {"bytes": len(data), "xxh3_128": xxhash.xxh3_128_hexdigest(data)} for name, data in files.items()
+        },
+        "format": 1,
+        "step": 12,
+    }
+    digest = xxhash.xxh3_128_hexdigest(json.dumps(dict(sorted(told.items())), sort_keys=True).encode())
+    assert manifest == {**told, "xxh3_128": digest}
+
+
+def test_a_step_that_is_saved_again_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        checkpoints.save(tmp_path, 7, {"a": torch.full((1,), value)}, {"value": value})
+    assert checkpoints.newest(tmp_path)[0]["a"].tolist() == [2.0]
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000007"]
+
+
+def planned_facts(step: int, planned: int) -> dict[str, Any]:
+    return {"planned": planned, "position": {"step": step}}
+
+
+@pytest.mark.parametrize(("planned", "left"), [(-1, [4, 3]), (2, [4, 2])])
+def test_where_the_disk_is_full_older_ones_make_room_but_for_the_planned_or_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planned: int, left: list[int]
+) -> None:
+    for step in (2, 3):
+        checkpoints.save(tmp_path, step, {"a": torch.zeros(1)}, planned_facts(step, planned))
+    real, found = checkpoints.save_file, []
+
+    def limited(*about: Any) -> None:
+        found.append(steps_in(tmp_path))
+        if len(found[-1]) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(*about)
+
+    monkeypatch.setattr(checkpoints, "save_file", limited)
+    folder = checkpoints.save(tmp_path, 4, {"a": torch.ones(1)}, planned_facts(4, planned))
+    assert folder.name == "step-00000004" and steps_in(tmp_path) == left and found == [[3, 2], left[1:]]
+
+
+@pytest.mark.parametrize(("steps", "tries"), [((), 1), ((1,), 1), ((1, 2), 2)])
+def test_where_the_disk_stays_full_one_is_left_and_what_is_needed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: tuple[int, ...], tries: int
+) -> None:
+    saved(tmp_path, *steps)
+    found = []
+
+    def full(*_: Any) -> None:
+        found.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(ResourceError, match=r"No space left on device; it takes .*8 bytes"):
+        checkpoints.save(tmp_path, 3, {"a": torch.zeros(2)}, {})
+    assert steps_in(tmp_path) == list(steps[-1:]) and len(found) == tries
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_own_reason(tmp_path: Path, asked: Any) -> None:
+    asked("checkpoint.make:EROFS@*")
+    with pytest.raises(ResourceError, match="Read-only"):
+        saved(tmp_path, 1)
+
+
+@pytest.mark.parametrize("folders", [False, True])
+def test_files_must_be_synced_and_folders_where_that_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: bool
+) -> None:
+    def refused(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == folders:
+            raise OSError(errno.EINVAL, "no sync here")
+
+    monkeypatch.setattr(os, "fsync", refused)
+    if folders:
+        saved(tmp_path, 1)
+    else:
+        with pytest.raises(ResourceError, match="no sync here"):
+            saved(tmp_path, 1)
+    assert steps_in(tmp_path) == [1] * folders
+
+
+def test_what_is_half_removed_is_no_checkpoint_and_is_removed_by_the_next_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path, 1, 2)
+    (tmp_path / ".step-00000009.new").mkdir()
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+        checkpoints.forget_after(tmp_path, 1)
+        checkpoints._removed(tmp_path.glob(".step-00000009.new"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".step-00000002.old",
+        ".step-00000009.new",
+        "step-00000001",
+    ]
+    saved(tmp_path, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-00000003"]
+
+
+def test_a_file_that_cannot_be_removed_does_not_keep_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path, 1, 2)
+    tried = []
+
+    def refused(name: Any, **_: Any) -> None:
+        tried.append(os.path.basename(name))  # noqa: PTH119
+        raise PermissionError(errno.EPERM, "not removed", name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refused)
+        checkpoints.forget_after(tmp_path, 1)
+    assert sorted(tried) == ["facts.json", "manifest.json", "state.safetensors"] and steps_in(tmp_path) == [1]
+
+
 # What is broken
 
 
@@ -238,6 +365,52 @@ def test_another_set_of_files_gives_way_to_the_checkpoint_before(tmp_path: Path,
     assert facts == {"step": 1} and "step-00000002" in warnings[0]
 
 
+def signed(folder: Path, **changes: Any) -> None:
+    """Changes the manifest, with a digest that is right."""
+    told = {**json.loads((folder / "manifest.json").read_text()), **changes}
+    del told["xxh3_128"]
+    digest = xxhash.xxh3_128_hexdigest(json.dumps(told, sort_keys=True).encode())
+    (folder / "manifest.json").write_text(json.dumps({**told, "xxh3_128": digest}))
+
+
+def test_a_manifest_whose_digest_is_not_its_own_is_named(tmp_path: Path) -> None:
+    made(tmp_path)
+    path = tmp_path / "step-00000002" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "daybreak": "0.0"}))
+    (warning,) = checkpoints.newest(tmp_path)[2]
+    assert warning.startswith("step-00000002 is damaged (manifest.json)")
+
+
+def test_what_is_not_as_the_manifest_says_is_named(tmp_path: Path) -> None:
+    def reason(change: Callable[[Path], Any]) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        made(folder)
+        change(folder / "step-00000002")
+        tensors, facts, (warning,) = checkpoints.newest(folder)
+        assert facts == {"step": 1} and tensors["a"][0] == 1.0
+        return warning.partition("(")[2].partition(")")[0]
+
+    def without_facts(folder: Path) -> None:
+        files = json.loads((folder / "manifest.json").read_text())["files"]
+        signed(folder, files={"state.safetensors": files["state.safetensors"]})
+        (folder / "facts.json").unlink()
+
+    assert reason(lambda folder: signed(folder, step=1)) == "it is of step 1"
+    assert reason(without_facts) == "not in its manifest: facts.json"
+    assert reason(lambda folder: (folder / "more").write_bytes(b"")) == "unknown: more"
+    assert reason(lambda folder: flip(folder / "state.safetensors")) == "state.safetensors"
+    for name in ("facts.json", "state.safetensors"):
+        assert reason(lambda folder, name=name: (folder / name).write_bytes(b"")) == name
+
+
+def test_where_only_planned_ones_are_wanted_one_whose_facts_cannot_be_read_is_none(tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoints.save(tmp_path, step, {"a": torch.full((1,), float(step))}, planned_facts(step, step))
+    (tmp_path / "step-00000002" / "facts.json").write_text("{")
+    tensors, _, warnings = checkpoints.newest(tmp_path, planned=True)
+    assert tensors["a"].item() == 1.0 and warnings == []
+
+
 def test_what_a_newer_version_wrote_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as later:
         later.setattr(checkpoints, "FORMAT", checkpoints.FORMAT + 1)
@@ -285,12 +458,31 @@ def test_what_a_save_has_met_is_told_at_the_next(tmp_path: Path) -> None:
     assert [path.name for path in checkpoints.checkpoints(tmp_path / "file")] == ["step-00000002"]
 
 
-def test_the_newest_planned_one_is_kept_beside_the_two_newest(tmp_path: Path) -> None:
-    def facts(step: int, planned: int) -> dict:
-        return {"planned": planned, "position": {"step": step}}
+def test_a_save_that_is_waited_for_tells_what_it_has_met(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    writer = checkpoints.Writer(tmp_path / "file", now=lambda: 0.0)
+    writer.save(1, {"a": torch.zeros(1)}, {})
+    with pytest.raises(ResourceError):
+        writer.wait()
+    writer.wait()
 
+
+def test_a_save_tells_the_seconds_that_it_took_and_ends_with_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    presents = iter([10.0, 13.5])
+    writer = checkpoints.Writer(tmp_path, now=lambda: next(presents))
+    assert (writer.seconds, writer.processor_seconds) == (0.0, 0.0) and not writer.busy()
+    monkeypatch.setattr(time, "thread_time", iter([1.0, 1.25]).__next__)
+    writer.save(1, {"a": torch.zeros(1)}, {})
+    assert writer._thread.daemon
+    writer.wait()
+    assert (writer.seconds, writer.processor_seconds) == (3.5, 0.25)
+
+
+def test_the_newest_planned_one_is_kept_beside_the_two_newest(tmp_path: Path) -> None:
     for step, planned in ((0, 0), (2, 2), (3, 2), (4, 2), (5, 2)):
-        checkpoints.save(tmp_path, step, {"a": torch.full((1,), float(step))}, facts(step, planned))
+        checkpoints.save(tmp_path, step, {"a": torch.full((1,), float(step))}, planned_facts(step, planned))
     names = [path.name for path in checkpoints.checkpoints(tmp_path)]
     assert names == ["step-00000005", "step-00000004", "step-00000002"]
     assert checkpoints.newest(tmp_path)[0]["a"].item() == 5.0

@@ -33,9 +33,10 @@ class Loss:
     """The weight times the sum of a batch's numbers, all of which are targets. Some calls fail."""
 
     def __init__(self, *failures: Exception | None) -> None:
-        self.failures, self.devices = list(failures), set[str]()
+        self.failures, self.devices, self.calls = list(failures), set[str](), 0
 
     def __call__(self, module: Weight, batch: Batch) -> Tensor:
+        self.calls += 1
         self.devices.add(batch.tokens.device.type)
         if self.failures and (failure := self.failures.pop(0)) is not None:
             raise failure
@@ -315,11 +316,35 @@ def test_what_does_not_fit_in_any_part_and_what_is_no_matter_of_memory_is_raised
     assert run.position.micro_batch == 0
 
 
-@pytest.mark.parametrize(("micro_batch", "left"), [(4, 2), (1, 1)])
+def test_where_a_batch_cannot_even_be_drawn_nothing_is_computed_of_it() -> None:
+    run = made(*at(0.5))
+    take, failures = run.source.take, [None, memory()]
+
+    def failing(cursor: int, rows: int) -> Batch:
+        if failures and (failure := failures.pop(0)) is not None:
+            assert not run.loss.devices
+            raise failure
+        return take(cursor, rows)
+
+    run.source.take = failing
+    (step,) = taken(run)
+    assert (step.micro_batch, step.accumulation, step.nats) == (1, 4, 4.0)
+    assert run.loss.calls == 4
+
+
+def test_a_good_step_or_a_step_of_a_log_ends_no_run() -> None:
+    for ticks in (at(0.5), at(0.5, micro_batch=2, skip=True)):
+        guard = Guard()
+        for _ in range(3):
+            guard.is_bad_step(math.nan, 1.0)
+        assert len(list(taken(made(*ticks), guard=guard))) == 1
+
+
+@pytest.mark.parametrize(("rows", "micro_batch", "left"), [(8, 4, 2), (12, 4, 2), (8, 1, 1)])
 def test_memory_that_ends_within_the_optimizer_is_unsound_and_parts_are_smaller_afterwards(
-    micro_batch: int, left: int
+    rows: int, micro_batch: int, left: int
 ) -> None:
-    run = made(*at(0.5), rows=8, stepping=(memory(),))
+    run = made(*at(0.5), rows=rows, stepping=(memory(),))
     with pytest.raises(TrainingDiverged) as caught:
         list(taken(run, micro_batch))
     assert "optimizer" in caught.value.received and run.position.micro_batch == left

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from daybreak.core.errors import UsageError
 from daybreak.engine import optimizers
-from daybreak.engine.optimizers import POLAR_EXPRESS, AdamWRms, Muon, Rates, make, orthogonalized, overhead
+from daybreak.engine.changes import Change
+from daybreak.engine.optimizers import POLAR_EXPRESS, AdamW, AdamWRms, Muon, Rates, make, orthogonalized, overhead
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -150,13 +151,73 @@ def test_a_step_scaled_by_the_size_of_the_weight_by_hand() -> None:
     torch.testing.assert_close(weight.detach(), before - 0.1 * before.square().mean().sqrt() * update)
 
 
-@pytest.mark.parametrize("name", ["adamw_rms", "muon_rms"])
-def test_what_is_scaled_goes_on_from_its_state(network, optimizer_choice, name: str) -> None:
-    def stepped(optimizer: optimizers.Optimizers, seed: int) -> None:
-        for index, weight in enumerate(optimizer.weights):
-            weight.grad = random(*weight.shape, seed=seed + index)
-        optimizer.step(Rates(learning_rate=1.0))
+def test_adamw_by_hand_and_without_decay_unless_told() -> None:
+    weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+    part = AdamW([weight], 0.1, betas=(0.9, 0.99), epsilon=0.5)
+    g, h = torch.tensor([1.0, -3.0]), torch.tensor([-2.0, 0.5])
+    weight.grad = g.clone()
+    part.step(Rates(learning_rate=0.5))
+    # The first corrected m / (sqrt(v) + eps) is g / (|g| + eps).
+    first = torch.tensor([1.0, -2.0]) - 0.05 * g / (g.abs() + 0.5)
+    torch.testing.assert_close(weight.detach(), first)
+    weight.grad = h.clone()
+    part.step(Rates(learning_rate=1.0))
+    update = ((0.09 * g + 0.1 * h) / 0.19) / (((0.0099 * g**2 + 0.01 * h**2) / 0.0199).sqrt() + 0.5)
+    torch.testing.assert_close(weight.detach(), first - 0.1 * update)
+    # Root mean square of a weight of 8 times 2 is 2.
+    large = nn.Parameter(torch.full((2, 4), 2.0))
+    large.grad = torch.full((2, 4), -3.0)
+    AdamWRms([large], 0.1, betas=(0.9, 0.99), epsilon=0.0).step(Rates(learning_rate=1.0))
+    torch.testing.assert_close(large.detach(), torch.full((2, 4), 2.2))
 
+
+def test_the_iteration_works_on_the_smaller_side_and_leaves_what_is_almost_nothing_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shapes = []
+
+    def iterated(x: Tensor, norms: Tensor, steps: int) -> Tensor:
+        shapes.append(tuple(x.shape))
+        return x
+
+    # 1e-7 over 1.02e-7 + 1e-7, then one step of the polynomial.
+    x = 1 / 2.02
+    found = optimizers.iterated(torch.full((1, 1, 1), 1e-7), torch.full((1,), 1e-7), 1)
+    assert float(found) == pytest.approx(2.347 * x - 1.710 * x**3 + 0.423 * x**5, rel=1e-5)
+    monkeypatch.setattr(optimizers, "iterated", iterated)
+    for size in ((8, 64), (64, 8)):
+        assert orthogonalized(torch.zeros(2, *size), 5, torch.float32).shape == (2, *size)
+    assert shapes == [(2, 8, 64), (2, 8, 64)]
+
+
+def stepped(optimizer: optimizers.Optimizers, seed: int) -> None:
+    for index, weight in enumerate(optimizer.weights):
+        weight.grad = random(*weight.shape, seed=seed + index)
+    optimizer.step(Rates(learning_rate=1.0))
+
+
+@pytest.mark.parametrize("name", optimizers.NAMES)
+def test_after_a_change_of_the_weights_the_steps_are_those_of_a_beginning(optimizer_choice, name: str) -> None:
+    def made() -> optimizers.Optimizers:
+        matrices, gain = weights_with_gradients((4, 8), (8, 4)), nn.Parameter(torch.ones(8))
+        return make(optimizer_choice(name=name), matrices, [gain], dtype=torch.float32)
+
+    fresh = made()
+    stepped(fresh, 50)
+    for change, equal in ((Change.WEIGHTS, True), (Change.LOSS, False)):
+        changed = made()
+        stepped(changed, 10)
+        changed.changed(change)
+        with torch.no_grad():
+            for weight, first in zip(changed.weights, made().weights, strict=True):
+                weight.copy_(first)
+        stepped(changed, 50)
+        pairs = zip(changed.weights, fresh.weights, strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs) == equal, change
+
+
+@pytest.mark.parametrize("name", optimizers.NAMES)
+def test_an_optimizer_goes_on_from_its_state(network, optimizer_choice, name: str) -> None:
     modules = [network(vocabulary=64), network(vocabulary=64)]
     whole, halved = (make(optimizer_choice(name=name), m.matrices(), m.tables_and_gains()) for m in modules)
     for optimizer in (whole, halved):
@@ -195,7 +256,81 @@ def test_the_gradient_norm_is_over_all_weights(network, optimizer_choice) -> Non
     count = sum(weight.numel() for weight in module.parameters())
     assert optimizer.gradient_norm() == pytest.approx(2.0 * math.sqrt(count), rel=1e-5)
     optimizer.weights[3].grad[0, 0] = math.nan  # type: ignore[index]
-    assert math.isnan(optimizer.gradient_norm())
+    assert math.isnan(optimizer.gradient_norm()) and optimizer.overflowed is False
+
+
+def test_weights_without_a_gradient_are_no_part_of_its_norm(optimizer_choice) -> None:
+    (weight,) = weights_with_gradients((1, 2))
+    weight.grad = torch.tensor([[3.0, 4.0]])
+    assert make(optimizer_choice(), [weight], [nn.Parameter(torch.ones(2))]).gradient_norm() == 5.0
+
+
+def test_rates_are_those_of_the_plan_unless_told() -> None:
+    assert Rates(learning_rate=0.5) == Rates(learning_rate=0.5, momentum=1.0, weight_decay=1.0)
+
+
+def parameters(device: str = "cpu") -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Matrices, and a table and a gain."""
+    sizes = ((4, 8), (8, 4), (6,))
+    one, table, gain = (nn.Parameter(torch.ones(size, device=device)) for size in sizes)
+    return [one], [gain, table]
+
+
+@pytest.mark.parametrize(("name", "beside"), [("muon", AdamW), ("muon_rms", AdamWRms)])
+def test_beside_muon_tables_and_gains_have_a_short_and_a_long_memory(optimizer_choice, name, beside) -> None:
+    matrices, others = parameters()
+    muon, side = make(optimizer_choice(name=name), matrices, others).parts
+    assert type(muon) is Muon and type(side) is beside
+    assert [tuple(weight.shape) for weight in side.weights] == [(8, 4), (6,)]
+    assert (side.rate, side.betas, side.epsilon) == (0.01, (0.8, 0.95), 1e-10)
+    assert getattr(side, "weight_decay", 0.0) == 0.0
+
+
+def test_adamw_scaled_by_the_weights_decays_matrices_alone(optimizer_choice) -> None:
+    first, second = make(optimizer_choice(name="adamw_rms"), *parameters()).parts
+    assert type(first) is type(second) is AdamWRms
+    assert (first.rate, first.weight_decay, first.betas, first.epsilon) == (0.02, 0.1, (0.9, 0.999), 1e-6)
+    assert (second.rate, second.weight_decay, second.betas, second.epsilon) == (0.01, 0.0, (0.9, 0.999), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "decay", "about"),
+    [
+        ("adamw", torch.optim.AdamW, 0.1, {"betas": (0.9, 0.95), "eps": 1e-8, "fused": True}),
+        ("adam", torch.optim.Adam, 0.0, {"betas": (0.9, 0.95), "eps": 1e-8, "fused": True}),
+        ("sgd", torch.optim.SGD, 0.0, {"momentum": 0.95, "nesterov": True, "fused": True}),
+        ("adagrad", torch.optim.Adagrad, 0.0, {}),
+    ],
+)
+def test_torchs_optimizers_have_the_rates_of_the_plan_and_adamw_alone_decays(
+    optimizer_choice, name, kind, decay, about
+) -> None:
+    (part,) = make(optimizer_choice(name=name), *parameters()).parts
+    groups = part.optimizer.param_groups
+    assert type(part.optimizer) is kind and [group["lr"] for group in groups] == [0.02, 0.01, 0.01]
+    assert [group["weight_decay"] for group in groups] == [decay, 0.0, 0.0]
+    assert [[tuple(weight.shape) for weight in group["params"]] for group in groups] == [[(4, 8)], [(8, 4)], [(6,)]]
+    assert {key: groups[0][key] for key in about} == about
+
+
+def test_a_device_without_a_step_for_all_weights_at_once_takes_them_one_by_one(optimizer_choice) -> None:
+    for device, fused in (("cpu", True), ("meta", None)):
+        (part,) = make(optimizer_choice(name="adamw"), *parameters(device)).parts
+        assert part.optimizer.param_groups[0]["fused"] is fused
+
+
+def test_without_momentum_sgd_is_plain_and_has_no_state(optimizer_choice) -> None:
+    optimizer = make(optimizer_choice(name="sgd", momentum=0.0), *parameters())
+    stepped(optimizer, 0)
+    assert optimizer.parts[0].optimizer.param_groups[0]["nesterov"] is False and optimizer.state() == {}
+    torch.testing.assert_close(optimizer.weights[0].detach(), 1 - 0.02 * random(4, 8))
+
+
+def test_of_a_state_an_optimizer_takes_what_is_its_own(optimizer_choice) -> None:
+    one, other = (make(optimizer_choice(name="sgd"), *parameters()) for _ in range(2))
+    stepped(one, 0)
+    other.load({**one.state(), "muon.4x8": torch.zeros(1, 4, 8)})
+    assert other.state().keys() == one.state().keys() == {f"sgd.{index}.momentum_buffer" for index in range(3)}
 
 
 def test_a_rate_goes_back_to_its_peak_after_any_factor(optimizer_choice) -> None:

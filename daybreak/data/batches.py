@@ -91,8 +91,7 @@ class _Order:
         """A window that is wider than what is left of the stream goes on from its beginning."""
         positions = np.empty((len(starts), width), dtype=np.int64)
         fits = np.setdiff1d(np.arange(len(starts)), over)
-        if len(fits):
-            positions[fits] = self.positions(starts[fits], width)
+        positions[fits] = self.positions(starts[fits], width)
         length = int(self.ends[-1])
         for row in over.tolist():
             filled, start = 0, int(starts[row])
@@ -211,7 +210,7 @@ def chosen_windows(
 
     A window that the stream ends in comes as [1, rest], as there.
     """
-    before = np.append(np.int64(end_of_text), stream[:-1]) if len(stream) else stream
+    before = np.append(np.int64(end_of_text), stream[:-1])
     for first in range(0, len(starts), rows):
         group = starts[first : first + rows]
         for part in np.split(group, np.flatnonzero(np.diff(group + context_length > len(stream))) + 1):

@@ -111,8 +111,7 @@ def _removed(folders: Any) -> None:
     for path in list(folders):
         hidden = path if path.name.startswith(".") else path.with_name(f".{path.name}.old")
         with contextlib.suppress(OSError):
-            if path != hidden:
-                path.rename(hidden)
+            path.rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
 
 
@@ -131,7 +130,7 @@ def _synced(path: Path) -> None:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
-    return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
+    return sorted(folder.glob("step-*"), reverse=True)
 
 
 def forget_after(folder: Path, step: int) -> None:

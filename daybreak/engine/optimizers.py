@@ -100,7 +100,7 @@ class Muon:
     def step(self, rates: Rates) -> None:
         momentum, rate, keep = self.amounts(rates)
         for shape, weights in self.groups.items():
-            gradients = torch.stack([weight.grad for weight in weights if weight.grad is not None])
+            gradients = torch.stack([cast(Tensor, weight.grad) for weight in weights])
             velocity = self.momenta[shape].lerp_(gradients, 1 - momentum)
             update = orthogonalized(gradients.lerp_(velocity, momentum), self.choice.orthogonalize_steps, self.dtype)
             update = update.float().mul_(-rate * size_factor(shape))
