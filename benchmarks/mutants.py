@@ -70,8 +70,44 @@ NOUNS = {
     "metrics": Noun(module="daybreak/core/metrics.py", tests=("tests/test_metrics.py",)),
 }
 
-# (noun, the line as it is, the line as it was changed): why both do the same.
-EQUIVALENT: dict[tuple[str, str, str], str] = {}
+# (noun, the line as it is, the line as it was changed): why both do the same. Lines without their indentation.
+_ALONE = "a world of one process gives its argument back"
+_BLOCK = "a file is hashed in blocks of any size"
+_FALSY = "who asks takes None as False"
+_ONE = "times 1, or plus 0, to the last bit the same: only time is saved"
+EQUIVALENT: dict[tuple[str, str, str], str] = {
+    ("loop", "if world.size > 1:", "if True:"): _ALONE,
+    ("loop", "if world.size > 1:", "if world.size >= 1:"): _ALONE,
+    (
+        "loop",
+        "targets = world.sum(sum(loss.targets(batch) for batch in drawn)) or 1  # a batch may have nothing to learn",
+        "targets = world.sum(sum(loss.targets(batch) for batch in drawn)) or 2  # a batch may have nothing to learn",
+    ): "without targets the sum of their losses is 0, whatever it is divided by",
+    ("checkpoints", "_BLOCK = 1 << 22", "_BLOCK = 1 << 23"): _BLOCK,
+    ("checkpoints", "_BLOCK = 1 << 22", "_BLOCK = 2 << 22"): _BLOCK,
+    ("checkpoints", "return False", "return None"): _FALSY,
+    (
+        "batches",
+        "return part[:-1].reshape(-1, width), part[1:].reshape(-1, width)",
+        "return part[:-1].reshape(-2, width), part[1:].reshape(-1, width)",
+    ): "numpy takes any negative length as the one to find",
+    (
+        "batches",
+        "return part[:-1].reshape(-1, width), part[1:].reshape(-1, width)",
+        "return part[:-1].reshape(-1, width), part[1:].reshape(-2, width)",
+    ): "numpy takes any negative length as the one to find",
+    ("optimizers", "tall = x.shape[1] > x.shape[2]", "tall = x.shape[1] >= x.shape[2]"): (
+        "a square matrix has the same singular values transposed"
+    ),
+    ("optimizers", "if self.factors:", "if True:"): _ONE,
+    ("optimizers", "if keep != 1:", "if keep != 2:"): _ONE,
+    ("optimizers", "if keep != 1:", "if True:"): _ONE,
+    (
+        "optimizers",
+        "if keep := rate * self.weight_decay * rates.weight_decay:",
+        "if ((keep := rate * self.weight_decay * rates.weight_decay) or True):",
+    ): _ONE,
+}
 
 
 # Mutants of a text
@@ -200,6 +236,8 @@ class _Finder(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        if isinstance(last := node.body[-1], ast.Expr) and isinstance(last.value, ast.Constant):
+            return  # a function of a Protocol, which never runs
         self.functions.append(node.name)
         self.visit(node.args)
         for statement in node.body:
