@@ -43,6 +43,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "torch.optim.adamw", "numpy", "safetensors.torch", "xxhash", "hypothesis.strategies")
 LOGGING = {"print", "log", "debug", "info", "warning", "warn", "error"}
+WAITED = 10  # times the limit of processor seconds, and so many seconds more: others may be at work on the machine
 MEMORY = 6 << 30  # bytes of address space beyond what the process has: a mutant may allocate without end
 
 
@@ -385,7 +386,7 @@ class Result:
 def tried(noun: Noun, folder: Path, text: str, *, limit: float) -> Result:
     """Runs a noun's tests with its module's text as it is given, in a process of its own.
 
-    limit: processor seconds after which the tests count as hanging; of all seconds, ten times as many.
+    limit: processor seconds after which the tests count as hanging; of all seconds, many more (see WAITED).
     """
     receive, send = os.pipe()
     begun = time.monotonic()
@@ -399,7 +400,7 @@ def tried(noun: Noun, folder: Path, text: str, *, limit: float) -> Result:
         finally:
             os._exit(70)
     os.close(send)
-    told, end = b"", begun + 10 * limit
+    told, end = b"", begun + WAITED * limit + WAITED
     while select.select([receive], [], [], max(0.0, end - time.monotonic()))[0] and (part := os.read(receive, 65536)):
         told += part
     os.close(receive)
@@ -410,7 +411,7 @@ def tried(noun: Noun, folder: Path, text: str, *, limit: float) -> Result:
     spent = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     passed = time.monotonic() - begun
     if not told.endswith(b"\n"):  # it did not come to its end
-        late = spent >= 0.95 * limit or passed >= 10 * limit
+        late = spent >= 0.95 * limit or passed >= WAITED * limit + WAITED
         return Result(outcome="killed by time" if late else "killed", seconds=passed, processor_seconds=spent)
     found = json.loads(told)
     return Result(outcome=found["outcome"], test=found["test"], seconds=passed, processor_seconds=spent)

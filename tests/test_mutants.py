@@ -44,7 +44,7 @@ from pathlib import Path
 import mutants
 tiny = mutants.Noun(module="tiny/module.py", tests=("tests/test_tiny.py",))
 mutants.EQUIVALENT["tiny", "return one if one > other else other", "return one if one >= other else other"] = "the same"
-words = ["--count", "0", "--patience", "0.1", "--heavy", "--out", "found.json", "--resume", "found.json"]
+words = ["--count", "0", "--patience", "0.3", "--heavy", "--out", "found.json", "--resume", "found.json"]
 sys.exit(mutants.main(words, root=Path(sys.argv[2]), nouns={"tiny": tiny}))
 """
 
