@@ -28,7 +28,7 @@ class Loss(Protocol[ModuleIn, BatchIn]):
     def targets(self, batch: BatchIn) -> int: ...
 
 
-class TokenLoss(Loss[BatchIn], Protocol[BatchIn]):
+class TokenLoss(Loss[nn.Module, BatchIn], Protocol[BatchIn]):
     """The loss of a model of tokens, whose parts techniques exchange. Rows are [B, T + 1]."""
 
     head: Callable[..., Tensor]  # of states [N, D], the head's weight [V, D] and targets [N] the summed nats
