@@ -67,8 +67,9 @@ def sources(results: list[dict[str, Any]]) -> str:
             for row in result["measured"]["rows"]
             if (row["kind"], row["name"]) == ("technique", name) and row["verdict"] != "not measured"
         ]
-        nothing = "a run's report has both figures" if only_decodes(name) else "not measured"
-        lines.append(f"| `{name}` | {', '.join(sources_of(kind)) or '-'} | {'; '.join(found) or nothing} |")
+        found += ["each run's report has both figures"] if only_decodes(name) else []
+        told = ": ".join(part for part in ("; ".join(found) or "no verdict", kind.standing) if part)
+        lines.append(f"| `{name}` | {', '.join(sources_of(kind)) or '-'} | {told} |")
     return "\n".join(lines)
 
 

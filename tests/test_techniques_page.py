@@ -24,6 +24,7 @@ import techniques as page  # noqa: E402
 
 NAMES = list(techniques.ORDER)
 TRAINED = [name for name in NAMES if not only_decodes(name)]
+UNTOLD = [name for name in TRAINED if not techniques.class_of(name).standing]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,11 +55,21 @@ def test_sources_are_those_of_the_docstring():
     assert link == "[doi.org](https://doi.org/10.1007/3-540-49430-8_3)"
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_technique_has_a_kept_verdict_or_says_why_it_stands_without_one(name):
+    rows = [row for result in page.known_results() for row in result["measured"]["rows"] if row["name"] == name]
+    verdicts, kind = {row["verdict"] for row in rows} - {"not measured"}, techniques.class_of(name)
+    assert verdicts or kind.standing
+    if kind.default and verdicts:
+        assert "gain" in verdicts, "what showed no gain is off"
+    assert not any(char in kind.standing for char in "|\n")
+
+
 def test_without_results_nothing_was_measured():
     before = page.PAGE.read_text(encoding="utf-8")
     written = page.written(before, [])
     assert page.written(written, []) == written
-    assert written.count("| not measured |") == len(TRAINED)  # what only decodes stands in every report
+    assert written.count("| no verdict") == len(TRAINED)  # what only decodes stands in every report
     with pytest.raises(ValueError, match="no place for sources"):
         page.written(before.replace("<!-- end of sources -->", ""), [])
 
@@ -121,7 +132,8 @@ def test_what_is_kept_is_shown_and_names_no_place_of_the_machine(measured_run: R
     assert json.loads(text)["text"]["name"] == "novel.txt"
     results = page.known_results(tmp_path / "results")
     told = page.sources(results)
-    assert "| gain ([novel-10m](#novel-10m)) |" in told and told.count("| not measured |") == len(TRAINED) - 1
+    assert f"| gain ([novel-10m](#novel-10m)): {techniques.class_of('ema').standing} |" in told
+    assert told.count("| no verdict |") == len(UNTOLD) and told.count("| no verdict") == len(TRAINED) - 1
     section = page.measured(results)
     (row,) = (line for line in section.splitlines() if line.startswith("| `ema` |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]

@@ -126,6 +126,7 @@ class Technique:
     does: ClassVar[str] = ""  # in words, for a table
     refuses_when: ClassVar[str] = ""  # likewise, continuing "it refuses"
     default: ClassVar[bool] = True  # part of the plan unless it refuses
+    standing: ClassVar[str] = ""  # what was measured beside kept verdicts; or why it is on, or off and kept, without
     only_begins: ClassVar[bool] = False  # changes what a module begins with, from the text, and not what a step takes
     inside_layers: ClassVar[bool] = False  # changes what a layer computes, for which the kernels have no place
     families: ClassVar[tuple[str, ...]] = ("gpt",)  # whose modules and objectives have what it changes

@@ -31,6 +31,7 @@ class Augmentation(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "against overfitting, which `early_stopping` ends by default"
     does: ClassVar[str] = "replaces a share of the input tokens by noise or by a mask; the targets stay"
     refuses_when: ClassVar[str] = (
         "in runs of fewer than two epochs; masking also where the tokenizer has no token for each byte"

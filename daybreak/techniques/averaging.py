@@ -25,6 +25,7 @@ class Averaging(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     families: ClassVar[tuple[str, ...]] = NETWORKS
+    standing: ClassVar[str] = "kept for schedules that do not anneal, and for the plans that have it"
     does: ClassVar[str] = "the mean of the weights at 25 moments of the last eighth, if it scores best"
     default: ClassVar[bool] = False
     refuses_when: ClassVar[str] = "in runs of fewer than 200 steps, or that see the text fewer than two times"

@@ -13,6 +13,7 @@ class BatchRamp(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     families: ClassVar[tuple[str, ...]] = NETWORKS
+    standing: ClassVar[str] = "in runs of minutes on a processor it refuses, because a batch is one micro-batch"
     does: ClassVar[str] = "a quarter of the batch until 10% of the run, half until 25%, then all"
     refuses_when: ClassVar[str] = "where a batch has fewer than four micro-batches"
     quarter_until: float = 0.1  # of the progress

@@ -15,6 +15,9 @@ class Checkpointing(Technique):
     """Of each layer, only what comes in is kept (arXiv:1604.06174); a third more work for the memory of the rest."""
 
     claim: ClassVar[str] = "memory_bytes"
+    standing: ClassVar[str] = (
+        "on only where training would not fit otherwise; tests compare gradients and the memory that is saved"
+    )
     does: ClassVar[str] = "activations computed again in the backward pass"
     refuses_when: ClassVar[str] = "where training takes less than 70% of the memory"
     most_share: float = 0.7  # of the memory that a plan may take without it

@@ -22,6 +22,9 @@ class Compiled(Technique):
 
     claim: ClassVar[str] = "tokens_per_second"
     families: ClassVar[tuple[str, ...]] = ("gpt", "bert", "t5")
+    standing: ClassVar[str] = (
+        "each run measures it: it is on where the probe's step times say that it pays back its compile time"
+    )
     does: ClassVar[str] = "the repeated layer and the head compiled by torch.compile"
     refuses_when: ClassVar[str] = (
         "without a C++ compiler or Python's headers, where compiling would not pay its own time back, or "

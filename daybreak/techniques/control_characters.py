@@ -13,6 +13,10 @@ class ControlCharacters(Technique):
     """Text without control codes and invisible characters (https://www.unicode.org/reports/tr44/)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = (
+        "all cleaning steps together: 4.6% fewer bits per byte on text that was made dirty (see "
+        "[cleaning](cleaning.md))"
+    )
     does: ClassVar[str] = "takes out control codes, zero-width characters and marks of bytes that were lost"
     refuses_when: ClassVar[str] = "never"
 

@@ -21,6 +21,7 @@ class CudaGraphs(Technique):
     """
 
     claim: ClassVar[str] = "tokens_per_second"
+    standing: ClassVar[str] = "only for small compiled models on CUDA devices"
     does: ClassVar[str] = "the compiled layers launched as graphs"
     refuses_when: ClassVar[str] = (
         "without CUDA, in models wider than 768, uncompiled ones, and where a step is more than one micro-batch"

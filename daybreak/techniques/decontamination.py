@@ -12,6 +12,7 @@ class Decontamination(Technique):
     """Runs of 13 words (arXiv:2005.14165, appendix C), or of 26 Chinese characters, which are about as many words."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "nothing to measure: by default it counts, and changes no text"
     does: ClassVar[str] = "counts (or drops) documents that share a run of 13 words with the text that is scored on"
     refuses_when: ClassVar[str] = "never; without evaluation texts it does nothing"
     action: str = "report"  # or drop; texts of one origin share formulas, and a run of 13 words alone proves nothing

@@ -21,6 +21,7 @@ class Dropout(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "against overfitting, which `early_stopping` ends by default"
     does: ClassVar[str] = "leaves out a tenth of the embedding and of what each layer adds, at random"
     refuses_when: ClassVar[str] = "in runs that see the text fewer than two times"
     default: ClassVar[bool] = False

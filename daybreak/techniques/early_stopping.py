@@ -25,6 +25,7 @@ class EarlyStopping(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     families: ClassVar[tuple[str, ...]] = NETWORKS
+    standing: ClassVar[str] = "it acts only in runs that overfit, and gives back the best weights there"
     does: ClassVar[str] = (
         "when held-out text got worse twice in a row, back to the best weights, and to an end at a falling rate"
     )

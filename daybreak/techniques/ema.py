@@ -42,6 +42,9 @@ class Ema(Technique):
 
     claim: ClassVar[str] = "bits_per_byte"
     families: ClassVar[tuple[str, ...]] = NETWORKS
+    standing: ClassVar[str] = (
+        "the mean of all late weights, `averaging`, showed no gain; for schedules that do not anneal"
+    )
     does: ClassVar[str] = "averages the weights of the end, and keeps the better of the two by score"
     refuses_when: ClassVar[str] = "in runs of fewer than 200 steps"
     default: ClassVar[bool] = False

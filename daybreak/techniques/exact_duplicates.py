@@ -12,6 +12,10 @@ class ExactDuplicates(Technique):
     """Without copies a model repeats less and the held-out text is not in the training text (arXiv:2107.06499)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = (
+        "all cleaning steps together: 4.6% fewer bits per byte on text that was made dirty (see "
+        "[cleaning](cleaning.md))"
+    )
     does: ClassVar[str] = "takes away documents that equal an earlier one, white space and case aside"
     refuses_when: ClassVar[str] = "never"
 

@@ -26,6 +26,7 @@ class FillInTheMiddle(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "a skill for filling gaps, not a gain in bits per byte"
     does: ClassVar[str] = "puts the middle of half of the documents last: a skill for code, not a gain in bits"
     refuses_when: ClassVar[str] = "where the tokenizer has no token for each byte"
     default: ClassVar[bool] = False

@@ -21,6 +21,7 @@ class Fp16(Technique):
     """Mixed precision with loss scaling (arXiv:1710.03740), for machines where bfloat16 is not fast."""
 
     claim: ClassVar[str] = "tokens_per_second"
+    standing: ClassVar[str] = "for CUDA devices without fast bfloat16; tests compare gradients with float32"
     does: ClassVar[str] = "matrix products in float16, with a scaled loss"
     refuses_when: ClassVar[str] = (
         "on processors, where bfloat16 is fast, and where float16 is less than 1.2 times as fast as float32"

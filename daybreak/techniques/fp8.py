@@ -23,6 +23,7 @@ class Fp8(Technique):
     """
 
     claim: ClassVar[str] = "tokens_per_second"
+    standing: ClassVar[str] = "only for wide models on devices with float8"
     does: ClassVar[str] = "the layers' products in float8"
     refuses_when: ClassVar[str] = (
         "without float8 hardware, in models narrower than 1,024, and where a side is not a multiple of 16"

@@ -15,6 +15,9 @@ class FusedLoss(Technique):
     """Gradients of the logits taken chunk by chunk while they are at hand (arXiv:2411.09009 is the same idea)."""
 
     claim: ClassVar[str] = "memory_bytes"
+    standing: ClassVar[str] = (
+        "on only where the logits are large; tests compare loss and gradients with those of the full logits"
+    )
     does: ClassVar[str] = "the head and the loss chunk by chunk, no full logits in memory"
     refuses_when: ClassVar[str] = "where the logits of a micro-batch take less than 256 MiB"
     least_bytes: int = 256 * 2**20  # of float32 logits; less is not worth leaving the compiled head for

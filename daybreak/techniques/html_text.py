@@ -13,6 +13,10 @@ class HtmlText(Technique):
     """Main text of HTML pages (https://aclanthology.org/2021.acl-demo.15), and stray tags and entities out of text."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = (
+        "all cleaning steps together: 4.6% fewer bits per byte on text that was made dirty (see "
+        "[cleaning](cleaning.md))"
+    )
     does: ClassVar[str] = "takes the main text out of HTML pages, and stray tags and entities out of text"
     refuses_when: ClassVar[str] = "never"
     least_marks: int = 2  # stray tags and entities in a text, from which on they are undone

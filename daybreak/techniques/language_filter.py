@@ -13,6 +13,7 @@ class LanguageFilter(Technique):
     """Documents in some languages only, as py3langid tells them (https://aclanthology.org/P12-3005)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "which languages to keep is a choice, not a gain"
     does: ClassVar[str] = "keeps documents in the languages that were named"
     refuses_when: ClassVar[str] = "never"
     default: ClassVar[bool] = False

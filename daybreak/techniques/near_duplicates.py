@@ -16,6 +16,10 @@ class NearDuplicates(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = (
+        "all cleaning steps together: 4.6% fewer bits per byte on text that was made dirty (see "
+        "[cleaning](cleaning.md))"
+    )
     does: ClassVar[str] = "takes away documents that share most of their runs of words with an earlier one"
     refuses_when: ClassVar[str] = "never"
     least_similarity: float = 0.5  # Jaccard similarity of the sets of runs, from which a document goes

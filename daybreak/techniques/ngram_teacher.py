@@ -29,6 +29,7 @@ class NgramTeacher(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "it teaches early what `ngram_mix` adds at the end anyway"
     does: ClassVar[str] = "a share of the targets drawn from counts of the training text, fewer as the run goes on"
     refuses_when: ClassVar[str] = "where fewer than 50,000 tokens can be counted in its share of time, text and memory"
     default: ClassVar[bool] = False

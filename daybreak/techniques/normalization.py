@@ -14,6 +14,10 @@ class Normalization(Technique):
     (https://www.unicode.org/reports/tr11/, https://github.com/BYVoid/OpenCC)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = (
+        "all cleaning steps together: 4.6% fewer bits per byte on text that was made dirty (see "
+        "[cleaning](cleaning.md))"
+    )
     does: ClassVar[str] = (
         "writes line ends and blank lines in one way; on request width, punctuation and Chinese characters too"
     )

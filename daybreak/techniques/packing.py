@@ -18,6 +18,7 @@ class Packing(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "held-out windows cross the borders of documents, which such a network has never seen"
     does: ClassVar[str] = "attention does not cross the borders of documents"
     refuses_when: ClassVar[str] = "where documents are longer than the context on average"
     default: ClassVar[bool] = False

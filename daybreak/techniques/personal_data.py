@@ -12,6 +12,7 @@ class PersonalData(Technique):
     """What a model has seen it can be made to say (arXiv:2012.07805)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "nothing to measure: by default it counts, and changes no text"
     does: ClassVar[str] = "counts personal data by kind; when told to, puts a tag in its place or drops its document"
     refuses_when: ClassVar[str] = "never"
     action: str = "report"  # or tag, which writes <EMAIL> and so on in its place, or drop, which drops the document

@@ -16,6 +16,7 @@ class Prefetch(Technique):
 
     claim: ClassVar[str] = "tokens_per_second"
     families: ClassVar[tuple[str, ...]] = NETWORKS
+    standing: ClassVar[str] = "for CUDA devices; tests show that the batches are the same"
     does: ClassVar[str] = "the next batch is made while the device computes"
     refuses_when: ClassVar[str] = "where the processor computes"
 

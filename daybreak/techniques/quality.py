@@ -13,6 +13,10 @@ class Quality(Technique):
     """Filters after Gopher (arXiv:2112.11446), C4 (arXiv:1910.10683) and FineWeb (arXiv:2406.17557)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = (
+        "all cleaning steps together: 4.6% fewer bits per byte on text that was made dirty (see "
+        "[cleaning](cleaning.md))"
+    )
     does: ClassVar[str] = "takes away noise, dumps, numbers, lists of links and repetition"
     refuses_when: ClassVar[str] = "never"
     least_words: int = 3  # of a document

@@ -14,6 +14,7 @@ class StopWords(Technique):
     words."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "a text without stop words is another text, so the losses cannot be compared"
     does: ClassVar[str] = "takes out stop words, for baselines that count words"
     refuses_when: ClassVar[str] = "never"
     default: ClassVar[bool] = False

@@ -14,6 +14,10 @@ class UnicodeRepair(Technique):
     (https://www.unicode.org/reports/tr15/)."""
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = (
+        "all cleaning steps together: 4.6% fewer bits per byte on text that was made dirty (see "
+        "[cleaning](cleaning.md))"
+    )
     does: ClassVar[str] = "repairs characters that were decoded with the wrong encoding, and composes accents"
     refuses_when: ClassVar[str] = "never"
     composed: bool = True  # normalization form C

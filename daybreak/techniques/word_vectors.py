@@ -25,6 +25,7 @@ class WordVectors(Technique):
     """
 
     claim: ClassVar[str] = "bits_per_byte"
+    standing: ClassVar[str] = "for small texts, or to begin with vectors from a larger text"
     does: ClassVar[str] = "embeddings begin as word vectors, learnt from the text or read from a file"
     refuses_when: ClassVar[str] = "never"
     default: ClassVar[bool] = False
