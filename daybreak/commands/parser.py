@@ -20,8 +20,10 @@ from typer.models import CommandInfo
 
 from daybreak.core.errors import UsageError
 from daybreak.core.messages import localized
+from daybreak.core.terminal import wrapped
 
 WIDEST = 100  # characters of a line of help
+FIRST_COLUMN = 30  # characters, at most
 ALL_ELSE = "Other options"
 _SORTS = {"valid integer": "a whole number", "valid number": "a number", "valid boolean": "yes or no"}
 _LIKE_AN_OPTION = re.compile(r"--?[^\W\d][\w-]*(=.*)?|--", re.DOTALL)
@@ -43,9 +45,10 @@ class Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         _own_width(formatter)
         arguments = [_metavar(p) for p in self.params if p.param_type_name == "argument"]
-        formatter.write_usage(ctx.command_path, " ".join([*arguments, "[OPTIONS]"]))
-        self.help = localized(self.help or "")
-        self.format_help_text(ctx, formatter)
+        formatter.write_usage(ctx.command_path, " ".join([*arguments, "[OPTIONS]"]), localized("Usage:") + " ")
+        formatter.write_paragraph()
+        with formatter.indentation():
+            _write_text(formatter, localized(self.help or ""))
         if self.epilog:
             with formatter.section(localized("Example")):
                 for line in self.epilog.splitlines():
@@ -64,7 +67,7 @@ class Command(TyperCommand):
         for heading in ("", *both, ALL_ELSE):
             if rows := groups.get(heading):
                 with formatter.section(localized(heading or "Arguments")):
-                    formatter.write_dl(rows)
+                    _write_rows(formatter, rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._text_last(args))
@@ -129,21 +132,41 @@ class Commands(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         _own_width(formatter)
-        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]")
-        self.help = localized(self.help or "")
-        self.format_help_text(ctx, formatter)
+        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]", localized("Usage:") + " ")
+        formatter.write_paragraph()
+        with formatter.indentation():
+            _write_text(formatter, localized(self.help or ""))
         groups: dict[str, list[tuple[str, str]]] = {}
         for name, one in self.listed.items():
             groups.setdefault(one.heading, []).append((name, one.told))
         widest = max(len(name) for rows in groups.values() for name, _ in rows)
         for heading, rows in groups.items():
             with formatter.section(localized(heading)):
-                formatter.write_dl([(f"{name:{widest}}", localized(told)) for name, told in rows])
+                _write_rows(formatter, [(f"{name:{widest}}", localized(told)) for name, told in rows])
         options: list[Any] = list(self.get_params(ctx))
         with formatter.section(localized("Options")):
-            formatter.write_dl([(_flags(option), _help(option)) for option in options if not option.hidden])
+            _write_rows(formatter, [(_flags(option), _help(option)) for option in options if not option.hidden])
         formatter.write_paragraph()
-        formatter.write_text(localized("daybreak COMMAND --help shows the options of a command, with an example."))
+        _write_text(formatter, localized("daybreak COMMAND --help shows the options of a command, with an example."))
+
+
+def _write_text(formatter: Any, text: str) -> None:
+    """Paragraphs, wrapped by the columns that their characters take; the parser's own wrapping counts characters."""
+    indent = " " * formatter.current_indent
+    paragraphs = [" ".join(lines.split()) for lines in text.split("\n\n")]
+    shown = (wrapped(paragraph, formatter.width - formatter.current_indent) for paragraph in paragraphs)
+    formatter.write("\n\n".join("\n".join(indent + line for line in lines) for lines in shown) + "\n")
+
+
+def _write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
+    """Rows of an option or a command and what it does, which is wrapped as in `_write_text`."""
+    indent = " " * formatter.current_indent
+    first = min(FIRST_COLUMN, max(len(name) for name, _ in rows)) + 2
+    for name, told in rows:
+        lines = wrapped(told, max(10, formatter.width - first - 2))
+        beside = lines if len(name) <= first - 2 else ["", *lines]
+        formatter.write(f"{indent}{name:{first}}{beside[0]}".rstrip() + "\n")
+        formatter.write("".join(f"{indent}{'':{first}}{line}\n" for line in beside[1:]))
 
 
 def _metavar(argument: Any) -> str:

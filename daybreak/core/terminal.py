@@ -5,7 +5,9 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
+import unicodedata
 from typing import Any
 
 
@@ -77,3 +79,24 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
     except (UnicodeEncodeError, LookupError):
         return json.dumps(value, indent=indent)
     return text
+
+
+_NOT_FIRST = "，。；：、！？）》」』…"  # signs that begin no line of Chinese
+_PIECES = re.compile(rf"\s+|[\u2e80-\uffef][{_NOT_FIRST}]*|[^\s\u2e80-\uffef]+[{_NOT_FIRST}]*")
+
+
+def columns(text: str) -> int:
+    """How many of a terminal's columns a text takes: a Chinese character two, a combining accent none."""
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    return len(text) + wide - sum(unicodedata.combining(sign) > 0 for sign in text)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns, broken at blanks and between Chinese characters; a longer word stays whole."""
+    lines, line = [], ""
+    for piece in _PIECES.findall(text):
+        if line and columns(line + piece.rstrip()) > width:
+            lines.append(line.rstrip())
+            line = ""
+        line += piece if line else piece.lstrip()
+    return [*lines, line.rstrip()] if line.strip() or not lines else lines
