@@ -12,6 +12,9 @@ import pytest
 
 import daybreak  # before torch, whose threads then wait without keeping a core busy
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core: two threads there wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # isort: split
 import torch
 
@@ -78,8 +81,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def two_threads() -> Iterator[None]:
-    """For tests that compare bits: with more than one thread, sums can come in another order."""
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For tests that compare bits, of processes that they start too: sums of threads can come in another order."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     with _threads(2):
         yield
 

@@ -50,11 +50,11 @@ def wait_for_checkpoint(run: Run, process: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-def test_reproducible_runs_are_equal_to_the_last_bit(small_text, tmp_path):
+def test_reproducible_runs_are_equal_to_the_last_bit(small_text, tmp_path, two_threads):
     asked = {
         "budget": "2m",  # the tokens end it long before, on a busy machine too
         "reproducible": True,
-        "settings": {"layers": 1, "width": 64, "context_length": 32, "tokens": 100000},
+        "settings": {"layers": 1, "width": 64, "context_length": 32, "tokens": 20000},
         "exclude": ["compiled", "ngram_mix"],
     }
     digests = [
@@ -85,7 +85,7 @@ def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_tex
         budget="2m",
         out=str(tmp_path / "run"),
         reproducible=True,
-        settings={"layers": 2, "width": 64, "context_length": 32, "tokens": 60000, **settings},
+        settings={"layers": 2, "width": 64, "context_length": 32, "tokens": 30000, **settings},
         exclude=["compiled", "ngram_mix"],
         **asked,
     )
@@ -104,7 +104,9 @@ def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_tex
     assert json.loads(capsys.readouterr().out)["weights_digest"] == finished.figures["weights_digest"]
 
 
-def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, tmp_path, unhurried):
+def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(
+    small_text, tmp_path, unhurried, two_threads, capsys
+):
     first = unhurried(
         str(small_text),
         budget="8s",
@@ -112,32 +114,48 @@ def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(small_text, 
         settings={"layers": 1, "width": 64, "context_length": 32},
         exclude=["compiled", "ngram_mix"],
     )
-    done = subprocess.run(
-        command("train", str(first.run.path), "--replay", "--out", str(tmp_path / "again"), "--json"),
-        capture_output=True,
-        text=True,
+    capsys.readouterr()
+    cli.app(
+        ["train", str(first.run.path), "--replay", "--out", str(tmp_path / "again"), "--json"], standalone_mode=False
     )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["weights_digest"] == first.figures["weights_digest"]
+    assert json.loads(capsys.readouterr().out)["weights_digest"] == first.figures["weights_digest"]
 
 
-def test_kill_then_the_same_command_ends_with_a_model_and_counts_the_time_used(small_text, tmp_path, waited):
+def test_saved_killed_and_without_a_terminal_the_same_command_ends_in_time(small_text, tmp_path, waited):
+    """SIGUSR1 saves and no more; after a kill, the time used counts; a terminal that goes away is not missed."""
     out, budget, noise = tmp_path / "killed", 20, 3.0  # seconds; a loaded machine imports slowly
+    run = Run(out)
     process = started(small_text, out, budget)
-    wait_for_checkpoint(Run(out), process)
-    time.sleep(0.6)
+    wait_for_checkpoint(run, process)
+    known = set(run.checkpoints_folder.glob("step-*"))
+    process.send_signal(signal.SIGUSR1)
+    limit = time.monotonic() + 30
+    while not set(run.checkpoints_folder.glob("step-*")) - known:
+        assert process.poll() is None and time.monotonic() < limit
+        time.sleep(0.02)
     process.kill()
     process.wait()
-    used = Run(out).used_seconds()
+    used, taken = run.used_seconds(), len(records.standing_steps(run.log_file))
     begun, before = time.monotonic(), waited()
-    again = started(small_text, out, budget)
-    text, errors = again.communicate(timeout=60)
-    assert again.returncode == 0, errors
+    leader, follower = os.openpty()
+    words = command("run", str(small_text), "--for", f"{budget}s", "--out", str(out), *TINY)
+    again = subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower, start_new_session=True)
+    os.close(follower)
+    limit = time.monotonic() + 40
+    while len(records.standing_steps(run.log_file)) <= taken:
+        assert again.poll() is None and time.monotonic() < limit
+        with contextlib.suppress(OSError):
+            if select.select([leader], [], [], 0.1)[0]:
+                os.read(leader, 1 << 16)
+    again.send_signal(signal.SIGHUP)
+    os.close(leader)
+    again.wait(timeout=60)
     assert time.monotonic() - begun <= budget - used + noise + 0.2 * (waited() - before)
-    assert json.loads(text)["bits_per_byte"] > 0
-    log = list(records.read(Run(out).log_file))
+    assert run.finished() and (out / "model" / "config.json").exists()
+    assert json.loads(run.report_data_file.read_text())["result"]["model"]["value"] > 0
+    log = list(records.read(run.log_file))
     assert any(isinstance(r, Event) and r.name == "resumed" for r in log)
-    steps = records.standing_steps(Run(out).log_file)
+    steps = records.standing_steps(run.log_file)
     assert [s.step for s in steps] == list(range(1, len(steps) + 1))
     assert all(b.progress >= a.progress for a, b in itertools.pairwise(steps))
 
@@ -246,13 +264,15 @@ def steadily(small_text, out, tokens: int = 60000) -> list[str]:
 
 
 @pytest.mark.promise(KILLED)
-def test_killed_again_and_again_it_ends_equal_to_the_last_bit(small_text, tmp_path, record_property):
+def test_killed_again_and_again_it_ends_equal_to_the_last_bit(
+    small_text, tmp_path, record_property, two_threads, capsys
+):
     """Between two steps, in the copy, and at several points of a save.
 
     One score on the way takes more than its share of the time: early stopping looks at the others all the same.
     """
     killed, unbroken = Run(tmp_path / "killed"), Run(tmp_path / "unbroken")
-    killed_until_it_ends(steadily(small_text, unbroken.path), [])
+    assert cli.answered(steadily(small_text, unbroken.path)[3:]) == 0, capsys.readouterr().err
     slowly = "step.end:slow=0.1@*"  # so that it saves a few times
     asked = [f"{slowly},checkpoint.rename:kill@2", f"{slowly},validate:slow=2@1,step.backward:kill@12"]
     kills = killed_until_it_ends(steadily(small_text, killed.path), asked)
@@ -299,43 +319,52 @@ def nans_from(*turns: int) -> str:
     return ",".join(f"step.loss:nan@{turn + more}" for turn in turns for more in range(3))
 
 
-def test_a_run_that_breaks_goes_back_and_on_with_other_text_and_repeats_from_its_log(small_text, tmp_path):
+@pytest.fixture
+def answer(asked, capsys):
+    """The exit code, the answer in JSON and what was told of a command in this process while a fault is asked for."""
+
+    def answered(words: list[str], fault: str = "step.end:slow=0"):
+        asked(fault)
+        capsys.readouterr()
+        code = cli.answered(words)
+        said = capsys.readouterr()
+        return code, json.loads(said.out) if code == 0 else {}, said.err
+
+    return answered
+
+
+def to_the_last_token(small_text, out) -> list[str]:
+    words = ["run", str(small_text), "--for", "2m", "--reproducible", "--out", str(out), "--json", *TINY]
+    return [*words, "--without", "ngram_mix", "--set", "tokens=100000"]
+
+
+def test_a_run_that_breaks_goes_back_and_on_with_other_text_and_repeats_from_its_log(small_text, tmp_path, answer):
     """Three losses in a row are no numbers: back to the last planned checkpoint, past those rows, at half the rate."""
-    words = command("run", str(small_text), "--for", "2m", "--reproducible", "--out", str(tmp_path / "run"), "--json")
-    words += [*TINY, "--without", "ngram_mix", "--set", "tokens=100000"]
-    broken = nans_from(20, 40)
-    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "DAYBREAK_FAULT": broken})
-    assert done.returncode == 0, done.stderr
-    assert "went back to step" in done.stderr and "was skipped" in done.stderr
-    run = Run(tmp_path / "run")
+    run, stopped = Run(tmp_path / "run"), Run(tmp_path / "stopped")
+    code, told, errors = answer(to_the_last_token(small_text, run.path), nans_from(20, 40))
+    assert code == 0, errors
+    assert "went back to step" in errors and "was skipped" in errors
     back = [r for r in run.amendments() if r["amendment"] == "went back"]
     assert [r["rate"] for r in back] == [0.5, 0.25] and all("nan" in r["why"] for r in back)
     steps = records.standing_steps(run.log_file)
     assert [s.step for s in steps] == list(range(1, len(steps) + 1))
     assert all(b.cursor > a.cursor for a, b in itertools.pairwise(steps))
     # Saved at a step that the plan does not name, and continued: what it goes back to is the same.
-    stopped = Run(tmp_path / "stopped")
-    words[words.index(str(run.path))] = str(stopped.path)
-    for fault, code in (("step.end:term@10", 75), (nans_from(10, 30), 0)):
-        ended = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "DAYBREAK_FAULT": fault})
-        assert ended.returncode == code, ended.stderr
+    for fault, expected in (("step.end:term@10", 75), (nans_from(10, 30), 0)):
+        code, _, errors = answer(to_the_last_token(small_text, stopped.path), fault)
+        assert code == expected, errors
     went = [[r["step"] for r in of.amendments() if r["amendment"] == "went back"] for of in (run, stopped)]
     assert went[0] == went[1] and 10 not in went[0]
     check_equal(stopped, run)
-    again = command("train", str(run.path), "--replay", "--out", str(tmp_path / "again"), "--json")
-    replayed = subprocess.run(again, capture_output=True, text=True)
-    assert replayed.returncode == 0, replayed.stderr
-    assert json.loads(replayed.stdout)["weights_digest"] == json.loads(done.stdout)["weights_digest"]
+    code, again, errors = answer(["train", str(run.path), "--replay", "--out", str(tmp_path / "again"), "--json"])
+    assert code == 0, errors
+    assert again["weights_digest"] == told["weights_digest"]
 
 
-def test_a_run_that_does_not_become_sound_ends_with_a_diagnosis(small_text, tmp_path):
-    words = command("run", str(small_text), "--for", "2m", "--reproducible", "--out", str(tmp_path / "run"), "--json")
-    words += [*TINY, "--without", "ngram_mix", "--set", "tokens=100000"]
-    done = subprocess.run(
-        words, capture_output=True, text=True, env={**os.environ, "DAYBREAK_FAULT": "step.loss:nan@*"}
-    )
-    assert done.returncode == 4, done.stderr
-    assert "keeps diverging" in done.stderr and "learning_rate" in done.stderr and "Traceback" not in done.stderr
+def test_a_run_that_does_not_become_sound_ends_with_a_diagnosis(small_text, tmp_path, answer):
+    code, _, errors = answer(to_the_last_token(small_text, tmp_path / "run"), "step.loss:nan@*")
+    assert code == 4, errors
+    assert "keeps diverging" in errors and "learning_rate" in errors and "Traceback" not in errors
 
 
 def test_a_reproducible_run_that_leaves_its_plan_says_so_everywhere_and_not_with_code_0(
@@ -416,32 +445,3 @@ def test_a_reproducible_run_leaves_out_no_part_of_the_text(tmp_path, monkeypatch
         text_facts.scanned(run, exact)
     monkeypatch.setattr(reading, "each", real)
     assert text_facts.scanned(run, exact).read_bytes > part.read_bytes
-
-
-def test_sigusr1_saves_and_goes_on_and_a_terminal_that_goes_away_is_not_missed(small_text, tmp_path):
-    """What shows the progress has nobody to show it to any more; the run ends as it would have."""
-    out = tmp_path / "run"
-    words = command("run", str(small_text), "--for", "18s", "--out", str(out), *TINY)
-    leader, follower = os.openpty()
-    process = subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower, start_new_session=True)
-    os.close(follower)
-
-    def wait_for(condition) -> None:
-        limit = time.monotonic() + 40
-        while not condition():
-            assert process.poll() is None and time.monotonic() < limit
-            with contextlib.suppress(OSError):
-                if select.select([leader], [], [], 0.1)[0]:
-                    os.read(leader, 1 << 16)
-
-    def saved() -> set:
-        return set(Run(out).checkpoints_folder.glob("step-*"))
-
-    wait_for(saved)
-    known = saved()
-    process.send_signal(signal.SIGUSR1)
-    wait_for(lambda: saved() - known)
-    process.send_signal(signal.SIGHUP)
-    os.close(leader)
-    process.wait(timeout=60)
-    assert Run(out).finished() and (out / "model" / "config.json").exists()
