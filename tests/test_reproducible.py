@@ -17,7 +17,7 @@ from late import Late
 
 import daybreak
 from daybreak import cli
-from daybreak.core import records
+from daybreak.core import clock, records
 from daybreak.core.errors import NotRepeatable, ResourceError
 from daybreak.core.records import Event, Phase, Step
 from daybreak.core.request import Request
@@ -40,6 +40,22 @@ def command(*words: str) -> list[str]:
 def started(text, out, seconds: int, *more: str) -> subprocess.Popen:
     words = command("run", str(text), "--for", f"{seconds}s", "--out", str(out), *TINY, *more, "--json")
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def answer(asked, capsys, monkeypatch):
+    """Carries out a command here, as if this process had begun with it: its exit code, its answer and what it told."""
+
+    def answered(words: list[str], fault: str = "step.end:slow=0"):
+        asked(fault)
+        capsys.readouterr()
+        begun = clock.boot_seconds()
+        monkeypatch.setattr(clock, "process_start", lambda: begun)
+        code = cli.answered(words)
+        said = capsys.readouterr()
+        return code, json.loads(said.out) if code == 0 else {}, said.err
+
+    return answered
 
 
 def wait_for_checkpoint(run: Run, process: subprocess.Popen) -> None:
@@ -181,16 +197,16 @@ def test_a_stopped_process_is_told_of_its_time_counts_and_it_ends_in_time(small_
 
 def test_a_ctrl_c_saves_and_leaves_with_its_code(small_text, tmp_path):
     out = tmp_path / "interrupted"
-    process = started(small_text, out, 20)
+    process = started(small_text, out, 90)
     wait_for_checkpoint(Run(out), process)
     left_by(process, signal.SIGINT, 130, out)
 
 
 def test_two_processes_do_not_work_in_one_folder_and_a_signal_ends_the_one_that_does(small_text, tmp_path):
     out = tmp_path / "shared"
-    process = started(small_text, out, 30)
+    process = started(small_text, out, 90)
     wait_for_checkpoint(Run(out), process)
-    second = started(small_text, out, 30)
+    second = started(small_text, out, 90)
     _, errors = second.communicate(timeout=30)
     assert second.returncode == 2
     assert str(process.pid) in errors
@@ -265,14 +281,15 @@ def steadily(small_text, out, tokens: int = 60000) -> list[str]:
 
 @pytest.mark.promise(KILLED)
 def test_killed_again_and_again_it_ends_equal_to_the_last_bit(
-    small_text, tmp_path, record_property, two_threads, capsys
+    small_text, tmp_path, record_property, two_threads, answer
 ):
     """Between two steps, in the copy, and at several points of a save.
 
     One score on the way takes more than its share of the time: early stopping looks at the others all the same.
     """
     killed, unbroken = Run(tmp_path / "killed"), Run(tmp_path / "unbroken")
-    assert cli.answered(steadily(small_text, unbroken.path)[3:]) == 0, capsys.readouterr().err
+    code, _, errors = answer(steadily(small_text, unbroken.path)[3:])
+    assert code == 0, errors
     slowly = "step.end:slow=0.1@*"  # so that it saves a few times
     asked = [f"{slowly},checkpoint.rename:kill@2", f"{slowly},validate:slow=2@1,step.backward:kill@12"]
     kills = killed_until_it_ends(steadily(small_text, killed.path), asked)
@@ -317,20 +334,6 @@ def unbroken(small_text, tmp_path_factory):
 
 def nans_from(*turns: int) -> str:
     return ",".join(f"step.loss:nan@{turn + more}" for turn in turns for more in range(3))
-
-
-@pytest.fixture
-def answer(asked, capsys):
-    """The exit code, the answer in JSON and what was told of a command in this process while a fault is asked for."""
-
-    def answered(words: list[str], fault: str = "step.end:slow=0"):
-        asked(fault)
-        capsys.readouterr()
-        code = cli.answered(words)
-        said = capsys.readouterr()
-        return code, json.loads(said.out) if code == 0 else {}, said.err
-
-    return answered
 
 
 def to_the_last_token(small_text, out) -> list[str]:
