@@ -68,7 +68,7 @@ def examined(folder: Path) -> dict[str, Any]:
 
     plan, tokenizer, _, held = parts(folder)
     module = read_model(Run(folder).model_folder, torch.device("cpu"))
-    score = task_of(plan.objective).scorer(plan, tokenizer).put(module, held).score()
+    score = task_of(plan.objective).scorer(plan, tokenizer).score(module, held).total()
     return {
         "figure": plan.headline.value(score.sums()),
         "name": plan.headline.name,
@@ -212,8 +212,8 @@ def trained(folder: Path, family: str, seconds: float, cell: str) -> dict[str, A
     begun = time.perf_counter()
     trainer(model, steps).train()
     taken = time.perf_counter() - begun
-    answers = task_of(plan.objective).scorer(plan, tokenizer).put(AsOurs(model, length, family), held)
-    score = answers.score()
+    answers = task_of(plan.objective).scorer(plan, tokenizer).score(AsOurs(model, length, family), held)
+    score = answers.total()
     found = {
         "figure": plan.headline.value(score.sums()),
         "nats": score.nats / score.tokens,

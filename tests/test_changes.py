@@ -225,20 +225,20 @@ def test_the_weights_of_the_best_mark_are_taken_where_they_are_better(
     module, marks = of_marks([3.0, 2.0, reached])
     losses = {1.0: 2.0, 2.0: reached}
 
-    class Answers:
+    class TokenScores:
         def __init__(self, weight: float) -> None:
             self.weight = weight
 
         def __len__(self) -> int:
             return 1
 
-        def first(self, count: int) -> Answers:
+        def first(self, count: int) -> TokenScores:
             return self
 
-        def score(self) -> float:
+        def total(self) -> float:
             return losses[self.weight]
 
-    monkeypatch.setattr(finalize, "_asked", lambda state, module, **about: Answers(module.weight.item()))
+    monkeypatch.setattr(finalize, "_asked", lambda state, module, **about: TokenScores(module.weight.item()))
     monkeypatch.setattr(
         finalize, "_validation", lambda state, score, *about: SimpleNamespace(loss=lambda headline: score)
     )

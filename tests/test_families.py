@@ -29,7 +29,7 @@ from daybreak.stages.evaluate.text import evaluate
 from daybreak.stages.measure import measurement as measure
 from daybreak.stages.measure.ablations import of_optimizers
 from daybreak.tasks.fill_mask import Filler
-from daybreak.tasks.scoring import Answers, Hidden
+from daybreak.tasks.scoring import Hidden, TokenScores
 
 SETTINGS = {
     "bert": {"layers": 2, "width": 64},
@@ -68,7 +68,7 @@ def test_the_headline_stands_where_bits_per_byte_stands_for_a_gpt(run_of: Any, f
     finished = run_of(family)
     plan = finished.run.plan()
     headline = METRICS[{"bert": "masked_accuracy", "t5": "span_loss", "lstm": "bits_per_byte"}[family]]
-    assert plan.headline is headline and plan.objective == families.named(family).objective
+    assert plan.headline == headline and plan.objective == families.named(family).objective
     found = list(records.read(finished.run.log_file))
     [told] = [r for r in found if isinstance(r, Measurement) and r.name == headline.name]
     assert told.value == finished.figures[headline.name] and told.unit == headline.unit
@@ -232,11 +232,11 @@ def test_headlines_by_hand() -> None:
 
 def test_targets_without_bytes_count_where_all_do() -> None:
     nats, sizes, hits = np.array([1.0, 2.0, 4.0]), np.array([3, 0, 1]), np.array([True, True, False])
-    some = Answers(nats=nats, sizes=sizes, hits=hits).score()
+    some = TokenScores(nats=nats, sizes=sizes, hits=hits).total()
     assert (some.nats, some.bytes, some.tokens, some.hits) == (5.0, 4, 2, 1)
-    every = Answers(nats=nats, sizes=sizes, hits=hits, every=True).score()
+    every = TokenScores(nats=nats, sizes=sizes, hits=hits, every=True).total()
     assert (every.nats, every.bytes, every.tokens, every.hits) == (7.0, 4, 3, 2)
-    assert len(Answers(nats=nats, sizes=sizes, hits=hits).first(2)) == 2
+    assert len(TokenScores(nats=nats, sizes=sizes, hits=hits).first(2)) == 2
 
 
 def test_windows_of_an_exam_do_not_overlap_but_for_their_last_token() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import daybreak
+from daybreak import tasks
 from daybreak.core import shapes
 from daybreak.core.errors import UsageError
-from daybreak.core.metrics import OF_OBJECTIVE
 from daybreak.core.request import OPTIONS
 from daybreak.core.run import Run
 from daybreak.core.types import Plan
@@ -108,7 +108,7 @@ def test_reading_records_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("family", families.OURS, ids=lambda family: family.name)
 def test_a_record_is_whole(family: families.Family) -> None:
     assert family.shape.family == family.name and Tagged.KINDS[family.name] is family.shape
-    assert family.objective in OF_OBJECTIVE and families.named(family.name) is family
+    assert family.objective in tasks.NAMES and families.named(family.name) is family
     if family.rung is None:
         return
     needed = family.special_tokens

@@ -7,26 +7,27 @@ import math
 import numpy as np
 import pytest
 
-from daybreak.core.metrics import BITS_PER_BYTE, METRICS, OF_OBJECTIVE, Metric
+from daybreak.core.metrics import BITS_PER_BYTE, METRICS, Metric
 from daybreak.evaluation.confidence import of_hidden
 from daybreak.evaluation.score_table import Scores
-from daybreak.tasks.scoring import Answers, figures_of, loss
+from daybreak.tasks import task_of
+from daybreak.tasks.scoring import TokenScores, figures_of, loss
 
 ERROR_PER_BYTE = Metric(name="hits_per_byte", unit="hits/byte", words="", numerator="correct", denominator="bytes")
 
 
-def answers(n: int = 400) -> Answers:
+def answers(n: int = 400) -> TokenScores:
     drawn = np.random.default_rng(0)
     sizes = drawn.integers(0, 4, n)
-    return Answers(nats=drawn.random(n, np.float32), sizes=sizes, hits=drawn.random(n) < 0.25, of_a_row=4)
+    return TokenScores(nats=drawn.random(n, np.float32), sizes=sizes, hits=drawn.random(n) < 0.25, of_a_row=4)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=list(METRICS))
 def test_sums_of_parts_give_the_value_of_the_whole(metric: Metric) -> None:
     whole = answers()
-    parts = [whole.part(slice(0, 150)).score().sums(), whole.part(slice(150, None)).score().sums()]
+    parts = [whole.part(slice(0, 150)).total().sums(), whole.part(slice(150, None)).total().sums()]
     added = {name: parts[0][name] + parts[1][name] for name in parts[0]}
-    assert metric.value(added) == pytest.approx(metric.value(whole.score().sums()), rel=1e-12)
+    assert metric.value(added) == pytest.approx(metric.value(whole.total().sums()), rel=1e-12)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=list(METRICS))
@@ -43,13 +44,13 @@ def test_a_metric_from_outside_is_scored_told_and_has_an_interval() -> None:
     found = answers()
     counted = found.sizes > 0
     by_hand = found.hits[counted].sum() / found.sizes.sum()
-    assert figures_of(ERROR_PER_BYTE, found.score())["hits_per_byte"] == pytest.approx(by_hand)
+    assert figures_of(ERROR_PER_BYTE, found.total())["hits_per_byte"] == pytest.approx(by_hand)
     low, high = of_hidden(ERROR_PER_BYTE, found, resamples=400)["hits_per_byte"] or (0.0, 0.0)
     assert low < by_hand < high and high - low < by_hand
 
 
 def test_what_training_makes_small_is_the_nats_where_a_higher_value_is_better() -> None:
-    score, better = answers().score(), METRICS["masked_accuracy"]
+    score, better = answers().total(), METRICS["masked_accuracy"]
     assert loss(better, score) == pytest.approx(score.nats / score.tokens)
     assert loss(METRICS["span_loss"], score) == pytest.approx(score.nats / score.tokens)
     assert loss(BITS_PER_BYTE, score) == pytest.approx(score.nats / score.bytes / math.log(2))
@@ -64,7 +65,7 @@ def test_a_table_of_scores_counts_what_the_metric_says_against_the_model() -> No
 
 def test_the_metrics_of_the_objectives_by_hand() -> None:
     sums = {"nats": 6.0, "bytes": 4, "tokens": 8, "correct": 2}
-    bits, accuracy, span = (OF_OBJECTIVE[name] for name in ("next_token", "masked_tokens", "span_corruption"))
+    bits, accuracy, span = (task_of(name).metric for name in ("next_token", "masked_tokens", "span_corruption"))
     assert [metric.value(sums) for metric in (bits, accuracy, span)] == [1.5 / math.log(2), 0.25, 0.75]
     assert [metric.of_text for metric in (bits, accuracy, span)] == [True, False, False]
     assert [metric.higher_is_better for metric in (bits, accuracy, span)] == [False, True, False]

@@ -76,12 +76,12 @@ def scored(network: Callable[..., Gpt], documents: list[str]) -> tuple[Gpt, Next
     tokenizer = byte_tokenizer()
     module, stream = network(vocabulary=257, context_length=64).eval(), stream_of(tokenizer, documents)
     exam = NextTokens(tokenizer)
-    return module, exam, stream, exam.put(module, stream)
+    return module, exam, stream, exam.score(module, stream)
 
 
 def test_all_of_a_text_is_scored_as_before(scored: tuple[Gpt, NextTokens, np.ndarray, Any]) -> None:
     module, exam, stream, whole = scored
-    part = exam.put_spread(module, stream)
+    part = exam.score_spread(module, stream)
     assert part.whole and part.tokens.all()
     np.testing.assert_allclose(part.answers.nats, whole.nats, rtol=1e-4, atol=1e-5)
     assert (part.answers.sizes == whole.sizes).all()
@@ -89,13 +89,13 @@ def test_all_of_a_text_is_scored_as_before(scored: tuple[Gpt, NextTokens, np.nda
 
 def test_a_part_has_the_nats_of_the_whole_and_is_spread(scored: tuple[Gpt, NextTokens, np.ndarray, Any]) -> None:
     module, exam, stream, whole = scored
-    part = exam.put_spread(module, stream, tokens=len(stream) // 3)
+    part = exam.score_spread(module, stream, tokens=len(stream) // 3)
     assert not part.whole and abs(part.tokens.mean() - 1 / 3) < 0.02
     np.testing.assert_allclose(part.answers.nats, whole.nats[part.tokens], rtol=1e-4, atol=1e-5)
     quarters = [piece.mean() for piece in np.array_split(part.tokens, 4)]
     assert min(quarters) > 0.1  # a beginning would leave the last ones empty
     # Where there is no time at all, one pass of the model is made, of text from all over, too.
-    hurried = exam.put_spread(module, stream, seconds=0.0)
+    hurried = exam.score_spread(module, stream, seconds=0.0)
     assert 0 < hurried.tokens.sum() <= scoring.EVALUATION_TOKENS
     assert hurried.tokens[len(stream) // 2 :].any()
 
@@ -113,9 +113,9 @@ def test_hidden_tokens_of_a_part_are_those_of_the_whole(network: Callable[..., G
     module, stream = network(vocabulary=257, context_length=64).eval(), stream_of(tokenizer, documents)
     exam = Hidden(Rows(), tokenizer, every=False)  # type: ignore[arg-type]
     whole, every, part = (
-        exam.put(module, stream),
-        exam.put_spread(module, stream),
-        exam.put_spread(module, stream, tokens=len(stream) // 3),
+        exam.score(module, stream),
+        exam.score_spread(module, stream),
+        exam.score_spread(module, stream, tokens=len(stream) // 3),
     )
     assert every.whole and (every.answers.nats == whole.nats).all() and (every.answers.hits == whole.hits).all()
     assert not part.whole and part.windows[-len(part.windows) // 4 :].any()
@@ -171,5 +171,5 @@ def test_scores_of_older_runs_have_their_places(documents: list[str], tmp_path: 
     assert (Scores.read(tmp_path / "old.npz").places == scores.places).all()
 
 
-def test_every_kind_of_plan_has_an_exam_that_spreads(plan: Callable[..., Plan]) -> None:
-    assert hasattr(task_of("next_token").scorer(plan(), byte_tokenizer()), "put_spread")
+def test_every_kind_of_plan_has_a_scorer_that_spreads(plan: Callable[..., Plan]) -> None:
+    assert hasattr(task_of("next_token").scorer(plan(), byte_tokenizer()), "score_spread")

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import ast
+import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+import toy_task
 from arrays import InMemory
-from torch import Tensor, nn
+from toy_task import ACCURACY
 
 import daybreak
 from daybreak import tasks
-from daybreak.core import metrics
 from daybreak.core.clock import Stopwatch, TokensClock
 from daybreak.core.errors import UsageError
-from daybreak.core.metrics import Metric
 from daybreak.core.types import Plan
-from daybreak.data.batches import Batch, Batches
+from daybreak.data.batches import Batches
 from daybreak.engine import loop
 from daybreak.models import ladder
-from daybreak.tasks.scoring import Hidden, figures_of
+from daybreak.tasks.scoring import figures_of
 from daybreak.training.build import build
 from daybreak.training.train import training_steps
 
@@ -84,7 +85,7 @@ def test_the_rule_itself_finds_each_way_to_compare(source: str) -> None:
 @pytest.mark.parametrize("name", tasks.NAMES)
 def test_a_record_is_told_by_its_name_and_judged_by_the_metric_of_its_plans(name: str, plan: Any) -> None:
     task = tasks.task_of(name)
-    assert task.name == name and task.metric is plan(objective=name).headline
+    assert task.name == name and task.metric == plan(objective=name).headline
     better, worse = task.expected(1.0, 3.0, 1e7), task.expected(2.0, 3.0, 1e7)
     assert (better > worse) == task.metric.higher_is_better and better != worse
     assert 0 < task.scored_share <= 1
@@ -96,69 +97,30 @@ def test_an_objective_that_is_not_there_is_refused_with_the_nearest_name() -> No
     assert "next_token" in refused.value.attempt
 
 
-# One from outside: of which of two kinds is a row?
+# Ours would be a file and a line in NAMES; one from outside is registered
 
 
-ACCURACY = Metric(
-    name="accuracy", unit="share", words="right", numerator="correct", denominator="tokens", higher_is_better=True
-)
+@pytest.fixture(params=[toy_task.KindOfRow, toy_task.KindOfToken], ids=["a class a row", "a class a token"])
+def toy(request: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(tasks, "_REGISTERED", {})
+    tasks.register(request.param())
+    return request.param()
 
 
-class Kinds:
-    """Whether the mean hidden state is of a row of small or of large tokens; a loss on labels."""
-
-    def targets(self, batch: Batch) -> int:
-        return len(batch)
-
-    def _logits(self, module: Any, batch: Batch) -> Tensor:
-        hidden_BTD = module.hidden(batch.tokens[:, :-1])
-        return module.kinds(hidden_BTD.mean(1).float())  # type: ignore[no-any-return]
-
-    def __call__(self, module: Any, batch: Batch) -> Tensor:
-        assert batch.labels is not None, "rows without labels reached the loss"
-        return F.cross_entropy(self._logits(module, batch), batch.labels, reduction="sum")
-
-    @torch.no_grad()
-    def scored(self, module: Any, batch: Batch) -> tuple[Tensor, Tensor, None]:
-        assert batch.labels is not None
-        logits = self._logits(module, batch)
-        return F.cross_entropy(logits, batch.labels, reduction="none"), logits.argmax(-1) == batch.labels, None
-
-
-class KindOfRow:
-    name, metric, scored_share = "kind_of_row", ACCURACY, 1.0
-
-    def expected(self, bits_per_byte: float, bytes_per_token: float, tokens: float) -> float:
-        return 0.5
-
-    def batch(self, batch: Batch) -> Batch:
-        return Batch(batch.tokens, labels=(batch.tokens[:, :-1].float().mean(1) > 128).long())
-
-    def head(self, module: Any, seed: int) -> list[nn.Parameter]:
-        module.lm_head.weight.requires_grad_(False)
-        module.kinds = nn.Linear(module.shape.width, 2, bias=False)
-        nn.init.normal_(module.kinds.weight, std=0.02, generator=torch.Generator().manual_seed(seed))
-        return [module.kinds.weight]
-
-    def loss(self, decisions: Any) -> Kinds:
-        return Kinds()
-
-    def scorer(self, decisions: Any, tokenizer: Any) -> Hidden:
-        return Hidden(Kinds(), tokenizer, every=True, label=self.batch)
-
-    def filler(self, module: Any, tokenizer: Any, plan: Plan) -> None:
-        return None
-
-    def sample(self, plan: Plan, module: Any, tokenizer: Any, tokens: Sequence[int]) -> tuple[str, str]:
-        return "", ""
-
-
-@pytest.fixture
-def registered() -> Iterator[KindOfRow]:
-    task = KindOfRow()
-    tasks.register(task)
-    yield task
-    del tasks._REGISTERED[task.name], metrics.OF_OBJECTIVE[task.name], metrics.METRICS[ACCURACY.name]
+def test_a_task_of_ours_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Any) -> None:
+    """The file as it is, laid beside the others, and its name in the tuple: nothing else says that it is there."""
+    own = tmp_path / "kind_of_row.py"
+    own.write_text(Path(toy_task.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
+    with pytest.raises(UsageError):
+        tasks.task_of("kind_of_row")
+    monkeypatch.setattr(tasks, "NAMES", (*tasks.NAMES, "kind_of_row"))
+    monkeypatch.delitem(sys.modules, "daybreak.tasks.kind_of_row", raising=False)
+    task = tasks.task_of("kind_of_row")
+    assert task.name == "kind_of_row" and task.metric == ACCURACY
+    chosen = Plan.from_json(json.loads(json.dumps(plan(objective=task.name, metric=task.metric).to_json())))
+    assert chosen.headline == ACCURACY, "a plan says by itself what its model is judged by"
+    monkeypatch.delitem(sys.modules, "daybreak.tasks.kind_of_row")
 
 
 def two_kinds(rows: int, seed: int) -> InMemory:
@@ -173,26 +135,26 @@ def two_kinds(rows: int, seed: int) -> InMemory:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", ["muon", "adamw"])
 def test_a_task_from_outside_with_labels_is_trained_and_scored(
-    registered: KindOfRow, plan: Any, machine: Any, optimizer_choice: Any, byte_rows: Any, name: str
+    toy: Any, plan: Any, machine: Any, optimizer_choice: Any, byte_rows: Any, name: str
 ) -> None:
     chosen = plan(
-        objective="kind_of_row",
+        objective=toy.name,
+        metric=toy.metric,
         shape=ladder.gpt(1, 64, vocabulary=320, context_length=T),
         batch_tokens=16 * T,
         micro_batch=4,
         tokens=40 * 16 * T,
         optimizer=optimizer_choice(name=name),
     )
-    assert chosen.headline is ACCURACY
-    device = torch.device("cpu")
-    built = build(chosen, machine(), device)
-    first = built.module.kinds.weight.detach().clone()
-    scorer = registered.scorer(chosen, byte_rows)
-    heldout = two_kinds(200, seed=1).ids
+    assert chosen.headline == ACCURACY
+    built = build(chosen, machine(), torch.device("cpu"))
+    first = built.module.classifier.weight.detach().clone()
+    scorer = toy.scorer(chosen, byte_rows)
+    heldout, of_a_row = two_kinds(200, seed=1).ids, T if toy.of_tokens else 1
 
     def accuracy() -> float:
-        score = scorer.put(built.module, heldout).score()
-        assert score.tokens == 200
+        score = scorer.score(built.module, heldout).total()
+        assert score.tokens == 200 * of_a_row
         return float(figures_of(ACCURACY, score)["accuracy"])
 
     before = accuracy()
@@ -200,10 +162,13 @@ def test_a_task_from_outside_with_labels_is_trained_and_scored(
     batches = Batches(two_kinds(400, seed=0), context_length=T, seed=0)
     taken = list(training_steps(chosen, built, batches, clock, loop.Position()))
     assert len(taken) == 40 and taken[0].accumulation == 4 and not any(step.skipped for step in taken)
-    assert not torch.equal(built.module.kinds.weight, first), "the optimizer has not found the head's weights"
+    assert not torch.equal(built.module.classifier.weight, first), "the optimizer has not found the head's weights"
     assert before < 0.8 < 0.95 < accuracy() and taken[-1].nats < 0.8 * taken[0].nats
-    part = scorer.put_spread(built.module, heldout, tokens=100 * T)
-    assert len(part.answers) == 100 and not part.whole
+    assert accuracy() > toy.floor(None)
+    part = scorer.score_spread(built.module, heldout, tokens=100 * T)
+    assert len(part.answers) == 100 * of_a_row and not part.whole
+    decoded = [toy.sample(chosen, built.module, byte_rows, range(begin, begin + 5 * T, 5))[1] for begin in (5, 140)]
+    assert decoded == [str([[kind] * T] if toy.of_tokens else [kind]) for kind in (0, 1)]
 
 
 @pytest.fixture
@@ -213,3 +178,10 @@ def byte_rows() -> Any:
         end_of_text = 256
 
     return Tokenizer()
+
+
+@pytest.mark.parametrize("counted", [1.9, 0.0])
+def test_the_floor_of_continued_text_is_what_n_grams_reach(counted: float) -> None:
+    corpus: Any = SimpleNamespace(ngram_bits_per_byte=counted)
+    floors = [tasks.task_of(name).floor(corpus) for name in tasks.NAMES]
+    assert floors == [counted or None, None, None]

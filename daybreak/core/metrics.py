@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from daybreak.core.values import Value
+
 Sums = Mapping[str, float]  # over targets: "nats" of loss, "correct" predictions, "tokens" that count, "bytes" of text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
+class Metric(Value):
     """A quotient of two sums. Sums add up over rows, processes and resampled units, so that metrics need no more."""
 
     name: str  # its key in JSON
@@ -72,4 +74,5 @@ SPAN_LOSS = Metric(
 )
 
 METRICS = {metric.name: metric for metric in (BITS_PER_BYTE, MASKED_ACCURACY, SPAN_LOSS)}
-OF_OBJECTIVE = {"next_token": BITS_PER_BYTE, "masked_tokens": MASKED_ACCURACY, "span_corruption": SPAN_LOSS}
+# A task's record has its metric, and a plan says it. These are of plans from before plans did.
+OF_OLD_PLANS = {"next_token": BITS_PER_BYTE, "masked_tokens": MASKED_ACCURACY, "span_corruption": SPAN_LOSS}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from daybreak.core.former_techniques import plan_of_today
-from daybreak.core.metrics import OF_OBJECTIVE, Metric
+from daybreak.core.metrics import OF_OLD_PLANS, Metric
 from daybreak.core.request import Request as Request  # a plan keeps it
 from daybreak.core.shapes import NetworkShape, Shape, network_of
 from daybreak.core.values import Value, digest, plain
@@ -233,7 +233,7 @@ UNASKED = "only where it is asked for"  # how the reason begins of techniques th
 class Plan(Value):
     """All that a run does. `plan.json` is the run: train reads nothing else."""
 
-    objective: str  # one of metrics.OF_OBJECTIVE
+    objective: str  # the name of a task
     corpus: str  # digest
     tokenizer: TokenizerChoice
     shape: Shape
@@ -255,6 +255,7 @@ class Plan(Value):
     request: Request | None = None  # so that the same command continues
     mixture: tuple[float, ...] = ()  # weights of the sources, in their order; none: one text
     skipped: tuple[str, ...] = ()  # sentences on what of the sources is not read
+    metric: Metric | None = None  # what the model is judged by; None in plans of older versions
 
     @classmethod
     def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
@@ -282,7 +283,8 @@ class Plan(Value):
 
     @property
     def headline(self) -> Metric:
-        return OF_OBJECTIVE[self.objective]
+        """What its model is judged by: the metric of its task."""
+        return self.metric or OF_OLD_PLANS[self.objective]
 
     @property
     def network(self) -> NetworkShape:

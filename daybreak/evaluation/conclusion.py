@@ -4,6 +4,7 @@ from typing import Any
 
 from daybreak.core import units
 from daybreak.core.types import Corpus, Plan
+from daybreak.tasks import task_of
 
 ALIKE = 0.005  # relative difference below which two scores count as equal
 
@@ -23,7 +24,7 @@ def verdict(plan: Plan, corpus: Corpus, figures: dict[str, Any]) -> str:
     mixed = mixture.get("bits_per_byte")
     counting, sample = mixture.get("counts_bits_per_byte"), ""
     if counting is None:
-        counting = corpus.ngram_bits_per_byte
+        counting = task_of(plan.objective).floor(corpus) or 0.0
         sample = f" (on a sample of {units.size(corpus.ngram_bytes)})" if corpus.ngram_bytes < corpus.bytes else ""
     told = {
         "network": f"network alone {alone:.2f}",

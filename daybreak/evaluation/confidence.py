@@ -11,7 +11,7 @@ from daybreak.evaluation import bootstrap
 from daybreak.evaluation.score_table import Scores
 
 if TYPE_CHECKING:  # it needs torch, and counting does without
-    from daybreak.tasks.scoring import Answers
+    from daybreak.tasks.scoring import TokenScores
 
 RESAMPLES_AT_THE_END = 500  # of a run: its time is short, and to two digits the interval is the same
 STRETCHES = 100  # of consecutive targets, which are drawn; neighbours in a text are alike
@@ -65,7 +65,7 @@ def of_cells(cells: Scores, *, resamples: int = bootstrap.RESAMPLES) -> dict[str
     return interval(cells.nats) | ({} if cells.mixed is None else {"mixture": interval(cells.mixed)})
 
 
-def of_hidden(metric: Metric, answers: "Answers", *, resamples: int = bootstrap.RESAMPLES) -> dict[str, Ends]:
+def of_hidden(metric: Metric, answers: "TokenScores", *, resamples: int = bootstrap.RESAMPLES) -> dict[str, Ends]:
     """Intervals of the metric and of the perplexity of what was hidden in a text, over stretches of it."""
     columns = answers.columns()
     stretches = [part for part in np.array_split(np.flatnonzero(answers.counted()), STRETCHES) if len(part)]

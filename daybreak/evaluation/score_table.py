@@ -18,7 +18,7 @@ from daybreak.data.tokenizers.base import Tokenizer
 
 if TYPE_CHECKING:
     from daybreak.evaluation.loaded import Loaded
-    from daybreak.tasks.scoring import Answers
+    from daybreak.tasks.scoring import TokenScores
 
 CELL_BYTES = 512  # finer than any block that is made of them, and a megabyte has only two thousand
 
@@ -43,7 +43,7 @@ class Scores:
     def of_hidden(
         cls,
         stream: np.ndarray,
-        answers: "Answers",
+        answers: "TokenScores",
         headline: Metric,
         context: int,
         *,
@@ -261,7 +261,9 @@ def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scor
     from daybreak.tasks.scoring import stream_windows
 
     if isinstance(loaded.alone, Filler):
-        answers = task_of(loaded.plan.objective).scorer(loaded.plan, loaded.tokenizer).put(loaded.alone.module, stream)
+        answers = (
+            task_of(loaded.plan.objective).scorer(loaded.plan, loaded.tokenizer).score(loaded.alone.module, stream)
+        )
         return Scores.of_hidden(stream, answers, loaded.plan.headline, loaded.context_length)
     windows = stream_windows(stream, loaded.tokenizer.end_of_text, loaded.context_length)
     nats = nats_of(loaded.alone, windows, stream)

@@ -1,5 +1,6 @@
 """Counting: the plan of an n-gram model, which needs no torch."""
 
+from daybreak.core.metrics import BITS_PER_BYTE
 from daybreak.core.shapes import NgramShape
 from daybreak.core.types import Budget, Corpus, OptimizerChoice, Plan, Prediction, Request, ScheduleChoice
 from daybreak.models.ngram.cost import counting_bytes
@@ -28,6 +29,7 @@ def counting_plan(corpus: Corpus, request: Request, *, instead: str = "", held_b
     counting = counting_bytes(tokens, order=order, vocabulary=vocabulary)
     return Plan(
         objective="next_token",
+        metric=BITS_PER_BYTE,
         corpus=corpus.digest,
         tokenizer=choice_of(corpus, vocabulary),
         shape=NgramShape(order=order, unit="token" if wide else "byte", vocabulary=vocabulary),

@@ -103,6 +103,7 @@ def write_plan(choice: Choice) -> Plan:
     memory = peak_bytes(choice, choice.machine, choice.probe)
     return Plan(
         objective=choice.objective,
+        metric=task_of(choice.objective).metric,
         corpus=corpus.digest,
         tokenizer=choice.tokenizer,
         shape=choice.shape,

@@ -4,14 +4,13 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from daybreak.core import metrics
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.metrics import Metric
 
 if TYPE_CHECKING:  # torch, which planning does without
-    from torch import nn
+    from torch import Tensor, nn
 
-    from daybreak.core.types import Decisions, Plan
+    from daybreak.core.types import Corpus, Decisions, Plan
     from daybreak.data.batches import Batch
     from daybreak.data.tokenizers.base import Tokenizer
     from daybreak.tasks.fill_mask import Filler
@@ -25,7 +24,12 @@ NAMES = (
 
 
 class Task(Protocol):
-    """All that others must know of an objective; `Plan.objective` is its name."""
+    """All that others must know of an objective; `Plan.objective` is its name.
+
+    A task with labels gives rows their labels in `batch`: a class of each row [rows], or of each token [rows, T]. Its
+    `head` puts the layer that predicts them on the module, its loss reads them, and its metric is computed from what
+    the loss says of each target (`TaskLoss.scored`), which are named sums.
+    """
 
     name: str
     metric: Metric  # by which its models are judged
@@ -50,6 +54,17 @@ class Task(Protocol):
 
     def scorer(self, decisions: "Decisions", tokenizer: "Tokenizer") -> "Scorer":
         """Scores held-out text; the same text gives the same targets, whatever the seed and the model."""
+        ...
+
+    def decode(self, outputs: "Tensor") -> "Tensor":
+        """The predictions, as labels are written, in what the head gives: of logits [..., classes] the likeliest."""
+        ...
+
+    def floor(self, corpus: "Corpus") -> float | None:
+        """The metric's value for the honest baseline of this kind of task, which a model must beat to be of use.
+
+        For next_token that of n-gram counts; None: none was measured, or there is none.
+        """
         ...
 
     def filler(self, module: Any, tokenizer: "Tokenizer", plan: "Plan") -> "Filler | None":
@@ -77,5 +92,3 @@ def task_of(name: str) -> Task:
 def register(task: Task) -> None:
     """Makes a task from outside known, under its own name."""
     _REGISTERED[task.name] = task
-    metrics.OF_OBJECTIVE[task.name] = task.metric
-    metrics.METRICS[task.metric.name] = task.metric

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from daybreak.core.errors import UsageError
 from daybreak.core.metrics import MASKED_ACCURACY
-from daybreak.core.types import Decisions, Plan, Specials
+from daybreak.core.types import Corpus, Decisions, Plan, Specials
 from daybreak.data.augmentation import uniform_of
 from daybreak.data.batches import Batch
 from daybreak.data.tokenizers.base import Tokenizer
@@ -105,7 +105,7 @@ class MaskedTokens:
         targets_N = text_BT.gather(1, where_BP).flatten()
         logits_NV = module(text_BT.scatter(1, where_BP, self.mask), where_BP=where_BP).flatten(0, 1)
         nats_N = F.cross_entropy(logits_NV, targets_N, reduction="none")
-        return nats_N, logits_NV.argmax(-1) == targets_N, targets_N
+        return nats_N, TASK.decode(logits_NV) == targets_N, targets_N
 
 
 def count(length: int, rate: float) -> int:
@@ -144,6 +144,12 @@ class _Task:
 
     def scorer(self, decisions: Decisions, tokenizer: Tokenizer) -> Hidden:
         return Hidden(_loss(decisions, 0), tokenizer, every=False)
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        return outputs.argmax(-1)
+
+    def floor(self, corpus: Corpus) -> float | None:
+        return None
 
     def filler(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> Filler:
         return MaskFiller(module, tokenizer, plan)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from daybreak.core.metrics import BITS_PER_BYTE
-from daybreak.core.types import Decisions, Plan
+from daybreak.core.types import Corpus, Decisions, Plan
 from daybreak.data import batches
 from daybreak.data.batches import Batch
 from daybreak.data.blocks import spread_out
@@ -17,7 +17,7 @@ from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.inference.scores import nats_of
 from daybreak.models.objectives import Head, following, full_logits, preceding, token_nats
 from daybreak.tasks import Task, samples
-from daybreak.tasks.scoring import EVALUATION_TOKENS, Answers, Part, stream_windows
+from daybreak.tasks.scoring import EVALUATION_TOKENS, Part, TokenScores, stream_windows
 
 
 class NextToken:
@@ -53,7 +53,7 @@ class NextTokens:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
 
-    def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
+    def score(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> TokenScores:
         end = self.tokenizer.end_of_text
         network: Network | Counts
         network = module
@@ -61,9 +61,9 @@ class NextTokens:
             network = Network(module, end_of_text=end, known_tokens=self.tokenizer.vocabulary)
         context = network.module.shape.context_length if isinstance(network, Network) else 1024
         nats = nats_of(network, stream_windows(stream, end, context), stream, seconds=seconds)
-        return Answers(nats=nats, sizes=self.tokenizer.token_bytes[stream[: len(nats)]].astype(np.int64))
+        return TokenScores(nats=nats, sizes=self.tokenizer.token_bytes[stream[: len(nats)]].astype(np.int64))
 
-    def put_spread(
+    def score_spread(
         self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
     ) -> Part:
         end, context = self.tokenizer.end_of_text, module.shape.context_length
@@ -78,7 +78,7 @@ class NextTokens:
         places = (starts[order][:, None] + np.arange(context)).ravel()
         places = places[places < len(stream)][: len(found)]
         nats[places], scored[places] = found, True
-        answers = Answers(nats=nats[scored], sizes=sizes[scored])
+        answers = TokenScores(nats=nats[scored], sizes=sizes[scored])
         return Part(answers=answers, windows=scored[starts], tokens=scored)
 
 
@@ -101,6 +101,12 @@ class _Task:
 
     def scorer(self, decisions: Decisions, tokenizer: Tokenizer) -> NextTokens:
         return NextTokens(tokenizer)
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        return outputs.argmax(-1)
+
+    def floor(self, corpus: Corpus) -> float | None:
+        return corpus.ngram_bits_per_byte or None  # 0: it was not counted
 
     def filler(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> None:
         return None

@@ -21,7 +21,7 @@ EVALUATION_TOKENS = 8192  # of one forward pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
+class TokenScores:
     """Nats of every target in order, with the bytes of text behind each."""
 
     nats: np.ndarray  # float32 [n]
@@ -49,7 +49,7 @@ class Answers:
         columns = {"nats": self.nats, "bytes": self.sizes, "tokens": np.ones(len(self), bool)}
         return columns if self.hits is None else {**columns, "correct": self.hits}
 
-    def score(self) -> Score:
+    def total(self) -> Score:
         counted = self.counted()
         return Score(
             nats=float(self.nats[counted].sum(dtype=np.float64)),
@@ -78,7 +78,7 @@ def figures_of(metric: Metric, score: Score) -> dict[str, Any]:
 class Part:
     """What was scored of a text: windows from all over it, or all of them."""
 
-    answers: Answers  # in the order of the text
+    answers: TokenScores  # in the order of the text
     windows: np.ndarray  # bool [w]: those of the text that were scored
     tokens: np.ndarray  # bool [n]: the tokens of the text in them
 
@@ -107,16 +107,16 @@ class TaskLoss(Protocol):
 class Scorer(Protocol):
     """Of a plan: the same text gives the same questions, whatever model is asked."""
 
-    def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
+    def score(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> TokenScores:
         """stream: held-out tokens [n] with the end-of-text token before each document; as much of it as time allows."""
         ...
 
-    def put_spread(
+    def score_spread(
         self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
     ) -> Part:
-        """As `put`, and what is scored where there is not the time for all is spread over the text.
+        """As `score`, and what is scored where there is not the time for all is spread over the text.
 
-        tokens: about how many are to be scored at most. What is asked of a token is the same as in `put`.
+        tokens: about how many are to be scored at most. What is asked of a token is the same as in `score`.
         """
         ...
 
@@ -131,10 +131,10 @@ class Hidden:
         self.loss, self.every, self.label = loss, every, label
         self.sizes = tokenizer.token_bytes.astype(np.int64)
 
-    def put(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> Answers:
+    def score(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> TokenScores:
         return self._answers(module, list(self.rows(stream, module.shape.context_length)), seconds)
 
-    def _answers(self, module: Any, rows: list[np.ndarray], seconds: float) -> Answers:
+    def _answers(self, module: Any, rows: list[np.ndarray], seconds: float) -> TokenScores:
         module.eval()
         begun = time.perf_counter()
         nats, hits, sizes = [], [], []
@@ -152,8 +152,8 @@ class Hidden:
             if passed + passed / done > seconds:
                 break
         if not nats:
-            return Answers(nats=np.zeros(0, np.float32), sizes=np.zeros(0, np.int64), hits=np.zeros(0, bool))
-        return Answers(
+            return TokenScores(nats=np.zeros(0, np.float32), sizes=np.zeros(0, np.int64), hits=np.zeros(0, bool))
+        return TokenScores(
             nats=np.concatenate(nats),
             sizes=np.concatenate(sizes),
             hits=np.concatenate(hits) if hits else None,
@@ -161,7 +161,7 @@ class Hidden:
             of_a_row=len(nats[0]) // len(rows[0]),
         )
 
-    def put_spread(
+    def score_spread(
         self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
     ) -> Part:
         context = min(module.shape.context_length, max(1, len(stream) - 1))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from daybreak.core.errors import UsageError
 from daybreak.core.metrics import SPAN_LOSS
-from daybreak.core.types import Decisions, Plan, Specials
+from daybreak.core.types import Corpus, Decisions, Plan, Specials
 from daybreak.data.augmentation import uniform_of
 from daybreak.data.batches import Batch
 from daybreak.data.tokenizers.base import Tokenizer
@@ -155,7 +155,7 @@ class SpanCorruption:
         read, decoder_inputs, targets = self.examples(batch)
         logits_NV, targets_N = module(read, decoder_inputs).flatten(0, 1), targets.flatten()
         nats_N = F.cross_entropy(logits_NV, targets_N, reduction="none")
-        return nats_N, logits_NV.argmax(-1) == targets_N, targets_N
+        return nats_N, TASK.decode(logits_NV) == targets_N, targets_N
 
 
 class _Task:
@@ -177,6 +177,12 @@ class _Task:
 
     def scorer(self, decisions: Decisions, tokenizer: Tokenizer) -> Hidden:
         return Hidden(_loss(decisions, 0), tokenizer, every=True)
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        return outputs.argmax(-1)
+
+    def floor(self, corpus: Corpus) -> float | None:
+        return None
 
     def filler(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> Filler:
         return SpanFiller(module, tokenizer, plan)

@@ -24,7 +24,7 @@ from daybreak.models.inference.mixture import Mixture
 from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.inference.scores import Score, summed
 from daybreak.tasks import samples, task_of
-from daybreak.tasks.scoring import Answers, Part, figures_of
+from daybreak.tasks.scoring import Part, TokenScores, figures_of
 from daybreak.training.build import Trainable
 from daybreak.training.heldout_scores import keep_hidden, keep_scores
 from daybreak.training.state import TrainingState
@@ -37,7 +37,7 @@ MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
 INTERVAL_SECONDS = 0.15  # for the two bootstraps of many documents
 
 
-def _asked(state: TrainingState, module: Any, *, most_bytes: int, seconds: float) -> Answers:
+def _asked(state: TrainingState, module: Any, *, most_bytes: int, seconds: float) -> TokenScores:
     """A module put to held-out text from all over."""
     stream = sample_windows(state.heldout, _tokens_of(state, most_bytes), module.shape.context_length)
     return _put(state, module, stream, seconds)
@@ -58,9 +58,9 @@ def sample_windows(tokens: Tokens, count: int, context_length: int) -> np.ndarra
     return np.concatenate([tokens.slice(start, start + context_length) for start in starts])
 
 
-def _put(state: TrainingState, module: Any, stream: np.ndarray, seconds: float) -> Answers:
+def _put(state: TrainingState, module: Any, stream: np.ndarray, seconds: float) -> TokenScores:
     scorer = task_of(state.plan.objective).scorer(state.plan, state.tokenizer)
-    return scorer.put(module, stream, seconds=seconds if state.timed() else float("inf"))
+    return scorer.score(module, stream, seconds=seconds if state.timed() else float("inf"))
 
 
 def validate(state: TrainingState, progress: float) -> Validation:
@@ -68,7 +68,7 @@ def validate(state: TrainingState, progress: float) -> Validation:
     faults.at("validate")
     seconds = max(0.05, 0.1 * state.remaining())
     answers = _asked(state, state.trainable.module, most_bytes=_quick_bytes(state), seconds=seconds)
-    return _validation(state, answers.score(), progress, "current")
+    return _validation(state, answers.total(), progress, "current")
 
 
 def _quick_bytes(state: TrainingState) -> int:
@@ -141,7 +141,7 @@ def choose_weights(state: TrainingState) -> dict[str, Tensor]:
     # The time may not have been enough for all: what is compared is the text that every candidate was scored on.
     least = min(map(len, scored.values()))
     for name, answers in scored.items():
-        validation = _validation(state, answers.first(least).score(), 1.0, name)
+        validation = _validation(state, answers.first(least).total(), 1.0, name)
         state.record(validation)
         scores[name] = validation.loss(state.plan.headline)
     best = min(scores, key=lambda name: (math.isnan(scores[name]), scores[name]))
@@ -179,8 +179,8 @@ def finish(state: TrainingState, weights: dict[str, Tensor]) -> dict[str, Any]:
     stream = state.heldout.slice(0, len(state.heldout))
     scorer = task_of(state.plan.objective).scorer(state.plan, state.tokenizer)
     seconds = max(0.1, left) if state.timed() else float("inf")
-    part = scorer.put_spread(module, stream, seconds=seconds, tokens=_tokens_of(state, most))
-    result = {**figures_of(state.plan.headline, part.answers.score()), "weights_digest": digest}
+    part = scorer.score_spread(module, stream, seconds=seconds, tokens=_tokens_of(state, most))
+    result = {**figures_of(state.plan.headline, part.answers.total()), "weights_digest": digest}
     if state.plan.headline.of_text:
         mixed = _mixed(state, module, stream[part.tokens], part.answers.nats, result)
         kept = keep_scores(state, stream, part.answers.nats, mixed, where=part.tokens)
@@ -204,7 +204,7 @@ def heldout_share(state: TrainingState, part: Part) -> float:
     if part.whole or not state.plan.headline.of_text:
         return float(part.windows.mean()) if len(part.windows) else 1.0
     sizes = state.tokenizer.token_bytes
-    return part.answers.score().bytes / int(sizes[state.heldout.slice(0, len(state.heldout))].sum(dtype=np.int64))
+    return part.answers.total().bytes / int(sizes[state.heldout.slice(0, len(state.heldout))].sum(dtype=np.int64))
 
 
 def _record(state: TrainingState, result: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import time
 from typing import TypeVar
 
 from daybreak.core import units
-from daybreak.core.metrics import BITS_PER_BYTE, METRICS
+from daybreak.core.metrics import BITS_PER_BYTE, Metric
 from daybreak.core.types import Account
 from daybreak.core.values import Json
 from daybreak.views.run_facts import MOST_EVENTS, MOST_SOURCES, Facts
@@ -255,7 +255,7 @@ def sentence(facts: Json) -> str:
     model, used = facts["result"]["model"], units.duration(facts["budget"]["used"])
     if model is None:
         return f"{facts['name']}: {facts['state']}, {used} used"
-    told = METRICS[facts["headline"]["name"]].told(model["value"], 4)
+    told = Metric(**facts["headline"]).told(model["value"], 4)
     return f"{facts['name']}: {facts['state']}, {told}, {used} used"
 
 

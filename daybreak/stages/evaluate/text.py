@@ -45,9 +45,9 @@ def evaluate(path: str | Path, on: tuple[str, ...], *, device: str = "") -> Json
 
 def _hidden(loaded: Loaded, filler: Filler, stream: np.ndarray) -> Json:
     """Of what is hidden in the text; of an encoder also every token hidden in its turn, in windows from all over."""
-    answers = task_of(loaded.plan.objective).scorer(loaded.plan, loaded.tokenizer).put(filler.module, stream)
+    answers = task_of(loaded.plan.objective).scorer(loaded.plan, loaded.tokenizer).score(filler.module, stream)
     headline = loaded.plan.headline
-    figures = beside(figures_of(headline, answers.score()), of_hidden(headline, answers))
+    figures = beside(figures_of(headline, answers.total()), of_hidden(headline, answers))
     if isinstance(filler, MaskFiller):
         figures["pseudo"] = _pseudo(loaded, filler, stream)
     return figures

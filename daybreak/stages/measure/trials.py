@@ -21,7 +21,7 @@ from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import loop
 from daybreak.engine.machine import synchronize
 from daybreak.tasks import task_of
-from daybreak.tasks.scoring import Answers, loss
+from daybreak.tasks.scoring import TokenScores, loss
 from daybreak.training.build import Trainable, batches_of, build
 from daybreak.training.finalize import QUICK_SHARE, candidates_of, load_into, sample_windows
 from daybreak.training.train import MARKS, training_steps
@@ -237,7 +237,9 @@ def _quick(setup: MeasurementSetup, plan: Plan, built: Trainable) -> float:
     stream = sample_windows(
         setup.heldout, max(1, setup.scored_tokens // QUICK_SHARE), built.module.shape.context_length
     )
-    return loss(plan.headline, task_of(plan.objective).scorer(plan, setup.tokenizer).put(built.module, stream).score())
+    return loss(
+        plan.headline, task_of(plan.objective).scorer(plan, setup.tokenizer).score(built.module, stream).total()
+    )
 
 
 def _loss(setup: MeasurementSetup, plan: Plan, built: Trainable) -> tuple[float, dict[str, float], int]:
@@ -249,19 +251,19 @@ def _loss(setup: MeasurementSetup, plan: Plan, built: Trainable) -> tuple[float,
     candidates = candidates_of(built)[0]
     stream = sample_windows(setup.heldout, setup.scored_tokens, built.module.shape.context_length)
     scorer = task_of(plan.objective).scorer(plan, setup.tokenizer)
-    answers: dict[str, Answers] = {}
+    answers: dict[str, TokenScores] = {}
     for name, weights in candidates.items():  # "current" comes first: loading the others overwrites it
         if name != "current":
             load_into(built, weights)
-        answers[name] = scorer.put(built.module, stream)
+        answers[name] = scorer.score(built.module, stream)
     middle = len(answers["current"]) // 2
     halves = slice(0, middle), slice(middle, None)
     chosen = []
     for half, other in (halves, halves[::-1]):
-        best = min(answers, key=lambda name: answers[name].part(other).score().nats)
+        best = min(answers, key=lambda name: answers[name].part(other).total().nats)
         chosen.append(answers[best].nats[half])
-    whole = replace(answers["current"], nats=np.concatenate(chosen), hits=None).score()
-    losses = {name: loss(plan.headline, answer.score()) for name, answer in answers.items()}
+    whole = replace(answers["current"], nats=np.concatenate(chosen), hits=None).total()
+    losses = {name: loss(plan.headline, answer.total()) for name, answer in answers.items()}
     return (
         loss(plan.headline, whole),
         {name: reached for name, reached in losses.items() if math.isfinite(reached)},
