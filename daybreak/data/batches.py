@@ -52,8 +52,11 @@ def _pinned(values: torch.Tensor) -> torch.Tensor:
 class Windows(Protocol):
     """Batches as techniques wrap them."""
 
-    tokens: TokenArray
-    context_length: int
+    @property
+    def tokens(self) -> TokenArray: ...
+
+    @property
+    def context_length(self) -> int: ...
 
     def numbers(self, cursor: int, rows: int) -> np.ndarray: ...
 

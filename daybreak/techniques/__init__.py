@@ -13,7 +13,7 @@ import importlib.metadata
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -22,9 +22,13 @@ from daybreak.core.errors import UsageError, nearest
 from daybreak.core.records import Touched
 from daybreak.core.run import Run
 from daybreak.core.types import Decisions, Machine, Request, TechniqueChoice
+from daybreak.core.values import Json
 from daybreak.data.cleaning import STEPS
 from daybreak.engine.changes import Changes
 from daybreak.models import families
+
+if TYPE_CHECKING:  # text is read without torch
+    from torch import Tensor, nn
 
 SEAMS = ("documents", "batches", "module", "loss", "optimizer", "schedule", "step", "weights", "decode")
 MAY_TOUCH_NOTHING = ("documents", "batches", "optimizer", "weights")  # what there is to change depends on more
@@ -60,6 +64,8 @@ NETWORKS: tuple[str, ...] = ("any network",)  # in the place of names: all that 
 
 
 Left = TypeVar("Left")
+Thing = TypeVar("Thing")
+Candidates: TypeAlias = "dict[str, dict[str, Tensor]]"  # weights that a run may end with, by name
 
 
 class BestMark(Protocol):
@@ -68,9 +74,9 @@ class BestMark(Protocol):
     least: float  # the loss
     progress: float
 
-    def put_back(self, module: Any) -> None: ...
+    def put_back(self, module: "nn.Module") -> None: ...
 
-    def load(self, best: dict[str, Any], facts: dict[str, Any]) -> None: ...
+    def load(self, best: "dict[str, Tensor]", facts: Json) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -146,13 +152,13 @@ class Reached:
     def __init__(self, name: str) -> None:
         self.name, self.progress = name, 0.0
 
-    def __call__(self, module: Any, progress: float) -> None:
+    def __call__(self, module: "nn.Module", progress: float) -> None:
         self.progress = progress
 
-    def state(self) -> tuple[dict[str, Any], float]:
+    def state(self) -> "tuple[dict[str, Tensor], float]":
         return {}, self.progress
 
-    def load(self, tensors: dict[str, Any], progress: float) -> None:
+    def load(self, tensors: "dict[str, Tensor]", progress: float) -> None:
         self.progress = progress
 
 
@@ -207,7 +213,7 @@ def make(choice: TechniqueChoice) -> Technique:
 def chosen(name: str, request: Request) -> TechniqueChoice:
     """With the settings that were asked for. Raises UsageError: a setting that it does not have, or a wrong value."""
     kinds = typing.get_type_hints(class_of(name))
-    settings: dict[str, Any] = {}
+    settings: Json = {}
     for setting, text in request.technique_settings.get(name, {}).items():
         kind = kinds.get(setting, str)
         try:
@@ -233,7 +239,9 @@ def on_documents(request: Request) -> list[TechniqueChoice]:
     return on
 
 
-def fold(techniques: Sequence[tuple[str, Technique]], seam: str, thing: Any, run: Any) -> tuple[Any, list[Touched]]:
+def fold(
+    techniques: Sequence[tuple[str, Technique]], seam: str, thing: Thing, run: object
+) -> tuple[Thing, list[Touched]]:
     """The thing after every technique that changes this seam, in order, and what each one touched.
 
     Raises RuntimeError where one touched nothing: a technique that silently does nothing is a defect.

@@ -1,15 +1,16 @@
 """Weight averaging: the mean of the weights at evenly spaced moments near the end, if it scores best."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.engine.callbacks import StepCallback
 from daybreak.engine.changes import Change
 from daybreak.models.gpt import tensors_of
-from daybreak.techniques import NETWORKS, Context, Slot, Technique, passes
+from daybreak.techniques import NETWORKS, Candidates, Context, Slot, Technique, passes
 
 MEAN = Slot["Mean"]("averaging")
 
@@ -40,11 +41,11 @@ class Averaging(Technique):
             return f"the run sees the text {passes(plan):.1f} times; until then the last weights are the best"
         return None
 
-    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
+    def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:
         mean = run.leave(MEAN, Mean(self.start, self.snapshots))
-        return [*followers, mean], 1
+        return [*callbacks, mean], 1
 
-    def weights(self, candidates: dict[str, Any], run: Context) -> tuple[dict[str, Any], int]:
+    def weights(self, candidates: Candidates, run: Context) -> tuple[Candidates, int]:
         mean = run.take(MEAN).weights
         return ({**candidates, "averaging": mean}, len(mean)) if mean else (candidates, 0)
 
@@ -60,7 +61,7 @@ class Mean:
         self.taken, self.last = 0, -1
 
     @torch.no_grad()
-    def __call__(self, module: Any, progress: float) -> None:
+    def __call__(self, module: nn.Module, progress: float) -> None:
         # By progress, so that neither a slow hour nor a long step counts more.
         due = int((progress - self.start) / (1 - self.start) * self.snapshots) if progress >= self.start else -1
         if due <= self.last:

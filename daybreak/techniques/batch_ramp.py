@@ -1,9 +1,10 @@
 """Small batches early, when gradients agree, and full ones later, when they are noise."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.engine.schedules import Schedule
 from daybreak.techniques import NETWORKS, Context, Technique
 
 
@@ -25,7 +26,7 @@ class BatchRamp(Technique):
             return f"the batch is {max(1, micro_batches)} micro-batch(es); a ramp needs four"
         return None
 
-    def schedule(self, schedule: Any, run: Context) -> tuple[Any, int]:
+    def schedule(self, schedule: Schedule, run: Context) -> tuple[Schedule, int]:
         def share(progress: float) -> float:
             return 0.25 if progress < self.quarter_until else 0.5 if progress < self.half_until else 1.0
 

@@ -1,11 +1,12 @@
 """Matrix products in bfloat16, weights and their updates in float32."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
 from daybreak.core.types import Machine
+from daybreak.models.module import LanguageModel
 from daybreak.techniques import NETWORKS, Context, Technique
 
 
@@ -28,6 +29,6 @@ class Bf16(Technique):
             return f"matrix products in bfloat16 run at {gain:.1f} times the speed of float32 on this machine"
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: LanguageModel, run: Context) -> tuple[LanguageModel, int]:
         module.compute_dtype = torch.bfloat16
         return module, sum(weight.ndim == 2 for weight in module.parameters())

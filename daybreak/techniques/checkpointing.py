@@ -1,12 +1,13 @@
 """Activations of a layer computed again in the backward pass instead of kept."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.models.gpt import Gpt
 from daybreak.techniques import Context, Technique
 
 
@@ -28,11 +29,11 @@ class Checkpointing(Technique):
             return f"training takes {share:.0%} of the memory, so it fits anyway"
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
         module.around = _recomputed
         return module, len(module.blocks())
 
 
-def _recomputed(layer: Any, *inputs: Any) -> Tensor:
+def _recomputed(layer: nn.Module, *inputs: object) -> Tensor:
     # Nothing random happens inside a layer, so there is no state of random numbers to put back.
     return checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)

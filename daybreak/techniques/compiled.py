@@ -3,12 +3,15 @@
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.data.batches import Batch
+from daybreak.engine.losses import TokenLoss
 from daybreak.engine.probe import compile_cache
+from daybreak.models.module import LanguageModel
 from daybreak.techniques import Context, Technique
 
 
@@ -52,14 +55,14 @@ class Compiled(Technique):
             )
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: LanguageModel, run: Context) -> tuple[LanguageModel, int]:
         _prepare(narrow=module.compute_dtype == torch.bfloat16)
         blocks = module.blocks()
         for block in blocks:
             block.compile(dynamic=False)
         return module, len(blocks)
 
-    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+    def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
         loss.head = torch.compile(loss.head, dynamic=False)
         return loss, 1
 

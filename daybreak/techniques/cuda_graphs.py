@@ -1,14 +1,15 @@
 """Compiled layers launched as one graph each, for models so small that launching kernels takes the time."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.types import Decisions, Machine
 from daybreak.data.batches import Batch
-from daybreak.engine.losses import Around
+from daybreak.engine.losses import Around, TokenLoss
+from daybreak.models.module import LanguageModel
 from daybreak.techniques import Context, Technique
 
 
@@ -45,20 +46,20 @@ class CudaGraphs(Technique):
             return f"a step takes {micro_batches} micro-batches, and a graph may hold the gradients of one"
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: LanguageModel, run: Context) -> tuple[LanguageModel, int]:
         """Comes after `compiled`, and compiles in its place."""
         blocks = module.blocks()
         for block in blocks:
             block.compile(dynamic=False, mode="reduce-overhead")
         return module, len(blocks)
 
-    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+    def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
         return _Marked(loss), 1
 
 
 class _Marked(Around[Batch]):
     """Says where a step begins, so that the memory of the one before may be written over."""
 
-    def __call__(self, module: Any, batch: Batch) -> Tensor:
+    def __call__(self, module: nn.Module, batch: Batch) -> Tensor:
         torch.compiler.cudagraph_mark_step_begin()
         return self.inside(module, batch)

@@ -1,10 +1,10 @@
 """Decontamination: training documents that share a run of 13 words with the texts of an evaluation are taken away."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from daybreak.data.cleaning import Cleaning
-from daybreak.techniques import Technique
+from daybreak.techniques import Context, Technique, TextContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Decontamination(Technique):
     action: str = "report"  # or drop; texts of one origin share formulas, and a run of 13 words alone proves nothing
     least_runs: int = 1  # different ones that a document must share to go; more spare one that quotes a phrase
 
-    def documents(self, cleaning: Cleaning, run: Any) -> tuple[Cleaning, int]:
+    def documents(self, cleaning: Cleaning, run: Context | TextContext) -> tuple[Cleaning, int]:
         """`run.evaluation_texts` are strings; without any there is nothing to look for."""
         from daybreak.data import decontamination
 

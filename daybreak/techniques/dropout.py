@@ -1,12 +1,14 @@
 """Dropout on the embedding and on what each layer adds."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.engine.callbacks import StepCallback
+from daybreak.models.gpt import Gpt
 from daybreak.techniques import Context, Slot, Technique, passes
 
 MASKS = Slot["Masks"]("dropout")
@@ -34,15 +36,15 @@ class Dropout(Technique):
             return f"the run sees the text {passes(plan):.1f} times; dropout is against learning it by heart"
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
         places = 1 + len(module.blocks())
         masks = run.leave(MASKS, Masks(self.rate, places, run.plan.seed, module.lm_head.weight.device))
-        module.kept = masks.drawn
+        module.kept = masks.drawn  # type: ignore[assignment]  # a tensor is a sequence of its rows
         return module, places
 
-    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
+    def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:
         """Nothing is followed: the masks' stream of random numbers goes into checkpoints."""
-        return [*followers, run.take(MASKS)], 1
+        return [*callbacks, run.take(MASKS)], 1
 
 
 class Masks:
@@ -60,7 +62,7 @@ class Masks:
         uniform = torch.rand(size, generator=self.generator, device=x.device)
         return (uniform >= self.rate).to(x.dtype) / (1 - self.rate)
 
-    def __call__(self, module: Any, progress: float) -> None:
+    def __call__(self, module: nn.Module, progress: float) -> None:
         """After a step there is nothing to do."""
 
     def state(self) -> tuple[dict[str, Tensor], None]:

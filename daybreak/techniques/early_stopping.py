@@ -3,12 +3,15 @@
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.core.values import Json
+from daybreak.engine.callbacks import StepCallback
 from daybreak.engine.changes import Change
+from daybreak.engine.schedules import Schedule
 from daybreak.techniques import NETWORKS, Context, Slot, Technique, passes
 
 STOPPING = Slot["Stopping"]("early_stopping")
@@ -41,7 +44,7 @@ class EarlyStopping(Technique):
             return f"the run sees the text {passes(plan):.1f} times; it does not overfit in that"
         return None
 
-    def schedule(self, schedule: Any, run: Context) -> tuple[Any, int]:
+    def schedule(self, schedule: Schedule, run: Context) -> tuple[Schedule, int]:
         stopping = run.leave(STOPPING, Stopping(self, run))
 
         def ceiling(progress: float) -> float:
@@ -52,8 +55,8 @@ class EarlyStopping(Technique):
         schedule.ceiling = ceiling
         return schedule, 1
 
-    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
-        return [*followers, run.take(STOPPING)], 1
+    def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:
+        return [*callbacks, run.take(STOPPING)], 1
 
 
 class Stopping:
@@ -67,7 +70,7 @@ class Stopping:
         self.stopped: float | None = None
         self.best, self.end, self.progress = 0.0, 1.0, 0.0
 
-    def __call__(self, module: Any, progress: float) -> None:
+    def __call__(self, module: nn.Module, progress: float) -> None:
         self.progress = progress
 
     def left(self, progress: float) -> float:
@@ -85,7 +88,7 @@ class Stopping:
             "More text helps, more time does not"
         )
 
-    def validated(self, module: Any, progress: float, loss: float) -> None:
+    def validated(self, module: nn.Module, progress: float, loss: float) -> None:
         """The marks have been told before."""
         if self.stopped is not None or self.marks is None:
             return
@@ -98,12 +101,13 @@ class Stopping:
             self.marks.put_back(module)
             self.changes.tell(Change.WEIGHTS)
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], Json]:
         return {}, {"losses": self.losses, "stopped": self.stopped, "best": self.best, "end": self.end}
 
-    def load(self, best: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        self.losses, self.stopped = list(facts.get("losses", facts.get("figures", []))), facts["stopped"]
-        self.best, self.end = facts.get("best", self.stopped or 0.0), facts.get("end", 1.0)
+    def load(self, best: dict[str, Tensor], facts: Json) -> None:
+        self.losses, self.stopped = list(facts.get("losses") or facts.get("figures") or []), facts["stopped"]
+        begun: float = self.stopped or 0.0
+        self.best, self.end = facts.get("best", begun), facts.get("end", 1.0)
         if best and self.marks is not None:  # as checkpoints were before every run kept its best mark
             facts = {"losses": self.losses, "least": min(self.losses), "progress": self.best}
             self.marks.load(best, facts)

@@ -1,15 +1,16 @@
 """An exponential moving average of the weights, kept beside them and scored against them at the end."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.engine.callbacks import StepCallback
 from daybreak.engine.changes import Change
 from daybreak.models.gpt import tensors_of
-from daybreak.techniques import NETWORKS, Context, Slot, Technique
+from daybreak.techniques import NETWORKS, Candidates, Context, Slot, Technique
 
 
 class Average:
@@ -21,7 +22,7 @@ class Average:
         self.progress = 0.0
 
     @torch.no_grad()
-    def follow(self, module: Any, progress: float) -> None:
+    def follow(self, module: nn.Module, progress: float) -> None:
         current = {name: weight.detach() for name, weight in tensors_of(module).items()}
         if not self.weights:
             self.weights = {name: weight.clone() for name, weight in current.items()}
@@ -57,11 +58,11 @@ class Ema(Technique):
             return f"the run is {plan.tokens // max(1, plan.batch_tokens)} steps long; there is little to average"
         return None
 
-    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
+    def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:
         following = run.leave(FOLLOWING, Following(Average(self.memory), self))
-        return [*followers, following], 1
+        return [*callbacks, following], 1
 
-    def weights(self, candidates: dict[str, Any], run: Context) -> tuple[dict[str, Any], int]:
+    def weights(self, candidates: Candidates, run: Context) -> tuple[Candidates, int]:
         average = run.take(FOLLOWING).average.weights or candidates["current"]  # a run cut short has no average yet
         return {**candidates, "ema": average}, len(average)
 
@@ -74,7 +75,7 @@ class Following:
     def __init__(self, average: Average, settings: Ema) -> None:
         self.average, self.settings = average, settings
 
-    def __call__(self, module: Any, progress: float) -> None:
+    def __call__(self, module: nn.Module, progress: float) -> None:
         if progress >= self.settings.start and progress - self.average.progress >= self.settings.every:
             self.average.follow(module, progress)
 

@@ -2,15 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.types import Machine
 from daybreak.data.batches import Batch
-from daybreak.engine.losses import Around
+from daybreak.engine.losses import Around, TokenLoss
 from daybreak.engine.optimizers import Optimizers
+from daybreak.models.module import LanguageModel
 from daybreak.techniques import Context, Slot, Technique
 
 SCALE = Slot["Scale"]("fp16")
@@ -42,11 +43,11 @@ class Fp16(Technique):
             return f"matrix products in float16 run at {gain:.1f} times the speed of float32 on this machine"
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: LanguageModel, run: Context) -> tuple[LanguageModel, int]:
         module.compute_dtype = torch.float16
         return module, sum(weight.ndim == 2 for weight in module.parameters())
 
-    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+    def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
         scale = run.leave(SCALE, Scale(self.first_scale, self.double_after))
         return ScaledLoss(loss, scale), 1
 
@@ -71,11 +72,11 @@ class Scale:
 class ScaledLoss(Around[Batch]):
     """The loss as it is, with gradients that are `scale` times as large."""
 
-    def __init__(self, inside: Any, scale: Scale) -> None:
+    def __init__(self, inside: TokenLoss[Batch], scale: Scale) -> None:
         super().__init__(inside)
         self.scale = scale
 
-    def __call__(self, module: Any, batch: Batch) -> Tensor:
+    def __call__(self, module: nn.Module, batch: Batch) -> Tensor:
         return _ScaledGradient.apply(self.inside(module, batch), self.scale.value)
 
 

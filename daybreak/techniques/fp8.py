@@ -1,7 +1,7 @@
 """The products of wide layers in float8: e4m3 forward, e5m2 for gradients."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Decisions, Machine
+from daybreak.models.module import LanguageModel
 from daybreak.techniques import Context, Technique
 
 MULTIPLE = 16  # of every side of a product, which the hardware asks for
@@ -48,10 +49,10 @@ class Fp8(Technique):
             return f"float8 products need sides that are multiples of {MULTIPLE}, not {uneven[0]}"
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: LanguageModel, run: Context) -> tuple[LanguageModel, int]:
         parts = [part for block in module.blocks() for part in block.modules() if hasattr(part, "product")]
         for part in parts:
-            part.product = product
+            part.product = product  # type: ignore[assignment]  # a plain attribute of these modules
         return module, len(parts)
 
 

@@ -1,11 +1,13 @@
 """The head and the cross-entropy fused: no full logits in memory."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.data.batches import Batch
+from daybreak.engine.losses import TokenLoss
 from daybreak.models.fused_loss import chunked
 from daybreak.techniques import Context, Technique
 
@@ -30,7 +32,7 @@ class FusedLoss(Technique):
             return f"the logits of a micro-batch take {logits / 2**20:.0f} MiB, which fits anyway"
         return None
 
-    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+    def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
         # A graph would unroll the chunks. Saying so imports the compiler, a second that only its users wait for.
         compiled = run.plan.predicted.mode == "compiled"
         loss.head = torch.compiler.disable(chunked) if compiled else chunked

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from daybreak.core.run import Run, write_json
 from daybreak.models.inference.cache_ngrams import ORDER, History
@@ -28,7 +28,7 @@ class HistoryMix(Technique):
     refuses_when: ClassVar[str] = "never"
     order: int = ORDER  # tokens
 
-    def decode(self, predictor: Any, run: Context) -> tuple[Mixture, int]:
+    def decode(self, predictor: Network | Mixture, run: Context) -> tuple[Mixture, int]:
         assert run.run is not None
         history = History(vocabulary=run.plan.tokenizer.vocabulary, end_of_text=predictor.end_of_text, order=self.order)
         if run.scored is not None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -11,7 +11,10 @@ from daybreak.core import cache
 from daybreak.core.errors import UsageError
 from daybreak.core.shapes import GptShape
 from daybreak.core.types import Decisions, Machine
+from daybreak.data.batches import Batch
+from daybreak.engine.losses import TokenLoss
 from daybreak.engine.optimizers import Muon, Optimizers, Rates, iterated, size_factor
+from daybreak.models.gpt import Gpt
 from daybreak.models.kernels.layer import fuse, head
 from daybreak.models.kernels.library import LARGEST_HEAD, LONGEST, Library, fits, library
 from daybreak.techniques import Context, Slot, Technique
@@ -48,7 +51,7 @@ class Kernels(Technique):
             return "the plan was made without them"
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
         if module.seen or module.kept:
             raise UsageError(
                 "the kernels cannot be combined with a technique that changes the layers",
@@ -65,7 +68,7 @@ class Kernels(Technique):
                 optimizer.parts[index], places = MuonByKernels(part, kernels), places + 1
         return optimizer, places
 
-    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+    def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
         loss.head = head(run.take(LIBRARY))
         return loss, 1
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from daybreak.core.run import Run, usual_mode, write_json
 from daybreak.core.types import Decisions, Machine
+from daybreak.data.batches import Windows
 from daybreak.models.inference.mixture import Mixture, Weights, fitted_weights
 from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.ngram.cost import LEAST_TOKENS, SECONDS_PER_TOKEN_AND_ORDER, countable
@@ -50,7 +51,7 @@ class NgramMix(Technique):
         seconds, memory_bytes = self.share * plan.budget.seconds, self.memory_share * machine.memory_bytes
         return min(plan.predicted.corpus_tokens, countable(self.order, seconds=seconds, memory_bytes=memory_bytes))
 
-    def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
+    def batches(self, batches: Windows, run: Context) -> tuple[Windows, int]:
         """Counts the training tokens; batches stay as they are."""
         most = int(1.05 * self.counted_tokens(run.plan, run.machine))  # what was planned is a guess
         vocabulary = run.plan.tokenizer.vocabulary

@@ -2,13 +2,16 @@
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.data.batches import Batch, Windows
+from daybreak.engine.callbacks import StepCallback
+from daybreak.engine.losses import TokenLoss
 from daybreak.models.ngram.cost import LEAST_TOKENS, countable
 from daybreak.models.ngram.kneser_ney import KneserNey, count_beginning
 from daybreak.models.objectives import following
@@ -45,7 +48,7 @@ class NgramTeacher(Technique):
             return f"only {tokens} tokens would be counted in its share of time, text and memory"
         return None
 
-    def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
+    def batches(self, batches: Windows, run: Context) -> tuple[Windows, int]:
         """Counts the training tokens; batches stay as they are."""
         most, vocabulary = self._most(run.plan, run.machine), run.plan.tokenizer.vocabulary
         run.leave(TEACHER, count_beginning(batches.tokens, most, order=self.order, vocabulary=vocabulary))
@@ -58,7 +61,7 @@ class NgramTeacher(Technique):
         seconds, memory_bytes = self.time_share * plan.budget.seconds, self.memory_share * machine.memory_bytes
         return countable(self.order, seconds=seconds, memory_bytes=memory_bytes)
 
-    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+    def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
         reached = run.leave(REACHED, Reached("ngram_teacher"))
 
         def labels(rows: Tensor) -> Tensor:
@@ -69,8 +72,8 @@ class NgramTeacher(Technique):
         loss.labels = labels
         return loss, 1
 
-    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
-        return [*followers, run.take(REACHED)], 1
+    def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:
+        return [*callbacks, run.take(REACHED)], 1
 
 
 def taught(teacher: KneserNey, rows: Tensor, share: float) -> Tensor:

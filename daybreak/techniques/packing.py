@@ -1,11 +1,12 @@
 """Attention that stays within a document, where several share a row."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from daybreak.core.types import Decisions, Machine
+from daybreak.models.gpt import Gpt
 from daybreak.techniques import Context, Technique
 
 
@@ -32,7 +33,7 @@ class Packing(Technique):
             return f"documents are long: a row of the context has {borders:.2f} borders between them"
         return None
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
         end_of_text = run.plan.tokenizer.end()
 
         def seen(tokens_BT: Tensor) -> Tensor:

@@ -3,10 +3,10 @@
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from daybreak.core.types import Machine
-from daybreak.data.batches import Batch
+from daybreak.data.batches import Batch, Windows
 from daybreak.techniques import NETWORKS, Context, Technique
 
 
@@ -25,14 +25,14 @@ class Prefetch(Technique):
             return "the processor that would make the next batch is busy computing"
         return None
 
-    def batches(self, batches: Any, run: Context) -> tuple[Any, int]:
+    def batches(self, batches: Windows, run: Context) -> tuple["Ahead", int]:
         return Ahead(batches, pinned=run.machine.kind == "cuda"), 1
 
 
 class Ahead:
     """The same batches; the one that follows the last is begun before it is asked for."""
 
-    def __init__(self, batches: Any, *, pinned: bool) -> None:
+    def __init__(self, batches: Windows, *, pinned: bool) -> None:
         self.tokens, self.context_length = batches.tokens, batches.context_length
         self._batches, self._pinned = batches, pinned
         # One thread makes all batches: what makes them need not be safe for two.
@@ -62,6 +62,6 @@ class Ahead:
         return self._thread.submit(_made, self._batches, cursor, rows, self._pinned)
 
 
-def _made(batches: Any, cursor: int, rows: int, pinned: bool) -> Batch:
+def _made(batches: Windows, cursor: int, rows: int, pinned: bool) -> Batch:
     batch = batches.take(cursor, rows)
     return batch.pin_memory() if pinned else batch

@@ -1,14 +1,15 @@
 """Rows of half the length in the first part of the run, and twice as many of them."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from daybreak.core.types import Decisions, Machine
 from daybreak.data.batches import Batch
+from daybreak.engine.callbacks import StepCallback
 from daybreak.engine.changes import Change, Changes
-from daybreak.engine.losses import Around
+from daybreak.engine.losses import Around, TokenLoss
 from daybreak.techniques import Context, Reached, Slot, Technique
 
 HALVES = Slot["Halves"]("short_first")
@@ -48,22 +49,22 @@ class ShortFirst(Technique):
             )
         return None
 
-    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+    def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
         halves = run.leave(HALVES, Halves(loss, self.until, run.changes))
         return halves, 1
 
-    def step(self, followers: list[Any], run: Context) -> tuple[list[Any], int]:
-        return [*followers, run.take(HALVES).reached], 1
+    def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:
+        return [*callbacks, run.take(HALVES).reached], 1
 
 
 class Halves(Around[Batch]):
     """The loss of rows that are cut in two until the progress has come far enough."""
 
-    def __init__(self, inside: Any, until: float, changes: Changes | None = None) -> None:
+    def __init__(self, inside: TokenLoss[Batch], until: float, changes: Changes | None = None) -> None:
         super().__init__(inside)
         self.until, self.reached = until, Lengthening(until, changes or Changes())
 
-    def __call__(self, module: Any, batch: Batch) -> Tensor:
+    def __call__(self, module: nn.Module, batch: Batch) -> Tensor:
         short = self.reached.progress < self.until and batch.labels is None  # a label is of the whole row
         return self.inside(module, Batch(halved(batch.tokens)) if short else batch)
 
@@ -75,7 +76,7 @@ class Lengthening(Reached):
         super().__init__("short_first")
         self.until, self.changes = until, changes
 
-    def __call__(self, module: Any, progress: float) -> None:
+    def __call__(self, module: nn.Module, progress: float) -> None:
         before = self.progress
         super().__call__(module, progress)
         if before < self.until <= progress:

@@ -5,17 +5,20 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from daybreak.core.types import Decisions, Machine
 from daybreak.data.batches import Batch
-from daybreak.engine.losses import Around
+from daybreak.engine.losses import Around, TokenLoss
 from daybreak.engine.optimizers import Muon, Optimizers, Rates
+from daybreak.models.gpt import Gpt
 from daybreak.techniques import Context, Slot, Technique
 
+Part = TypeVar("Part")
+Made = TypeVar("Made")
 THREADS = Slot["Threads"]("thread_parallel")
 
 
@@ -58,11 +61,11 @@ class ThreadParallel(Technique):
         most = max(2, min(threads, rows, self.most))
         return max(range(2, most + 1), key=lambda count: (count * (threads // count), count))
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
         module.make_tables(run.plan.network.context_length)  # once, before there are threads: all read the same ones
         return module, 1
 
-    def loss(self, loss: Any, run: Context) -> tuple[Any, int]:
+    def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
         count = self.count(torch.get_num_threads(), run.plan.micro_batch)
         threads = run.leave(THREADS, Threads(count))
         return Parts(loss, threads), threads.count
@@ -96,14 +99,14 @@ class Threads:
         # A thread's own number is also what threads that start later begin with.
         torch.set_num_threads(before)
 
-    def map(self, work: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
+    def map(self, work: Callable[[Part], Made], parts: Iterable[Part]) -> list[Made]:
         return list(self._pool.map(work, parts))
 
 
 class Parts(Around[Batch]):
     """The loss of rows whose parts are computed at once, with their gradients."""
 
-    def __init__(self, inside: Any, threads: Threads) -> None:
+    def __init__(self, inside: TokenLoss[Batch], threads: Threads) -> None:
         super().__init__(inside)
         self.threads = threads
 
@@ -125,12 +128,12 @@ class _Known(torch.autograd.Function):
     """A loss whose gradients are at hand; backward only scales them."""
 
     @staticmethod
-    def forward(ctx: Any, total: Tensor, gradients: tuple[Tensor, ...], *weights: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx, total: Tensor, gradients: tuple[Tensor, ...], *weights: Tensor) -> Tensor:  # type: ignore[override]
         ctx.gradients = gradients
         return total.clone()
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         gradients, ctx.gradients = ctx.gradients, None  # held nowhere else, they become the weights' own uncopied
         torch._foreach_mul_(gradients, scale)
         return None, None, *gradients

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from daybreak.data import vectors
 from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers import load_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
+from daybreak.models.gpt import Gpt
 from daybreak.techniques import Context, Technique
 
 ITERATIONS = 2  # of the randomized decomposition
@@ -34,7 +35,7 @@ class WordVectors(Technique):
     window: int = 4  # tokens on each side that are neighbours
     most_tokens: int = 1_000_000  # of the text that is counted
 
-    def module(self, module: Any, run: Context) -> tuple[Any, int]:
+    def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
         assert run.run is not None, "there is no text to learn from"
         table = module.model.embed_tokens.weight
         if self.path:
