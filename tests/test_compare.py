@@ -382,7 +382,7 @@ def test_any_text_is_scored_now(counted: Callable[..., Run], words: Tokenizer, t
     (tmp_path / "empty.txt").touch()
     told: list[str] = []
     facts = judged(*runs, on=[str(tmp_path / "*.txt")], told=told.append)
-    left_out = "1 file skipped: empty, or blank (empty.txt)"
+    left_out = "1 file skipped: empty or blank (empty.txt)"
     assert told == [*(f"scoring {run}" for run in runs), left_out]
     assert facts["text"]["skipped"] == [left_out] == evaluate(runs[0].path, (str(tmp_path / "*.txt"),))["skipped"]
     assert facts["text"]["bytes"] == len(TEXT) * 5 and facts["text"]["kind"] == "blocks"

@@ -270,16 +270,16 @@ def test_a_narrow_terminal_shows_whole_figures(width: int) -> None:
     lines = written.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert "  step time           -30.0% (-39.5% to -17.1%)" in lines
-    assert "thread_parallel: faster steps; learning not measured" in lines
+    assert "thread_parallel: faster steps; effect on learning not measured" in lines
 
 
 @pytest.mark.parametrize(
     ("figure", "told"),
     [
-        ({"ratio": 0.52, "low": 0.5, "high": 0.6}, "faster steps; learning not measured"),
-        ({"ratio": 1.3, "low": 1.1, "high": 1.6}, "slower steps; learning not measured"),
-        ({"ratio": 0.99, "low": 0.9, "high": 1.1}, "no faster steps seen; learning not measured"),
-        ({"ratio": 0.52, "low": None, "high": None}, "faster steps; learning not measured"),
+        ({"ratio": 0.52, "low": 0.5, "high": 0.6}, "faster steps; effect on learning not measured"),
+        ({"ratio": 1.3, "low": 1.1, "high": 1.6}, "slower steps; effect on learning not measured"),
+        ({"ratio": 0.99, "low": 0.9, "high": 1.1}, "no faster steps seen; effect on learning not measured"),
+        ({"ratio": 0.52, "low": None, "high": None}, "faster steps; effect on learning not measured"),
         (None, "not measured"),
     ],
 )
@@ -292,7 +292,7 @@ def test_what_there_was_no_time_for_is_said(a_run: Callable[..., Run], made_up: 
     run = a_run("idle")
     found = measure.measure(str(run), seconds=21.5, stopwatch=made_up.stopwatch)
     assert row_of(found, "idle")["verdict"] == "not measured" and not found["complete"]
-    assert gains.verdict_of(row_of(found, "idle")) == "no faster steps seen; learning not measured"
+    assert gains.verdict_of(row_of(found, "idle")) == "no faster steps seen; effect on learning not measured"
     assert "learning, without idle, seed 0" in found["missing"]
     told = gains.remarks(found)
     assert any("no time was left for" in line for line in told)

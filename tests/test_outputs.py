@@ -156,7 +156,7 @@ def test_what_is_hidden_special_or_closed_is_said(here: Path) -> None:
     (here / "nowhere").symlink_to("gone")
     found = search(["."])
     assert found.left_out[HIDDEN] == (".git",)
-    assert sorted(found.left_out["not a regular file, or a link to nowhere"]) == ["nowhere", "pipe"]
+    assert sorted(found.left_out["not a regular file, or a broken link"]) == ["nowhere", "pipe"]
 
 
 # Archives

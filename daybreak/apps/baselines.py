@@ -32,6 +32,7 @@ from daybreak.core.errors import (
     nearest,
 )
 from daybreak.core.failures import guarded
+from daybreak.core.messages import VARIABLE, localized
 from daybreak.core.records import Validation
 from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
@@ -188,11 +189,14 @@ def _trained(name: str, request: Request, text: Run, folder: Run, reading_second
 
 def _carried_out(words: Sequence[str]) -> tuple[int, dict[str, str]]:
     """The exit code, and the parts of the error that was said; all that is said is shown."""
-    child = process.start(words, stdout=process.DEVNULL, stderr=process.PIPE, text=True, errors="replace")
+    # In English, which is taken apart here and kept; what is shown is in the user's language.
+    child = process.start(
+        words, more={VARIABLE: "en"}, stdout=process.DEVNULL, stderr=process.PIPE, text=True, errors="replace"
+    )
     parts: dict[str, str] = {}
     try:
         for line in child.stderr or ():
-            print(line, end="", file=sys.stderr, flush=True)
+            print(localized(line), end="", file=sys.stderr, flush=True)
             part, colon, told = line.strip().partition(": ")
             if colon and part in ("error", "received", "try"):
                 parts[part] = told
@@ -207,7 +211,7 @@ def _none_trained(rows: list[Json]) -> DaybreakError:
     return kinds.get(rows[0]["exit_code"] or 2, ResourceError)(
         "none of the models could be trained, so there is nothing to compare",
         received="; ".join(f"{row['model']}: {row['why']}" for row in rows),
-        attempt="a longer --for",
+        attempt="give a longer --for",
     )
 
 
@@ -290,4 +294,4 @@ def command(
         return
     print("\n".join(baselines_lines(found)))
     if found["compared"]:
-        print(f"\npage  {Path(out) / 'baselines.html'}")
+        print(localized(f"\npage  {Path(out) / 'baselines.html'}"))

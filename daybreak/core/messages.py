@@ -46,7 +46,12 @@ def error_text(error: DaybreakError, to: str | None = None) -> str:
         return f"error: {error}"
     what, *rest = str(error).split("\n  received: ")
     received, _, attempt = "\n  received: ".join(rest).rpartition("\n  try: ")
-    return f"错误：{localized(what, 'zh')}\n  收到：{received}\n  建议：{localized(attempt, 'zh')}"
+    return f"错误：{localized(what, 'zh')}\n  收到：{_told_as_received(received)}\n  建议：{localized(attempt, 'zh')}"
+
+
+def _told_as_received(received: str) -> str:
+    """What was received: a sentence of ours in Chinese; a word of the user's as it is."""
+    return localized(received, "zh") if " " in received.strip() else received
 
 
 def _line(line: str) -> str:
@@ -54,7 +59,7 @@ def _line(line: str) -> str:
     if not bare:
         return line
     at = line.index(bare)
-    found = _joined(bare, _JOINTS)
+    found = _joined(bare, _JOINTS) or _behind_a_name(bare)
     return line if found is None else f"{line[:at]}{found}{line[at + len(bare) :]}"
 
 
@@ -70,6 +75,16 @@ def _joined(text: str, joints: Sequence[tuple[str, str]]) -> str | None:
         return _joined(text, finer)
     translated = [_joined(part, finer) for part in parts]
     return None if None in translated else ours.join(map(str, translated)) + (ours if stop else "")
+
+
+def _behind_a_name(line: str) -> str | None:
+    """What a file, a run or a setting is said to be: the name stays, the rest has its template; None where not."""
+    for colon in re.finditer(": ", line):
+        found = _joined(line[colon.end() :], _JOINTS)
+        if found is not None:
+            head = line[: colon.start()]
+            return f"{_joined(head, _JOINTS) or head}\uff1a{found}"
+    return None
 
 
 def _sentence(sentence: str) -> str | None:
@@ -92,11 +107,16 @@ def _filled(line: str, fields: dict[str, str]) -> str:
 
 @functools.cache
 def _table() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
-    """Lines without fields, and patterns of those with some: first the ones with the most literal text."""
+    """Lines without fields, and patterns of those with some, the closest fit first."""
     lines: dict[str, str] = json.loads(TABLE.read_text(encoding="utf-8"))
     exact = {template: line for template, line in lines.items() if not _FIELD.search(template)}
-    others = sorted(lines.keys() - exact.keys(), key=lambda template: (-len(_FIELD.sub("", template)), template))
+    others = sorted(lines.keys() - exact.keys(), key=_closeness)
     return exact, [(_pattern(template, lines[template]), lines[template]) for template in others]
+
+
+def _closeness(template: str) -> tuple[bool, int, str]:
+    """Orders templates: those that begin with literal text, then those with the most of it."""
+    return template.startswith("{"), -len(_FIELD.sub("", template)), template
 
 
 def _pattern(template: str, line: str) -> re.Pattern[str]:

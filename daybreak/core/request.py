@@ -338,7 +338,9 @@ def _budget(duration: str | None, until: str | None, used: float) -> dict[str, A
 def _setting(pair: str) -> tuple[str, str]:
     name, equals, value = pair.partition("=")
     if not (name and equals and value):
-        raise UsageError("--set needs a name and a value", received=f"--set {pair}", attempt="--set layers=8")
+        raise UsageError(
+            "--set needs a name and a value", received=f"--set {pair}", attempt="write it like --set layers=8"
+        )
     return name, value
 
 
@@ -348,7 +350,9 @@ def _weight(pair: str) -> tuple[str, float]:
         return name, float(value)
     except ValueError:
         raise UsageError(
-            "--weight needs a source and a number", received=f"--weight {pair}", attempt="--weight SOURCE=0.7"
+            "--weight needs a source and a number",
+            received=f"--weight {pair}",
+            attempt="write it like --weight SOURCE=0.7",
         ) from None
 
 
@@ -368,7 +372,7 @@ def with_settings(words: Iterable[str]) -> dict[str, Any]:
                 raise UsageError(
                     "a technique's setting needs a name and a value",
                     received=f"--with {word}",
-                    attempt=f"--with {name}:SETTING=VALUE",
+                    attempt=f"write it like --with {name}:SETTING=VALUE",
                 )
             settings.setdefault(name, {})[setting] = value
     return {"include": tuple(include), "technique_settings": settings}

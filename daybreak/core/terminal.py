@@ -71,6 +71,12 @@ AS_IT_GOES = "daybreak.as_it_goes"
 codecs.register_error(AS_IT_GOES, _as_it_goes)
 
 
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Text filled up with blanks to a number of a terminal's columns; a Chinese character takes two."""
+    blanks = " " * (width - sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text))
+    return blanks + text if right else text + blanks
+
+
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """JSON in the characters that standard output can show; the others, and halves of characters, as escapes."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)

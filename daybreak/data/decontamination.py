@@ -38,7 +38,7 @@ class Decontamination:
             raise UsageError(
                 "the number of shared passages must be at least 1",
                 received=f"least_runs={self.least_runs}",
-                attempt="least_runs=1",
+                attempt="such as least_runs=1",
             )
 
     @classmethod

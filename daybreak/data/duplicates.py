@@ -84,19 +84,19 @@ class NearDuplicates:
             raise UsageError(
                 "the number of MinHash values must be a power of two",
                 received=f"values={self.values}",
-                attempt="values=128",
+                attempt="such as values=128",
             )
         if not 0 < self.least_similarity <= 1:
             raise UsageError(
                 "the similarity must be above 0 and at most 1",
                 received=f"least_similarity={self.least_similarity}",
-                attempt="least_similarity=0.5",
+                attempt="such as least_similarity=0.5",
             )
         if not 1 <= self.shingle_words <= self.least_words:
             raise UsageError(
                 "a run has at least one word and at most as many as the shortest text that is compared",
                 received=f"shingle_words={self.shingle_words}, least_words={self.least_words}",
-                attempt="shingle_words=4, least_words=20",
+                attempt="such as shingle_words=4, least_words=20",
             )
 
     @property

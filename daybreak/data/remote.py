@@ -113,10 +113,12 @@ def web_file(
     """The file behind an http or https address, which may end in `#sha256=...`."""
     parts = urllib.parse.urlsplit(source)
     if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise UsageError("the web address is not valid", received=source, attempt="https://HOST/FILE")
+        raise UsageError("the web address is not valid", received=source, attempt="write it like https://HOST/FILE")
     fragment = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", parts.fragment)
     if parts.fragment.startswith("sha256=") and not fragment:
-        raise UsageError("a sha256 has 64 hexadecimal digits", received=parts.fragment, attempt="sha256sum FILE")
+        raise UsageError(
+            "a sha256 has 64 hexadecimal digits", received=parts.fragment, attempt="`sha256sum FILE` prints it"
+        )
     expected = fragment[1].lower() if fragment else ""
     url = urllib.parse.urlunsplit(parts._replace(fragment=""))
     folder = _folder(url)

@@ -274,7 +274,7 @@ def _check_sizes(training_bytes: int, heldout_bytes: int, heldout: Path, notes: 
         raise DataError(
             "the text is too short to train on",
             received="; ".join((units.size(training_bytes), *notes)),
-            attempt=f"at least {units.size(held.LEAST_TRAINING_BYTES)}",
+            attempt=f"use at least {units.size(held.LEAST_TRAINING_BYTES)} of text",
         )
     if heldout_bytes == 0:
         raise DataError("the held-out file has no text", received=str(heldout), attempt="a file of text to test on")

@@ -49,7 +49,7 @@ def pick_device(name: str = "") -> torch.device:
             raise UsageError(
                 "the device cannot be used",
                 received=f"--device {name}: {str(error).splitlines()[0]}",
-                attempt="--device cpu",
+                attempt="leave it out, or use --device cpu",
             ) from None
     if torch.cuda.is_available():
         return torch.device("cuda")

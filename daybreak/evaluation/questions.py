@@ -39,7 +39,7 @@ class Answers:
 def tasks_of(files: Sequence[str], limit: int = 0) -> list[Task]:
     """Raises DataError: a file without questions. UsageError: a limit below zero, or two files of one name."""
     if limit < 0:
-        raise UsageError("--limit is out of range", received=f"--limit {limit}", attempt="--limit 500")
+        raise UsageError("--limit is out of range", received=f"--limit {limit}", attempt="such as --limit 500")
     found = [questions.read(file).limited(limit) for file in files]
     names = [task.name for task in found]
     twice = next((name for name in names if names.count(name) > 1), "")
@@ -55,7 +55,7 @@ def tasks_of(files: Sequence[str], limit: int = 0) -> list[Task]:
 def scorer_of(loaded: Loaded, batch: int = BATCH) -> Scorer:
     """Of the run's model/ alone."""
     if batch < 1:
-        raise UsageError("--batch is out of range", received=f"--batch {batch}", attempt=f"--batch {BATCH}")
+        raise UsageError("--batch is out of range", received=f"--batch {batch}", attempt=f"such as --batch {BATCH}")
     alone = loaded.alone
     if isinstance(alone, Counts):
         return Counted(alone)

@@ -36,7 +36,7 @@ def parsed(request: Request) -> dict[str, Any]:
             raise UsageError(
                 f"{name} takes a number of type {kinds[name].__name__}",
                 received=f"--set {name}={text}",
-                attempt=f"--set {name}=8",
+                attempt=f"such as --set {name}=8",
             ) from None
         if name in choices and found[name] not in choices[name]:
             raise UsageError(
@@ -44,7 +44,7 @@ def parsed(request: Request) -> dict[str, Any]:
             )
         if name == "orthogonalize_steps" and not 1 <= found[name] <= 5:
             raise UsageError(
-                "the number of iterations is out of range", received=f"--set {name}={text}", attempt="one to five"
+                "the number of iterations is out of range", received=f"--set {name}={text}", attempt="1 to 5"
             )
         if kinds[name] in (int, float) and not found[name] >= 0:
             raise UsageError("a setting is negative", received=f"--set {name}={text}", attempt="a positive number")

@@ -34,14 +34,14 @@ def adopted(request: Request) -> tuple[Request, Checkpoint | None]:
             raise UsageError(
                 "--grow-vocabulary needs a pretrained checkpoint",
                 received=f"--grow-vocabulary {request.grow} without --from",
-                attempt="--from with the folder of a run, or of a checkpoint",
+                attempt="name the folder of a run or of a checkpoint with --from",
             )
         return request, None
     if request.tokenizer != "auto":
         raise UsageError(
             "a pretrained checkpoint brings its own tokenizer",
             received=f"--from {request.parent} and --tokenizer {request.tokenizer}",
-            attempt="without --tokenizer; --grow-vocabulary 2000 adds tokens for a new language",
+            attempt="leave out --tokenizer; --grow-vocabulary 2000 adds tokens for a new language",
         )
     checkpoint = peek(Path(request.parent))
     planned = (family for family in families.every() if family.rung is not None)
@@ -50,7 +50,7 @@ def adopted(request: Request) -> tuple[Request, Checkpoint | None]:
         raise UsageError(
             "a pretrained checkpoint fixes the model's shape",
             received=", ".join(f"--set {name}={request.settings[name]}" for name in changed),
-            attempt=f"without it; what can be set is {OF_A_WINDOW}, and how it is trained",
+            attempt=f"leave it out; only {OF_A_WINDOW} can be set, and how it is trained",
         )
     native = request.native and checkpoint.shape.native()
     return request.replace(family=checkpoint.shape.family, native=native), checkpoint
@@ -140,7 +140,7 @@ def weights_of(plan: Decisions, run: Run, *, checkpoint: Checkpoint | None = Non
         raise DataError(
             "the checkpoint has changed since the plan was made",
             received=f"{plan.origin.path}: digest {parent.digest}, planned {plan.origin.digest}",
-            attempt="the checkpoint as it was, or another --out",
+            attempt="restore the checkpoint as it was, or use another --out",
         )
     weights = parent.weights()
     if plan.origin.grown:

@@ -227,11 +227,11 @@ def check_unchanged(run: Run, request: Request) -> None:
         for left in run.documents_folder.glob(f"{one.key}.*"):
             left.unlink()
     if not same:
-        files = ", ".join(dict.fromkeys(map(part_name, new))) or "files that are gone"
+        files = ", ".join(dict.fromkeys(map(part_name, new))) or "files that no longer exist"
         raise UsageError(
             "the text has changed since the run was planned",
             received=f"{units.size(now.sizes.sum())} now, {units.size(before.sizes.sum())} then; {files}",
-            attempt=f"another --out, or `daybreak train {run}`, which goes on with the text as it was",
+            attempt=f"use another --out, or `daybreak train {run}`, which continues with the text as it was",
         )
     write_json(parts_file, {**told, "made_of": [one.key for one in work]})  # written anew, and the same
 
@@ -254,7 +254,7 @@ def check_weights(request: Request) -> None:
         raise UsageError(
             "--weight is missing for some sources",
             received=f"no weight for {', '.join(missing)}",
-            attempt=f"--weight {missing[0]}=1, or no weights: then each counts by its size",
+            attempt=f"--weight {missing[0]}=1, or no --weight at all: then each source counts by its size",
         )
 
 
@@ -264,16 +264,23 @@ def unread(corpus: Corpus) -> tuple[str, ...]:
         return corpus.skipped
     return (
         *corpus.skipped,
-        f"{units.size(corpus.read_bytes)} of text were read in their share of the time; "
-        f"{units.size(corpus.unread_bytes)} of files are left out. `daybreak prepare` reads all of it beforehand",
+        (
+            f"{units.size(corpus.read_bytes)} of text were read in the time for reading; "
+            f"{units.size(corpus.unread_bytes)} of files are left out. `daybreak prepare` "
+            "reads all of it beforehand"
+        ),
     )
 
 
 def large_removals(accounts: Iterable[Account]) -> tuple[str, ...]:
     """Sentences on the steps that took away more than half of what came to them: is it that kind of text?"""
     return tuple(
-        f"{account.name} took away {account.removed_documents} of {account.documents} documents "
-        f"({', '.join(sorted(account.counts, key=lambda what: -account.counts[what])[:3])}); --without {account.name}"
+        (
+            f"{account.name} removed {account.removed_documents} of {account.documents} "
+            "documents "
+            f"({', '.join(sorted(account.counts, key=lambda what: -account.counts[what])[:3])}); "
+            f"--without {account.name} keeps them"
+        )
         for account in accounts
         if account.removed_bytes > 0.5 * account.bytes
     )
@@ -307,7 +314,7 @@ def _group_bytes(
         raise DataError(
             "a source has no text left after cleaning",
             received=", ".join(empty),
-            attempt="the text without it, or --without a step of cleaning",
+            attempt="leave this text out, or switch off a cleaning step with --without",
         )
     return found
 

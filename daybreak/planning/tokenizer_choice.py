@@ -53,7 +53,7 @@ def check(request: Request) -> None:
         raise UsageError(
             "no such tokenizer",
             received=f"--tokenizer {asked}",
-            attempt=f"{nearest(asked, (*KINDS, 'auto'))} Or the path of a tokenizer.json",
+            attempt=f"{nearest(asked, (*KINDS, 'auto'))} Or give the path of a tokenizer.json",
         )
     if not request.seconds:
         return
@@ -64,7 +64,7 @@ def check(request: Request) -> None:
         raise UsageError(
             "transformers has no tokenizer of this kind",
             received="--tokenizer words",
-            attempt="--no-native, and a model/ that daybreak alone opens; or --tokenizer bpe; or --family ngram",
+            attempt="--no-native, so that only daybreak can open model/; or --tokenizer bpe; or --family ngram",
         )
 
 
@@ -148,7 +148,7 @@ def _byte_level(sample: Sequence[str], unseen: Sequence[str], *, largest: int, c
         return bpe
     tried = dict(bpe.tried)
     best = bpe
-    note = "words of several Chinese characters are rare: every character is a token of its own"
+    note = "words of several Chinese characters are rare here, so every character is a token of its own"
     if others:
         characters = _measured(train_tokenizer(sample, largest, kind="characters"), "characters", unseen)
         tried |= characters.tried
@@ -201,5 +201,5 @@ def _not_exact(asked: str, why: str) -> UsageError:
     return UsageError(
         "the tokenizer does not keep every byte of the text",
         received=f"--tokenizer {asked}: {why}",
-        attempt="--tokenizer bpe, unigram or characters; `daybreak prepare` alone takes any kind",
+        attempt="--tokenizer bpe, unigram or characters; only `daybreak prepare` takes every kind",
     )

@@ -15,6 +15,7 @@ from daybreak.commands.options import (
     declared,
 )
 from daybreak.commands.parser import among
+from daybreak.commands.printing import tell
 from daybreak.core import terminal
 from daybreak.core.errors import UsageError
 from daybreak.core.failures import guarded
@@ -72,7 +73,7 @@ def command(
     """Continue a text; with a BERT or T5, fill in its <mask>s."""
     if given is not None and prompt:
         raise UsageError(
-            "PROMPT and --prompt cannot be combined", received=f"{prompt!r} and --prompt", attempt="one of the two"
+            "PROMPT and --prompt cannot be combined", received=f"{prompt!r} and --prompt", attempt="use one of the two"
         )
     prompt = prompt if given is None else given
     check_named(path, device=device)
@@ -101,7 +102,7 @@ def command(
         print(terminal.as_json(filled_json(prompt, filled)) if as_json else "\n".join(lines(filled, n)))
         return
     if cut := cut_prompt(loaded, prompt):
-        print(cut, file=sys.stderr, flush=True)
+        tell(cut)
     if as_json:
         texts = continuations(loaded, prompt, sampling, n=n, stop=words)
         count, seen = prompt_tokens(loaded, prompt)

@@ -1,6 +1,5 @@
 """List: the runs of a folder."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from daybreak.commands.options import (
     AsJson,
     declared,
 )
+from daybreak.commands.printing import tell
 from daybreak.core import terminal
 from daybreak.core.values import Json
 
@@ -26,7 +26,7 @@ def command(
     if as_json:
         print(terminal.as_json(rows))
     elif not rows:
-        print(f"there are no runs in {folder}", file=sys.stderr)
+        tell(f"there are no runs in {folder}")
     else:
         from rich.console import Console
 

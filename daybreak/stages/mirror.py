@@ -113,7 +113,9 @@ class Following:
         if signals.received:
             kind = Interrupted if signals.received == "SIGINT" else Saved
             raise kind(
-                "the mirror was ended", received=signals.received, attempt="the same command: it goes on from here"
+                "the mirror was stopped",
+                received=signals.received,
+                attempt="repeat the command: it continues from here",
             )
 
     def _finished(self) -> bool:
@@ -232,7 +234,7 @@ def _watch(log_file: Path, following: Following) -> None:
             last = time.monotonic()
         if time.monotonic() - max(last, following.sign_of_life) > grace:
             with contextlib.suppress(OSError):
-                say(f"daybreak: nothing has moved for {grace:g} s after the run's end; the mirror is ended")
+                say(f"daybreak: nothing has changed for {grace:g} s after the end of the run; the mirror is stopped")
             os._exit(4)
         time.sleep(WATCH_SECONDS)
 
@@ -245,7 +247,7 @@ def _silence(log_file: Path) -> None:
     os.close(nowhere)
     os.truncate(log_file, LOG_BYTES)
     with log_file.open("a", encoding="utf-8") as log:
-        log.write("\ndaybreak: what was printed beyond this is not kept\n")
+        log.write("\\ndaybreak: later output is not kept\\n")
 
 
 @declared("daybreak mirror runs/novel --to tensorboard")

@@ -42,7 +42,7 @@ def plan_only(request: Request, stopwatch: Stopwatch, *, out: str = "") -> Plan:
             write_json(Path(out), plan.to_json())
         except OSError as error:
             raise failures.of_system(
-                error, what="the plan cannot be written", place=out, attempt="--out with a file you may write"
+                error, what="the plan cannot be written", place=out, attempt="name a file that you may write with --out"
             ) from None
     return plan
 

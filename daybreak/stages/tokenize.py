@@ -14,6 +14,7 @@ from daybreak.commands.options import (
 from daybreak.commands.parser import run_folders
 from daybreak.core import terminal
 from daybreak.core.errors import DataError, UsageError
+from daybreak.core.messages import localized
 from daybreak.core.run import Run
 from daybreak.core.values import Json
 from daybreak.data.tokenizers import load_tokenizer
@@ -54,11 +55,11 @@ def tokenizer_of(path: str) -> Tokenizer:
         if run.merges_file.is_file():  # prepared or planned, and not yet encoded
             return load_tokenizer(run.merges_file)
         raise UsageError(
-            "the run has no tokenizer yet", received=path, attempt="the same `daybreak run` again: it continues"
+            "the run has no tokenizer yet", received=path, attempt="repeat the `daybreak run` command: it continues"
         )
     if not place.is_file():
         raise UsageError(
-            "no such tokenizer", received=path, attempt="a run's folder, such as runs/NAME, or a tokenizer.json"
+            "no such tokenizer", received=path, attempt="use a run's folder, such as runs/NAME, or a tokenizer.json"
         )
     return load_tokenizer(place)
 
@@ -69,7 +70,7 @@ def text_of(argument: str, file: str) -> str:
         raise UsageError(
             "the text is missing" if not file else "there are two texts",
             received="neither TEXT nor --file" if not file else f"a TEXT and --file {file}",
-            attempt="a text in quotes, - for standard input, or --file with its name",
+            attempt="give a text in quotes, - for standard input, or a file with --file",
         )
     if argument == "-":
         return sys.stdin.buffer.read().decode("utf-8", "replace")
@@ -79,7 +80,7 @@ def text_of(argument: str, file: str) -> str:
         return Path(file).read_bytes().decode("utf-8", "replace")
     except OSError as error:
         raise DataError(
-            "the file cannot be read", received=f"{file}: {error.strerror}", attempt="a file of text"
+            "the file cannot be read", received=f"{file}: {error.strerror}", attempt="name a file of text"
         ) from None
 
 
@@ -121,20 +122,23 @@ def show(tokenizer: Tokenizer, text: str, tokens: list[Token], console: "Console
     console.print(cut, soft_wrap=True)
     console.print()
     ids = " ".join(str(token.id) for token in tokens[:SHOWN_TOKENS])
-    console.print(Text(f"ids     {ids}"), soft_wrap=True)
+    console.print(Text(localized(f"ids     {ids}")), soft_wrap=True)
     if len(tokens) > SHOWN_TOKENS:
-        console.print(Text(f"        and {len(tokens) - SHOWN_TOKENS:,} tokens more"))
+        console.print(Text(localized(f"        and {len(tokens) - SHOWN_TOKENS:,} tokens more")))
     told = facts(tokenizer, text, tokens)
     console.print(
         Text(
-            f"\n{told['tokens']:,} tokens for {told['bytes']:,} bytes ({told['characters']:,} characters): "
-            f"{told['bytes_per_token']:.2f} bytes and {told['characters_per_token']:.2f} characters a token; "
-            f"{told['kind']}, vocabulary {told['vocabulary']:,}"
+            "\n"
+            + localized(
+                f"{told['tokens']:,} tokens for {told['bytes']:,} bytes ({told['characters']:,} characters): "
+                f"{told['bytes_per_token']:.2f} bytes and {told['characters_per_token']:.2f} characters a token; "
+                f"{told['kind']}, vocabulary {told['vocabulary']:,}"
+            )
         ),
         soft_wrap=True,
     )
     if not tokenizer.lossless:
-        console.print(Text(f"not every byte is in a token: {tokenizer.loss}"), soft_wrap=True)
+        console.print(Text(localized(f"not every byte becomes part of a token: {tokenizer.loss}")), soft_wrap=True)
 
 
 def _shown(piece: bytes) -> str:

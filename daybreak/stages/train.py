@@ -46,7 +46,7 @@ def train_only(
         validations = {r.step: r for r in scored if r.weights == "current" and r.progress < 1}
         if not steps:
             raise UsageError(
-                "there is nothing to replay", received=f"{folder.log_file}", attempt="a run that has trained"
+                "there is nothing to replay", received=f"{folder.log_file}", attempt="use a run that has been trained"
             )
         folder = copied(folder, Run(out or f"{folder}-replay"))
     elif folder.finished():
@@ -82,10 +82,10 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
     from daybreak.core.run import read_json
     from daybreak.planning import text_facts
 
-    plan = Plan.from_json(read_json(path, "`daybreak plan --out plan.json`"), str(path))
+    plan = Plan.from_json(read_json(path, "run `daybreak plan --out plan.json`"), str(path))
     if plan.request is None:
         raise UsageError(
-            "the plan does not name its text", received=str(path), attempt="daybreak plan TEXT --out plan.json"
+            "the plan does not name its text", received=str(path), attempt="run daybreak plan TEXT --out plan.json"
         )
     folder = folder_of(plan.request, out)
     if folder.finished():
@@ -98,7 +98,7 @@ def _from_plan_file(path: Path, display: Display, out: str, stopwatch: Stopwatch
             raise DataError(
                 "the text has changed since it was planned",
                 received=f"digest {corpus.digest}, planned {plan.corpus}",
-                attempt="`daybreak plan` again",
+                attempt="run `daybreak plan` again",
             )
         write_json(folder.plan_file, plan.to_json())
         return _executed_in_time(session, adjust_budget(session, plan), mirrors, corpus)

@@ -39,7 +39,7 @@ def check_stop(stop: Sequence[str]) -> None:
         raise UsageError(
             "a stop string is empty, so every text would end before its first character",
             received="stop ''",
-            attempt="leave it out, or name the text to end before, such as --stop $'\\n\\n'",
+            attempt="leave it out, or name the text to stop before, such as --stop $'\\n\\n'",
         )
 
 

@@ -45,7 +45,7 @@ class Filler(ABC):
             raise UsageError(
                 "there is no gap to fill in the text",
                 received=repr(text),
-                attempt=f'a text with {WRITTEN} where something is missing, such as "The {WRITTEN} of London."',
+                attempt=f'mark what is missing with {WRITTEN}, such as "The {WRITTEN} of London."',
             )
         pieces = [self.tokenizer.encode(part) for part in parts]
         return self.put_in(pieces, sampling, count=count)
@@ -130,7 +130,7 @@ def filler_of(loaded: Any) -> Filler:
     raise UsageError(
         "this model continues texts and fills no gaps",
         received=f"{loaded.run}, of the family {loaded.plan.shape.family}",
-        attempt="`generate`, or a run of the family bert or t5",
+        attempt="use `generate`, or a run of the family bert or t5",
     )
 
 

@@ -50,14 +50,14 @@ def check(length: int, sentinels: Sequence[int], density: float = DENSITY, mean_
         raise UsageError(
             "the span settings are out of range",
             received=f"a share of {density:g} in spans of {mean_span:g} tokens, out of {length}",
-            attempt="a share between 0 and 1, in spans of at least one token, out of two or more",
+            attempt="a share between 0 and 1, in spans of at least one token, from at least two tokens",
         )
     spans = counts(length, density, mean_span)[1]
     if spans > len(sentinels):
         most = int(len(sentinels) * mean_span / density)
         raise UsageError(
             "the text has more spans than there are sentinel tokens",
-            received=f"{spans} spans in {length} tokens, and {len(sentinels)} sentinels",
+            received=f"{spans} spans in {length} tokens, but only {len(sentinels)} sentinels",
             attempt=f"--set context_length={max(most, 2)} or less",
         )
 

@@ -170,7 +170,7 @@ def names() -> tuple[str, ...]:
 def unfit(name: str, plan: Decisions) -> str | None:
     """Why the plan's family has no place for a technique, or None. Raises UsageError: an unknown name."""
     made_for = " and ".join(class_of(name).families)
-    return None if suits(name, families.of(plan.shape)) else f"it is made for {made_for}"
+    return None if suits(name, families.of(plan.shape)) else f"it applies to {made_for} only"
 
 
 def suits(name: str, family: families.Family) -> bool:
@@ -222,7 +222,7 @@ def chosen(name: str, request: Request) -> TechniqueChoice:
             raise UsageError(
                 f"{setting} takes a value of type {getattr(kind, '__name__', kind)}",
                 received=f"--with {name}:{setting}={text}",
-                attempt="a value of that type, or without it",
+                attempt="use a value of that type, or leave the setting out",
             ) from None
     choice = TechniqueChoice(name=name, settings=settings)
     make(choice)
@@ -254,7 +254,7 @@ def fold(
             continue
         thing, places = change(thing, run)
         if places == 0 and seam not in MAY_TOUCH_NOTHING:
-            raise RuntimeError(f"the technique {name} touched nothing on the seam {seam}; it should have refused")
+            raise RuntimeError(f"the technique {name} changed nothing in {seam}, although it said that it applies")
         touched.append(Touched(technique=name, seam=seam, places=places))
     return thing, touched
 

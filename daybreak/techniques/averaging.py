@@ -36,9 +36,9 @@ class Averaging(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.tokens < 200 * plan.batch_tokens:
-            return f"the run is {plan.tokens // max(1, plan.batch_tokens)} steps long; there is little to average"
+            return f"the run has only {plan.tokens // max(1, plan.batch_tokens)} steps, too few to average"
         if passes(plan) < self.least_passes:
-            return f"the run sees the text {passes(plan):.1f} times; until then the last weights are the best"
+            return f"the run reads the text {passes(plan):.1f} times; with so few epochs the last weights are the best"
         return None
 
     def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:

@@ -24,9 +24,9 @@ class Bf16(Technique):
         rates = machine.matmul_flops
         gain = rates.get("bfloat16", 0.0) / max(rates.get("float32", 0.0), 1.0)
         if "bfloat16" not in rates:
-            return "this machine has no matrix products in bfloat16"
+            return "this machine has no bfloat16 matrix multiplication"
         if gain < self.least_gain:
-            return f"matrix products in bfloat16 run at {gain:.1f} times the speed of float32 on this machine"
+            return f"bfloat16 matrix multiplication is only {gain:.1f} times as fast as float32 on this machine"
         return None
 
     def module(self, module: LanguageModel, run: Context) -> tuple[LanguageModel, int]:

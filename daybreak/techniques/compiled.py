@@ -38,7 +38,7 @@ class Compiled(Technique):
         if not machine.compiler:
             return "there is no C++ compiler on this machine (g++ or clang++)"
         if not Path(sysconfig.get_path("include"), "Python.h").exists():
-            return "the compiler would need Python.h (the package python3-dev)"
+            return "the compiler needs Python.h (the package python3-dev)"
         return None
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
@@ -46,12 +46,16 @@ class Compiled(Technique):
             return reason
         predicted = plan.predicted
         if predicted.mode == "kernels":
-            return f"the kernels do without the {predicted.compile_seconds:.0f} s that compiling would take"
+            return (
+                f"the kernels are used instead, which saves the {predicted.compile_seconds:.0f} "
+                "s that compiling would take"
+            )
         if predicted.mode != "compiled":
             available = predicted.phase_seconds["training"]
             return (
-                f"compiling would take {predicted.compile_seconds:.0f} s of {available:.0f} and make steps "
-                f"{predicted.compiled_speedup:.2f} times as fast: it does not pay its own time back"
+                f"compiling would take {predicted.compile_seconds:.0f} s of {available:.0f} s "
+                f"and make steps {predicted.compiled_speedup:.2f} times as fast, which does not "
+                "win that time back"
             )
         return None
 

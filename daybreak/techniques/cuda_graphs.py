@@ -31,14 +31,14 @@ class CudaGraphs(Technique):
     most_width: int = 768  # wider layers keep the device busy by themselves
 
     def unusable(self, machine: Machine) -> str | None:
-        return None if machine.kind == "cuda" else "only CUDA devices have graphs to launch"
+        return None if machine.kind == "cuda" else "CUDA graphs need a CUDA device"
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if reason := self.unusable(machine):
             return reason
         shape = plan.network
         if shape.width > self.most_width:
-            return f"the model is {shape.width} wide; graphs help up to {self.most_width}"
+            return f"the model has width {shape.width}; CUDA graphs help up to {self.most_width}"
         if not plan.predicted.phase_seconds.get("compile"):
             return "the layers are not compiled in this plan"
         micro_batches = plan.batch_tokens // (plan.micro_batch * shape.context_length)

@@ -33,7 +33,7 @@ class Dropout(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if passes(plan) < self.least_passes:
-            return f"the run sees the text {passes(plan):.1f} times; dropout is against learning it by heart"
+            return f"the run reads the text {passes(plan):.1f} times; dropout helps only against overfitting"
         return None
 
     def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:

@@ -41,7 +41,7 @@ class EarlyStopping(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if passes(plan) < self.least_passes:
-            return f"the run sees the text {passes(plan):.1f} times; it does not overfit in that"
+            return f"the run reads the text {passes(plan):.1f} times, too few for overfitting"
         return None
 
     def schedule(self, schedule: Schedule, run: Context) -> tuple[Schedule, int]:
@@ -84,8 +84,8 @@ class Stopping:
         if self.stopped is None or self.progress < self.end:
             return ""
         return (
-            f"the model stopped improving after {self.best:.0%} of the run: from then on it learnt the text by heart. "
-            "More text helps, more time does not"
+            f"the model stopped improving after {self.best:.0%} of the run and then "
+            "overfitted the text. More text would help, more time would not"
         )
 
     def validated(self, module: nn.Module, progress: float, loss: float) -> None:

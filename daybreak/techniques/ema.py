@@ -55,7 +55,7 @@ class Ema(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.tokens < 200 * plan.batch_tokens:
-            return f"the run is {plan.tokens // max(1, plan.batch_tokens)} steps long; there is little to average"
+            return f"the run has only {plan.tokens // max(1, plan.batch_tokens)} steps, too few to average"
         return None
 
     def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:

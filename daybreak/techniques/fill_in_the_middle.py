@@ -35,9 +35,12 @@ class FillInTheMiddle(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.tokenizer.kind not in ("bpe", "bytes"):
-            return f"a tokenizer of the kind {plan.tokenizer.kind} has no token for each byte, which the marks are"
+            return (
+                f"a tokenizer of the kind {plan.tokenizer.kind} does not have a token for each "
+                "byte, which marks the parts of a document"
+            )
         if not (0 < self.rate <= 1 and 0 <= self.suffix_first <= 1):
-            return f"rates of {self.rate:g} and {self.suffix_first:g} are no shares of the documents"
+            return f"rates of {self.rate:g} and {self.suffix_first:g} are not shares of the documents"
         return None
 
     def batches(self, batches: Windows, run: Context) -> tuple[Windows, int]:

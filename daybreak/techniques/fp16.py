@@ -33,14 +33,14 @@ class Fp16(Technique):
 
     def unusable(self, machine: Machine) -> str | None:
         if machine.kind == "cpu":
-            return "processors gain nothing by float16; where one has fast short floats they are bfloat16"
+            return "float16 is no faster on CPUs; where a CPU has a fast short float, it is bfloat16"
         rates = machine.matmul_flops
         plain = max(rates.get("float32", 0.0), 1.0)
         if rates.get("bfloat16", 0.0) / plain >= self.least_gain:
             return "bfloat16 is fast on this machine and needs no loss scaling"
         gain = rates.get("float16", 0.0) / plain
         if gain < self.least_gain:
-            return f"matrix products in float16 run at {gain:.1f} times the speed of float32 on this machine"
+            return f"float16 matrix multiplication is only {gain:.1f} times as fast as float32 on this machine"
         return None
 
     def module(self, module: LanguageModel, run: Context) -> tuple[LanguageModel, int]:

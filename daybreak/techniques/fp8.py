@@ -34,7 +34,7 @@ class Fp8(Technique):
 
     def unusable(self, machine: Machine) -> str | None:
         if "float8_e4m3fn" not in machine.fast_dtypes:
-            return "this machine has no float8 products (compute capability 8.9 or newer)"
+            return "this machine has no float8 matrix multiplication (compute capability 8.9 or newer)"
         return None
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
@@ -42,11 +42,11 @@ class Fp8(Technique):
             return reason
         shape = cast(GptShape, plan.shape)
         if shape.width < self.least_width:
-            return f"the model is {shape.width} wide; float8 pays from {self.least_width} on"
+            return f"the model has width {shape.width}; float8 is faster from {self.least_width} on"
         inner = (shape.heads * shape.head_dim, shape.key_value_heads * shape.head_dim, shape.mlp_width)
         sides = (shape.width, *inner, plan.micro_batch * shape.context_length)
         if uneven := [side for side in sides if side % MULTIPLE]:
-            return f"float8 products need sides that are multiples of {MULTIPLE}, not {uneven[0]}"
+            return f"float8 matrix multiplication needs sides that are multiples of {MULTIPLE}, not {uneven[0]}"
         return None
 
     def module(self, module: LanguageModel, run: Context) -> tuple[LanguageModel, int]:

@@ -26,10 +26,10 @@ class FusedLoss(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.predicted.mode == "kernels":
-            return "the kernels of the layers keep no logits either"
+            return "the kernels do not keep the logits either"
         logits = 4 * plan.micro_batch * plan.network.context_length * plan.shape.vocabulary
         if logits < self.least_bytes:
-            return f"the logits of a micro-batch take {logits / 2**20:.0f} MiB, which fits anyway"
+            return f"the logits of a micro-batch take {logits / 2**20:.0f} MiB, which fits into memory"
         return None
 
     def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:

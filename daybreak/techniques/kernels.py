@@ -37,7 +37,7 @@ class Kernels(Technique):
 
     def unusable(self, machine: Machine) -> str | None:
         if machine.kind != "cpu":
-            return f"they are written for CPUs, and this run is on {machine.kind}"
+            return f"they are written for CPUs, and this run uses {machine.kind}"
         if not machine.compiler:
             return "there is no C++ compiler on this machine (g++ or clang++)"
         return None
@@ -46,7 +46,7 @@ class Kernels(Technique):
         if reason := self.unusable(machine):
             return reason
         if not fits(cast(GptShape, plan.shape)):
-            return f"they are made for the stock class, heads up to {LARGEST_HEAD} and contexts up to {LONGEST}"
+            return f"they support the standard layer, head sizes up to {LARGEST_HEAD} and contexts up to {LONGEST}"
         if plan.predicted.mode != "kernels":
             return "the plan was made without them"
         return None
@@ -55,8 +55,8 @@ class Kernels(Technique):
         if module.seen or module.kept:
             raise UsageError(
                 "the kernels cannot be combined with a technique that changes the layers",
-                received="kernels beside packing or dropout",
-                attempt="take one of them out of plan.json",
+                received="kernels together with packing or dropout",
+                attempt="remove one of them from plan.json",
             )
         run.leave(LIBRARY, library(cache.folder() / "kernels", module.compute_dtype, run.machine.compiler))
         return module, fuse(module, run.take(LIBRARY))

@@ -45,7 +45,7 @@ class NgramTeacher(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         tokens = self.counted_tokens(plan, machine)
         if tokens < LEAST_TOKENS:
-            return f"only {tokens} tokens would be counted in its share of time, text and memory"
+            return f"only {tokens} tokens could be counted in the time, text and memory set aside for it"
         return None
 
     def batches(self, batches: Windows, run: Context) -> tuple[Windows, int]:

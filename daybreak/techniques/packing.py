@@ -30,7 +30,7 @@ class Packing(Technique):
         predicted = plan.predicted
         borders = plan.network.context_length * predicted.corpus_documents / max(1, predicted.corpus_tokens)
         if borders < self.least_borders:
-            return f"documents are long: a row of the context has {borders:.2f} borders between them"
+            return f"documents are long: one sequence of the context has only {borders:.2f} document borders"
         return None
 
     def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:

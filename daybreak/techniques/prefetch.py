@@ -22,7 +22,7 @@ class Prefetch(Technique):
 
     def unusable(self, machine: Machine) -> str | None:
         if machine.kind != "cuda":
-            return "the processor that would make the next batch is busy computing"
+            return "the CPU that would make the next batch is busy computing"
         return None
 
     def batches(self, batches: Windows, run: Context) -> tuple["Ahead", int]:

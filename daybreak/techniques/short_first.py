@@ -36,7 +36,7 @@ class ShortFirst(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         shape = plan.network
         if shape.context_length % 2:
-            return f"the context of {shape.context_length} tokens has no half"
+            return f"the context of {shape.context_length} tokens cannot be halved"
         predicted = plan.predicted
         half = shape.replace(context_length=shape.context_length // 2)
         share = 1 - half.flops_per_token() / shape.flops_per_token()

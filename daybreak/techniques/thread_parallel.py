@@ -43,11 +43,11 @@ class ThreadParallel(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if plan.predicted.mode != "kernels":
-            return "the layers are not trained by the kernels, and other products share their threads well enough"
+            return "the layers are not trained by the kernels, and torch's own threads are efficient without them"
         if machine.cores < 2:
-            return "there is one thread"
+            return "there is only one thread"
         if plan.micro_batch < 2:
-            return "a micro-batch is one row"
+            return "a micro-batch is only one row"
         count = self.count(machine.cores, plan.micro_batch)
         if count * (machine.cores // count) < self.least_share * machine.cores:
             return f"{machine.cores} threads cannot be shared out evenly"

@@ -82,8 +82,8 @@ def of_counts(
     if len(counts) == 0:
         raise DataError(
             "the text is too short for word vectors",
-            received="a text without neighbours",
-            attempt="without word_vectors",
+            received="a text without neighbouring words",
+            attempt="use --without word_vectors",
         )
     seen, rows = np.unique(one, return_inverse=True)
     columns = np.searchsorted(seen, other)

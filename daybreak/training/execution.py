@@ -119,9 +119,9 @@ def _trained(
 def _log_the_rest(session: Session, corpus: Corpus, peak_bytes: int) -> None:
     """The figures that the model is compared with, and the memory that it took."""
     log = session.ledger.log
-    note = f"counted on {units.size(corpus.ngram_bytes)}, scored on a beginning of the held-out text"
+    note = f"counted on {units.size(corpus.ngram_bytes)}, scored on the beginning of the held-out text"
     if corpus.ngram_bytes < corpus.bytes:
-        note += "; how much was counted depends on the time, so the figure does not compare between runs"
+        note += "; how much is counted depends on the time, so this value differs between runs"
     for name, value, said in (
         ("xz", corpus.xz_bits_per_byte, "of a sample"),
         ("kneser_ney", corpus.ngram_bits_per_byte, note),
@@ -155,7 +155,7 @@ def _report(session: Session, *, replayed: bool = False) -> None:
             faults.at("phase.report")
             failed = report_page.at_the_end(session.folder)
         except OutOfTime:
-            failed = f"no time was left for the report: daybreak report {session.folder}"
+            failed = f"no time was left for the report; make it with: daybreak report {session.folder}"
     if failed:
         with contextlib.suppress(OSError):  # a full disk
             log.append(Event(name="warning", used_seconds=session.ledger.stopwatch.used(), detail={"what": failed}))
@@ -189,6 +189,6 @@ def finished_before(folder: Run) -> Finished:
         raise DataError(
             "the run's log has no final score",
             received=str(folder.log_file),
-            attempt=f"daybreak evaluate {folder}, which scores its model anew",
+            attempt=f"run daybreak evaluate {folder}, which scores its model again",
         )
     return Finished(run=folder, figures=figures)

@@ -88,10 +88,10 @@ def plan_to_count(session: Session, refusal: BudgetTooShort) -> Prepared:
     free = READING_SHARE * (left - COUNTING_SECONDS * Contention().factor())
     corpus = corpus_to_count.corpus_to_count(folder, request, seconds=max(LEAST_READING_SHARE * left, free))
     longer = f"{refusal.seconds or 2 * request.seconds:.0f}s"
-    what = "no time was left for a network: n-grams are counted instead"
+    what = "no time was left for a network, so n-grams are counted instead"
     if families.named(request.family).counted:
-        what = "little time was left: n-grams of bytes are counted, of a part of the text"
-    reason = f"{what} ({units.size(corpus.bytes)}). For more, try --for {longer}"
+        what = "little time was left, so byte n-grams are counted on a part of the text"
+    reason = f"{what} ({units.size(corpus.bytes)}). For a network, try --for {longer}"
     asked = request.replace(family=families.COUNTED, settings={}, include=(), technique_settings={}, weights={})
     plan = counting_plan(corpus, asked, instead=reason, held_bytes=hardware.held_memory_bytes())
     plan = plan.replace(request=request.shown(), skipped=text_facts.unread(corpus))
@@ -108,8 +108,8 @@ def _too_short(session: Session) -> BudgetTooShort:
     used, budget = session.ledger.stopwatch.used(), session.request.seconds
     return BudgetTooShort(
         "no time was left for a training step",
-        received=f"{units.duration(used)} were used of {units.duration(budget)} before one was taken",
-        attempt=f"--for {2 * budget:.0f}s, or fewer other programs on the machine",
+        received=f"{units.duration(used)} of {units.duration(budget)} had passed before the first step",
+        attempt=f"--for {2 * budget:.0f}s, or close other programs on this machine",
         seconds=2 * budget,
     )
 

@@ -136,11 +136,13 @@ def adjust_budget(session: Session, plan: Plan, *, seconds: float = 0.0) -> Plan
     held = held or plan.budget.seconds
     if plan.budget.until:
         held = used + _seconds_to(plan.budget.until)
-        folder.amend("budget", seconds=held, reason=f"counted anew to {plan.budget.until}")
+        folder.amend("budget", seconds=held, reason=f"recalculated up to {plan.budget.until}")
     elif seconds > held:
         what = (
-            f"the budget was raised from {units.duration(held)} to {units.duration(seconds)}: the plan stays as it was "
-            "made for less, and its rest is spread over that time; another --out would be planned for all of it"
+            f"the budget was raised from {units.duration(held)} to "
+            f"{units.duration(seconds)}: the plan made for {units.duration(held)} is kept, "
+            "and its remaining steps are spread over the new time; with another --out a "
+            "new plan would use all of it"
         )
         folder.amend("budget", seconds=seconds, reason=what)
         session.warn(what)

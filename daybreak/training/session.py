@@ -221,8 +221,8 @@ def _opened(folder: Run, request: Request, stopwatch: Stopwatch) -> Iterator[Led
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             raise failures.of_system(
                 error,
-                what="the run could not go on",
-                attempt="--out with a folder you may write; the same command continues",
+                what="the run could not continue",
+                attempt="name a folder that you may write with --out; repeating the command continues",
             ) from None
         raise
     finally:
@@ -241,7 +241,9 @@ def _spool(folder: Run) -> None:
     """Standard input can be read once, and the text is needed twice."""
     if sys.stdin is None or sys.stdin.isatty():
         raise DataError(
-            "there is no text on standard input", received="a terminal", attempt="cat my_text | daybreak run - --for 1h"
+            "there is no text on standard input",
+            received="a terminal",
+            attempt="for example: cat my_text | daybreak run - --for 1h",
         )
     beside = folder.standard_input_file.with_suffix(".part")
     with beside.open("wb") as file:
@@ -262,7 +264,9 @@ def _log_to(folder: Run) -> None:
 def copied(old: Run, new: Run) -> Run:
     """What training reads, in another folder; the rest it makes anew."""
     if new.path.exists():
-        raise UsageError("the folder exists", received=str(new), attempt="--out with a folder that does not exist yet")
+        raise UsageError(
+            "the folder exists", received=str(new), attempt="name a folder that does not exist yet with --out"
+        )
     try:
         new.path.mkdir(parents=True)
         shutil.copytree(old.corpus_folder, new.corpus_folder)
@@ -279,7 +283,7 @@ def copied(old: Run, new: Run) -> Run:
         if isinstance(error, OSError):
             raise failures.of_system(
                 error,
-                what="the folder of the replay cannot be made",
+                what="the folder of the replay cannot be created",
                 place=new,
                 attempt="name a folder that you may write with --out",
             ) from None

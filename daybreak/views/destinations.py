@@ -115,7 +115,7 @@ class WeightsAndBiases:
             wandb.teardown()  # what failed still holds the run's identity
             self._run = wandb.init(config=config, mode=mode)
         if mode == "offline":
-            say(f"W&B: to send it: wandb sync {Path(self._run.dir).parent}")
+            say(f"W&B: to upload it: wandb sync {Path(self._run.dir).parent}")
 
     def write(self, points: list[Point]) -> None:
         for point in points:
@@ -230,4 +230,4 @@ def indented(text: str) -> str:
 
 def say(text: str) -> None:
     """A line in the mirror's own log."""
-    print(text, flush=True)
+    print(localized(text), flush=True)

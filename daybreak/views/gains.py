@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 HOW = {"eager": "eager", "compiled": "compiled", "kernels": "by the kernels"}
-UNITS = {"bits/byte": "bits per byte", "nats/token": "nats a target"}
+UNITS = {"bits/byte": "bits per byte", "nats/token": "nats per target"}
 STEPS = {"faster": "faster steps", "slower": "slower steps", "as fast": "no faster steps seen"}
 STYLES = {"gain": "green", "loss": "red", "no evidence": "yellow", "not measured": "dim"}
 
@@ -27,7 +27,7 @@ def show(found: Json, console: "Console") -> None:
     else:
         for line in (line for row in found["rows"] for line in _paragraph(row)):
             console.print(line, markup=False, highlight=False)
-    for line in (*remarks(found), "", method(found)):
+    for line in map(localized, (*remarks(found), "", method(found))):
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
@@ -37,13 +37,13 @@ def _table(found: Json) -> "Table":
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("with it", overflow="fold")
+    table.add_column(localized("with it"), overflow="fold")
     for name in (*_figures(found["rows"][0]), "seeds") if found["rows"] else ():
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
+        table.add_column(localized(name), justify="right")
+    table.add_column(localized("verdict"))
     for row in found["rows"]:
-        cells = [row["name"], *_figures(row).values(), str(row["seeds"])]
-        table.add_row(*map(Text, cells), Text(verdict_of(row), style=STYLES.get(row["verdict"], "")))
+        cells = [localized(row["name"]), *map(localized, _figures(row).values()), str(row["seeds"])]
+        table.add_row(*map(Text, cells), Text(localized(verdict_of(row)), style=STYLES.get(row["verdict"], "")))
     return table
 
 
@@ -58,8 +58,9 @@ def _figures(row: Json) -> dict[str, str]:
 
 def _paragraph(row: Json) -> list[str]:
     """A row as lines of at most 60 characters; what was not measured is left out."""
-    lines = [f"{name:20}{told}".replace("\n", " ") for name, told in _figures(row).items() if told != "-"]
-    return ["", f"{row['name']}: {verdict_of(row)}", *(f"  {line}" for line in [*lines, f"{'seeds':20}{row['seeds']}"])]
+    figures = {name: localized(told).replace("\n", " ") for name, told in _figures(row).items() if told != "-"}
+    lines = [f"  {padded(localized(name), 20)}{told}" for name, told in {**figures, "seeds": row["seeds"]}.items()]
+    return ["", f"{localized(row['name'])}: {localized(verdict_of(row))}", *lines]
 
 
 def interval(figure: Json | None, name: str, shown: Callable[[float], str]) -> str:
@@ -82,7 +83,7 @@ def verdict_of(row: Json) -> str:
     if row["verdict"] == "no evidence" and not row["decided"]:
         return "no evidence yet"
     if row["verdict"] == "not measured" and (step_time := row["step_time"]):
-        return f"{STEPS[step_time_of(step_time)]}; learning not measured"
+        return f"{STEPS[step_time_of(step_time)]}; effect on learning not measured"
     return row["verdict"]
 
 
@@ -99,14 +100,14 @@ def remarks(found: Json) -> list[str]:
         name = row["name"]
         if row.get("rate_factor"):
             lines.append(
-                f"{name}: learning rate {row['learning_rate']:.3g}, {row['rate_factor']:.3g} of its usual one, "
-                "the best of those tried"
+                f"{name}: learning rate {row['learning_rate']:.3g}, {row['rate_factor']:.3g} "
+                "times its usual one, the best of those tried"
             )
         if modes := row.get("modes"):  # absent in what older versions wrote
             lines.append(f"{name}: layers run {HOW[modes['with']]} with it, {HOW[modes['without']]} without it")
         if start := row["start"]:
             told = (f"{kind} {start[kind]['with']:.1f} s, without {start[kind]['without']:.1f} s" for kind in start)
-            lines.append(f"{name}: seconds before steps are steady: {'; '.join(told)}")
+            lines.append(f"{name}: seconds until steps are steady: {'; '.join(told)}")
         if cold := row["cold_start"]:
             saved = interval(cold["time_saved"], "share", lambda share: f"{share:+.1%}").replace("\n", " ")
             lines.append(f"{name}: time saved with a cold start: {saved} ({cold['verdict']})")
@@ -118,16 +119,17 @@ def remarks(found: Json) -> list[str]:
             lines.append(f"{name}: left out of the plan because {row['note']}")
     if missing := found["missing"]:
         shown = "; ".join(missing[:4]) + (f"; and {len(missing) - 4} more" if len(missing) > 4 else "")
-        lines.append(f"no time was left for: {shown}. The same command goes on from here")
+        lines.append(f"no time was left for: {shown}. Repeating the command continues from here")
     return lines
 
 
 def method(found: Json) -> str:
     how, slope = found["method"], found["slope"]
     text = (
-        f"Each training trial: {how['steps']:,} steps, {how['share']:.0%} of the run's. Paired seeds, 95% t-intervals. "
-        "Below zero is better in loss and step time, above zero in time saved."
+        f"Each training trial: {how['steps']:,} steps, {how['share']:.0%} of the run's. "
+        "Paired seeds, 95% t-intervals. Negative is better for loss and step time, "
+        "positive for time saved."
     )
     if slope:
-        text += f" Here {slope['loss'] * 0.6931:.4f} {UNITS[how['unit']]} come of twice the time."
+        text += f" Here twice the time gains {slope['loss'] * 0.6931:.4f} {UNITS[how['unit']]}."
     return text

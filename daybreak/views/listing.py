@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from daybreak.core import units
 from daybreak.core.errors import UsageError
+from daybreak.core.messages import localized
 from daybreak.core.run import Run
 from daybreak.core.values import Json
 from daybreak.views.run_facts import Facts
@@ -20,7 +21,9 @@ def listed(folder: str) -> list[Json]:
     """The runs in a folder, newest first, as `daybreak list --json` prints them. Raises UsageError: no such folder."""
     above = Path(folder)
     if not above.is_dir():
-        raise UsageError("the folder does not exist", received=folder, attempt="a folder with run folders in it")
+        raise UsageError(
+            "the folder does not exist", received=folder, attempt="name a folder that contains run folders"
+        )
     found = [Run(path) for path in above.iterdir() if path.is_dir()]
     rows = [_row(run) for run in found if run.request_file.exists() or run.plan_file.exists()]
     return sorted(rows, key=lambda row: (row["date"], row["name"]), reverse=True)
@@ -66,16 +69,16 @@ def show(rows: list[Json], console: "Console") -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("run", overflow="fold", ratio=1)
+    table.add_column(localized("run"), overflow="fold", ratio=1)
     for title in ("date", "state", "family"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(localized(title), no_wrap=True)
     for title in ("figure", "with counts", "time"):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(localized(title), justify="right", no_wrap=True)
     names = {"bits_per_byte": "bits/byte", "masked_accuracy": "accuracy", "span_loss": "nats/token"}
     for row in rows:
         figure = "" if row["figure"] is None else f"{row['figure']:.3f} {names.get(row['figure_name'], '')}"
         mixture = "" if row["mixture"] is None else f"{row['mixture']:.3f}"
-        used = units.duration(row["used_seconds"]) if row["used_seconds"] else ""
-        cells = (row["run"], row["date"][:10], row["state"], row["family"] or "", figure, mixture, used)
+        used = localized(units.duration(row["used_seconds"])) if row["used_seconds"] else ""
+        cells = (row["run"], row["date"][:10], localized(row["state"]), row["family"] or "", figure, mixture, used)
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)

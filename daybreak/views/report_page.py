@@ -35,7 +35,7 @@ def write(run: Run, *, language: str = "en", out: str | Path = "") -> tuple[Path
             raise UsageError(
                 "the report must be an .html file",
                 received=f"--out {out}",
-                attempt=f"--out {page_file.with_suffix('.html')}",
+                attempt=f"write it like --out {page_file.with_suffix('.html')}",
             )
         data_file = page_file.with_suffix(".json")
     try:
@@ -43,7 +43,10 @@ def write(run: Run, *, language: str = "en", out: str | Path = "") -> tuple[Path
         write_text(page_file, page(facts, language=language))
     except OSError as error:
         raise failures.of_system(
-            error, what="the report cannot be written", place=page_file, attempt="--out with a file that you may write"
+            error,
+            what="the report cannot be written",
+            place=page_file,
+            attempt="name a file that you may write with --out",
         ) from None
     return page_file, data_file
 

@@ -8,11 +8,13 @@ from daybreak.core.messages import localized
 from daybreak.core.metrics import Metric
 from daybreak.core.run import Run
 from daybreak.core.shapes import network_of
+from daybreak.core.terminal import padded
 from daybreak.core.types import UNASKED, Corpus, Plan
 from daybreak.core.values import Json
 
 BAR = 30  # characters
 LINE = 100  # characters, of sentences
+_BASELINE_COLUMNS = {"bits per byte": 14, "worse than best": 15, "parameters": 13, "tokens/s": 9}  # with their widths
 
 
 class FinishedRun(Protocol):
@@ -61,15 +63,16 @@ def fact_lines(facts: Json, indent: str = "") -> list[str]:
     lines = []
     for name, value in facts.items():
         if isinstance(value, dict):
-            lines += [f"{indent}{name}", *fact_lines(value, indent + "  ")]
+            lines += [f"{indent}{localized(name)}", *fact_lines(value, indent + "  ")]
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
-            lines += [f"{indent}{name if not index else '':20} {item}" for index, item in enumerate(value)]
+            told = [localized(item) for item in value]
+            lines += [f"{indent}{padded(localized(name) if not at else '', 20)} {item}" for at, item in enumerate(told)]
         elif name.endswith("_interval"):
-            shown = f"{value[0]:.4f} to {value[1]:.4f}" if value else "too little text for one"
-            lines.append(f"{indent}{'  95% interval':20} {shown}")
+            shown = f"{value[0]:.4f} to {value[1]:.4f}" if value else "too little text for an interval"
+            lines.append(f"{indent}{padded(localized('  95% interval'), 20)} {localized(shown)}")
         else:
             shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
-            lines.append(f"{indent}{name:20} {shown}")
+            lines.append(f"{indent}{padded(localized(name), 20)} {localized(str(shown))}")
     return lines
 
 
@@ -77,16 +80,22 @@ def baselines_lines(found: Json) -> list[str]:
     """The table of baselines with bars of bits per byte, and when one overtakes another."""
     rows = sorted((row for row in found["rows"] if row["trained"]), key=lambda row: row["bits_per_byte"])
     most = max(row["bits_per_byte"] for row in rows)
-    lines = [f"{'model':8}{'bits per byte':>14}  {'':{BAR}}  {'than best':>9}  {'parameters':>13}  {'tokens/s':>9}"]
+    heads = [padded(localized(name), width, right=True) for name, width in _BASELINE_COLUMNS.items()]
+    bits, *others = heads
+    lines = [f"{padded(localized('model'), 8)}{bits}  {'':{BAR}}  {'  '.join(others)}"]
     for row in rows:
         bar = "\u2588" * round(BAR * row["bits_per_byte"] / most)
-        weights = units.count(row["parameters"]) if row["parameters"] else "counts"
+        weights = localized(units.count(row["parameters"]) if row["parameters"] else "counts")
         rate = f"{row['tokens_per_second']:,.0f}" if row["tokens_per_second"] else ""
         more = f"+{row['more_than_best']:.1%}" if row["more_than_best"] else ""
-        lines.append(f"{row['model']:8}{row['bits_per_byte']:14.4f}  {bar:{BAR}}  {more:>9}  {weights:>13}  {rate:>9}")
-    lines += ["", *found["notes"], ""]
+        lines.append(
+            f"{row['model']:8}{row['bits_per_byte']:14.4f}  {bar:{BAR}}  {more:>15}  "
+            f"{padded(weights, 13, right=True)}  {rate:>9}"
+        )
+    lines += ["", *map(localized, found["notes"]), ""]
     for moment in sorted(found["overtakes"], key=lambda one: one["seconds"]):
-        lines.append(f"{moment['run']} is better than {moment['than']} after {units.duration(moment['seconds'])}")
+        told = f"{moment['run']} is better than {moment['than']} after {units.duration(moment['seconds'])}"
+        lines.append(localized(told))
     return lines
 
 

@@ -39,7 +39,7 @@ def zip_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Do
         elif names & {"[Content_Types].xml", "mimetype"} and names & set(WORD_FILES):
             yield from word_documents(stream, file, findings)
         elif "[Content_Types].xml" in names or "mimetype" in names:
-            raise Unsuitable("an office file without running text")
+            raise Unsuitable("an office file without body text")
         else:
             looked = {m.filename: _opener(archive, m, stream.budget.unused()) for m in members}
             ours = outputs.kinds_in_archive(looked, lambda name: _start_of(looked[name]))

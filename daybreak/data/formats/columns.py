@@ -60,7 +60,7 @@ class Shape:
         """Why the row has no text, in a few words."""
         if not self.column or not isinstance(row, dict):
             return NO_TEXT
-        return f"nothing in the column {self.column!r}" if self.column in row else f"no column {self.column!r} in them"
+        return f"the column {self.column!r} is empty" if self.column in row else f"they have no column {self.column!r}"
 
 
 def shape(rows: Sequence[Row]) -> Shape:
@@ -71,7 +71,7 @@ def shape(rows: Sequence[Row]) -> Shape:
         found = guess(rows)
         if found is not None:
             return found
-    raise Unsuitable("no column of text in it")
+    raise Unsuitable("it has no column of text")
 
 
 def _share(rows: Sequence[Row], name: str, kind: type | tuple[type, ...] = str) -> float:
@@ -113,7 +113,7 @@ def _turns(rows: Sequence[Row]) -> Shape | None:
         turns = [turn for row in rows if isinstance(row, dict) for turn in _listed(row.get(column))]
         if turns and sum(_turn(turn) is not None for turn in turns) >= _MOST * len(turns):
             named = sum(isinstance(turn, dict) and "from" in turn for turn in turns) >= _MOST * len(turns)
-            style = "sharegpt conversations" if named else f"dialogues, of the column {column!r}"
+            style = "sharegpt conversations" if named else f"dialogues, in the column {column!r}"
             if column == "messages":
                 style = "conversations of messages"
             return Shape(f"rows are {style}", lambda row: _conversation(row, column), "dialogue")
@@ -196,7 +196,7 @@ def _answers(rows: Sequence[Row]) -> Shape | None:
     if _share(rows, "choices", list) >= _MOST and _share(rows, "gold", int) >= _MOST:
         asked = _first(rows, ("query", "question", "context"))
         if asked:
-            return Shape("rows are questions with choices; the right one is read", lambda row: _chosen(row, asked))
+            return Shape("rows are questions with choices; the right choice is read", lambda row: _chosen(row, asked))
     if _share(rows, "context_options", list) >= _MOST:
         return Shape("rows are contexts with a continuation", _right_context)
     asked = _first(rows, _ASKED)
@@ -205,7 +205,7 @@ def _answers(rows: Sequence[Row]) -> Shape | None:
         return None
     if answer == "continuation":
         return Shape("rows are contexts with a continuation", lambda row: _continued(row, asked, answer))
-    said = f"rows are exchanges, of the columns {asked!r} and {answer!r}"
+    said = f"rows are exchanges, in the columns {asked!r} and {answer!r}"
     return Shape(said, lambda row: _answered(row, asked, answer) if isinstance(row, dict) else None, "dialogue")
 
 
@@ -287,7 +287,7 @@ def _code(rows: Sequence[Row]) -> Shape | None:
                 parts = [row.get(asked), row.get(answer)] if isinstance(row, dict) else []
                 return by.join(part for part in parts if isinstance(part, str)) or None
 
-            return Shape(f"rows are tasks with code, of the columns {asked!r} and {answer!r}", text, "code")
+            return Shape(f"rows are programming tasks, in the columns {asked!r} and {answer!r}", text, "code")
     return None
 
 

@@ -132,7 +132,9 @@ class Findings:
         if self.replaced:
             most = [f"{shown(name)}: {count}" for name, count in self.replaced.most_common(limits.NAMED_FILES)]
             told = listed(most, len(self.replaced))
-            notes.append(f"{self.replaced_bytes} bytes that are not text in the file's encoding were replaced ({told})")
+            notes.append(
+                f"{self.replaced_bytes} bytes that are not valid in the file's encoding were replaced ({told})"
+            )
         return tuple(notes)
 
     def _lost(self, reason: str, before: str) -> str:
@@ -165,7 +167,7 @@ def shown(name: str) -> str:
 
 OTHERS = "others"
 HIDDEN = "hidden"
-SPECIAL = "not a regular file, or a link to nowhere"
-BROKEN_ROW = "not a whole row"
+SPECIAL = "not a regular file, or a broken link"
+BROKEN_ROW = "not a complete row"
 NO_TEXT = "no text in them"
-LONG_ROW = f"over {limits.ROW_BYTES // 1_000_000} MB or a million values in one row; an unclosed quote looks like that"
+LONG_ROW = f"over {limits.ROW_BYTES // 1_000_000} MB or a million values in one row; perhaps a quote is not closed"

@@ -25,14 +25,14 @@ def parquet_rows(stream: Stream, findings: Findings) -> Iterator[Row]:
         raise UsageError(
             "reading Parquet files needs the library pyarrow",
             received=stream.name,
-            attempt="pip install '.[parquet]' in the checkout",
+            attempt="run pip install '.[parquet]' in the checkout",
         ) from None
     given = False
     try:
         file = parquet.ParquetFile(stream.seekable(), memory_map=False, pre_buffer=False)
         names = _text_columns(file.schema_arrow, pyarrow.types)
         if not names:
-            raise Unsuitable("no column of text in it")
+            raise Unsuitable("it has no column of text")
         for group in range(file.metadata.num_row_groups):
             size = file.metadata.row_group(group).total_byte_size
             if not 0 <= size <= _GROUP_BYTES:

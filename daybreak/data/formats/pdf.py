@@ -21,7 +21,7 @@ def pdf_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
         raise UsageError(
             "reading PDF files needs the library pypdf",
             received=stream.name,
-            attempt="pip install '.[documents]' in the checkout",
+            attempt="run pip install '.[documents]' in the checkout",
         ) from None
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns of every blemish; what matters is in the notes
     file = stream.seekable()

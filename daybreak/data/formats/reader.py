@@ -19,7 +19,7 @@ def documents(stream: Stream, findings: Findings) -> Iterator[Document]:
         given = True
         yield document
     if not given and findings.told == before:
-        findings.skip(stream.name, "empty, or blank")
+        findings.skip(stream.name, "empty or blank")
 
 
 def _documents(stream: Stream, findings: Findings) -> Iterator[Document]:

@@ -233,7 +233,7 @@ def is_tagged(sample: str) -> bool:
 
 def tagged_text(blocks: Iterable[bytes], name: str, findings: Findings) -> Iterator[bytes]:
     """The sentences without the tags, one a line; an empty line between documents."""
-    findings.say(name, "words with tags; the words are read")
+    findings.say(name, "words with tags; only the words are read")
     words: list[str] = []
     for line in chain(lines(blocks, limits.ROW_BYTES), [b""]):
         columns = decoded(line, name, findings).split()

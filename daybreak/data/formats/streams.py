@@ -84,7 +84,7 @@ class Stream:
         """All of it. Raises Unsuitable: it is longer."""
         data = self.peek(most + 1)
         if len(data) > most:
-            raise Unsuitable(f"over {most // 1_000_000} MB, which is too long to be read whole")
+            raise Unsuitable(f"over {most // 1_000_000} MB, which is too long to be read at once")
         return self.read(len(data))
 
     def again(self) -> "Stream | None":
@@ -107,7 +107,7 @@ class Stream:
     def inside(self, name: str, file: BinaryIO) -> "Stream":
         """What is packed in it. Raises Unsuitable: packed in packed in packed."""
         if self.depth >= limits.DEPTH:
-            raise Unsuitable(f"packed more than {limits.DEPTH} deep")
+            raise Unsuitable(f"compressed more than {limits.DEPTH} levels deep")
         return Stream(name, file, self.budget, depth=self.depth + 1)
 
 

@@ -49,7 +49,7 @@ class Tokenizer(abc.ABC):
         raise UsageError(
             f"this tokenizer ({self.kind}) has a fixed vocabulary",
             received=f"vocabulary={vocabulary}",
-            attempt=f"vocabulary={self.vocabulary}",
+            attempt=f"leave the vocabulary at {self.vocabulary}",
         )
 
     # Files

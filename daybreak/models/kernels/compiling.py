@@ -128,7 +128,7 @@ def _stopped(source: Path, said: str) -> CompilerStopped:
 
 
 def _failed(source: Path, said: str) -> NotCompiled:
-    return NotCompiled(f"{source.name} could not be compiled", received=said, attempt="--without kernels")
+    return NotCompiled(f"{source.name} could not be compiled", received=said, attempt="use --without kernels")
 
 
 def _threads(flags: tuple[str, ...]) -> tuple[str, ...]:

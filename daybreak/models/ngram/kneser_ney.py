@@ -79,7 +79,7 @@ class KneserNey:
         or a vocabulary that cannot be, DataError for a token outside the vocabulary or a start outside the text.
         """
         if order < 1:
-            raise UsageError("an n-gram holds at least one token", received=f"order={order}", attempt="order=5")
+            raise UsageError("an n-gram holds at least one token", received=f"order={order}", attempt="such as order=5")
         tokens_N = checked(tokens, vocabulary)
         starts_D, ends_D = document_bounds(len(tokens_N), starts)
         bits = token_bits(vocabulary)

@@ -15,7 +15,7 @@ from daybreak.commands.options import (
 )
 from daybreak.commands.parser import among, run_folders
 from daybreak.commands.printing import print_by_tasks, tell
-from daybreak.core import terminal
+from daybreak.core import messages, terminal
 from daybreak.core.errors import UsageError
 from daybreak.core.failures import guarded
 
@@ -52,7 +52,7 @@ def command(
             raise UsageError(
                 "--task writes no page",
                 received=" and ".join(name for name, given in (("--on", on), ("--out", out)) if given),
-                attempt="--task without these, or these without --task",
+                attempt="use --task without these options, or these options without --task",
             )
         from daybreak.stages.compare.tasks import compare as by_tasks
 
@@ -69,5 +69,6 @@ def command(
 
     comparison.show(facts, said, Console())
     for pair in facts["first_differences"]:
-        print(f"\n{pair['run']}, {pair['than']}: {pair['where'] or 'the same in every step and checksum'}")
-    print(f"\npage  {page}")
+        where = messages.localized(pair["where"] or "the same in every step and checksum")
+        print(f"\n{pair['run']}, {pair['than']}: {where}")
+    print(messages.localized(f"\npage  {page}"))

@@ -108,8 +108,8 @@ def _verdicts(
         if not (np.isfinite(one.nats).all() and np.isfinite(one.best).all()):
             raise DataError(
                 "a model's loss on a part of the text is not a number",
-                received=f"{label}: its loss there is not finite",
-                attempt="compare the others, or train it again without bf16",
+                received=f"{label}: the loss on it is not finite",
+                attempt="compare the other runs, or train this one again without bf16",
             )
     figures = {"alone": [one.nats for one in common]}
     if any(one.mixed is not None for one in common):
@@ -208,20 +208,18 @@ def _check_alike(labels: Sequence[str], scored: Sequence[Scores]) -> None:
         raise DataError(
             "the runs have different metrics and cannot be compared",
             received=", ".join(told),
-            attempt="runs of one family; or all of them on the same questions, with --task FILE",
+            attempt="compare runs of one family, or score all runs on the same questions with --task FILE",
         )
 
 
 def _different_texts(labels: Sequence[str], scored: Sequence[Scores], on: Sequence[str]) -> DataError:
     if on:
-        return DataError(
-            "the text changed while it was scored", received=", ".join(on), attempt="the same command once more"
-        )
+        return DataError("the text changed while it was scored", received=", ".join(on), attempt="repeat the command")
     told = (f"{label}: {one.bytes:,} bytes" for label, one in zip(labels, scored, strict=True))
     return DataError(
         "the runs were scored on different text and cannot be compared",
         received="held-out text of " + ", ".join(told),
-        attempt="--on FILE with text that no run was trained on, or runs with the same --heldout FILE",
+        attempt="use --on FILE with text that no run was trained on, or compare runs with the same --heldout FILE",
     )
 
 

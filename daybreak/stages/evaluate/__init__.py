@@ -18,6 +18,7 @@ from daybreak.commands.printing import print_facts, tell
 from daybreak.core import terminal
 from daybreak.core.errors import UsageError
 from daybreak.core.failures import guarded
+from daybreak.core.messages import localized
 
 
 @declared("daybreak evaluate runs/novel --on test.txt")
@@ -49,7 +50,7 @@ def command(
         raise UsageError(
             "--lm-eval does not name the tasks of the folder",
             received=f"--lm-eval-tasks {harness_tasks}",
-            attempt="--lm-eval NAME with it",
+            attempt="name the tasks with --lm-eval NAME",
         )
     if not (tasks or harness):
         from daybreak.stages.evaluate.text import evaluate as score
@@ -60,7 +61,7 @@ def command(
         raise UsageError(
             "--on, --task and --lm-eval cannot be combined",
             received=" and ".join(n for n, given in (("--on", on), ("--task", tasks), ("--lm-eval", harness)) if given),
-            attempt="one command for each",
+            attempt="use a command for each",
         )
     if harness:
         from daybreak.stages.evaluate.tasks import evaluate_lm_eval as asked

@@ -14,6 +14,7 @@ from daybreak.commands.parser import among
 from daybreak.commands.printing import tell
 from daybreak.core import terminal
 from daybreak.core.failures import guarded
+from daybreak.core.messages import localized
 
 
 @declared("daybreak export runs/novel --to gguf")
@@ -53,4 +54,4 @@ def command(
     from daybreak.stages.export.exporting import lines
 
     found = guarded(lambda: exported(path, to, out=out, precision=precision, prompts=prompts or (), told=tell))
-    print(terminal.as_json(found) if as_json else "\n".join(lines(found)))
+    print(terminal.as_json(found) if as_json else localized("\n".join(lines(found))))

@@ -49,14 +49,14 @@ def export(
         raise UsageError(
             f"the model cannot be exported to {to}",
             received=reason,
-            attempt="another --to, or a run without what the format does not have",
+            attempt="use another --to, or a run without what this format does not support",
         )
     name = to if precision == "float32" else f"{to}-{precision}"
     folder = Path(out) if out else loaded.run.exports_folder / name
     with _kept_if_right(folder) as aside:
         told(f"writing {to}, {precision} ...")
         form.write(source, aside, precision)
-        told("opening it and comparing ...")
+        told("opening the export and comparing ...")
         with contextlib.closing(form.opened(aside, source, precision)) as opened:
             texts, which = texts_of(loaded, prompts)
             found = compared(source, opened, loaded, texts, precision) | {"texts": which}
@@ -75,8 +75,8 @@ def source_of(loaded: Loaded) -> Source:
     if module is None:
         raise UsageError(
             "an n-gram model cannot be exported",
-            received=f"{loaded.run}, which holds counts of its text and no network",
-            attempt="a run of another family; daybreak alone reads counts",
+            received=f"{loaded.run}, which holds n-gram counts and no network",
+            attempt="use a run of another family; only daybreak can read n-gram counts",
         )
     folder, tokenizer, specials = loaded.run.model_folder, loaded.tokenizer, loaded.plan.tokenizer.specials
     known = {tokenizer.vocabulary - 1, *spelled(specials).values()}
@@ -103,7 +103,7 @@ def _kept_if_right(folder: Path) -> Iterator[Path]:
         raise UsageError(
             "the output folder already exists",
             received=str(folder),
-            attempt="take it away, or name another folder with --out",
+            attempt="remove that folder, or name another one with --out",
         )
     aside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)  # of an export that was killed
@@ -146,18 +146,22 @@ def lines(found: Json) -> list[str]:
     result = [
         f"{found['to']}, {found['precision']}: {units.size(found['bytes'])} in {len(found['files'])} files",
         f"opened by {found['program']}",
-        f"largest difference of a logit: {found['largest_logit_difference']:.2g} "
-        f"at {found['compared_positions']:,} places (at most {found['tolerance']:.2g})",
+        (
+            f"largest difference of a logit: {found['largest_logit_difference']:.2g} at "
+            f"{found['compared_positions']:,} positions (at most {found['tolerance']:.2g} "
+            "is allowed)"
+        ),
     ]
     if "continued_tokens" in found:
         result += [
-            f"likeliest text: {found['continued_alike']} of {found['prompts']} the same "
-            f"for {found['continued_tokens']} tokens",
-            f"{found['tokens_per_second']:,.0f} tokens/s; daybreak itself {found['tokens_per_second_here']:,.0f}",
+            f"greedy decoding: the same {found['continued_tokens']} tokens after {found['continued_alike']} of "
+            f"{found['prompts']} prompts",
+            f"{found['tokens_per_second']:,.0f} tokens/s there, {found['tokens_per_second_here']:,.0f} in daybreak",
         ]
     result.append(f"prompts: {found['texts']}")
     if found["left_behind"]:
         result.append(
-            f"model/ alone: {found['left_behind']}, which is mixed in by daybreak, has no place in the format"
+            f"model/ alone is exported: {found['left_behind']}, which daybreak mixes in, "
+            "cannot be stored in this format"
         )
     return [*result, "", f"export  {found['folder']}"]

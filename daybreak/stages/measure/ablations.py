@@ -81,20 +81,21 @@ def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: S
             raise UsageError(
                 f"{name} changes decoding, not training",
                 received=name,
-                attempt="`daybreak report RUN`: its figure stands there beside that of the model alone",
+                attempt="see `daybreak report RUN`: it shows the score with it beside the score of the model alone",
             )
         if cleans(name):
             raise UsageError(
                 f"{name} changes the text, and a measurement needs the same text throughout",
                 received=name,
-                attempt=f"two runs with the same --heldout FILE, one --without {name}, and `daybreak compare`",
+                attempt=f"make two runs with the same --heldout FILE, one of them --without {name}, and "
+                "`daybreak compare` them",
             )
     for name in names:
         if name not in on:
             raise UsageError(
                 f"the plan does not use the technique {name}",
                 received=f"--techniques {name}; on are {', '.join(on) or 'none'}",
-                attempt=f"--with {name}, to try what it would gain",
+                attempt=f"--with {name}, to measure what it would gain",
             )
     wanted = [*names] or ([] if include else on)
     left_out = [_left_out(plan, machine, name) for name in dict.fromkeys(wanted)]
@@ -113,21 +114,23 @@ def _added(plan: Plan, machine: Machine, name: str) -> Case:
     kind = techniques.class_of(name)
     if plan.technique(name) is not None:
         raise UsageError(
-            f"the plan already uses the technique {name}", received=f"--with {name}", attempt=f"--techniques {name}"
+            f"the plan already uses the technique {name}",
+            received=f"--with {name}",
+            attempt=f"measure it with --techniques {name}",
         )
     technique = kind()
     added, reason = plan, techniques.unfit(name, plan) or technique.unusable(machine)
     if reason is None and name in ("compiled", "kernels"):
         added = in_mode(plan, machine, name)
         if added.technique(name) is None:
-            reason = technique.refuses(added, machine) or "another technique changes what is inside the layers"
+            reason = technique.refuses(added, machine) or "another technique changes the inside of the layers"
     elif reason is None:
         order = techniques.names()
         both = sorted((*plan.techniques, TechniqueChoice(name=name)), key=lambda choice: order.index(choice.name))
         added = suited(plan.replace(techniques=tuple(both)), machine)
     if reason is not None:
         raise UsageError(
-            f"the technique {name} cannot be used here", received=f"--with {name}: {reason}", attempt="without it"
+            f"the technique {name} cannot be used here", received=f"--with {name}: {reason}", attempt="leave it out"
         )
     note = technique.refuses(plan, machine) or ""
     return Case(name=name, kind="technique", claim=kind.claim, with_=added, without=plan, in_plan=False, note=note)
@@ -164,7 +167,7 @@ def of_shapes(plan: Plan, machine: Machine, field: str) -> list[Case]:
         raise UsageError(
             f"models of the family {plan.shape.family} have only one kind of {field}",
             received=f"--{'norms' if field == 'norm' else field}",
-            attempt="a run of the family gpt",
+            attempt="use a run of the family gpt",
         )
     shapes = {value: plan.network.replace(**{field: value}) for value in choices}
     return [

@@ -54,7 +54,7 @@ def _run_process(work: Json, device: str, kernels: str, seconds: float | None) -
         raise ResourceError(
             "a trial could not be started in its own process",
             received=(done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1],
-            attempt="the same command again, with more memory free",
+            attempt="free some memory, then repeat the command",
         )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -81,9 +81,12 @@ def _estimate(cases: int, expected: dict[int, float], seconds: float | None) -> 
     """A sentence on how long verdicts take. expected: seconds by number of seeds."""
     least, most = min(expected), max(expected)
     first, last = units.duration(expected[least]), units.duration(expected[most])
-    line = f"verdicts on {cases}: about {first} for the first ones ({least} seeds), {last} at most ({most} seeds)"
+    line = (
+        f"verdicts on {cases}: the first ones after about {first} ({least} seeds), all "
+        f"of them after {last} at most ({most} seeds)"
+    )
     if seconds is not None and seconds < expected[least]:
-        line += f"; {units.duration(seconds)} will do for a part of it, and the next command goes on"
+        line += f"; {units.duration(seconds)} is enough for a part of it, and the next command continues"
     return line
 
 
@@ -110,19 +113,19 @@ def _cases(
         raise UsageError(
             "there is nothing to measure",
             received=f"{setup.run}: no technique in its plan changes training",
-            attempt="--with NAME, to try what one would gain, or --optimizers",
+            attempt="--with NAME, to measure what a technique would gain, or --optimizers",
         )
     return chosen
 
 
 def _check(share: float, most_seeds: int) -> None:
     if not 0 < share <= 1:
-        raise UsageError("--share is out of range", received=f"--share {share:g}", attempt="--share 0.25")
+        raise UsageError("--share is out of range", received=f"--share {share:g}", attempt="such as --share 0.25")
     if not 2 <= most_seeds <= 64:
         raise UsageError(
             "the number of seeds must be 2 to 64",
             received=f"--seeds {most_seeds}",
-            attempt=f"--seeds {MOST_SEEDS}",
+            attempt=f"such as --seeds {MOST_SEEDS}",
         )
 
 
@@ -133,13 +136,13 @@ def _plan_of(run: Run) -> tuple[Plan, float]:
         raise UsageError(
             "an n-gram model has no techniques to measure",
             received=f"{run}, of the family {plan.shape.family}",
-            attempt="a run of another family",
+            attempt="use a run of another family",
         )
     if run.worked_on():
         raise UsageError(
             "another process is working on the run",
             received=f"{run}",
-            attempt="wait for its end: both would be slowed down",
+            attempt="wait until it ends: the two would slow each other down",
         )
     steps = records.standing_steps(run.log_file)
     if not (steps and run.finished()):
@@ -226,7 +229,7 @@ def _keep(run: Run, found: Json) -> None:
         raise ResourceError(
             "the measurements could not be written",
             received=f"{run.measure_file}: {error.strerror}",
-            attempt="free some disk space; the same command goes on",
+            attempt="free some disk space; repeating the command continues",
         ) from None
 
 
@@ -235,6 +238,7 @@ def _too_short(runner: TrialRunner, seconds: float | None) -> BudgetTooShort:
     shortest = math.ceil(1.3 * (needed + runner.setup.stopwatch.used() + LEAVING_SECONDS))
     return BudgetTooShort(
         "the time budget is too short for one measurement",
-        received=f"--for {units.duration(seconds or 0.0)}; the first would take about {units.duration(needed)}",
-        attempt=f"--for {shortest}s, or more: what is measured is kept, and the next command goes on",
+        received=f"--for {units.duration(seconds or 0.0)}; the first measurement would take "
+        f"about {units.duration(needed)}",
+        attempt=f"--for {shortest}s, or more: measurements are kept, and the next command continues",
     )

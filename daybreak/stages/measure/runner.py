@@ -212,7 +212,7 @@ class TrialRunner:
             raise ResourceError(
                 "the measurements could not be written",
                 received=f"{self.setup.run.measure_trials_folder}: {error.strerror}",
-                attempt="free some disk space; the same command goes on",
+                attempt="free some disk space; repeating the command continues",
             ) from None
         return trial
 

@@ -66,7 +66,7 @@ class MeasurementSetup:
         if self.signals.received:
             kind = Interrupted if self.signals.received == "SIGINT" else Saved
             raise kind(
-                "the measurement was ended before its end",
+                "the measurement was stopped before its end",
                 received=f"{self.signals.received} after {self.stopwatch.used():.0f} s",
                 attempt="the same command again: it goes on from here",
             )
@@ -79,7 +79,7 @@ def _built(setup: MeasurementSetup, plan: Plan) -> Trainable:
     except RuntimeError as error:
         if "touched nothing" not in str(error):
             raise
-        raise UsageError("a technique has no effect here", received=str(error), attempt="without it") from None
+        raise UsageError("a technique has no effect here", received=str(error), attempt="leave it out") from None
 
 
 def _forget_graphs() -> None:
