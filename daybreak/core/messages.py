@@ -19,6 +19,7 @@ VARIABLE = "DAYBREAK_LANGUAGE"
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # the first that is set counts, as for all programs
 TABLE = Path(__file__).parent.parent / "web" / "messages.json"
 _FIELD = re.compile(r"\{(\w+)(!?)\}")  # {name!} in the other language's line: what it holds is translated, too
+_LITERAL = re.compile(r"\{\w+!?\}")  # what stands between literal parts
 _NUMBERS = ("number", "value", "half", "progress", "days", "hours", "minutes", "seconds")  # fields that hold a number
 _JOINTS = ((". ", "\u3002"), ("; ", "\uff1b"), (", ", "\uff0c"))  # between the parts of a longer text, coarse to fine
 
@@ -50,8 +51,8 @@ def error_text(error: DaybreakError, to: str | None = None) -> str:
 
 
 def _told_as_received(received: str) -> str:
-    """What was received: a sentence of ours in Chinese; a word of the user's as it is."""
-    return localized(received, "zh") if " " in received.strip() else received
+    """What was received: a sentence of ours in Chinese; words and lines of the user's as they are."""
+    return localized(received, "zh") if " " in received.strip() and "\n" not in received else received
 
 
 def _line(line: str) -> str:
@@ -91,8 +92,8 @@ def _sentence(sentence: str) -> str | None:
     exact, patterns = _table()
     if sentence in exact:
         return exact[sentence]
-    for pattern, line in patterns:
-        if found := pattern.fullmatch(sentence):
+    for literal, template, line in patterns:
+        if literal in sentence and (found := _pattern(template, line).fullmatch(sentence)):
             return _filled(line, found.groupdict())
     return None
 
@@ -106,12 +107,12 @@ def _filled(line: str, fields: dict[str, str]) -> str:
 
 
 @functools.cache
-def _table() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
-    """Lines without fields, and patterns of those with some, the closest fit first."""
+def _table() -> tuple[dict[str, str], list[tuple[str, str, str]]]:
+    """Lines without fields; and the longest literal part, the template and the line of those with some, in order."""
     lines: dict[str, str] = json.loads(TABLE.read_text(encoding="utf-8"))
     exact = {template: line for template, line in lines.items() if not _FIELD.search(template)}
     others = sorted(lines.keys() - exact.keys(), key=_closeness)
-    return exact, [(_pattern(template, lines[template]), lines[template]) for template in others]
+    return exact, [(max(_LITERAL.split(one), key=len), one, lines[one]) for one in others]
 
 
 def _closeness(template: str) -> tuple[bool, int, str]:
@@ -119,6 +120,7 @@ def _closeness(template: str) -> tuple[bool, int, str]:
     return template.startswith("{"), -len(_FIELD.sub("", template)), template
 
 
+@functools.cache
 def _pattern(template: str, line: str) -> re.Pattern[str]:
     """What matches every sentence that the template makes, with its fields by name.
 

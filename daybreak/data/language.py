@@ -168,7 +168,7 @@ def _model() -> "LanguageIdentifier":
         raise ResourceError(
             "the language detection model cannot be unpacked",
             received=f"{tempfile.gettempdir()}: {error.strerror or error}",
-            attempt="free space there, or TMPDIR=another folder",
+            attempt="free some space there, or name another folder in the variable TMPDIR",
         ) from None
 
 
@@ -188,7 +188,9 @@ class LanguageFilter:
         for code in self.codes():
             if len(code) != 2 or not code.isascii() or not code.isalpha():
                 raise UsageError(
-                    "a language is named by two letters", received=self.languages, attempt="en,zh or the like"
+                    "a language is named by two letters",
+                    received=self.languages,
+                    attempt="separate the languages by commas, such as en,zh",
                 )
 
     def codes(self) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def read(path: str | Path) -> Task:
         if not kind:
             kind = next((name for name, fields in KINDS.items() if all(field in row for field in fields)), "")
         if not kind or any(field not in row for field in KINDS[kind]):
-            raise _wrong(path, number, f"it has the fields {', '.join(map(str, row)) or 'of nothing'}", kind)
+            raise _wrong(path, number, f"it has the fields {', '.join(map(str, row)) or 'none'}", kind)
         try:
             found.append(_question(kind, row))
         except ValueError as error:
@@ -207,4 +207,6 @@ def _wrong(path: Path, number: int, why: str, kind: str = "") -> DataError:
 
 def _fields(kind: str = "") -> str:
     listed: Callable[[str], str] = lambda name: " and ".join(f"`{field}`" for field in KINDS[name])  # noqa: E731
-    return "one JSON object a line with " + ("; or ".join(map(listed, KINDS)) if not kind else listed(kind))
+    return "write one JSON object on each line, with the fields " + (
+        "; or ".join(map(listed, KINDS)) if not kind else listed(kind)
+    )

@@ -26,7 +26,7 @@ def register(family: Family) -> None:
     Raises UsageError: another family has the name.
     """
     if _REGISTERED.setdefault(family.name, family) is not family:
-        raise UsageError("a family of this name is there already", received=family.name, attempt="another name")
+        raise UsageError("a family of this name is there already", received=family.name, attempt="choose another name")
 
 
 def named(name: str) -> Family:
