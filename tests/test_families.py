@@ -169,7 +169,7 @@ def test_what_a_technique_gains_is_measured_in_the_loss_of_the_family(run_of: An
     assert min(logged) - 0.5 < found["plan_losses"][0] < max(logged) + 0.5
     with pytest.raises(UsageError, match=f"models of the family {family} have only one kind of norm"):
         measure.measure(str(run), norms=True)
-    with pytest.raises(UsageError, match="it is made for gpt"):
+    with pytest.raises(UsageError, match="it applies to gpt only"):
         measure.measure(str(run), include=("fp8",))
 
 

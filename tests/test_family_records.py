@@ -182,7 +182,7 @@ def test_a_family_from_outside_has_a_whole_day(outside: Path, small_text: Path, 
     run = Run(tmp_path / "run")
     plan = run.plan()
     assert plan.shape.family == "toy" and plan.shape == families.of(plan.shape).shape(**_fields(plan))
-    unsuited = {name for name, reason in plan.refused.items() if reason.startswith("it is made for")}
+    unsuited = {name for name, reason in plan.refused.items() if reason.startswith("it applies to")}
     assert {"kernels", "compiled", "ngram_mix"} <= unsuited and not {"averaging", "batch_ramp"} & unsuited
     untrained = 8.0
     assert 1.0 < finished.figures["bits_per_byte"] < untrained

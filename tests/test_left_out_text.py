@@ -51,7 +51,7 @@ def test_rows_are_counted_with_reason_number_and_share(tmp_path: Path) -> None:
     texts, notes = read(path)
     assert len(texts) == 700
     share = 800 * len(json.dumps(lost, separators=(",", ":"))) / path.stat().st_size
-    assert notes == (f"800 of 1,500 rows skipped: no column 'text' in them (16.8 KB, {share:.1%} of the bytes)",), (
+    assert notes == (f"800 of 1,500 rows skipped: they have no column 'text' (16.8 KB, {share:.1%} of the bytes)",), (
         "the bytes are those of the rows, but for blanks between their parts"
     )
 
@@ -59,14 +59,14 @@ def test_rows_are_counted_with_reason_number_and_share(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
     [
-        ("a.jsonl", rows({"text": "a"}, {"text": "b"}, {"text": ""}), "1 of 3 rows skipped: nothing in the column 'te"),
+        ("a.jsonl", rows({"text": "a"}, {"text": "b"}, {"text": ""}), "1 of 3 rows skipped: the column 'te"),
         (
             "a.jsonl",
             rows({"text": "a"}) + '{"text": "b"\n' + rows(7, None),
             "3 of 4 rows skipped: not a complete row (",
         ),
         ("a.json", '[{"text": "a"}, {"text": "b"}, 5]', "1 of 3 rows skipped: not a complete row"),
-        ("a.csv", "number,text\n" + "1,some words of a text\n" * 7 + "2,\n" * 2, "2 of 9 rows skipped: nothing in the"),
+        ("a.csv", "number,text\n" + "1,some words of a text\n" * 7 + "2,\n" * 2, "2 of 9 rows skipped: the column"),
         ("a.jsonl", rows(*[{"messages": [TURN]}] * 3, {"messages": []}), "1 of 4 rows skipped: no text in them"),
         ("a.txt", "", "1 file skipped: empty or blank (a.txt)"),
         ("a.txt", " \n\n", "1 file skipped: empty or blank (a.txt)"),
@@ -77,7 +77,7 @@ def test_rows_are_counted_with_reason_number_and_share(tmp_path: Path) -> None:
         ("a.gz", gzip.compress(b""), "1 file skipped: empty or blank (a.gz)"),
         ("a.bin", b"\0\1\2" * 3000, "1 file skipped: binary, not text (a.bin; 9 KB, 100.0% of the bytes)"),
         ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(94), "1 file skipped: a 7z archive, which is not read (a.7z; 100 bytes"),
-        ("a.txt", LINE.encode() * 9 + b"caf\xe9 " + b"\xc3\xa9" * 99, "1 bytes that are not text in the file's"),
+        ("a.txt", LINE.encode() * 9 + b"caf\xe9 " + b"\xc3\xa9" * 99, "1 bytes that are not valid in the file's"),
     ],
     ids=range(15),
 )  # fmt: skip
@@ -138,7 +138,7 @@ def check(sentences: list[str]) -> None:
     for start in (
         "1 left out: hidden (",
         "1 file skipped: binary, not text (",
-        "100 of 300 rows skipped: no column 'text' in",
+        "100 of 300 rows skipped: they have no column 'text'",
     ):
         assert any(sentence.startswith(start) for sentence in sentences), (start, sentences)
 
@@ -173,4 +173,4 @@ def test_run_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     check(json.loads(done.stdout.splitlines()[-1])["skipped"])
     check(Finished(run=Run(tmp_path / "run"), figures={}).skipped)
-    assert "100 of 300 rows skipped: no column 'text' in them" in " ".join(done.stderr.split())
+    assert "100 of 300 rows skipped: they have no column 'text'" in " ".join(done.stderr.split())

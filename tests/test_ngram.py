@@ -241,7 +241,7 @@ def test_tiny_shakespeare() -> None:
     ("left", "memory", "faster", "why"),
     [
         (20.0, 1e10, 1.0, ""),
-        (2.0, 1e10, 1.0, r"all would take 2.. s, and 1 s are for counting"),
+        (2.0, 1e10, 1.0, r"all would take 2.. s, and 1 s are set aside for counting"),
         (2.0, 1e10, 4.0, ""),  # as measured just now
         (20.0, 1e8, 1.0, r"all would take more than 50% of the 100 MB of memory"),
     ],

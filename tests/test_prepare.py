@@ -110,7 +110,7 @@ def test_where_nothing_is_left_the_step_that_took_it_is_named(tmp_path: Path) ->
     (tmp_path / "noise.txt").write_text(noise)
     with pytest.raises(DataError) as caught:
         prepare_only(asked(tmp_path / "noise.txt"), out=str(tmp_path / "run"))
-    assert "quality took away" in caught.value.received and "letters at random" in caught.value.received
+    assert "quality removed" in caught.value.received and "letters at random" in caught.value.received
     assert not (tmp_path / "run").exists()
 
 

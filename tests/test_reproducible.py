@@ -396,7 +396,7 @@ def test_a_reproducible_run_that_leaves_its_plan_says_so_everywhere_and_not_with
     assert told["cut"] is True and ["memory" in why for why in told["deviations"]] == [True, False]
     report = json.loads(run.report_data_file.read_text())
     assert report["result"]["cut"] is True and report["result"]["deviations"] == told["deviations"]
-    assert "no: the memory was too small" in cards._plan(report)
+    assert "no: out of memory" in cards._plan(report)
     # Its log has all that happened: a replay repeats it, and has nothing to confess.
     cli.app(["train", str(run.path), "--replay", "--out", str(tmp_path / "again"), "--json"], standalone_mode=False)
     again = json.loads(capsys.readouterr().out)

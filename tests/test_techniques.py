@@ -136,7 +136,7 @@ def test_a_technique_that_touches_nothing_is_a_defect_except_where_what_there_is
     if seam in ("documents", "batches", "optimizer", "weights"):
         assert fold(on, seam, [], None)[1][0].places == 0
     else:
-        with pytest.raises(RuntimeError, match=f"idle touched nothing on the seam {seam}"):
+        with pytest.raises(RuntimeError, match=f"idle changed nothing in {seam}"):
             fold(on, seam, [], None)
 
 

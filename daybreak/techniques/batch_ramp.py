@@ -23,7 +23,7 @@ class BatchRamp(Technique):
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         micro_batches = plan.batch_tokens // (plan.micro_batch * plan.network.context_length)
         if micro_batches < 4:
-            return f"the batch has {max(1, micro_batches)} micro-batches; a ramp needs at least four"
+            return f"a ramp needs at least four micro-batches a batch; this plan has {max(1, micro_batches)}"
         return None
 
     def schedule(self, schedule: Schedule, run: Context) -> tuple[Schedule, int]:
