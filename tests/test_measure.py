@@ -245,7 +245,8 @@ def test_how_long_verdicts_take_is_told_before_and_is_about_right(
     estimated: list[str] = []
     measure.measure(str(run), seconds=21.5, stopwatch=made_up.stopwatch, log_estimate=estimated.append)
     assert re.fullmatch(
-        r"verdicts on 1: the first ones after about .* s \(2 seeds\), all of them after .* s at most \(8 seeds\)", estimated[0]
+        r"verdicts on 1: the first ones after about .* s \(2 seeds\), all of them after .* s at most \(8 seeds\)",
+        estimated[0],
     )
     assert "1 min 00 s is enough for a part of it" in measure._estimate(3, {2: 400.0, 8: 900.0}, 60.0)
     setup, plan = a_setup(run), measure._plan_of(run)[0]

@@ -338,7 +338,7 @@ def select_techniques(
             raise UsageError(
                 f"the technique {name} does not apply here",
                 received=f"--with {name}: {reason}",
-                attempt="without it",
+                attempt="leave it out",
             )
         else:
             refused[name] = reason

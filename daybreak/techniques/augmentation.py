@@ -53,7 +53,7 @@ class Augmentation(Technique):
 
     def refuses(self, plan: Decisions, machine: Machine) -> str | None:
         if not (0 < self.share < 1 and self.longest >= 1):
-            return f"a rate of {self.rate:g} in spans of up to {self.longest} tokens is no share of the inputs"
+            return f"a rate of {self.rate:g} in spans of up to {self.longest} tokens is not a share of the inputs"
         if self.kind == "masking" and plan.tokenizer.kind not in ("bpe", "bytes"):
             return f"a tokenizer of the kind {plan.tokenizer.kind} has no token for the byte 0, which is the mask"
         if passes(plan) < self.least_passes:

@@ -95,7 +95,7 @@ def resume(state: TrainingState) -> Json:
         raise UsageError(
             "the checkpoint belongs to another plan",
             received=f"{folder}: text, tokenizer, shape, objective or seed differ from plan.json",
-            attempt="the plan.json that it was made with, or another --out",
+            attempt="use the plan.json it was made with, or another --out",
         )
     _put_in_place(state, tensors, facts)
     state.position = loop.Position(**facts["position"])
@@ -119,7 +119,8 @@ def roll_back(state: TrainingState, why: str) -> None:
     if position.went_back >= MOST_RETURNS or not tensors:
         raise ResourceError(
             "training keeps diverging",
-            received=f"{why}; it went back {position.went_back} times before, to {position.rate:g} of the rate",
+            received=f"{why}; training went back {position.went_back} times before, down to "
+            f"{position.rate:g} of the learning rate",
             attempt=f"{state.run.log_file} names the rows of each skipped step: look at that text; or a lower rate, "
             f"--set learning_rate={state.plan.optimizer.learning_rate / 4:g}; or --without bf16",
         )
@@ -127,7 +128,7 @@ def roll_back(state: TrainingState, why: str) -> None:
         raise ResourceError(
             "the checkpoint to roll back to is missing",
             received=f"{why}; step {planned} was not saved, and from an older one the run would not repeat",
-            attempt="free some disk space and begin again with another --out; or without --reproducible",
+            attempt="free some disk space and start again with another --out; or leave out --reproducible",
         )
     _put_in_place(state, tensors, facts, back=True)
     state.world.barrier()
@@ -140,7 +141,7 @@ def roll_back(state: TrainingState, why: str) -> None:
     used, detail = state.stopwatch.used(), {"step": position.step, "why": why}
     state.record(Event(name="resumed", used_seconds=used, detail=detail))
     state.amend("went back", step=position.step, cursor=position.cursor, rate=position.rate, why=why)
-    state.warn(f"went back to step {position.step}, and on with other text at half the rate: {why}")
+    state.warn(f"went back to step {position.step}; training continues on other text at half the learning rate: {why}")
 
 
 def _put_in_place(state: TrainingState, tensors: dict[str, Tensor], facts: Json, *, back: bool = False) -> None:

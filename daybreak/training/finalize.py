@@ -166,7 +166,7 @@ def finish(state: TrainingState, weights: dict[str, Tensor]) -> dict[str, Any]:
     """Writes model/, reads it back, scores it alone, and then what the decode techniques make of it."""
     state.ledger.enter("saving")
     if state.timed() and state.remaining() < state.costs.get("model", 0.0) + state.margin() and _written(state):
-        state.warn("something took the time that was kept for the end: model/ is the one of the last mark")
+        state.warn("the time reserved for the end was used up: model/ is the last version saved on the way")
     else:
         write_model(state, weights)
     state.ledger.enter("the end")

@@ -83,7 +83,7 @@ def _most(state: TrainingState, order: int) -> int:
         # What is counted takes half of the budget at most, and may begin as late as that.
         in_time = fitting(state.remaining() / COUNTING_SHARE)
         if in_time < most:
-            state.cut_short(f"the deadline left time for {in_time:,} of the {most:,} tokens that were to be counted")
+            state.cut_short(f"the deadline left time to count {in_time:,} of {most:,} tokens")
             return in_time
     if most < every:
         state.warn(f"{most:,} of {every:,} tokens are counted: {_why(state, every, order, left, pace)}")
@@ -94,7 +94,10 @@ def _why(state: TrainingState, every: int, order: int, left: float, pace: float)
     """Why not all of the tokens are counted: for the time, or for the memory."""
     needed = pace * SECONDS_PER_TOKEN_AND_ORDER * order * every
     if needed > COUNTING_SHARE * left:
-        return f"all would take {units.duration(needed)}, and {units.duration(COUNTING_SHARE * left)} are for counting"
+        return (
+            f"all would take {units.duration(needed)}, and "
+            f"{units.duration(COUNTING_SHARE * left)} are set aside for counting"
+        )
     return f"all would take more than {COUNTING_SHARE:.0%} of the {units.size(state.machine.memory_bytes)} of memory"
 
 

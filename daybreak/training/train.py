@@ -117,7 +117,7 @@ def _built(state: TrainingState) -> Trainable:
     except NotCompiled as error:
         if not state.timed():
             raise
-        state.warn(f"the run goes on without the kernels, more slowly: {error.what} ({error.received})")
+        state.warn(f"the run continues without the kernels, more slowly: {error.what} ({error.received})")
         state.amend("without kernels", reason=error.received)
         state.plan = without_kernels(state.plan, state.machine)
         return build(state.plan, state.machine, state.device, run=state.run, checkpoint=state.checkpoint)
@@ -193,16 +193,15 @@ def _consume(state: TrainingState, steps: Iterator[Step]) -> None:
         if position.micro_batch != state.micro_batch:
             smaller = state.micro_batch = position.micro_batch
             state.amend("micro_batch", rows=smaller, step=step.step)
-            state.deviate(
-                f"the memory was too small: {smaller} rows at a time from step {step.step} on, in the same batch"
-            )
+            state.deviate(f"out of memory: from step {step.step} on, {smaller} rows at a time, in the same batch")
         if checked and step.step % checked == 0:
             state.record(Checksum(step=step.step, weights=weights_checksum(current(trainable))))
         usual = step.micro_batch * step.accumulation * position.row_seconds
         if step.step > loop.RECENT and step.seconds > max(STALL_SECONDS, STALL_FACTOR * usual):
             state.warn(
-                f"step {step.step} took {units.duration(step.seconds)}, where {units.duration(usual)} is usual: the "
-                "machine slept, or was stopped, or was busy with other work. That time counts"
+                f"step {step.step} took {units.duration(step.seconds)}, where "
+                f"{units.duration(usual)} is usual: the machine slept, was stopped or was busy. "
+                "That time counts"
             )
         faults.at("step.end")
         if world.agree(state.signals.received):
@@ -318,7 +317,7 @@ def _validated(state: TrainingState, progress: float) -> Validation | None:
         if not memory.ended(error) or _must_validate(state):
             raise
         memory.let_go()
-        state.warn("the memory was too small to score the model here")
+        state.warn("out of memory: the model is not scored at this point")
         return None
 
 

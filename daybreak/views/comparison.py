@@ -23,7 +23,7 @@ SCORE_NAMES = {
     "accuracy": "accuracy",
     "accuracy_by_bytes": "accuracy, by bytes",
     "perplexity": "perplexity",
-    "nats": "nats a question",
+    "nats": "nats per question",
 }
 TASK_KINDS = {"pairs": "pairs", "choices": "multiple choice", "schema": "schemas", "last_words": "last words"}
 
@@ -311,13 +311,13 @@ def write_page(facts: Json, out: str, *, language: str = "en") -> Path:
         raise UsageError(
             "the comparison page must be an .html file",
             received=f"--out {out}",
-            attempt=f"--out {path.with_suffix('.html')}",
+            attempt=f"write it like --out {path.with_suffix('.html')}",
         )
     text = page(facts, language=language)
     try:
         path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise failures.of_system(
-            error, what="the page cannot be written", place=path, attempt="--out with a file that you may write"
+            error, what="the page cannot be written", place=path, attempt="name a file that you may write with --out"
         ) from None
     return path

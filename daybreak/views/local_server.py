@@ -181,7 +181,7 @@ def _refused(error: OSError | None, port: int | None, first: int) -> DaybreakErr
         return UsageError(
             "the port is already in use",
             received=f"--port {port}",
-            attempt="another --port, or no --port",
+            attempt="name another port with --port, or leave out --port",
         )
     why = error.strerror if error is not None else ""
     return UsageError("the port cannot be used", received=f"--port {port}: {why}", attempt="a port from 1024 to 65535")

@@ -190,7 +190,7 @@ def of_setting(plan: Plan, machine: Machine, setting: str) -> Case:
         raise UsageError(
             "--try takes a field of the model shape and its value",
             received=received,
-            attempt="a run of the family gpt" if record.rung is None else nearest(name, fields),
+            attempt="use a run of the family gpt" if record.rung is None else nearest(name, fields),
         )
     request = Request(sources=(), seconds=plan.budget.seconds, family=plan.shape.family)
     before = plan.request.settings if plan.request is not None else {}
