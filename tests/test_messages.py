@@ -19,7 +19,7 @@ from daybreak import cli
 from daybreak.core import errors, messages
 from daybreak.core.messages import error_text, language, localized
 from daybreak.core.records import Event, Sample, Validation
-from daybreak.views import answers, listing
+from daybreak.views import comparison, listing
 from daybreak.views.progress import Progress
 from daybreak.views.terminal import fact_lines, plan_lines
 
@@ -76,7 +76,8 @@ PARTS = {
     "of the process",
     "{} of the counts on average; each half of the text with the weights of the other",
     "log-likelihood of what fills a gap",
-    "only GET is answered\n",
+    "only {} is answered\n",
+    "a plan to count n-grams",  # of an assertion
     "requests of other sites are refused\n",
     " of {}, evenly spread",
     "; in {} the beginning of the context did not fit and was left out",
@@ -298,7 +299,7 @@ def test_answers_are_told_in_chinese(chinese) -> None:
     score = {"value": 0.5, "low": 0.4, "high": 0.6}
     task = {"name": "net", "items": 10, "items_in_file": 20, "kind": "choices", "chance": 0.25, "cut": 2}
     facts = {"needs": "model/", "method": {"likelihood": ""}, "tasks": [{**task, "scores": {"accuracy": score}}]}
-    told = localized("\n".join(answers.lines(facts)[1:]))
+    told = localized("\n".join(comparison.task_lines(facts)[1:]))
     assert english_in(told) == set() and "95% 区间 0.4000 至 0.6000" in told
 
 

@@ -25,12 +25,12 @@ def instead(name: str) -> str | None:
     """What to type in the place of a technique that is gone; None: it is not one of them."""
     if name in FIELDS:
         field, value = FIELDS[name]
-        return f"--set {field}={value} --no-native, which does the same"
+        return f"use --set {field}={value} --no-native, which does the same"
     if name in RENAMED:
         other, settings = RENAMED[name]
         told = ",".join(f"{setting}={value}" for setting, value in settings.items())
-        return f"--with {other}:{told}, which does the same"
-    return f"{DROPPED[name]}, which serves the same purpose" if name in DROPPED else None
+        return f"use --with {other}:{told}, which does the same"
+    return f"use {DROPPED[name]}, which serves the same purpose" if name in DROPPED else None
 
 
 def request_of_today(data: Any) -> Any:

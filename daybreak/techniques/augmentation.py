@@ -55,9 +55,11 @@ class Augmentation(Technique):
         if not (0 < self.share < 1 and self.longest >= 1):
             return f"a rate of {self.rate:g} in spans of up to {self.longest} tokens is not a share of the inputs"
         if self.kind == "masking" and plan.tokenizer.kind not in ("bpe", "bytes"):
-            return f"a tokenizer of the kind {plan.tokenizer.kind} has no token for the byte 0, which is the mask"
+            return (
+                f"a tokenizer of the kind {plan.tokenizer.kind} has no token for the byte 0, which is used as the mask"
+            )
         if passes(plan) < self.least_passes:
-            return f"the run sees the text {passes(plan):.1f} times; augmentation helps against memorizing it"
+            return f"the run reads the text {passes(plan):.1f} times; augmentation helps only against overfitting"
         return None
 
     def batches(self, batches: Windows, run: Context) -> tuple[Windows, int]:

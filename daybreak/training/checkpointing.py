@@ -121,13 +121,14 @@ def roll_back(state: TrainingState, why: str) -> None:
             "training keeps diverging",
             received=f"{why}; training went back {position.went_back} times before, down to "
             f"{position.rate:g} of the learning rate",
-            attempt=f"{state.run.log_file} names the rows of each skipped step: look at that text; or a lower rate, "
-            f"--set learning_rate={state.plan.optimizer.learning_rate / 4:g}; or --without bf16",
+            attempt="look at the text of the skipped steps, whose rows are in "
+            f"{state.run.log_file}; or lower the learning rate, --set "
+            f"learning_rate={state.plan.optimizer.learning_rate / 4:g}; or use --without bf16",
         )
     if planned is not None and planned != facts["position"]["step"]:
         raise ResourceError(
             "the checkpoint to roll back to is missing",
-            received=f"{why}; step {planned} was not saved, and from an older one the run would not repeat",
+            received=f"{why}; step {planned} was not saved, and going back further could not be repeated exactly",
             attempt="free some disk space and start again with another --out; or leave out --reproducible",
         )
     _put_in_place(state, tensors, facts, back=True)

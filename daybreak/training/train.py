@@ -93,8 +93,8 @@ def train(state: TrainingState, *, replay: list[Step] | None = None) -> Json:
             state.run.forget_training()  # which would stand in the way of the next try
         raise BudgetTooShort(
             "no time was left for a training step",
-            received=f"{state.stopwatch.used():.0f} s were used of {state.plan.budget.seconds:.0f}",
-            attempt=f"--for {2 * state.plan.budget.seconds:.0f}s",
+            received=f"{state.stopwatch.used():.0f} s of {state.plan.budget.seconds:.0f} had passed",
+            attempt=f"give a longer budget, such as --for {2 * state.plan.budget.seconds:.0f}s",
             seconds=2 * state.plan.budget.seconds,
         )
     if isinstance(state.clock, TokensClock) and state.clock.cut:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from daybreak.core import failures, units
 from daybreak.core.errors import UsageError
+from daybreak.core.messages import localized
+from daybreak.core.terminal import padded
 from daybreak.core.values import Json
 from daybreak.views import pages
 
@@ -105,7 +107,7 @@ def _figures(facts: Json, words: Words, width: int) -> "Table":
     columns = {
         "alone column": [_bits(run["alone"]) for run in runs],
         "mixed column": [_bits(run["mixed"]) for run in runs],
-        "seconds": [units.duration(run["seconds"]) for run in runs],
+        "seconds": [localized(units.duration(run["seconds"])) for run in runs],
         "tokens": [_count(run["tokens"]) for run in runs],
         "parameters": [words["counts"] if run["parameters"] is None else _count(run["parameters"]) for run in runs],
         "tokens per second": [_count(run["tokens_per_second"]) for run in runs],
@@ -203,13 +205,13 @@ def task_lines(facts: Json) -> list[str]:
     """The lines that `daybreak evaluate --task` and `--lm-eval` print."""
     found: list[str] = []
     for task in facts["tasks"]:
-        found += ["" if found else f"{facts['needs']}, {facts['method']['likelihood']}", task_head(task)]
+        found += ["" if found else f"{facts['needs']}, {facts['method']['likelihood']}", localized(task_head(task))]
         for name, score in task["scores"].items():
-            found.append(f"  {SCORE_NAMES.get(name, name):22} {score_interval(score)}")
+            found.append(f"  {padded(localized(SCORE_NAMES.get(name, name)), 22)} {localized(score_interval(score))}")
         if task.get("parts"):
-            found.append("  accuracy by part")
+            found.append(localized("  accuracy by part"))
             found += [
-                f"    {name:36} {score_interval(part['accuracy'])}  {part['items']:,}"
+                f"    {name:36} {localized(score_interval(part['accuracy']))}  {part['items']:,}"
                 for name, part in task["parts"].items()
             ]
     return found
@@ -243,10 +245,11 @@ def _score(value: object) -> str:
 def show_tasks(facts: Json, words: Words, console: "Console") -> None:
     """Prints the scores of every run on every task, and the verdicts. words: see `page_words`."""
     for task in facts["tasks"]:
-        console.print(f"\n{task_head(task | {'cut': 0})}", style="bold", markup=False, highlight=False)
+        console.print(localized(f"\n{task_head(task | {'cut': 0})}"), style="bold", markup=False, highlight=False)
         for label, found in task["runs"].items():
             for name, score in found["scores"].items():
-                line = f"  {label:24} {SCORE_NAMES[name]:22} {score_interval(score)}"
+                named = padded(localized(SCORE_NAMES[name]), 22)
+                line = f"  {padded(label, 24)} {named} {localized(score_interval(score))}"
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         for verdict in facts["verdicts"]:
             if verdict["task"] == task["name"]:

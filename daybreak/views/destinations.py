@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from daybreak.core.errors import MissingPackage, UsageError, nearest
+from daybreak.core.messages import localized
 from daybreak.core.values import Json
 from daybreak.views.points import Point
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from daybreak.core import units
+from daybreak.core.messages import localized
+from daybreak.core.terminal import padded
 from daybreak.core.values import Json
 
 if TYPE_CHECKING:

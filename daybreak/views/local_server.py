@@ -174,7 +174,7 @@ def _refused(error: OSError | None, port: int | None, first: int) -> DaybreakErr
     if port is None:
         return ResourceError(
             "no port is free",
-            received=f"{first} to {first + PORTS_TRIED - 1}, all taken",
+            received=f"{first} to {first + PORTS_TRIED - 1}, all in use",
             attempt="--port 0, which takes any free one",
         )
     if error is not None and error.errno == errno.EADDRINUSE:

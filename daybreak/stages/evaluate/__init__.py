@@ -18,7 +18,6 @@ from daybreak.commands.printing import print_facts, tell
 from daybreak.core import terminal
 from daybreak.core.errors import UsageError
 from daybreak.core.failures import guarded
-from daybreak.core.messages import localized
 
 
 @declared("daybreak evaluate runs/novel --on test.txt")

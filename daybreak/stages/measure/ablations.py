@@ -76,7 +76,7 @@ def of_techniques(plan: Plan, machine: Machine, names: Sequence[str], include: S
     for name in (*names, *include):
         if name in former_techniques.FIELDS:
             field, value = former_techniques.FIELDS[name]
-            raise UsageError("the technique no longer exists", received=name, attempt=f"--try {field}={value}")
+            raise UsageError("the technique no longer exists", received=name, attempt=f"use --try {field}={value}")
         if only_decodes(name):
             raise UsageError(
                 f"{name} changes decoding, not training",
@@ -205,7 +205,7 @@ def of_setting(plan: Plan, machine: Machine, setting: str) -> Case:
     changed = make(changes={**sizes, **change}) if make(changes=sizes) == shape else shape.replace(**change)
     changed.check()
     if changed == shape:
-        raise UsageError("the plan's model shape is so already", received=received, attempt="another value")
+        raise UsageError("the plan's model shape is so already", received=received, attempt="try another value")
     return _replaced(f"{name}={change[name]}", name, suited(plan.replace(shape=changed), machine), plan)
 
 
