@@ -19,6 +19,7 @@ import pytest
 import daybreak
 from daybreak import techniques
 from daybreak.core.errors import UsageError
+from daybreak.core.messages import localized
 from daybreak.core.metrics import METRICS
 from daybreak.core.records import Event, Log, Measurement, Phase, Sample, Step, Touched, Validation
 from daybreak.core.run import Run, write_json
@@ -535,6 +536,23 @@ def test_the_table_of_techniques_says_what_was_done_and_folds_what_nobody_asked_
     assert f"{optional} more are off unless asked for" in told and "dropout" not in told
     page.click("#decisions summary")
     assert "dropout" in page.inner_text("#decisions")
+
+
+def test_a_chinese_page_has_the_planners_reasons_in_chinese_and_its_data_in_english(
+    written: Callable[..., Run], plan: Callable[..., Plan], machine: Callable[..., Machine]
+) -> None:
+    _, refused = select_techniques(plan(), machine(), Request(sources=(), seconds=9.0), ())
+    reasons = {"layers": "you set layers=4", "seed": "a reason that has no translation"}
+    run = written("run", *END, reasons=reasons, refused=refused)
+    page_file, data_file = report_page.write(run, language="zh")
+    html = page_file.read_text(encoding="utf-8")
+    [block] = re.findall(r'<script type="application/json" id="facts">(.*?)</script>', html, re.S)
+    shown = json.loads(block)
+    assert shown["reasons"] == {"layers": localized("you set layers=4", "zh"), "seed": reasons["seed"]}
+    assert shown["reasons"]["layers"] != reasons["layers"], "the table of messages has this sentence"
+    told = {one["name"]: one["reason"] for one in shown["techniques"] if not one["on"]}
+    assert told == {name: localized(reason, "zh") for name, reason in refused.items()} != refused
+    assert json.loads(data_file.read_text(encoding="utf-8"))["reasons"] == reasons
 
 
 def test_while_it_runs_the_last_score_stands_beside_the_baselines(browser: Any, written: Callable[..., Run]) -> None:

@@ -56,7 +56,7 @@ def watch(path: str, *, port: int | None = None, language: str = "en", show: boo
     listening = local_server.listen(port)
     process.lower_priority()
     stream = Stream()
-    reader = Reader(run, stream.publish, identity=_identity(run, language))
+    reader = Reader(run, stream.publish, identity=_identity(run, language), language=language)
     stream.on_clients = reader.wanted
     address = f"http://{local_server.ADDRESS}:{listening.getsockname()[1]}/"
     reader.start()

@@ -25,8 +25,8 @@ class Reader:
     `publish` is called with each new state, one line of JSON, from whichever thread reads.
     """
 
-    def __init__(self, run: Run, publish: Callable[[bytes], None], *, identity: str = "") -> None:
-        self._run, self._publish, self._identity = run, publish, identity
+    def __init__(self, run: Run, publish: Callable[[bytes], None], *, identity: str = "", language: str = "en") -> None:
+        self._run, self._publish, self._identity, self._language = run, publish, identity, language
         self._facts: Facts | None = None
         self._beginning = (0, 0, b"")
         self._pause = LEAST_PAUSE
@@ -85,17 +85,20 @@ class Reader:
             if self._facts is None:
                 self._facts, changed = Facts(self._run, points=POINTS), True
             if self._facts.read() or changed or self._told["problem"]:
-                self.state, changed = report_data.of_run(self._facts), True
+                self.state, changed = self._shown(self._facts), True
         except FileNotFoundError:
             watch["missing"], self._facts = True, None
         except Exception as error:  # files change under the reader: the next reading may do better
             watch["problem"], self._facts = f"{type(error).__name__}: {error}", None
-        self.state = self.state or report_data.of_run(Facts(self._run))  # of a run of which nothing is known
+        self.state = self.state or self._shown(Facts(self._run))  # of a run of which nothing is known
         changed = changed or watch != self._told
         self._told = watch
         if changed:
             self.state = {**self.state, "watch": watch}
         return changed
+
+    def _shown(self, facts: Facts) -> Json:
+        return report_data.in_language(report_data.of_run(facts), self._language)
 
     def _same_run(self) -> bool:
         """Whether the folder and the beginning of the log are those of before. A folder that was taken away and made

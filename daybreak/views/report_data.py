@@ -2,12 +2,14 @@
 
 import dataclasses
 import datetime
+import functools
 import math
 import shlex
 import time
 from typing import TypeVar
 
 from daybreak.core import units
+from daybreak.core.messages import localized
 from daybreak.core.metrics import BITS_PER_BYTE, Metric
 from daybreak.core.types import Account
 from daybreak.core.values import Json
@@ -58,6 +60,36 @@ def of_run(facts: Facts) -> Json:
         "commands": commands(facts),
     }
     return {name: _strict(value) for name, value in found.items()}
+
+
+def in_language(data: Json, language: str) -> Json:
+    """What `of_run` returns with the planner's sentences in a language; those without a translation stay in English."""
+    if language == "en":
+        return data
+    shown: Json = {name: _said(data[name], language) for name in ("reasons", "unreadable")}
+    for name in ("techniques", "amendments"):
+        shown[name] = [_said(entry, language, ("reason",)) for entry in data[name]]
+    shown["events"] = [
+        {**event, "detail": _said(event["detail"], language, ("what", "reason"))} for event in data["events"]
+    ]
+    shown["result"] = _said(data["result"], language, ("verdict",))
+    if data["corpus"]:
+        notes = [_translated(note, language) for note in data["corpus"]["notes"]]
+        shown["corpus"] = {**data["corpus"], "notes": notes}
+    return data | shown
+
+
+def _said(values: Json, language: str, names: tuple[str, ...] = ()) -> Json:
+    """The values with the sentences under `names` (none given: under every name) in a language."""
+    return {
+        name: _translated(value, language) if isinstance(value, str) and (not names or name in names) else value
+        for name, value in values.items()
+    }
+
+
+@functools.lru_cache(maxsize=4096)  # a live page has the same sentences again and again
+def _translated(sentence: str, language: str) -> str:
+    return localized(sentence, language)
 
 
 def _training(facts: Facts, context_length: int) -> Json | None:

@@ -60,7 +60,11 @@ def read(run: Run) -> Json:
 
 def page(facts: Json, *, language: str = "en", live: bool = False) -> str:
     """The page as HTML. live: new facts come from the event stream "events". Raises UsageError: an unknown language."""
-    data = {"facts": facts, "words": pages.words(language), "settings": {"live": live}}
+    data = {
+        "facts": report_data.in_language(facts, language),
+        "words": pages.words(language),
+        "settings": {"live": live},
+    }
     return pages.filled(
         title=str(facts.get("name", "")),
         language=language,

@@ -67,6 +67,7 @@
     if (!all.length) return undefined;
     const low = Math.min(...all);
     const worst = Math.max(...(ends.length ? ends : all));
+    if (!(Math.max(...all) > low)) return undefined; // equal figures: the chart leaves room around them
     const high = Math.min(Math.max(...all), worst + 1.5 * Math.max(worst - low, 0.5));
     return [low - 0.06 * (high - low), high + 0.04 * (high - low)];
   }

@@ -100,7 +100,7 @@ const ALIKE = 1.005; // figures that are closer are told as equal
 // What the figures mean, in words: the run's own where it has said it, which is in English.
 function verdict(facts) {
   const { result, headline } = facts;
-  if (result.verdict && parts.language === "en") return make("p", { class: "verdict-line" }, result.verdict);
+  if (result.verdict && !isEnglish(result.verdict)) return make("p", { class: "verdict-line" }, result.verdict);
   const entries = ranked(facts);
   if (!result.model || headline.higher || entries.length < 2) return null;
   const [best, ...rest] = entries;

@@ -2,7 +2,9 @@
 "use strict";
 
 const { say, named, make, known, bits, count, size, seconds, percent, whole, number, fixed, measured, table, pairs, bar, bars, toggle } = parts;
-const ENGLISH = parts.language === "en" ? {} : { lang: "en" }; // sentences of the plan are English
+// Sentences of the planner come in the page's language; what has no translation stands in English and is marked so.
+const isEnglish = (text) => parts.language !== "en" && /[a-z]{3} [a-z]{2}/i.test(text) && !/[\u4e00-\u9fff]/.test(text);
+const sentence = (text, more = {}) => make("span", isEnglish(text) ? { ...more, lang: "en" } : more, text);
 const nothing = (key) => make("p", { class: "quiet" }, say(key));
 const machineName = (machine) => (machine.kind === "cpu" ? say("machine.cpu", { name: machine.name, cores: machine.cores }) : machine.name);
 
@@ -75,9 +77,9 @@ function fillDecisions(body, facts) {
     changedBy(t).join(say("list.join")) || (facts.state === "finished" ? "–" : say("technique.untouched")),
   ]);
   const off = facts.techniques.filter((t) => !t.on);
-  const refused = off.filter((t) => !t.optional).map((t) => [make("code", {}, t.name), make("span", ENGLISH, t.reason)]);
+  const refused = off.filter((t) => !t.optional).map((t) => [make("code", {}, t.name), sentence(t.reason)]);
   const optional = off.filter((t) => t.optional).map((t) => t.name);
-  const reasons = Object.entries(facts.reasons).map(([name, reason]) => [named("decision", name), make("span", ENGLISH, reason)]);
+  const reasons = Object.entries(facts.reasons).map(([name, reason]) => [named("decision", name), sentence(reason)]);
   body.replaceChildren(
     make("h3", {}, say("technique.on")),
     on.length ? table(say("technique.on"), [say("column.technique"), say("column.claim"), say("column.touched")], on) : nothing("technique.none"),
@@ -86,7 +88,7 @@ function fillDecisions(body, facts) {
     ...(optional.length ? [make("details", {}, make("summary", {}, say("technique.optional", { n: whole(optional.length) })), make("p", {}, optional.flatMap((name, i) => [i ? say("list.join") : "", make("code", {}, name)])), make("p", { class: "quiet" }, say("technique.optional_how")))] : []),
     make("h3", {}, say("decision.why")),
     reasons.length ? table(say("decision.why"), [say("column.decision"), say("column.reason")], reasons) : nothing("decision.none"),
-    ...(parts.language === "en" ? [] : [make("p", { class: "quiet" }, say("page.english"))]),
+    ...([...refused, ...reasons].some((row) => row[1].lang) ? [make("p", { class: "quiet" }, say("page.english"))] : []),
   );
 }
 
@@ -200,7 +202,7 @@ function fillData(body, facts) {
     [say("data.replaced"), corpus.replaced_bytes ? size(corpus.replaced_bytes) : ""],
     [say("data.sources"), make("span", { class: "paths" }, sources)],
     [say("data.digest"), make("code", {}, corpus.digest)],
-    [say("data.notes"), corpus.notes.length ? make("span", { class: "paths", ...ENGLISH }, corpus.notes.join("\n")) : ""],
+    [say("data.notes"), corpus.notes.length ? sentence(corpus.notes.join("\n"), { class: "paths" }) : ""],
   ]), ...cleaned(corpus), ...lengths(corpus), ...sampled(corpus));
 }
 
@@ -275,8 +277,8 @@ function fillMachine(body, facts) {
       [say("machine.devices"), machine.devices > 1 ? whole(machine.devices) : ""],
       [say("machine.memory"), size(machine.memory_bytes)],
       [say("machine.matmul"), rates.join(say("list.join"))],
-      [say("machine.bandwidth"), `${number(machine.bandwidth_bytes_per_second / 1e9)} GB/s`],
-      [say("machine.disk"), `${size(machine.disk_bytes_per_second)}/s`],
+      [say("machine.bandwidth"), machine.bandwidth_bytes_per_second ? `${number(machine.bandwidth_bytes_per_second / 1e9)} GB/s` : ""],
+      [say("machine.disk"), machine.disk_bytes_per_second ? `${size(machine.disk_bytes_per_second)}/s` : ""],
       [say("machine.dtypes"), machine.fast_dtypes.join(say("list.join"))],
       [say("machine.compiler"), machine.compiler ? make("code", {}, machine.compiler) : say("machine.no_compiler")],
     ] : []),
@@ -286,12 +288,12 @@ function fillMachine(body, facts) {
 }
 
 function fillEvents(body, facts) {
-  const told = facts.events.map((e) => [seconds(e.used_seconds), named("event", e.name), make("span", ENGLISH, detailOf(e))]);
+  const told = facts.events.map((e) => [seconds(e.used_seconds), named("event", e.name), sentence(detailOf(e))]);
   const amended = facts.amendments.map((a) => {
     const { amendment, reason, ...rest } = a;
-    return ["–", say("event.amendment", { what: named("amendment", amendment) }), make("span", ENGLISH, [pairsIn(rest), reason].filter(Boolean).join("; "))];
+    return ["–", say("event.amendment", { what: named("amendment", amendment) }), sentence([pairsIn(rest), reason].filter(Boolean).join("; "))];
   });
-  const unread = Object.entries(facts.unreadable).map(([name, why]) => ["–", say("event.unreadable", { name }), make("span", ENGLISH, why)]);
+  const unread = Object.entries(facts.unreadable).map(([name, why]) => ["–", say("event.unreadable", { name }), sentence(why)]);
   const rows = [...unread, ...told, ...amended];
   if (!rows.length) return body.replaceChildren(nothing("event.none"));
   const hidden = facts.events_in_all - facts.events.length;
