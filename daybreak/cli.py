@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from daybreak.commands.parser import Commands, Listed, in_three_parts
+from daybreak.commands.parser import Commands, Listed, ParserError, in_three_parts
 from daybreak.core import failures, messages, process, terminal
 from daybreak.core.errors import DaybreakError, Interrupted, UsageError
 
@@ -150,7 +150,7 @@ def _told(error: Exception, words: Sequence[str]) -> int:
         print(str(getattr(error, "message", error)), file=sys.stderr)
         return UsageError.exit_code
     named = error if isinstance(error, DaybreakError) else failures.named(error)
-    if hasattr(error, "format_message"):  # typer brings click's errors under names that have changed
+    if isinstance(error, ParserError):
         named = in_three_parts(error, words)
     named = named or failures.unknown(error)
     print(messages.error_text(named), file=sys.stderr)

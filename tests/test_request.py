@@ -196,6 +196,9 @@ def test_a_misspelt_keyword_is_answered_with_the_nearest(function: Any) -> None:
         ({"weight": ["a.txt=much"]}, "a number"),
         ({"set": ["layers"]}, "a name and a value"),
         ({"with_": "ema:memory"}, "a name and a value"),
+        ({"for_": 60}, "a text"),
+        ({"until": 7}, "a text"),
+        ({"with_": 3}, "a list of texts"),
     ],
     ids=str,
 )

@@ -31,7 +31,7 @@ from daybreak.core.errors import (
     UsageError,
     nearest,
 )
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 from daybreak.core.messages import VARIABLE, localized
 from daybreak.core.records import Validation
 from daybreak.core.request import Request
@@ -285,7 +285,7 @@ def command(
         device=device,
     )
     names.check(request)
-    found = guarded(lambda: baselines(request, out=out, models=asked, told=tell))
+    found = translate_errors(lambda: baselines(request, out=out, models=asked, told=tell))
     write_json(Path(out) / "baselines.json", found)
     if found["compared"]:
         comparison.write_page(found["compared"], str(Path(out) / "baselines.html"), language=language)

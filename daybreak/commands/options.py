@@ -4,15 +4,17 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 from daybreak.commands.parser import among, run_folders, techniques
 from daybreak.commands.printing import tell
 from daybreak.core.messages import LANGUAGES as LANGUAGES
 from daybreak.core.request import FIELDS, OPTIONS, USUAL_BUDGET, Request, request_of, usual_of
 from daybreak.core.run import Run
+from daybreak.core.values import Json
 from daybreak.models import families
 
 
@@ -39,12 +41,12 @@ _COMPLETED = {
 }
 
 
-def annotated(name: str) -> tuple[Any, Any]:
+def annotated(name: str) -> tuple[object, ArgumentInfo | OptionInfo]:
     """The type and the option of a request's field, as the parser takes them."""
     option, kind = OPTIONS[name], FIELDS[name].type
     if not option.flag:
         return list[str] | None, typer.Argument(metavar=f"[{option.metavar}]...", help=option.help)
-    told: dict[str, Any] = {"help": option.help, "rich_help_panel": option.group or None}
+    told: Json = {"help": option.help, "rich_help_panel": option.group or None}
     if name in _COMPLETED:
         told["autocompletion"] = _COMPLETED[name]
     if kind is bool:
@@ -57,7 +59,7 @@ def annotated(name: str) -> tuple[Any, Any]:
     return str if kind is float else list[str] | None, typer.Option(option.flag, **told)
 
 
-def ungrouped(name: str) -> Any:
+def ungrouped(name: str) -> ArgumentInfo | OptionInfo:
     """The option of a request's field, for a command with few options."""
     _, option = annotated(name)
     option.rich_help_panel = None
@@ -90,7 +92,7 @@ def asks(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 )
 
         @functools.wraps(command)
-        def parsed(**given: Any) -> None:
+        def parsed(**given: object) -> None:
             asked = {keyword: given.pop(keyword) for keyword in keywords}
             command(**given, asked=asked)
 
@@ -102,7 +104,7 @@ def asks(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return with_options
 
 
-def asked_request(asked: Mapping[str, Any]) -> Request:
+def asked_request(asked: Mapping[str, object]) -> Request:
     """Raises UsageError."""
     from daybreak.core.clock import boot_seconds, process_start
 

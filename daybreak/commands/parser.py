@@ -9,18 +9,22 @@ import importlib
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from daybreak.core.errors import UsageError
 from daybreak.core.messages import localized
 from daybreak.core.terminal import wrapped
+
+if TYPE_CHECKING:
+    from typer._click import Command as ParsedCommand
+    from typer._click import Context, HelpFormatter
 
 WIDEST = 100  # characters of a line of help
 FIRST_COLUMN = 30  # characters, at most
@@ -29,7 +33,14 @@ _SORTS = {"valid integer": "a whole number", "valid number": "a number", "valid 
 _LIKE_AN_OPTION = re.compile(r"--?[^\W\d][\w-]*(=.*)?|--", re.DOTALL)
 
 
-def _own_width(formatter: Any) -> None:
+@runtime_checkable
+class ParserError(Protocol):
+    """What the parser raises; typer brings click's classes under names that change."""
+
+    def format_message(self) -> str: ...
+
+
+def _own_width(formatter: "HelpFormatter") -> None:
     formatter.width = max(50, min(_columns(), WIDEST) - 2)
 
 
@@ -42,9 +53,9 @@ def _columns() -> int:
 class Command(TyperCommand):
     """One command; its epilog is an example."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
+    def format_help(self, ctx: "Context", formatter: "HelpFormatter") -> None:
         _own_width(formatter)
-        arguments = [_metavar(p) for p in self.params if p.param_type_name == "argument"]
+        arguments = [_metavar(p) for p in self.params if isinstance(p, TyperArgument)]
         formatter.write_usage(ctx.command_path, " ".join([*arguments, "[OPTIONS]"]), localized("Usage:") + " ")
         formatter.write_paragraph()
         with formatter.indentation():
@@ -54,14 +65,13 @@ class Command(TyperCommand):
                 for line in self.epilog.splitlines():
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
         groups: dict[str, list[tuple[str, str]]] = {}
-        parameters: list[Any] = list(self.get_params(ctx))
-        for parameter in parameters:
-            if getattr(parameter, "hidden", False):
+        for parameter in self.get_params(ctx):
+            if not isinstance(parameter, TyperArgument | TyperOption) or parameter.hidden:
                 continue
-            if parameter.param_type_name == "argument":
+            if isinstance(parameter, TyperArgument):
                 groups.setdefault("", []).append((_metavar(parameter), localized(parameter.help or "")))
                 continue
-            heading = getattr(parameter, "rich_help_panel", None) or ALL_ELSE
+            heading = parameter.rich_help_panel or ALL_ELSE
             groups.setdefault(heading, []).append((_flags(parameter), _help(parameter)))
         both = [name for name in groups if name not in ("", ALL_ELSE)]
         for heading in ("", *both, ALL_ELSE):
@@ -69,13 +79,12 @@ class Command(TyperCommand):
                 with formatter.section(localized(heading or "Arguments")):
                     _write_rows(formatter, rows)
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._text_last(args))
 
     def _text_last(self, words: list[str]) -> list[str]:
         """The words with those behind "--" that begin with "-" and cannot be options, such as "-lu = 3"."""
-        parameters: list[Any] = list(self.params)
-        with_value = {flag for p in parameters if p.param_type_name == "option" and not p.is_flag for flag in p.opts}
+        with_value = {flag for p in self.params if isinstance(p, TyperOption) and not p.is_flag for flag in p.opts}
         options: list[str] = []
         texts: list[str] = []
         awaited = False
@@ -101,13 +110,13 @@ class Listed:
     told: str
 
 
-class Imported(Mapping[str, Any]):
+class Imported(Mapping[str, "ParsedCommand"]):
     """Commands by name, each imported when it is asked for."""
 
     def __init__(self, listed: Mapping[str, Listed]) -> None:
-        self._listed, self._made = listed, dict[str, Any]()
+        self._listed, self._made = listed, dict[str, "ParsedCommand"]()
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> "ParsedCommand":
         if name not in self._made:
             declared = importlib.import_module(self._listed[name].module).command
             info = CommandInfo(name, cls=Command, callback=declared.function, epilog=declared.example)
@@ -130,7 +139,7 @@ class Commands(TyperGroup):
         super().__init__(**how)
         self.commands: Any = Imported(self.listed)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
+    def format_help(self, ctx: "Context", formatter: "HelpFormatter") -> None:
         _own_width(formatter)
         formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]", localized("Usage:") + " ")
         formatter.write_paragraph()
@@ -143,14 +152,14 @@ class Commands(TyperGroup):
         for heading, rows in groups.items():
             with formatter.section(localized(heading)):
                 _write_rows(formatter, [(f"{name:{widest}}", localized(told)) for name, told in rows])
-        options: list[Any] = list(self.get_params(ctx))
+        options = [option for option in self.get_params(ctx) if isinstance(option, TyperOption)]
         with formatter.section(localized("Options")):
             _write_rows(formatter, [(_flags(option), _help(option)) for option in options if not option.hidden])
         formatter.write_paragraph()
         _write_text(formatter, localized("daybreak COMMAND --help shows the options of a command, with an example."))
 
 
-def _write_text(formatter: Any, text: str) -> None:
+def _write_text(formatter: "HelpFormatter", text: str) -> None:
     """Paragraphs, wrapped by the columns that their characters take; the parser's own wrapping counts characters."""
     indent = " " * formatter.current_indent
     paragraphs = [" ".join(lines.split()) for lines in text.split("\n\n")]
@@ -158,7 +167,7 @@ def _write_text(formatter: Any, text: str) -> None:
     formatter.write("\n\n".join("\n".join(indent + line for line in lines) for lines in shown) + "\n")
 
 
-def _write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
+def _write_rows(formatter: "HelpFormatter", rows: Sequence[tuple[str, str]]) -> None:
     """Rows of an option or a command and what it does, which is wrapped as in `_write_text`."""
     indent = " " * formatter.current_indent
     first = min(FIRST_COLUMN, max(len(name) for name, _ in rows)) + 2
@@ -169,22 +178,22 @@ def _write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
         formatter.write("".join(f"{indent}{'':{first}}{line}\n" for line in beside[1:]))
 
 
-def _metavar(argument: Any) -> str:
-    return argument.metavar or argument.name.upper()
+def _metavar(argument: TyperArgument | TyperOption) -> str:
+    return argument.metavar or str(argument.name).upper()
 
 
-def _flags(option: Any) -> str:
+def _flags(option: TyperOption) -> str:
     flags = ", ".join((*option.opts, *option.secondary_opts))
     return flags if option.is_flag or option.count else f"{flags} {_metavar(option)}"
 
 
-def _help(option: Any) -> str:
+def _help(option: TyperOption) -> str:
     told = localized(option.help or "")
     shown = option.show_default and not option.is_flag and option.default not in (None, "", [], ())
     return f"{told} [{option.default}]" if shown and not callable(option.default) else told
 
 
-def in_three_parts(error: Any, words: Sequence[str]) -> UsageError:
+def in_three_parts(error: ParserError, words: Sequence[str]) -> UsageError:
     """An error of the parser. words: the command line behind the program's name."""
     told = str(error.format_message()).strip().rstrip(".")
     context = getattr(error, "ctx", None)
@@ -244,7 +253,7 @@ def techniques(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete)]
 
 
-def among(*known: str) -> Any:
+def among(*known: str) -> Callable[[str], list[str]]:
     """Completes one of these words."""
 
     def completed(incomplete: str) -> list[str]:

@@ -1,14 +1,30 @@
 """Printing: what a command has found, in lines for a terminal or as JSON."""
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
 from daybreak.core import terminal, units
 from daybreak.core.errors import NotRepeatable
 from daybreak.core.messages import localized
+from daybreak.core.run import Run
+from daybreak.core.values import Json
 
 
-def print_facts(facts: dict[str, Any], as_json: bool) -> None:
+class Finished(Protocol):
+    """A run at its end, with the figures that it is judged by."""
+
+    @property
+    def run(self) -> Run: ...
+
+    @property
+    def figures(self) -> Json: ...
+
+    @property
+    def skipped(self) -> Sequence[str]: ...
+
+
+def print_facts(facts: Json, as_json: bool) -> None:
     if as_json:
         print(terminal.as_json(facts))
         return
@@ -17,7 +33,7 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
     print("\n".join(fact_lines(facts)))
 
 
-def print_by_tasks(facts: dict[str, Any], words: dict[str, str], as_json: bool) -> None:
+def print_by_tasks(facts: Json, words: dict[str, str], as_json: bool) -> None:
     if as_json:
         print(terminal.as_json(facts))
         return
@@ -28,7 +44,7 @@ def print_by_tasks(facts: dict[str, Any], words: dict[str, str], as_json: bool) 
     show_tasks(facts, words, Console())
 
 
-def print_finished(finished: Any, as_json: bool) -> None:
+def print_finished(finished: Finished, as_json: bool) -> None:
     if as_json:
         print(terminal.as_json({"run": str(finished.run), **finished.figures, "skipped": finished.skipped}))
     else:

@@ -5,13 +5,11 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
-from daybreak.core import failures
 from daybreak.core.errors import DaybreakError, ResourceError, UsageError
 
-if TYPE_CHECKING:
-    pass
+T = TypeVar("T")
 
 # What the system has run out of, by the number of its error.
 _USED_UP = {
@@ -122,12 +120,12 @@ def unknown(error: BaseException) -> DaybreakError:
     )
 
 
-def guarded(work: Callable[[], Any]) -> Any:
-    """`work`, with running out of memory told in the three parts of an error."""
+def translate_errors(work: Callable[[], T]) -> T:
+    """Does the work, and turns errors of memory and of libraries into those in three parts. Raises DaybreakError."""
     try:
         return work()
     except (MemoryError, RuntimeError) as error:
-        named = failures.named(error)
-        if named is None:
+        known = named(error)
+        if known is None:
             raise
-        raise named from None
+        raise known from None

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from daybreak.core.errors import UnknownKeyword, UsageError, nearest
 
@@ -25,7 +25,7 @@ def checked(formerly: Mapping[str, str] | None = None) -> Callable[[Callable[P, 
 
         @functools.wraps(function)
         def called(*positional: P.args, **given: P.kwargs) -> T:
-            named: dict[str, Any] = {}
+            named: dict[str, object] = {}
             for name, value in given.items():
                 now = older.get(name, name)
                 if now not in known:

@@ -102,8 +102,14 @@ def open_browser(address: str) -> None:
 
     with contextlib.suppress(OSError):
         code = "import webbrowser; webbrowser.open(sys.argv[1])"
-        quiet: dict[str, Any] = {"stdin": DEVNULL, "stdout": DEVNULL, "stderr": DEVNULL}
-        start(python(code, address), cwd=tempfile.gettempdir(), start_new_session=True, **quiet)
+        start(
+            python(code, address),
+            cwd=tempfile.gettempdir(),
+            start_new_session=True,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+        )
 
 
 def lower_priority(pid: int = 0) -> None:

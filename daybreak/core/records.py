@@ -8,9 +8,9 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from daybreak.core.metrics import Metric
+from daybreak.core.values import Json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class Event:
 
     name: str
     used_seconds: float
-    detail: dict[str, Any] = dataclasses.field(default_factory=dict)
+    detail: Json = dataclasses.field(default_factory=dict)
 
 
 CHUNK_BYTES = 1 << 20  # of a growing log that are read at once
@@ -147,7 +147,7 @@ def read(path: Path) -> Iterator[Record]:
                 continue
 
 
-def new_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+def new_lines(path: Path, offset: int) -> tuple[list[Json], int]:
     """Whole lines of a growing file from `offset` on, as JSON objects, some at a time, and the offset after them.
 
     A file that has become shorter is read from its beginning. A line that is not a JSON object is passed over.

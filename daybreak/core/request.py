@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import math
 import os
 import shlex
 from collections.abc import Iterable, Mapping
@@ -265,13 +266,13 @@ OPTIONS: dict[str, Option] = {name: f.metadata["option"] for name, f in FIELDS.i
 _SORTS = {str: "a text", int: "a whole number", bool: "True or False"}
 
 
-def usual_of(name: str) -> Any:
+def usual_of(name: str) -> object:
     """What a field is where it is not asked for; MISSING where it has no default."""
     told = FIELDS[name]
     return told.default_factory() if told.default_factory is not dataclasses.MISSING else told.default
 
 
-def request_of(asked: Mapping[str, Any], *, used: float = 0.0) -> Request:
+def request_of(asked: Mapping[str, object], *, used: float = 0.0) -> Request:
     """The request that a command, or a call from Python, asks for. Raises UsageError.
 
     asked: by the options' names in Python, values as the command line has them; a mapping may stand for its pairs, and
@@ -282,20 +283,20 @@ def request_of(asked: Mapping[str, Any], *, used: float = 0.0) -> Request:
         if option.name not in asked or name in ("seconds", "until"):
             continue
         given = asked[option.name]
-        if isinstance(usual_of(name), dict | tuple) or name == "sources":
-            given = listed(given)
-        if name == "settings":
-            values[name] = dict(_setting(pair) for pair in given)
+        if not (isinstance(usual_of(name), dict | tuple) or name == "sources"):
+            values[name] = _checked(option, given, type(usual_of(name)))
+        elif name == "settings":
+            values[name] = dict(map(_setting, listed(given)))
         elif name == "weights":
-            values[name] = dict(_weight(pair) for pair in given)
+            values[name] = dict(map(_weight, listed(given)))
         elif name == "include":
-            values |= with_settings(given)
+            values |= with_settings(listed(given))
         else:
-            values[name] = tuple(given) if isinstance(given, tuple) else _checked(option, given, type(usual_of(name)))
+            values[name] = listed(given)
     return Request(**{"sources": (), **_budget(asked.get("for_"), asked.get("until"), used), **values})
 
 
-def _checked(option: Option, given: Any, kind: Any) -> Any:
+def _checked(option: Option, given: object, kind: type) -> object:
     """A value that is no list: of its type and in its range. Raises UsageError."""
     if kind is str and isinstance(given, os.PathLike):
         given = os.fspath(given)
@@ -303,24 +304,28 @@ def _checked(option: Option, given: Any, kind: Any) -> Any:
         raise UsageError(
             f"{option.flag} takes {_SORTS[kind]}", received=f"{option.name}={given!r}", attempt=f"{_SORTS[kind]}"
         )
-    if (option.least is not None and given < option.least) or (option.most is not None and given > option.most):
+    least = -math.inf if option.least is None else option.least
+    most = math.inf if option.most is None else option.most
+    if isinstance(given, int) and not least <= given <= most:
         limits = f"{option.least} to {option.most}" if option.most is not None else f"{option.least} or more"
         raise UsageError(f"{option.flag} is out of range", received=f"{option.flag} {given}", attempt=limits)
     return given
 
 
-def listed(given: Any) -> tuple[str, ...]:
-    """Words that may be given as one, as a list, or as a mapping of what stands before and behind an equals sign."""
+def listed(given: object) -> tuple[str, ...]:
+    """Several values: given as one text, as a list, or as a mapping (each pair as name=value). Raises UsageError."""
     if given is None:
         return ()
     if isinstance(given, str | os.PathLike):
         return (os.fspath(given),)
     if isinstance(given, Mapping):
         return tuple(f"{name}={value}" for name, value in given.items())
+    if not isinstance(given, Iterable):
+        raise UsageError("a text or a list of texts was expected", received=f"{given!r}", attempt="a list of texts")
     return tuple(map(os.fspath, given))
 
 
-def _budget(duration: str | None, until: str | None, used: float) -> dict[str, Any]:
+def _budget(duration: object, until: object, used: float) -> dict[str, float | str]:
     """`seconds` and `until` of a request; a time that is given and empty is a mistake. Raises UsageError."""
     if duration is not None and until is not None:
         raise UsageError(
@@ -329,9 +334,10 @@ def _budget(duration: str | None, until: str | None, used: float) -> dict[str, A
             attempt="use one of the two, such as --for 20m or --until 07:00",
         )
     if until is None:
-        return {"seconds": units.seconds_of(USUAL_BUDGET if duration is None else duration)}
+        given = _checked(OPTIONS["seconds"], USUAL_BUDGET if duration is None else duration, str)
+        return {"seconds": units.seconds_of(str(given))}
     now = datetime.datetime.now()
-    end = units.moment_of(until, now)
+    end = units.moment_of(str(_checked(OPTIONS["until"], until, str)), now)
     return {"seconds": end.timestamp() - now.timestamp() + used, "until": end.isoformat()}
 
 
@@ -356,7 +362,7 @@ def _weight(pair: str) -> tuple[str, float]:
         ) from None
 
 
-def with_settings(words: Iterable[str]) -> dict[str, Any]:
+def with_settings(words: Iterable[str]) -> dict[str, tuple[str, ...] | dict[str, dict[str, str]]]:
     """`include` and `technique_settings` of a request, of words such as "name" or "name:setting=value,other=value".
 
     Raises UsageError: a setting without a value.

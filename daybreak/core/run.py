@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from daybreak.core import failures, records
 from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.types import Corpus, Plan, Request
+from daybreak.core.values import Json
 
 HEARTBEAT_SECONDS = 0.5
 ELSEWHERE_SECONDS = 30.0  # after its last heartbeat, a process on another machine is held for gone
@@ -124,12 +124,12 @@ class Run:
         except DaybreakError:
             return None
 
-    def amend(self, what: str, **detail: Any) -> None:
+    def amend(self, what: str, **detail: object) -> None:
         """What adapted while running. What holds is the plan plus its amendments."""
         with self.amendments_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"amendment": what, **detail}) + "\n")
 
-    def amendments(self) -> list[dict[str, Any]]:
+    def amendments(self) -> list[Json]:
         if not self.amendments_file.exists():
             return []
         found = []
@@ -273,7 +273,7 @@ def name_for(sources: tuple[str, ...], when: time.struct_time) -> str:
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S', when)}"
 
 
-def write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: object) -> None:
     """Raises OSError."""
     write_text(path, json.dumps(data, indent=1) + "\n")
 
@@ -311,7 +311,7 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def read_json(path: Path, attempt: str) -> dict[str, Any]:
+def read_json(path: Path, attempt: str) -> Json:
     """Raises UsageError where the file is missing and DataError where it is not JSON, or too large or deep for ours."""
     try:
         if path.stat().st_size > MOST_JSON_BYTES:

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import unicodedata
-from typing import Any
 
 
 def open_streams() -> None:
@@ -77,7 +76,7 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     return blanks + text if right else text + blanks
 
 
-def as_json(value: Any, *, indent: int | None = None) -> str:
+def as_json(value: object, *, indent: int | None = None) -> str:
     """JSON in the characters that standard output can show; the others, and halves of characters, as escapes."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     try:

@@ -9,7 +9,7 @@ from daybreak.core.former_techniques import plan_of_today
 from daybreak.core.metrics import OF_OLD_PLANS, Metric
 from daybreak.core.request import Request as Request  # a plan keeps it
 from daybreak.core.shapes import NetworkShape, Shape, network_of
-from daybreak.core.values import Value, digest, plain
+from daybreak.core.values import Json, Value, digest, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +207,7 @@ class ScheduleChoice(Value):
 @dataclass(frozen=True, kw_only=True)
 class TechniqueChoice(Value):
     name: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,7 +332,7 @@ class Decisions(Protocol):
     def request(self) -> Request | None: ...
 
 
-def _identifying(shape: Shape) -> dict[str, Any]:
+def _identifying(shape: Shape) -> Json:
     """The shape as a checkpoint's identity has it: options that are not taken are left out."""
     whole = plain(shape)
     network = network_of(shape)

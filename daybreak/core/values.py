@@ -38,7 +38,7 @@ class Value:
             )
         return _built(cls, data, where or cls.__name__.lower())
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: object) -> Self:
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 
@@ -48,17 +48,18 @@ class Tagged(Value):
     family: ClassVar[str]
     KINDS: ClassVar[dict[str, type["Tagged"]]] = {}
 
-    def __init_subclass__(cls, **how: Any) -> None:
+    def __init_subclass__(cls, **how: object) -> None:
         super().__init_subclass__(**how)
         if "family" in vars(cls):
             Tagged.KINDS[cls.family] = cls
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
+    """The value as JSON has it: dataclasses are objects, tuples are lists."""
     if dataclasses.is_dataclass(value):
         family = getattr(type(value), "family", None)
         fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -70,11 +71,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _wrong(what: str, where: str, received: Any, attempt: str) -> UsageError:
+def _wrong(what: str, where: str, received: object, attempt: str) -> UsageError:
     return UsageError(f"{what} in {where}", received=str(received), attempt=attempt)
 
 
-def _built(kind: Any, data: Any, where: str) -> Any:
+def _built(kind: Any, data: object, where: str) -> Any:
     """The value of type `kind` that `data` (from JSON) describes."""
     if kind is Any:
         return data
@@ -94,14 +95,14 @@ def _built(kind: Any, data: Any, where: str) -> Any:
         return _built_tagged(kind, data, where)
     if dataclasses.is_dataclass(kind):
         return _built_dataclass(kind, data, where)
-    if kind is float and type(data) in (int, float):
+    if kind is float and isinstance(data, int | float) and type(data) is not bool:
         return float(data)
     if type(data) is not kind:
         raise _wrong(f"a value that is not of type {kind.__name__}", where, repr(data), f"a {kind.__name__}")
     return data
 
 
-def _built_tagged(kind: type[Tagged], data: Any, where: str) -> Any:
+def _built_tagged(kind: type[Tagged], data: object, where: str) -> Tagged:
     if not isinstance(data, dict):
         raise _wrong("a model shape was expected", where, data, "the model shape as `daybreak plan --out` writes it")
     family = data.get("family", "")
@@ -114,7 +115,7 @@ def _built_tagged(kind: type[Tagged], data: Any, where: str) -> Any:
     return _built(known[family], {name: item for name, item in data.items() if name != "family"}, where)
 
 
-def _built_dataclass(kind: Any, data: Any, where: str) -> Any:
+def _built_dataclass(kind: Any, data: object, where: str) -> Any:
     if not isinstance(data, dict):
         raise _wrong("an object was expected", where, data, "{...}")
     family = getattr(kind, "family", None)

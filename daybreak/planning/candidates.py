@@ -4,7 +4,6 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from daybreak.core.errors import UsageError
 from daybreak.core.shapes import NetworkShape, network_of
@@ -12,6 +11,7 @@ from daybreak.core.types import Corpus, Machine, Origin, TokenizerChoice
 from daybreak.engine import scaling
 from daybreak.models import families, ladder
 from daybreak.models.checkpoints.special_tokens import specials_of
+from daybreak.planning.settings import Settings
 from daybreak.planning.speed import MODES, Speed, memory_bytes
 from daybreak.planning.tokenizer_choice import choice_of, known_vocabulary
 
@@ -51,11 +51,12 @@ def candidates(
     corpus: Corpus,
     machine: Machine,
     speed: "Speed",
-    settings: dict[str, Any],
+    settings: Settings,
     available: float,
     *,
     family: str = "gpt",
-    **how: Any,
+    modes: tuple[str, ...],
+    timed_only: bool,
 ) -> Iterator[Candidate]:
     """Every rung with every vocabulary that was measured on the text, or with those that were set.
 
@@ -65,17 +66,18 @@ def candidates(
     record = families.named(family)
     fields = record.fields() if record.rung is not None else ()
     shape_settings = {name: value for name, value in settings.items() if name in fields}
-    wanted = shape_settings.pop("vocabulary", None)
+    wanted = settings.get("vocabulary") if "vocabulary" in fields else None
+    shape_settings.pop("vocabulary", None)
     measured = {int(vocabulary): size for vocabulary, size in corpus.bytes_per_token.items()}
     most = max(measured.values())
     worthwhile = [size for size, bytes_per_token in measured.items() if bytes_per_token >= LEAST_OF_LONGEST * most]
     if corpus.origin is not None:
-        yield _inherited(corpus, corpus.origin, machine, speed, settings, available, **how)
+        yield _inherited(corpus, corpus.origin, machine, speed, settings, available, modes=modes, timed_only=timed_only)
         return
     seen, wrong, possible = set(), None, False
     for vocabulary in worthwhile if wanted is None else [known_vocabulary(wanted, corpus)]:
         for layers, width in ladder.RUNGS:
-            size = int(shape_settings.get("layers", layers)), int(shape_settings.get("width", width))
+            size = settings.get("layers", layers), settings.get("width", width)
             tokens = settings.get("tokens") or _expected_tokens(machine, available, *size)
             passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
             tied = {"tied": True} if record.fitted and passes > TIE_ABOVE_PASSES else {}
@@ -95,7 +97,7 @@ def candidates(
             if shape in seen or 16 * shape.parameters() > 0.6 * machine.memory_bytes:
                 continue
             seen.add(shape)
-            yield _rated(corpus, machine, speed, shape, choice, settings, available, **how)
+            yield _rated(corpus, machine, speed, shape, choice, settings, available, modes=modes, timed_only=timed_only)
     if wrong is not None and not possible:
         raise wrong
 
@@ -105,19 +107,21 @@ def _inherited(
     origin: Origin,
     machine: Machine,
     speed: "Speed",
-    settings: dict[str, Any],
+    settings: Settings,
     available: float,
-    **how: Any,
+    *,
+    modes: tuple[str, ...],
+    timed_only: bool,
 ) -> Candidate:
     """The shape of the checkpoint, in windows for as many tokens as it will see, or as were set."""
     given = network_of(origin.shape)
     assert given is not None
     tokens = settings.get("tokens") or _expected_tokens(machine, available, given.layers, given.width)
-    length = min(given.context_length, int(settings.get("context_length") or _context(tokens)))
+    length = min(given.context_length, settings.get("context_length") or _context(tokens))
     choice = choice_of(corpus, max(int(vocabulary) for vocabulary in corpus.bytes_per_token))
     choice = choice.replace(specials=origin.specials)
     shape = given.replace(context_length=length)
-    return _rated(corpus, machine, speed, shape, choice, settings, available, **how)
+    return _rated(corpus, machine, speed, shape, choice, settings, available, modes=modes, timed_only=timed_only)
 
 
 def _rated(
@@ -126,7 +130,7 @@ def _rated(
     speed: "Speed",
     shape: NetworkShape,
     tokenizer: TokenizerChoice,
-    settings: dict[str, Any],
+    settings: Settings,
     available: float,
     *,
     modes: tuple[str, ...],
@@ -183,7 +187,7 @@ def expected_bits(corpus: Corpus, shape: NetworkShape, tokens: float, bytes_per_
     )
 
 
-def _most_tokens(corpus: Corpus, shape: NetworkShape, size: float, settings: dict[str, Any]) -> float:
+def _most_tokens(corpus: Corpus, shape: NetworkShape, size: float, settings: Settings) -> float:
     """Tokens that are worth training on; infinite where nobody has measured it."""
     if settings.get("tokens"):
         return math.inf

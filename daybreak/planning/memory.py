@@ -1,6 +1,6 @@
 """Memory: the most that the process of a run will hold, from what it holds after the probe and what still comes."""
 
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from daybreak import techniques
 from daybreak.core.shapes import network_of
@@ -12,6 +12,15 @@ from daybreak.tasks.scoring import EVALUATION_TOKENS
 
 # Measured in runs of 20 to 60 s on texts of 0.25 to 17 MB (benchmarks/memory.py).
 NEVER_FREED = 35e6  # by allocations that do not fit where others were
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A technique that counts n-grams of the training text beside the network."""
+
+    order: int
+
+    def counted_tokens(self, plan: Decisions, machine: Machine) -> int: ...
 
 
 def peak_bytes(plan: Decisions, machine: Machine, probe: Probe) -> int:
@@ -42,9 +51,12 @@ def _counts(plan: Decisions, machine: Machine) -> tuple[float, float]:
     """Bytes while n-grams are counted beside the network, and bytes of the counts afterwards."""
     while_counting, afterwards = 0.0, 0.0
     for choice in plan.techniques:
-        technique: Any = techniques.make(choice)
-        if (of := getattr(technique, "counted_tokens", None)) is not None:
-            tokens, how = of(plan, machine), {"order": technique.order, "vocabulary": plan.tokenizer.vocabulary}
-            while_counting = afterwards + max(while_counting, cost.counting_bytes(tokens, **how))
-            afterwards += cost.counted_bytes(tokens, **how)
+        technique = techniques.make(choice)
+        if isinstance(technique, CountsTokens):
+            tokens = technique.counted_tokens(plan, machine)
+            order, vocabulary = technique.order, plan.tokenizer.vocabulary
+            while_counting = afterwards + max(
+                while_counting, cost.counting_bytes(tokens, order=order, vocabulary=vocabulary)
+            )
+            afterwards += cost.counted_bytes(tokens, order=order, vocabulary=vocabulary)
     return while_counting, afterwards

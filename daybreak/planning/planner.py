@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from daybreak import techniques
 from daybreak.core import units
@@ -29,7 +29,7 @@ from daybreak.planning.choice import Choice
 from daybreak.planning.memory import peak_bytes
 from daybreak.planning.reasons import reasons_of
 from daybreak.planning.recipe import recipe_of
-from daybreak.planning.settings import parsed
+from daybreak.planning.settings import Settings, parsed
 from daybreak.planning.speed import Speed, memory_bytes
 from daybreak.tasks import task_of
 from daybreak.techniques.ngram_mix import NgramMix
@@ -40,6 +40,13 @@ SCORING_SPEED = 2.5  # times the speed of training
 LOADING_SECONDS = 0.4  # to read the model back before it is scored
 MOST_WAITING = 3.0  # processes for a processor that a range of figures allows for
 MOST_FASTER = 1.5  # times the speed of the probe, where others leave the machine
+
+
+@runtime_checkable
+class NeedsHardware(Protocol):
+    """A technique that decides the speed of training, where the machine can do it."""
+
+    def unusable(self, machine: Machine) -> str | None: ...
 
 
 def choose(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, timed_only: bool = False) -> Choice:
@@ -152,7 +159,7 @@ def _best(
     machine: Machine,
     probe: Probe,
     request: Request,
-    settings: dict[str, Any],
+    settings: Settings,
     available: float,
     *,
     timed_only: bool,
@@ -190,7 +197,7 @@ def _best(
     return best_of(pool), pool, bool(feasible[0])
 
 
-def _check_native(request: Request, family: Family, settings: dict[str, Any]) -> None:
+def _check_native(request: Request, family: Family, settings: Settings) -> None:
     """Raises UsageError: a setting leaves the class that transformers opens, and that was not given up."""
     options = getattr(family.shape, "OPTIONS", ())
     taken = {name: value for name, value in settings.items() if name in options and name != "layer_repeats"}
@@ -347,6 +354,7 @@ def select_techniques(
 
 def _switched(name: str, request: Request, machine: Machine) -> bool:
     """Whether a technique that decides the speed will be on, as far as the machine alone can tell."""
-    kind: Any = techniques.class_of(name)
+    technique = techniques.class_of(name)()
+    assert isinstance(technique, NeedsHardware), name
     applies = name not in request.exclude and techniques.suits(name, families.named(request.family))
-    return applies and kind().unusable(machine) is None
+    return applies and technique.unusable(machine) is None

@@ -1,8 +1,6 @@
 """Recipe: the optimizer and the schedule of a run, with the rates that are taken where nothing else is said."""
 
-from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
 
 from daybreak.core.types import Corpus, OptimizerChoice, Origin, ScheduleChoice
 from daybreak.engine import optimizers, scaling, schedules
@@ -10,6 +8,7 @@ from daybreak.models import families
 from daybreak.models.families import Rates
 from daybreak.planning.candidates import Candidate, neighbouring
 from daybreak.planning.reasons import REPEATED
+from daybreak.planning.settings import Settings
 
 INHERITED_LEAST = 0.05  # of the rates; also where nobody has noted how long a checkpoint was trained
 DISTANT_SHARE = 0.7  # of the rates, where the text is of another kind
@@ -17,7 +16,7 @@ FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is
 
 
 def recipe_of(
-    corpus: Corpus, best: Candidate, tokens: float, settings: Mapping[str, Any]
+    corpus: Corpus, best: Candidate, tokens: float, settings: Settings
 ) -> tuple[OptimizerChoice, ScheduleChoice]:
     """How the chosen shape is trained on so many tokens. settings: what was set by name. Raises UsageError."""
     shape, family = best.shape, families.of(best.shape)

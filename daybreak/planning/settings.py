@@ -1,7 +1,7 @@
 """Settings: what --set knows, and its words as numbers."""
 
 from dataclasses import Field, fields
-from typing import Any
+from typing import TypedDict, cast
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.request import Request
@@ -9,7 +9,24 @@ from daybreak.core.types import OPTIMIZERS, SCHEDULES, OptimizerChoice, Schedule
 from daybreak.models import families
 
 
-def parsed(request: Request) -> dict[str, Any]:
+class Settings(TypedDict, total=False):
+    """What --set overrides, with its type; other fields of a shape, an optimizer or a schedule stand in it too."""
+
+    tokens: int
+    epochs: float
+    batch_tokens: int
+    micro_batch: int
+    evaluation_bytes: int
+    optimizer: str
+    schedule: str
+    order: int
+    vocabulary: int
+    layers: int
+    width: int
+    context_length: int
+
+
+def parsed(request: Request) -> Settings:
     """--set's words as numbers. Raises UsageError: an unknown name, with the nearest, or a value of another type."""
     family = families.named(request.family)
     kinds: dict[str, type] = {
@@ -26,7 +43,7 @@ def parsed(request: Request) -> dict[str, Any]:
     if family.counted:
         kinds = {"order": int, "vocabulary": int}
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, **getattr(family.shape, "CHOICES", {})}
-    found: dict[str, Any] = {}
+    found: dict[str, int | float | str] = {}
     for name, text in request.settings.items():
         if name not in kinds:
             raise UsageError("unknown setting", received=f"--set {name}={text}", attempt=nearest(name, kinds))
@@ -38,20 +55,19 @@ def parsed(request: Request) -> dict[str, Any]:
                 received=f"--set {name}={text}",
                 attempt=f"such as --set {name}=8",
             ) from None
-        if name in choices and found[name] not in choices[name]:
-            raise UsageError(
-                f"unknown {name}", received=f"--set {name}={text}", attempt=nearest(found[name], choices[name])
-            )
-        if name == "orthogonalize_steps" and not 1 <= found[name] <= 5:
+        value = found[name]
+        if isinstance(value, str) and name in choices and value not in choices[name]:
+            raise UsageError(f"unknown {name}", received=f"--set {name}={text}", attempt=nearest(value, choices[name]))
+        if name == "orthogonalize_steps" and value not in range(1, 6):
             raise UsageError(
                 "the number of iterations is out of range", received=f"--set {name}={text}", attempt="1 to 5"
             )
-        if kinds[name] in (int, float) and not found[name] >= 0:
+        if not isinstance(value, str) and not value >= 0:
             raise UsageError("a setting is negative", received=f"--set {name}={text}", attempt="a positive number")
-    return found
+    return cast(Settings, found)
 
 
-def _of_shape(family: families.Family) -> list[Field[Any]]:
+def _of_shape(family: families.Family) -> "list[Field[object]]":
     """The fields of the shape that can be set: of one that a checkpoint comes with, the length of its windows."""
-    of_shape: Any = family.shape
-    return [field for field in fields(of_shape) if family.rung is not None or field.name == "context_length"]
+    every = fields(family.shape)  # type: ignore[arg-type]  # every shape is a dataclass, whatever its base is
+    return [field for field in every if family.rung is not None or field.name == "context_length"]

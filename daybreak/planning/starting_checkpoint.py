@@ -6,7 +6,6 @@ Its header is peeked at once, before the text is read, and travels; its weights 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from daybreak.engine.machine import settle_vector_functions
 from daybreak.models import families
 from daybreak.models.checkpoints import kept_files, vocabulary_growth
 from daybreak.models.checkpoints.source import Checkpoint, peek
+from daybreak.models.module import LanguageModel
 
 GROWN = "grown.json"  # in the run's parent folder
 OF_A_WINDOW = "context_length"  # the one size that the run may choose for itself
@@ -116,7 +116,7 @@ def _seen(folder: Path) -> tuple[float, float]:
     return before + text * scaling.effective_epochs(steps[-1].tokens * size / text), size
 
 
-def module_of(plan: Decisions, run: Run, *, checkpoint: Checkpoint | None = None) -> Any:
+def module_of(plan: Decisions, run: Run, *, checkpoint: Checkpoint | None = None) -> LanguageModel:
     """The module with the weights that the run begins with. Raises DataError, as `weights_of`."""
     weights = weights_of(plan, run, checkpoint=checkpoint)
     family = families.of(plan.shape)
@@ -144,6 +144,6 @@ def weights_of(plan: Decisions, run: Run, *, checkpoint: Checkpoint | None = Non
         )
     weights = parent.weights()
     if plan.origin.grown:
-        told: Any = read_json(run.parent_folder / GROWN, "another --out")
-        weights = vocabulary_growth.grow(weights, told["pieces"], first=told["first"], seed=plan.seed)
+        added = read_json(run.parent_folder / GROWN, "another --out")
+        weights = vocabulary_growth.grow(weights, added["pieces"], first=added["first"], seed=plan.seed)
     return weights

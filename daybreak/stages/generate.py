@@ -18,7 +18,7 @@ from daybreak.commands.parser import among
 from daybreak.commands.printing import tell
 from daybreak.core import terminal
 from daybreak.core.errors import UsageError
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 
 
 @declared('daybreak generate runs/novel "It was" --max-tokens 100')
@@ -96,9 +96,9 @@ def command(
     words = tuple(stop or ())
     check_stop(words)
     prompt = text_of(prompt, "") if prompt == "-" and given is None else prompt
-    loaded = guarded(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
+    loaded = translate_errors(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
     if isinstance(loaded.alone, Filler):
-        filled = guarded(lambda: loaded.predictor.filled(prompt, sampling, count=max(n, CANDIDATES)))
+        filled = translate_errors(lambda: loaded.predictor.filled(prompt, sampling, count=max(n, CANDIDATES)))
         print(terminal.as_json(filled_json(prompt, filled)) if as_json else "\n".join(lines(filled, n)))
         return
     if cut := cut_prompt(loaded, prompt):

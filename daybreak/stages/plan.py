@@ -9,7 +9,7 @@ import typer
 from daybreak.commands.options import AsJson, asked_request, asks, declared
 from daybreak.core import failures, terminal
 from daybreak.core.clock import Stopwatch
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 from daybreak.core.messages import localized
 from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
@@ -61,7 +61,7 @@ def command(
     from daybreak.core.clock import Stopwatch
     from daybreak.views.terminal import plan_lines
 
-    made = guarded(lambda: plan_only(request, Stopwatch(), out=out))
+    made = translate_errors(lambda: plan_only(request, Stopwatch(), out=out))
     if as_json:
         print(terminal.as_json(made.to_json(), indent=1))
     else:

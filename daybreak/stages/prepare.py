@@ -7,7 +7,7 @@ import typer
 from daybreak.commands.options import AsJson, asks, declared
 from daybreak.commands.printing import print_facts
 from daybreak.core.clock import Stopwatch
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 from daybreak.core.request import Request, request_of
 from daybreak.core.values import Json
 from daybreak.planning import names
@@ -58,5 +58,5 @@ def command(
     """Clean the text, train a tokenizer, and write the tokens, to train on later."""
     request = request_of(asked).replace(seconds=0.0, settings={"vocabulary": str(vocabulary)})
 
-    facts = guarded(lambda: prepare_only(request, out=out))
+    facts = translate_errors(lambda: prepare_only(request, out=out))
     print_facts(facts, as_json)

@@ -5,7 +5,7 @@ import contextlib
 from daybreak.commands.options import AsJson, Mirror, Out, asked_request, asks, declared
 from daybreak.commands.printing import print_finished
 from daybreak.core.clock import Stopwatch
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 from daybreak.core.request import Request
 from daybreak.core.signals import unbound
 from daybreak.core.values import Json
@@ -58,5 +58,5 @@ def command(asked: Json, out: Out = "", mirrors: Mirror = None, as_json: AsJson 
     request = asked_request(asked)
     from daybreak.views.progress import Progress
 
-    finished = guarded(lambda: run(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
+    finished = translate_errors(lambda: run(request, Progress(), out=out, mirrors=tuple(mirrors or ())))
     print_finished(finished, as_json)

@@ -13,7 +13,7 @@ from daybreak.commands.printing import print_finished
 from daybreak.core import records
 from daybreak.core.clock import Contention, Stopwatch
 from daybreak.core.errors import DataError, UsageError
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 from daybreak.core.request import Request
 from daybreak.core.run import Run, write_json
 from daybreak.core.signals import unbound
@@ -120,5 +120,7 @@ def command(
     """Train as a saved plan says, or replay a run."""
     from daybreak.views.progress import Progress
 
-    finished = guarded(lambda: train_only(path, Progress(), out=out, replay=replay, mirrors=tuple(mirrors or ())))
+    finished = translate_errors(
+        lambda: train_only(path, Progress(), out=out, replay=replay, mirrors=tuple(mirrors or ()))
+    )
     print_finished(finished, as_json)

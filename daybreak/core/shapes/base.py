@@ -1,7 +1,7 @@
 """What all shapes share, and what those of networks do."""
 
 import dataclasses
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from daybreak.core.errors import UsageError
 from daybreak.core.values import Tagged, Value, plain
@@ -46,12 +46,12 @@ class NetworkShape(Shape):
         """Weights that every token is multiplied with; the head once, the embedding look-ups not."""
         raise NotImplementedError
 
-    def departures(self) -> dict[str, Any]:
+    def departures(self) -> dict[str, object]:
         """The options that were taken, by name."""
         defaults = {f.name: f.default for f in dataclasses.fields(self)}  # type: ignore[arg-type]
         return {name: value for name in self.OPTIONS if (value := getattr(self, name)) != defaults[name]}
 
-    def leaves_class(self) -> dict[str, Any]:
+    def leaves_class(self) -> dict[str, object]:
         """What the stock class has no place for, by name."""
         return {}
 

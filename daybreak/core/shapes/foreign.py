@@ -1,11 +1,11 @@
 """Classes of transformers that no module here computes."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.shapes.base import NetworkShape, refuse, sizes_below_one
-from daybreak.core.values import digest
+from daybreak.core.values import Json, digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class ForeignShape(NetworkShape):
     stored_weights: int  # all, those that are shared once
     tied: bool
     logit_cap: float = 0.0
-    config: dict[str, Any]
+    config: Json
 
     def check(self) -> None:
         """Raises UsageError: sizes that cannot be, or an unknown kind."""

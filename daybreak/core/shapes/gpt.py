@@ -1,7 +1,7 @@
 """Decoder-only Transformers."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.shapes.base import NetworkShape, refuse, sizes_below_one
@@ -68,7 +68,7 @@ class GptShape(NetworkShape):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"unknown {name}", received=f"{name}={value}", attempt=nearest(value, known))
 
-    def leaves_class(self) -> dict[str, Any]:
+    def leaves_class(self) -> dict[str, object]:
         """The options that the stock class has no place for; shared layers it holds, written out one by one."""
         return {name: value for name, value in self.departures().items() if name != "layer_repeats"}
 

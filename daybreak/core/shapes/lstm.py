@@ -1,7 +1,7 @@
 """Recurrent networks."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.shapes.base import NetworkShape, refuse, sizes_below_one
@@ -21,7 +21,7 @@ class LstmShape(NetworkShape):
     tied: bool = True
     cell: str = "lstm"  # or "rnn", the plain one with tanh (Elman 1990, doi:10.1207/s15516709cog1402_1)
 
-    def leaves_class(self) -> dict[str, Any]:
+    def leaves_class(self) -> dict[str, object]:
         return {"cell": self.cell}
 
     def check(self) -> None:

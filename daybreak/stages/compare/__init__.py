@@ -17,7 +17,7 @@ from daybreak.commands.parser import among, run_folders
 from daybreak.commands.printing import print_by_tasks, tell
 from daybreak.core import messages, terminal
 from daybreak.core.errors import UsageError
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 
 
 @declared("daybreak compare runs/novel runs/novel-long")
@@ -57,10 +57,10 @@ def command(
         from daybreak.stages.compare.tasks import compare as by_tasks
 
         print_by_tasks(
-            guarded(lambda: by_tasks(paths or [], tasks, limit=limit, batch=batch, told=tell)), said, as_json
+            translate_errors(lambda: by_tasks(paths or [], tasks, limit=limit, batch=batch, told=tell)), said, as_json
         )
         return
-    facts = guarded(lambda: compared(paths or [], on or [], told=tell))
+    facts = translate_errors(lambda: compared(paths or [], on or [], told=tell))
     page = comparison.write_page(facts, out or "compare.html", language=language) if out or not as_json else None
     if as_json:
         print(terminal.as_json({**facts, "page": str(page) if page else None}))

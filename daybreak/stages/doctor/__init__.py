@@ -7,7 +7,7 @@ from daybreak.commands.options import (
     declared,
 )
 from daybreak.core import messages, terminal
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 
 
 @declared("daybreak doctor")
@@ -16,5 +16,5 @@ def command(device: Device = "", as_json: AsJson = False) -> None:
     check_named(device=device)
     from daybreak.stages.doctor.examination import examined, lines
 
-    found = guarded(lambda: examined(device))
+    found = translate_errors(lambda: examined(device))
     print(terminal.as_json(found, indent=1) if as_json else messages.localized("\n".join(lines(found))))

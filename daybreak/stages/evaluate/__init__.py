@@ -17,7 +17,7 @@ from daybreak.commands.options import (
 from daybreak.commands.printing import print_facts, tell
 from daybreak.core import terminal
 from daybreak.core.errors import UsageError
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 
 
 @declared("daybreak evaluate runs/novel --on test.txt")
@@ -54,7 +54,7 @@ def command(
     if not (tasks or harness):
         from daybreak.stages.evaluate.text import evaluate as score
 
-        print_facts(guarded(lambda: score(path, tuple(on or ()), device=device)), as_json)
+        print_facts(translate_errors(lambda: score(path, tuple(on or ()), device=device)), as_json)
         return
     if on or (tasks and harness):
         raise UsageError(
@@ -66,11 +66,15 @@ def command(
         from daybreak.stages.evaluate.tasks import evaluate_lm_eval as asked
 
         names = [name.strip() for name in harness.split(",") if name.strip()]
-        facts = guarded(lambda: asked(path, names, folder=harness_tasks, limit=limit, batch=batch, device=device))
+        facts = translate_errors(
+            lambda: asked(path, names, folder=harness_tasks, limit=limit, batch=batch, device=device)
+        )
     else:
         from daybreak.stages.evaluate.tasks import evaluate_tasks as answered
 
-        facts = guarded(lambda: answered(path, tasks or [], limit=limit, batch=batch, device=device, told=tell))
+        facts = translate_errors(
+            lambda: answered(path, tasks or [], limit=limit, batch=batch, device=device, told=tell)
+        )
     if as_json:
         print(terminal.as_json(facts))
         return

@@ -13,7 +13,7 @@ from daybreak.commands.options import (
 from daybreak.commands.parser import among
 from daybreak.commands.printing import tell
 from daybreak.core import terminal
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 from daybreak.core.messages import localized
 
 
@@ -53,5 +53,5 @@ def command(
     from daybreak.stages.export.exporting import export as exported
     from daybreak.stages.export.exporting import lines
 
-    found = guarded(lambda: exported(path, to, out=out, precision=precision, prompts=prompts or (), told=tell))
+    found = translate_errors(lambda: exported(path, to, out=out, precision=precision, prompts=prompts or (), told=tell))
     print(terminal.as_json(found) if as_json else localized("\n".join(lines(found))))

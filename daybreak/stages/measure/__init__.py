@@ -14,7 +14,7 @@ from daybreak.commands.options import (
 from daybreak.commands.parser import techniques
 from daybreak.commands.printing import tell
 from daybreak.core import terminal, units
-from daybreak.core.failures import guarded
+from daybreak.core.failures import translate_errors
 from daybreak.core.run import Run
 
 
@@ -70,7 +70,7 @@ def command(
     from daybreak.views import gains
 
     seconds = units.seconds_of(duration) if duration else None
-    found = guarded(
+    found = translate_errors(
         lambda: measured(
             path,
             seconds=seconds,

@@ -1,6 +1,6 @@
 """Ablations: the pairs of plans to measure, each with and without one technique or one decision."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -197,7 +197,7 @@ def of_setting(plan: Plan, machine: Machine, setting: str) -> Case:
     tied = {"tied": shape.tied} if "tied" in fields else {}
     set_by_name = parsed(request.replace(settings={field: before[field] for field in fields if field in before}))
     sizes = {"layers": shape.layers, "width": shape.width, **tied, **set_by_name}
-    change = parsed(request.replace(settings={name: value}))
+    change: Mapping[str, object] = parsed(request.replace(settings={name: value}))
     make = partial(
         record.rung, shape.layers, shape.width, vocabulary=shape.vocabulary, context_length=shape.context_length
     )
