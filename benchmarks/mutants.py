@@ -77,6 +77,11 @@ _BLOCK = "a file is hashed in blocks of any size"
 _FALSY = "who asks takes None as False"
 _ONE = "times 1, or plus 0, to the last bit the same: only time is saved"
 EQUIVALENT: dict[tuple[str, str, str], str] = {
+    (
+        "clock",
+        "share = (used + 0.5 * expected_seconds - self.begin) / max(self.end - self.begin, 1e-9)",
+        "share = (used + 0.5 * expected_seconds - self.begin) / max(self.end - self.begin, 2e-09)",
+    ): "no step ends within a nanosecond",
     ("loop", "if world.size > 1:", "if True:"): _ALONE,
     ("loop", "if world.size > 1:", "if world.size >= 1:"): _ALONE,
     (
@@ -492,7 +497,7 @@ def _warmed(heavy: Iterable[str], folder: Path) -> None:
 
 
 def digest(root: Path, noun: Noun) -> str:
-    """Of all that an outcome depends on: the module, its tests and their options."""
+    """Of the module, its tests and their options: where they change, the outcomes are found anew."""
     parts = [(root / file).read_bytes() for file in (noun.module, *noun.tests)]
     return hashlib.sha256(b"\0".join([*parts, " ".join(noun.options).encode()])).hexdigest()[:16]
 

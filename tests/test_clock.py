@@ -205,6 +205,24 @@ def test_a_tokens_clock_resumes_at_its_tokens() -> None:
     assert clock.tick(1.0, 20) == Tick(progress=0.9) and clock.tick(1.0, 20) is None
 
 
+def test_a_tokens_clock_is_cut_short_where_its_end_comes_first() -> None:
+    present, stopwatch = stopped()
+    clock = TokensClock(stopwatch, tokens=100, end=10.0)
+    present.now += 4.0
+    assert clock.tick(6.0, 20) == Tick(progress=0.1) and not clock.cut
+    present.now += 0.5
+    assert clock.tick(6.0, 20) is None and clock.cut
+    done = TokensClock(stopwatch, tokens=100, end=10.0)
+    assert done.tick(0.0, 300) == Tick(progress=1.0) and done.tick(0.0, 1) is None and not done.cut
+
+
+def test_a_log_that_does_not_tell_the_cursor_leaves_it_to_the_run() -> None:
+    about = {"step": 1, "progress": 0.5, "micro_batch": 2, "accumulation": 1, "skipped": False, "nats": 1.0}
+    about |= {"gradient_norm": 1.0, "learning_rate_factor": 0.5, "tokens": 1, "seconds": 1.0, "used_seconds": 1.0}
+    clock = ReplayClock(stopped()[1], [Step(**about), Step(**about, cursor=0)])
+    assert [clock.tick(1.0, 1).cursor for _ in range(2)] == [None, 0]
+
+
 def test_a_replay_repeats_progress_batches_and_skipped_steps() -> None:
     logged = [
         Step(

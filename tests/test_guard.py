@@ -64,7 +64,8 @@ def usual(count: int) -> Guard:
 
 
 def test_a_loss_is_broken_beyond_six_standard_deviations_of_64_losses() -> None:
-    assert not usual(64).is_bad_step(8.0, 1.0)
+    good = usual(64)
+    assert not good.is_bad_step(8.0, 1.0) and good.reason == ""
     spike = usual(64)
     assert spike.is_bad_step(8.01, 1.0) and spike.reason == "the loss is 8.01 nats, where 2 is usual"
     assert not usual(63).is_bad_step(1000.0, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -44,7 +45,7 @@ from pathlib import Path
 import mutants
 tiny = mutants.Noun(module="tiny/module.py", tests=("tests/test_tiny.py",))
 mutants.EQUIVALENT["tiny", "return one if one > other else other", "return one if one >= other else other"] = "the same"
-words = ["--count", "0", "--patience", "0.3", "--heavy", "--out", "found.json", "--resume", "found.json"]
+words = ["--count", "0", "--patience", "0.1", "--heavy", "--out", "found.json", "--resume", "found.json"]
 sys.exit(mutants.main(words, root=Path(sys.argv[2]), nouns={"tiny": tiny}))
 """
 
@@ -93,3 +94,16 @@ def test_every_mutant_of_a_tiny_module_is_judged(root: Path, tmp_path: Path) -> 
     again = run()
     assert again.returncode == 1 and "its tests take" not in again.stdout
     assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+
+
+def test_every_mutant_that_is_named_as_equivalent_is_one_of_todays_modules(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    mutants = importlib.import_module("mutants")
+    texts = {name: (root / noun.module).read_text(encoding="utf-8") for name, noun in mutants.NOUNS.items()}
+    found = [mutant for name, text in texts.items() for mutant in mutants.mutants_of(name, text)]
+    assert len({mutant.key for mutant in found}) == len(found)
+    named = {(mutant.noun, mutant.before.strip(), mutant.after.strip()) for mutant in found}
+    assert mutants.EQUIVALENT.keys() <= named, sorted(mutants.EQUIVALENT.keys() - named)
+    assert all((root / file).exists() for noun in mutants.NOUNS.values() for file in noun.tests)
