@@ -251,7 +251,6 @@ class FromTorch:
             f"{self.prefix}.{index}.{key}": torch.as_tensor(value)
             for index, entries in self.optimizer.state_dict()["state"].items()
             for key, value in entries.items()
-            if value is not None
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
