@@ -411,12 +411,12 @@ def tried(noun: Noun, folder: Path, text: str, *, limit: float) -> Result:
     os.close(receive)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     passed = time.monotonic() - begun
     if not told.endswith(b"\n"):  # it did not come to its end
-        late = spent >= 0.95 * limit or passed >= WAITED * limit + WAITED
+        late = (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF) or passed >= WAITED * limit + WAITED
         return Result(outcome="killed by time" if late else "killed", seconds=passed, processor_seconds=spent)
     found = json.loads(told)
     return Result(outcome=found["outcome"], test=found["test"], seconds=passed, processor_seconds=spent)
