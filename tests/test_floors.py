@@ -36,6 +36,53 @@ FLOORS = {
     "web": 6,
 }
 MOST_LINES = 450
+# Where a module is tested whose name no test file bears; a folder stands for all that is in it.
+TESTED_IN = {
+    "batches": "data/token_files.py data/windows.py",
+    "bert": "tasks/masked_tokens.py models/inference/pseudo_likelihood.py models/layouts/modernbert.py",
+    "cache_folder": "core/cache.py",
+    "checkpoint_source": "models/checkpoints models/layouts",
+    "cleaning_steps": "data/pages.py data/quality.py data/stop_words.py data/unicode.py",
+    "cli": "commands core/failures.py stages/list.py stages/plan.py __main__.py",
+    "compare": "evaluation/bootstrap.py evaluation/verdicts.py stages/compare views/comparison.py",
+    "decoder": "models/inference/decode_step.py models/inference/fast.py",
+    "doctor": "stages/doctor engine/hardware.py",
+    "export": "models/exports stages/export evaluation/parity.py views/cards.py views/snippets.py",
+    "families": "tasks/fill_mask.py evaluation/loaded.py stages/evaluate models/families/foreign.py",
+    "formats": "data/formats data/remote.py data/builtin.py",
+    "guard": "engine/faults.py engine/memory.py",
+    "in_time": "training/alarm.py training/execution.py planning/corpus_to_count.py",
+    "kernels": "models/kernels",
+    "likelihoods": "models/inference/cloze.py",
+    "long_runs": "engine/time_budget.py engine/world.py training/state.py training/train.py training/checkpointing.py",
+    "losses": "models/fused_loss.py models/objectives.py",
+    "measure": "stages/measure models/ladder.py core/signals.py views/gains.py",
+    "metrics": "evaluation/confidence.py",
+    "mirror": "views/destinations.py views/mirrors.py views/points.py",
+    "ngram": "models/ngram",
+    "planner": "planning engine/probe.py engine/scaling.py training/probe.py",
+    "predictors": "models/inference evaluation/generation.py",
+    "prepare": "data/encode.py planning/reading.py planning/text_facts.py",
+    "promises": "training/preparation.py stages/train.py",
+    "report_page": "views/curves.py views/pages.py views/report_data.py views/run_facts.py stages/report.py",
+    "request": "core/keywords.py",
+    "run": "evaluation/streams.py",
+    "run_folder": "training/session.py",
+    "scan": "data/store.py",
+    "scoring": "data/blocks.py evaluation/score_table.py training/heldout_scores.py",
+    "shapes": "models/norms.py models/positions.py core/shapes",
+    "sources": "data/formats/pieces.py",
+    "span_corruption": "models/inference/infill.py",
+    "t5": "models/distances.py",
+    "tasks": "tasks/continuation.py tasks/next_token.py",
+    "technique_early_stopping": "training/marks.py",
+    "technique_word_vectors": "data/vectors.py",
+    "techniques": "techniques core/former_techniques.py training/build.py engine/callbacks.py",
+    "tokenize": "planning/tokenizer_choice.py",
+    "tokenizers": "data/tokenizers",
+    "types": "core/values.py",
+    "watch": "views/live.py views/local_server.py",
+}
 TOP = 7  # cli.py, __init__.py, __main__.py
 ONLY_IN = {
     "transformers": ("models/huggingface.py", "models/exports/stock.py"),
@@ -254,3 +301,18 @@ def test_reading_text_needs_no_torch() -> None:
     """Its import takes over a second, which goes by beside the reading."""
     asked = "import sys, daybreak.planning.text_facts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
+
+
+def test_every_module_is_tested_in_a_file_of_its_name_or_in_one_that_is_listed() -> None:
+    files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert set(TESTED_IN) <= files, f"no such test files: {sorted(set(TESTED_IN) - files)}"
+    listed = [place for places in TESTED_IN.values() for place in places.split()]
+    gone = [place for place in listed if not (PACKAGE / place).exists()]
+    assert not gone, f"TESTED_IN of this test lists what is gone: {gone}"
+    untested = []
+    for path in FILES:
+        name = path.relative_to(PACKAGE).as_posix()
+        own = {path.stem, f"{path.stem}s"} & files or path.name == "__init__.py"
+        if not own and not any(name == place or name.startswith(f"{place}/") for place in listed):
+            untested.append(name)
+    assert not untested, f"give each a test file of its name, or say in TESTED_IN where it is tested: {untested}"
