@@ -115,7 +115,7 @@ def daybreak_step(asked: argparse.Namespace, side: str):
         rates=families.named("gpt").rates,
     )
     dtype = torch.bfloat16 if names else torch.float32
-    optimizer = optimizers.make(choice, module.matrices(), module.tables_and_gains(), dtype=dtype)
+    optimizer = optimizers.make(choice, module.matrices(), module.embeddings_and_norms(), dtype=dtype)
     optimizer, _ = techniques.fold(on, "optimizer", optimizer, context)
     batch = Batch(torch.randint(asked.vocabulary, (asked.rows, asked.context + 1)))
 

@@ -218,7 +218,7 @@ def test_weights_and_operations_are_as_many_as_the_shape_says() -> None:
         module = Bert(shape_of(**changes))
         assert sum(weight.numel() for weight in module.parameters()) == module.shape.parameters()
         assert len(module.matrices()) == 4 * module.shape.layers + 1
-        ids = [id(weight) for weight in (*module.matrices(), *module.tables_and_gains())]
+        ids = [id(weight) for weight in (*module.matrices(), *module.embeddings_and_norms())]
         assert len(ids) == len(set(ids)) == len(list(module.parameters()))
     module, rows = bert(window=64), tokens(4, 33)
     loss = objective()
@@ -273,18 +273,18 @@ def test_techniques_hide_positions_leave_out_residuals_and_call_the_layers() -> 
         calls.append(layer)
         return layer(*inputs)
 
-    module.around = around
+    module.layer_wrapper = around
     assert torch.equal(module(rows), plain) and calls == module.blocks()
-    module.kept = lambda x: torch.ones(1 + len(module.blocks()), x.shape[0], 1, x.shape[2])
+    module.dropout_fn = lambda x: torch.ones(1 + len(module.blocks()), x.shape[0], 1, x.shape[2])
     assert torch.equal(module(rows), plain)
-    module.kept = None
+    module.dropout_fn = None
     rows[:, 8] = END
-    module.seen = lambda x: within_documents(x, END, causal=module.causal)
+    module.attention_mask_fn = lambda x: within_documents(x, END, causal=module.causal)
     packed = module(rows)
     # The second document begins at another position, but positions are relative.
     torch.testing.assert_close(packed[:, :8], module(rows[:, :8]), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(packed[:, 8:], module(rows[:, 8:]), atol=1e-4, rtol=1e-4)
-    module.seen = None
+    module.attention_mask_fn = None
     assert not torch.allclose(module(rows), packed, atol=1e-2)
 
 
@@ -381,7 +381,7 @@ def learnt() -> Bert:
         momentum=0.95,
         orthogonalize_steps=5,
     )
-    optimizer = optimizers.make(choice, module.matrices(), module.tables_and_gains(), dtype=torch.float32)
+    optimizer = optimizers.make(choice, module.matrices(), module.embeddings_and_norms(), dtype=torch.float32)
     loss, text = objective(), TEXT.repeat(3)
     module.train()
     for step in range(120):

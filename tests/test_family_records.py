@@ -121,7 +121,7 @@ def test_a_record_is_whole(family: families.Family) -> None:
     names = dict(module.state_dict())
     assert len(names[family.embedding]) == len(names[family.head]) == 512
     module.initialize(0)
-    assert {id(weight) for weight in (*module.matrices(), *module.tables_and_gains())} == {
+    assert {id(weight) for weight in (*module.matrices(), *module.embeddings_and_norms())} == {
         id(weight) for weight in module.parameters()
     }
     assert family.layout or family.ours_too, "there is a class that its model/ is written as"

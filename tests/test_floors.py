@@ -286,7 +286,7 @@ module.initialize(0)
 choice = OptimizerChoice(
     name="muon", learning_rate=0.02, table_learning_rate=0.01, weight_decay=0.1, momentum=0.9, orthogonalize_steps=5
 )
-optimizer = optimizers.make(choice, module.matrices(), module.tables_and_gains())
+optimizer = optimizers.make(choice, module.matrices(), module.embeddings_and_norms())
 module(torch.zeros(1, 8, dtype=torch.long)).sum().backward()
 optimizer.step(optimizers.Rates(learning_rate=1.0))
 with torch.device("meta"):

@@ -252,6 +252,6 @@ def test_a_seed_gives_its_weights_and_layers_that_begin_as_the_identity(shape) -
 @pytest.mark.parametrize("tied", [False, True])
 def test_matrices_and_the_rest_are_all_weights_once(network, tied: bool) -> None:
     module = network(tied=tied, layers=2)
-    split = [*module.matrices(), *module.tables_and_gains()]
+    split = [*module.matrices(), *module.embeddings_and_norms()]
     assert len({id(weight) for weight in split}) == len(split) == len(list(module.parameters()))
     assert all(weight.ndim == 2 for weight in module.matrices()) and len(module.matrices()) == 2 * 7

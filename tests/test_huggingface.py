@@ -154,7 +154,7 @@ def test_decoding_with_cached_keys_gives_the_logits_of_the_whole(name: str, publ
 def test_weights_are_divided_once_and_all_learn(name: str, published: Any) -> None:
     parent = source.peek(published[name][0])
     module = huggingface.foreign(parent.shape, parent.weights())
-    split = [*module.matrices(), *module.tables_and_gains()]
+    split = [*module.matrices(), *module.embeddings_and_norms()]
     assert (
         len({id(weight) for weight in split}) == len(split) == len(list(module.parameters())) == len(parent.weights())
     )
@@ -227,7 +227,7 @@ def test_layers_can_be_called_around(name: str, published: Any) -> None:
 
     gradients = []
     for call in (None, around):
-        module.around = call
+        module.layer_wrapper = call
         module.zero_grad()
         module(tokens(2, 16)).square().mean().backward()
         gradients.append([weight.grad.clone() for weight in module.parameters()])

@@ -68,7 +68,7 @@ def training(
             # In bfloat16, products of differently split batches would round to other weights on some processors.
             optimizer_choice,
             module.matrices(),
-            module.tables_and_gains(),
+            module.embeddings_and_norms(),
             dtype=torch.float32,
         ),
         schedule=schedule,
@@ -143,7 +143,7 @@ class Uneven(NextToken):
 def test_rows_of_uneven_lengths_and_masks_give_the_same_however_they_are_split(network, schedule_choice) -> None:
     assert len({Uneven().targets(batches().take(row, 1)) for row in range(8)}) > 3
     module = network().train()
-    module.seen = Uneven.seen
+    module.attention_mask_fn = Uneven.seen
     check_splits(lambda: copy.deepcopy(module), Uneven(), schedule_choice)
 
 

@@ -41,7 +41,7 @@ def test_the_shape_knows_how_many_weights_there_are(cell: str, tied: bool) -> No
     assert made.shape.parameters() == sum(weight.numel() for weight in made.parameters())
     hidden = sum(weight.numel() for weight in made.matrices())
     assert made.shape.matmul_parameters() == hidden + 320 * 32
-    once = {id(weight) for weight in (*made.matrices(), *made.tables_and_gains())}
+    once = {id(weight) for weight in (*made.matrices(), *made.embeddings_and_norms())}
     assert once == {id(weight) for weight in made.parameters()}
 
 

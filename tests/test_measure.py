@@ -545,7 +545,7 @@ def test_a_setting_of_the_shape_is_tried_with_the_sizes_that_follow(
     case = ablations.of_setting(plan, machine(), setting)
     assert case.without == plan and not case.in_plan and case.kind == setting.split("=")[0]
     assert case.with_.shape == shape.replace(**changes)
-    assert case.modes() == ("kernels" if not case.with_.network.leaves_class() else "eager", "kernels")
+    assert case.modes() == ("kernels" if not case.with_.network.not_in_transformers() else "eager", "kernels")
 
 
 def test_a_size_that_was_set_by_name_does_not_follow_and_an_edited_shape_changes_in_one_field(

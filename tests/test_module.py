@@ -22,6 +22,6 @@ def test_every_weight_of_a_family_is_stepped_once(family: Any, tied: bool) -> No
     assert isinstance(module, LanguageModel)
     assert module.shape == shape and module.lm_head.weight.shape == (shape.vocabulary, shape.width)
     every = {id(weight) for weight in module.parameters()}
-    stepped = [id(weight) for weight in (*module.matrices(), *module.tables_and_gains())]
+    stepped = [id(weight) for weight in (*module.matrices(), *module.embeddings_and_norms())]
     assert sorted(stepped) == sorted(every), "an optimizer steps each weight once"
     assert {id(weight) for weight in module.rate_factors()} <= {id(weight) for weight in module.matrices()}

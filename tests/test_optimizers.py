@@ -219,12 +219,12 @@ def test_after_a_change_of_the_weights_the_steps_are_those_of_a_beginning(optimi
 @pytest.mark.parametrize("name", optimizers.NAMES)
 def test_an_optimizer_goes_on_from_its_state(network, optimizer_choice, name: str) -> None:
     modules = [network(vocabulary=64), network(vocabulary=64)]
-    whole, halved = (make(optimizer_choice(name=name), m.matrices(), m.tables_and_gains()) for m in modules)
+    whole, halved = (make(optimizer_choice(name=name), m.matrices(), m.embeddings_and_norms()) for m in modules)
     for optimizer in (whole, halved):
         stepped(optimizer, 0)
     state = {key: tensor.clone() for key, tensor in halved.state().items()}
     assert len(state) == sum(len(part.state()) for part in halved.parts)  # no name twice
-    resumed = make(optimizer_choice(name=name), modules[1].matrices(), modules[1].tables_and_gains())
+    resumed = make(optimizer_choice(name=name), modules[1].matrices(), modules[1].embeddings_and_norms())
     resumed.load(state)
     for optimizer in (whole, resumed):
         stepped(optimizer, 100)
@@ -235,7 +235,7 @@ def test_an_optimizer_goes_on_from_its_state(network, optimizer_choice, name: st
 @pytest.mark.parametrize("name", optimizers.NAMES)
 def test_every_weight_moves_and_a_factor_of_zero_stops_all(network, optimizer_choice, name: str) -> None:
     module = network(vocabulary=64)
-    optimizer = make(optimizer_choice(name=name), module.matrices(), module.tables_and_gains())
+    optimizer = make(optimizer_choice(name=name), module.matrices(), module.embeddings_and_norms())
     before = [weight.detach().clone() for weight in optimizer.weights]
     assert len(before) == len(list(module.parameters()))
     for factor in (0.0, 1.0):
@@ -250,7 +250,7 @@ def test_every_weight_moves_and_a_factor_of_zero_stops_all(network, optimizer_ch
 
 def test_the_gradient_norm_is_over_all_weights(network, optimizer_choice) -> None:
     module = network()
-    optimizer = make(optimizer_choice(), module.matrices(), module.tables_and_gains())
+    optimizer = make(optimizer_choice(), module.matrices(), module.embeddings_and_norms())
     for weight in optimizer.weights:
         weight.grad = torch.full_like(weight, 2.0)
     count = sum(weight.numel() for weight in module.parameters())
@@ -348,7 +348,7 @@ def test_a_rate_goes_back_to_its_peak_after_any_factor(optimizer_choice) -> None
 def test_an_unknown_optimizer_names_the_nearest(network, optimizer_choice) -> None:
     module = network()
     with pytest.raises(UsageError, match="unknown optimizer") as error:
-        make(optimizer_choice(name="moun"), module.matrices(), module.tables_and_gains())
+        make(optimizer_choice(name="moun"), module.matrices(), module.embeddings_and_norms())
     assert error.value.attempt == "did you mean 'muon'?"
 
 

@@ -283,7 +283,7 @@ def test_a_setting_that_leaves_the_stock_class_needs_native_export_given_up(corp
         planned(corpus(), machine(), unprobed(), asked(settings={"layers": "2", **setting}))
     assert error.value.received == f"--set {name}={value}" and "--no-native" in error.value.attempt
     plan = planned(corpus(), machine(), unprobed(), asked(settings=setting, native=False))
-    assert plan.shape.leaves_class().keys() == setting.keys()
+    assert plan.shape.not_in_transformers().keys() == setting.keys()
     assert name in plan.reasons["native"] and any("native: no" in line for line in plan_lines(plan))
     assert Plan.from_json(plan.to_json()) == plan
 
@@ -306,7 +306,7 @@ def test_every_field_of_the_shape_can_be_set(corpus, machine):
     """In the place of techniques that changed it; the sizes that follow from a value follow."""
     told = {"logit_cap": "15", "value_embeddings": "true", "skips": "true", "activation": "squared_relu"}
     plan = planned(corpus(), machine(), unprobed(), asked(settings=told, native=False))
-    assert plan.shape.departures() == {**told, "logit_cap": 15.0, "value_embeddings": True, "skips": True}
+    assert plan.shape.non_default() == {**told, "logit_cap": 15.0, "value_embeddings": True, "skips": True}
     assert plan.shape.mlp_width == 4 * plan.shape.width
     narrow = planned(corpus(), machine(), unprobed(), asked(settings={**told, "mlp_width": "96"}, native=False))
     assert narrow.shape.mlp_width == 96

@@ -120,12 +120,12 @@ def test_a_shared_layer_costs_arithmetic_each_time_and_memory_once(shape) -> Non
 def test_weights_are_sorted_into_matrices_and_the_rest_once_each(network, kind: dict[str, Any]) -> None:
     module = made(network, **kind)
     names = {id(weight): name for name, weight in module.named_parameters()}
-    split = [*module.matrices(), *module.tables_and_gains()]
+    split = [*module.matrices(), *module.embeddings_and_norms()]
     assert len({id(weight) for weight in split}) == len(split) == len(names)
     assert all(weight.ndim == 2 and "layers" in names[id(weight)] for weight in module.matrices())
-    rest = {names[id(weight)] for weight in module.tables_and_gains()}
+    rest = {names[id(weight)] for weight in module.embeddings_and_norms()}
     assert {n for n in names.values() if "embed" in n or "norm" in n or "skip" in n or "mixing" in n} <= rest
-    assert all(weight.ndim in (1, 2) for weight in module.tables_and_gains()), "an optimizer would leave it out"
+    assert all(weight.ndim in (1, 2) for weight in module.embeddings_and_norms()), "an optimizer would leave it out"
 
 
 # The stock shape is what it was
@@ -157,7 +157,7 @@ def test_plans_and_identities_of_before_stay_valid(plan, shape) -> None:
 def test_what_the_stock_class_holds_is_native(shape, kind: dict[str, Any]) -> None:
     some = shape(**{"layers": 4, **kind})
     assert some.native() == (kind not in BEYOND.values())
-    assert some.leaves_class().keys() <= some.departures().keys()
+    assert some.not_in_transformers().keys() <= some.non_default().keys()
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_every_weight_learns_and_the_loss_falls(network, optimizer_choice, kind:
     module = made(network, **kind).train()
     module.initialize(0)
     loss, rows = NextToken(), tokens(4, 33, 64)
-    made_of = optimizers.make(optimizer_choice(), module.matrices(), module.tables_and_gains(), dtype=torch.float32)
+    made_of = optimizers.make(optimizer_choice(), module.matrices(), module.embeddings_and_norms(), dtype=torch.float32)
     nats = []
     for _ in range(12):
         total = loss(module, Batch(rows)) / loss.targets(Batch(rows))

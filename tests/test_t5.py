@@ -350,7 +350,7 @@ def test_what_is_around_a_layer_calls_each_in_training_alone() -> None:
         return layer(*inputs)
 
     expected = module.train()(tokens(1, 8), tokens(1, 4))
-    module.around = around
+    module.layer_wrapper = around
     assert torch.equal(module(tokens(1, 8), tokens(1, 4)), expected) and called == module.blocks()
     module.eval()(tokens(1, 8), tokens(1, 4))
     assert called == module.blocks()
@@ -385,7 +385,7 @@ def test_the_counts_are_those_of_the_module(kind: dict[str, Any]) -> None:
     assert sum(weight.numel() for weight in module.parameters()) == module.shape.parameters()
     hidden = sum(weight.numel() for weight in module.matrices())
     assert hidden + module.lm_head.weight.numel() == module.shape.matmul_parameters()
-    split = [*module.matrices(), *module.tables_and_gains()]
+    split = [*module.matrices(), *module.embeddings_and_norms()]
     assert len({id(weight) for weight in split}) == len(split) == len(list(module.parameters()))
 
 
@@ -446,7 +446,7 @@ def test_a_small_text_is_learnt_and_its_gaps_are_filled(optimizer_choice) -> Non
     module.initialize(0)
     text = tokens(8, 33)
     loss = span_corruption.SpanCorruption(SPECIALS, end_of_text=END, drawn=lambda text: _fixed(text))
-    optimizer = optimizers.make(optimizer_choice(), module.matrices(), module.tables_and_gains())
+    optimizer = optimizers.make(optimizer_choice(), module.matrices(), module.embeddings_and_norms())
     for step in range(80):
         total = loss(module.train(), Batch(text)) / loss.targets(Batch(text))
         total.backward()

@@ -37,7 +37,9 @@ def training(network, plan, machine, optimizer_choice, schedule_choice) -> Any:
         on = [("fp16", technique)] if technique else []
         module, _ = fold(on, "module", network().train(), context)
         loss, _ = fold(on, "loss", NextToken(), context)
-        made = optimizers.make(optimizer_choice(), module.matrices(), module.tables_and_gains(), dtype=torch.float32)
+        made = optimizers.make(
+            optimizer_choice(), module.matrices(), module.embeddings_and_norms(), dtype=torch.float32
+        )
         optimizer, _ = fold(on, "optimizer", made, context)
         clock = TokensClock(Stopwatch(start=0.0, now=lambda: 0.0), tokens=count * 4 * T)
         position = position or Position()

@@ -42,7 +42,7 @@ def training(network, plan, machine, optimizer_choice, schedule_choice) -> Any:
         module = network(seed=seed).train()
         loss, _ = fold(on, "loss", NextToken(), context)
         followers, _ = fold(on, "step", [], context)
-        optimizer = optimizers.make(optimizer_choice(), module.matrices(), module.tables_and_gains())
+        optimizer = optimizers.make(optimizer_choice(), module.matrices(), module.embeddings_and_norms())
         lengths: list[tuple[int, int]] = []
         hidden = module.hidden
         module.hidden = lambda tokens: (lengths.append(tuple(tokens.shape)), hidden(tokens))[1]

@@ -30,7 +30,7 @@ def trained(network, plan, machine, optimizer_choice) -> Any:
         module = network().train()
         loss, _ = fold(on, "loss", NextToken(), context)
         optimizer = optimizers.make(
-            optimizer_choice(), module.matrices(), module.tables_and_gains(), dtype=torch.float32
+            optimizer_choice(), module.matrices(), module.embeddings_and_norms(), dtype=torch.float32
         )
         optimizer, _ = fold(on, "optimizer", optimizer, context)
         losses = []

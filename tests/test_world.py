@@ -118,7 +118,7 @@ def made(plan: Any, optimizer_choice: Any, schedule_choice: Any) -> Callable[...
             module=module,
             loss=Sabotaged(broken),
             optimizer=optimizers.make(
-                optimizer_choice(name="adamw"), module.matrices(), module.tables_and_gains(), dtype=torch.float32
+                optimizer_choice(name="adamw"), module.matrices(), module.embeddings_and_norms(), dtype=torch.float32
             ),
             schedule=Schedule(schedule_choice(), batch_rows=ROWS),
             batches=Batches(tokens, context_length=T, seed=0, rank=world.rank, world=world.size),

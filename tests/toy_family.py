@@ -27,7 +27,7 @@ class ToyShape(NetworkShape):
     def check(self) -> None:
         assert self.width > 0
 
-    def leaves_class(self) -> dict[str, Any]:
+    def not_in_transformers(self) -> dict[str, Any]:
         return {"family": self.family}
 
     def matmul_parameters(self) -> int:
@@ -63,7 +63,7 @@ class Toy(LanguageModel):
     def matrices(self) -> list[nn.Parameter]:
         return [self.before.weight]
 
-    def tables_and_gains(self) -> list[nn.Parameter]:
+    def embeddings_and_norms(self) -> list[nn.Parameter]:
         return [self.embed_tokens.weight, self.lm_head.weight]
 
     def hidden(self, tokens_BT: Tensor) -> Tensor:

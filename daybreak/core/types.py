@@ -338,5 +338,5 @@ def _identifying(shape: Shape) -> Json:
     network = network_of(shape)
     if network is None:
         return whole
-    taken = network.departures()
+    taken = network.non_default()
     return {name: value for name, value in whole.items() if name not in network.OPTIONS or name in taken}

@@ -188,9 +188,9 @@ class Bert(LanguageModel):
         self.tie()
         self._told: dict[str, tuple[tuple[object, ...], tuple[Tensor, ...]]] = {}
         # For techniques, and in training alone; see Gpt.
-        self.seen: Callable[[Tensor], Tensor] | None = None
-        self.kept: Callable[[Tensor], Sequence[Tensor]] | None = None
-        self.around: Callable[..., Tensor] | None = None
+        self.attention_mask_fn: Callable[[Tensor], Tensor] | None = None
+        self.dropout_fn: Callable[[Tensor], Sequence[Tensor]] | None = None
+        self.layer_wrapper: Callable[..., Tensor] | None = None
 
     @property
     def lm_head(self) -> Decoder:
@@ -263,7 +263,7 @@ class Bert(LanguageModel):
         parts = (self.model.layers, self.head.dense)
         return [weight for part in parts for weight in part.parameters() if weight.ndim == 2]
 
-    def tables_and_gains(self) -> list[nn.Parameter]:
+    def embeddings_and_norms(self) -> list[nn.Parameter]:
         hidden = {id(weight) for weight in self.matrices()}
         return [weight for weight in self.parameters() if id(weight) not in hidden]
 
@@ -276,9 +276,9 @@ class Bert(LanguageModel):
         local, globally = self._places(tokens_BT, attention_mask)
         embeddings = self.model.embeddings
         x_BTD = embeddings.norm(embeddings.tok_embeddings(tokens_BT)).to(self.compute_dtype)
-        kept = self.kept(x_BTD) if self.kept and self.training else None
+        kept = self.dropout_fn(x_BTD) if self.dropout_fn and self.training else None
         x_BTD = x_BTD if kept is None else x_BTD * kept[0]
-        around = self.around if self.training else None
+        around = self.layer_wrapper if self.training else None
         for index, layer in enumerate(self.model.layers):
             places = globally if self.shape.is_global(index) else local
             asked = None
@@ -311,8 +311,8 @@ class Bert(LanguageModel):
         T, device = tokens_BT.shape[1], tokens_BT.device
         near, local_cos, local_sin, cos, sin = self._once(T, device)
         hidden = None if attention_mask is None else (attention_mask == 0)[:, None, None, :]
-        if self.seen is not None and self.training:
-            unseen = ~self.seen(tokens_BT)
+        if self.attention_mask_fn is not None and self.training:
+            unseen = ~self.attention_mask_fn(tokens_BT)
             hidden = unseen if hidden is None else hidden | unseen
         # A recorded graph is for every length, and the bias is right for all of them.
         long = torch.compiler.is_exporting() or T > self.shape.window // 2 + 1

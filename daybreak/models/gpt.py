@@ -235,11 +235,11 @@ class Gpt(LanguageModel):
             self.lm_head.weight = self.model.embed_tokens.weight
         self._told: dict[str, tuple[tuple[object, ...], tuple[Tensor, ...]]] = {}
         # For techniques, and in training alone. From tokens [B, T], which positions each one attends to [B, 1, T, T].
-        self.seen: Callable[[Tensor], Tensor] | None = None
+        self.attention_mask_fn: Callable[[Tensor], Tensor] | None = None
         # From the embedding [B, T, D], what dropout leaves [B, 1, D] of it, and of each layer's residuals.
-        self.kept: Callable[[Tensor], Sequence[Tensor]] | None = None
+        self.dropout_fn: Callable[[Tensor], Sequence[Tensor]] | None = None
         # Calls a layer with its arguments.
-        self.around: Callable[..., Tensor] | None = None
+        self.layer_wrapper: Callable[..., Tensor] | None = None
 
     def initialize(self, seed: int) -> None:
         """Zero output projections, so that every layer starts as the identity; see recipes for Muon's rates."""
@@ -271,7 +271,7 @@ class Gpt(LanguageModel):
         """Hidden matrices, which Muon orthogonalizes."""
         return [weight for weight in self.model.layers.parameters() if weight.ndim == 2]
 
-    def tables_and_gains(self) -> list[nn.Parameter]:
+    def embeddings_and_norms(self) -> list[nn.Parameter]:
         hidden = {id(weight) for weight in self.matrices()}
         return [weight for weight in self.parameters() if id(weight) not in hidden]
 
@@ -287,14 +287,14 @@ class Gpt(LanguageModel):
         x_BTD = self._embedded(tokens_BT, *where)
         cos, sin = self._rotation(*where) if shape.positions == "rotary" else (None, None)
         bias = self._bias(tokens_BT, where)
-        kept = self.kept(x_BTD) if self.kept and self.training else None
+        kept = self.dropout_fn(x_BTD) if self.dropout_fn and self.training else None
         x_BTD = x_BTD if kept is None else x_BTD * kept[0]
         values = self._values(tokens_BT)
         # A view: were it the first layer's very input, that layer would be a graph of its own.
         embedded_BTD = x_BTD.view_as(x_BTD) if shape.skips else None
         half = shape.layers // 2 if shape.skips else 0
         passed: list[Tensor] = []
-        around = self.around if self.training else None
+        around = self.layer_wrapper if self.training else None
         for index in range(shape.layers):
             stored = index // shape.layer_repeats
             layer = self.model.layers[stored]
@@ -338,9 +338,9 @@ class Gpt(LanguageModel):
     def _bias(self, tokens_BT: Tensor, where: tuple[int, int, torch.device]) -> Tensor | None:
         """What is added to the scores [., ., T, S]: by distance, and -inf where a technique lets a position not see."""
         bias = self._once(positions.distances, *where)[0] if self.shape.positions == "alibi" else None
-        if self.seen is None or not self.training:
+        if self.attention_mask_fn is None or not self.training:
             return bias
-        hidden = ~self.seen(tokens_BT)
+        hidden = ~self.attention_mask_fn(tokens_BT)
         bias = torch.zeros_like(hidden, dtype=self.compute_dtype) if bias is None else bias
         return bias.masked_fill(hidden, -torch.inf)
 

@@ -63,9 +63,9 @@ class Foreign(LanguageModel):
 
         self._blocks = [part for part in inside.modules() if isinstance(part, GradientCheckpointingLayer)]
         # For techniques, as in Gpt; these two have no place in the class.
-        self.seen: Callable[[Tensor], Tensor] | None = None
-        self.kept: Callable[[Tensor], Any] | None = None
-        self._around: Callable[..., Tensor] | None = None
+        self.attention_mask_fn: Callable[[Tensor], Tensor] | None = None
+        self.dropout_fn: Callable[[Tensor], Any] | None = None
+        self._layer_wrapper: Callable[..., Tensor] | None = None
         self._attention = ""
 
     def train(self, mode: bool = True) -> "Foreign":
@@ -73,13 +73,13 @@ class Foreign(LanguageModel):
         return super().train(mode)
 
     @property
-    def around(self) -> Callable[..., Tensor] | None:
+    def layer_wrapper(self) -> Callable[..., Tensor] | None:
         """In training, calls a layer with its arguments."""
-        return self._around
+        return self._layer_wrapper
 
-    @around.setter
-    def around(self, call: Callable[..., Tensor] | None) -> None:
-        self._around = call
+    @layer_wrapper.setter
+    def layer_wrapper(self, call: Callable[..., Tensor] | None) -> None:
+        self._layer_wrapper = call
         for block in self._blocks:
             plain = functools.partial(type(block).forward, block)
             block.forward = plain if call is None else _calling(call, plain, block)
@@ -96,7 +96,7 @@ class Foreign(LanguageModel):
         found = (weight for block in self._blocks for weight in block.parameters())
         return [weight for weight in found if weight.ndim == 2 and id(weight) not in tables]
 
-    def tables_and_gains(self) -> list[nn.Parameter]:
+    def embeddings_and_norms(self) -> list[nn.Parameter]:
         hidden = {id(weight) for weight in self.matrices()}
         return [weight for weight in self.parameters() if id(weight) not in hidden]
 

@@ -68,7 +68,7 @@ class Lstm(LanguageModel):
     def matrices(self) -> list[nn.Parameter]:
         return [weight for weight in self.cells.parameters() if weight.ndim == 2]
 
-    def tables_and_gains(self) -> list[nn.Parameter]:
+    def embeddings_and_norms(self) -> list[nn.Parameter]:
         hidden = {id(weight) for weight in self.matrices()}
         return [weight for weight in self.parameters() if id(weight) not in hidden]
 

@@ -30,7 +30,7 @@ class LanguageModel(nn.Module):
         """The weights that states are multiplied with, which Muon makes orthogonal steps for."""
         raise NotImplementedError
 
-    def tables_and_gains(self) -> list[nn.Parameter]:
+    def embeddings_and_norms(self) -> list[nn.Parameter]:
         """All other weights: embeddings, head, norms and biases."""
         raise NotImplementedError
 

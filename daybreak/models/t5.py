@@ -212,7 +212,7 @@ class T5(LanguageModel):
         if shape.tied:
             self.lm_head.weight = self.shared.weight
         # For techniques, and in training alone: calls a layer with its arguments.
-        self.around: Callable[..., Tensor] | None = None
+        self.layer_wrapper: Callable[..., Tensor] | None = None
         self._told: dict[bool, tuple[tuple[object, ...], Tensor]] = {}
 
     def initialize(self, seed: int) -> None:
@@ -274,7 +274,7 @@ class T5(LanguageModel):
             if weight.ndim == 2 and "relative_attention_bias" not in name
         ]
 
-    def tables_and_gains(self) -> list[nn.Parameter]:
+    def embeddings_and_norms(self) -> list[nn.Parameter]:
         hidden = {id(weight) for weight in self.matrices()}
         return [weight for weight in self.parameters() if id(weight) not in hidden]
 
@@ -343,8 +343,8 @@ class T5(LanguageModel):
 
     def _called(self, block: nn.Module, *inputs: object) -> Tensor:
         """Compiled blocks serve training only; other sizes run as they are."""
-        if self.training and self.around is not None:
-            return self.around(block, *inputs)
+        if self.training and self.layer_wrapper is not None:
+            return self.layer_wrapper(block, *inputs)
         return (block if self.training else block.forward)(*inputs)  # type: ignore[no-any-return]
 
     def _bias(self, stack: Stack, start: int, stop: int, *, both_ways: bool) -> Tensor:

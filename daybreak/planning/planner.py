@@ -205,7 +205,7 @@ def _check_native(request: Request, family: Family, settings: Settings) -> None:
         return
     shape = family.rung(2, 128, vocabulary=257, context_length=128, changes=taken)
     shape.check()
-    if request.native and (leaving := shape.leaves_class()):
+    if request.native and (leaving := shape.not_in_transformers()):
         raise UsageError(
             "transformers has no class for this model shape",
             received=", ".join(f"--set {name}={request.settings[name]}" for name in leaving),

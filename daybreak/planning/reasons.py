@@ -55,7 +55,7 @@ def reasons_of(choice: Choice, *, slower: float = 1.0) -> dict[str, str]:
     if slower >= WIDER:
         reasons["range"] = f"wide: the machine is busy, so steps may be {slower:.1f} times as slow as measured"
     if not shape.native():
-        left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
+        left = ", ".join(f"{name}={value}" for name, value in shape.not_in_transformers().items())
         reasons["native"] = f"no: transformers has no class with {left}, so only daybreak can open model/"
     return reasons | {name: f"you set {name}={request.settings[name]}" for name in sorted(request.settings)}
 

@@ -30,7 +30,7 @@ class Checkpointing(Technique):
         return None
 
     def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
-        module.around = _recomputed
+        module.layer_wrapper = _recomputed
         return module, len(module.blocks())
 
 

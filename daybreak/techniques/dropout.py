@@ -39,7 +39,7 @@ class Dropout(Technique):
     def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
         places = 1 + len(module.blocks())
         masks = run.leave(MASKS, Masks(self.rate, places, run.plan.seed, module.lm_head.weight.device))
-        module.kept = masks.drawn  # type: ignore[assignment]  # a tensor is a sequence of its rows
+        module.dropout_fn = masks.drawn  # type: ignore[assignment]  # a tensor is a sequence of its rows
         return module, places
 
     def step(self, callbacks: list[StepCallback], run: Context) -> tuple[list[StepCallback], int]:

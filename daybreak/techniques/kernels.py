@@ -52,7 +52,7 @@ class Kernels(Technique):
         return None
 
     def module(self, module: Gpt, run: Context) -> tuple[Gpt, int]:
-        if module.seen or module.kept:
+        if module.attention_mask_fn or module.dropout_fn:
             raise UsageError(
                 "the kernels cannot be combined with a technique that changes the layers",
                 received="kernels together with packing or dropout",

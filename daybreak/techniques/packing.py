@@ -39,7 +39,7 @@ class Packing(Technique):
         def seen(tokens_BT: Tensor) -> Tensor:
             return within_documents(tokens_BT, end_of_text, causal=module.causal)
 
-        module.seen = seen
+        module.attention_mask_fn = seen
         return module, len(module.blocks())
 
 

@@ -94,7 +94,7 @@ def build(
     loss = folded("loss", task.loss(plan))
     dtype = torch.bfloat16 if "bfloat16" in machine.fast_dtypes else torch.float32  # emulated, it would dominate a step
     factors = module.rate_factors()
-    others = module.tables_and_gains()
+    others = module.embeddings_and_norms()
     others += [weight for weight in added if not any(weight is known for known in others)]
     matrices, others = ([w for w in weights if w.requires_grad] for weights in (module.matrices(), others))
     made = optimizers.make(plan.optimizer, matrices, others, dtype=dtype, factors=factors)

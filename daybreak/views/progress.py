@@ -201,7 +201,7 @@ def summary(plan: Plan) -> list[str]:
         f"expected: {plan.headline.told(predicted.figure, 2)} ({_band(plan)})",
     ]
     if not shape.native():
-        left = ", ".join(f"{name}={value}" for name, value in shape.leaves_class().items())
+        left = ", ".join(f"{name}={value}" for name, value in shape.not_in_transformers().items())
         lines.append(f"native: no ({left}); only daybreak can open model/")
     return lines
 

@@ -46,12 +46,12 @@ class NetworkShape(Shape):
         """Weights that every token is multiplied with; the head once, the embedding look-ups not."""
         raise NotImplementedError
 
-    def departures(self) -> dict[str, object]:
+    def non_default(self) -> dict[str, object]:
         """The options that were taken, by name."""
         defaults = {f.name: f.default for f in dataclasses.fields(self)}  # type: ignore[arg-type]
         return {name: value for name in self.OPTIONS if (value := getattr(self, name)) != defaults[name]}
 
-    def leaves_class(self) -> dict[str, object]:
+    def not_in_transformers(self) -> dict[str, object]:
         """What the stock class has no place for, by name."""
         return {}
 
@@ -75,7 +75,7 @@ class NetworkShape(Shape):
         return 0
 
     def native(self) -> bool:
-        return not self.leaves_class()
+        return not self.not_in_transformers()
 
 
 def network_of(shape: Shape) -> NetworkShape | None:

@@ -68,9 +68,9 @@ class GptShape(NetworkShape):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"unknown {name}", received=f"{name}={value}", attempt=nearest(value, known))
 
-    def leaves_class(self) -> dict[str, object]:
+    def not_in_transformers(self) -> dict[str, object]:
         """The options that the stock class has no place for; shared layers it holds, written out one by one."""
-        return {name: value for name, value in self.departures().items() if name != "layer_repeats"}
+        return {name: value for name, value in self.non_default().items() if name != "layer_repeats"}
 
     def scores(self) -> int:
         return self.layers * self.heads * self.context_length
@@ -112,5 +112,5 @@ class GptShape(NetworkShape):
 
     def key(self) -> str:
         rest = f"{self.heads}x{self.head_dim}k{self.key_value_heads}m{self.mlp_width}{'t' if self.tied else 'u'}"
-        options = "".join(f"+{name}={value}" for name, value in self.departures().items())
+        options = "".join(f"+{name}={value}" for name, value in self.non_default().items())
         return f"gpt-L{self.layers}-d{self.width}-{rest}-V{self.vocabulary}-T{self.context_length}{options}"

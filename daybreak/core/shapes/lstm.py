@@ -21,7 +21,7 @@ class LstmShape(NetworkShape):
     tied: bool = True
     cell: str = "lstm"  # or "rnn", the plain one with tanh (Elman 1990, doi:10.1207/s15516709cog1402_1)
 
-    def leaves_class(self) -> dict[str, object]:
+    def not_in_transformers(self) -> dict[str, object]:
         return {"cell": self.cell}
 
     def check(self) -> None:

@@ -23,7 +23,7 @@ def refuses(source: Source) -> str:
         what = getattr(source.shape, "architecture", source.shape.family)
         return f"only daybreak's own GPT can be written as GGUF, and this is {what}"
     if not source.shape.native():
-        left = ", ".join(f"{name}={value}" for name, value in source.shape.leaves_class().items())
+        left = ", ".join(f"{name}={value}" for name, value in source.shape.not_in_transformers().items())
         return f"llama.cpp has no architecture that computes {left}"
     return vocabularies.refuses(source.tokenizer)
 

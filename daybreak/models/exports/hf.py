@@ -26,7 +26,7 @@ CHAT_TEMPLATE = (
 
 def refuses(source: Source) -> str:
     if not source.shape.native():
-        left = ", ".join(f"{name}={value}" for name, value in source.shape.leaves_class().items())
+        left = ", ".join(f"{name}={value}" for name, value in source.shape.not_in_transformers().items())
         return f"transformers has no class that computes {left}"
     if "daybreak" in source.tokenizer:
         return (
