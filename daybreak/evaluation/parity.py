@@ -12,8 +12,8 @@ from daybreak.core.errors import DataError, DaybreakError
 from daybreak.evaluation.loaded import Loaded, decoder_for
 from daybreak.evaluation.streams import heldout_stream
 from daybreak.models.exports import Opened, Source
-from daybreak.models.inference import sampling
 from daybreak.models.inference.decoder import Decoder
+from daybreak.models.inference.sampling import Sampling, one_text, open_texts
 
 PROMPTS, PROMPT_TOKENS, CONTINUED_TOKENS = 10, 32, 64
 # The largest difference of a logit: as it is in float32; else as a part of the largest logit of ours.
@@ -140,15 +140,8 @@ def _greedy(decoder: Decoder, source: Source, rows: list[list[int]]) -> tuple[li
     found: list[list[int]] = []
     begun, warm = time.perf_counter(), 0
     for index, row in enumerate(rows):
-        tokens = sampling.generate(
-            decoder,
-            row[1:],
-            max_tokens=CONTINUED_TOKENS,
-            end_of_text=source.end_of_text,
-            seed=0,
-            temperature=0.0,
-            known_tokens=source.known,
-        )
+        texts = open_texts(decoder, end_of_text=source.end_of_text, known_tokens=source.known)
+        tokens = one_text(texts, row[1:], Sampling(max_tokens=CONTINUED_TOKENS, temperature=0.0))
         found.append(list(tokens))
         if not index and len(rows) > 1:
             begun, warm = time.perf_counter(), _computed(found[0])

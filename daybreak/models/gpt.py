@@ -73,6 +73,30 @@ class LayerCache:
         return self.k_BHSK[:, :, :stop], self.v_BHSK[:, :, :stop]
 
 
+@dataclass(slots=True)
+class RowsCache:
+    """Keys and values of one layer for rows at places of their own, [B, H, S, K], for one token more of each.
+
+    Those of the rows `stepping` are kept, at their places; all of them attend to the first `stop` positions, of which a
+    bias hides those behind their own.
+    """
+
+    k_BHSK: Tensor
+    v_BHSK: Tensor
+    places_B: Tensor
+    stepping_N: Tensor
+    stop: int
+
+    def extend(self, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+        rows_N = self.stepping_N
+        self.k_BHSK[rows_N, :, self.places_B[rows_N]] = k_BHTK[rows_N, :, 0]
+        self.v_BHSK[rows_N, :, self.places_B[rows_N]] = v_BHTK[rows_N, :, 0]
+        return self.k_BHSK[:, :, : self.stop], self.v_BHSK[:, :, : self.stop]
+
+
+Caches = Sequence[LayerCache] | Sequence[RowsCache]
+
+
 class Attention(nn.Module):
     product = staticmethod(F.linear)
 
@@ -93,7 +117,7 @@ class Attention(nn.Module):
         x_BTD: Tensor,
         cos_T1K: Tensor | None,
         sin_T1K: Tensor | None,
-        cache: LayerCache | None,
+        cache: LayerCache | RowsCache | None,
         bias_BHTS: Tensor | None = None,
         values_BTE: Tensor | None = None,
     ) -> Tensor:
@@ -182,7 +206,7 @@ class Layer(nn.Module):
         x_BTD: Tensor,
         cos_T1K: Tensor | None,
         sin_T1K: Tensor | None,
-        cache: LayerCache | None = None,
+        cache: LayerCache | RowsCache | None = None,
         bias_BHTS: Tensor | None = None,
         values_BTE: Tensor | None = None,
         embedded_BTD: Tensor | None = None,
@@ -275,18 +299,23 @@ class Gpt(LanguageModel):
         hidden = {id(weight) for weight in self.matrices()}
         return [weight for weight in self.parameters() if id(weight) not in hidden]
 
-    def hidden(self, tokens_BT: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
+    def hidden(self, tokens_BT: Tensor, caches: Caches | None = None) -> Tensor:
         """Final hidden states [B, T, D] in `compute_dtype`.
 
         The look-ups stay outside every compiled graph: inside, the gradient of a table adds up in random order on
         more than one thread. Masks, too, are made out here: random numbers ruin a compiled layer. Compiled layers serve
         training only; other shapes run as they are.
         """
-        shape, start = self.shape, caches[0].length if caches else 0
-        where = start, start + tokens_BT.shape[1], tokens_BT.device
-        x_BTD = self._embedded(tokens_BT, *where)
-        cos, sin = self._rotation(*where) if shape.positions == "rotary" else (None, None)
-        bias = self._bias(tokens_BT, where)
+        shape, rows = self.shape, caches[0] if caches and isinstance(caches[0], RowsCache) else None
+        bias: Tensor | None
+        if rows is not None:
+            x_BTD, cos, sin, bias = self._placed(tokens_BT, rows)
+        else:
+            start = caches[0].length if caches and isinstance(caches[0], LayerCache) else 0
+            where = start, start + tokens_BT.shape[1], tokens_BT.device
+            x_BTD = self._embedded(tokens_BT, *where)
+            cos, sin = self._rotation(*where) if shape.positions == "rotary" else (None, None)
+            bias = self._bias(tokens_BT, where)
         kept = self.dropout_fn(x_BTD) if self.dropout_fn and self.training else None
         x_BTD = x_BTD if kept is None else x_BTD * kept[0]
         values = self._values(tokens_BT)
@@ -317,7 +346,7 @@ class Gpt(LanguageModel):
                 passed.append(x_BTD)
         return self.model.norm(x_BTD)
 
-    def forward(self, tokens_BT: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, caches: Caches | None = None) -> Tensor:
         """Logits [B, T, V] in float32."""
         return capped(self.lm_head(self.hidden(tokens_BT, caches)).float(), self.shape.logit_cap)
 
@@ -343,6 +372,25 @@ class Gpt(LanguageModel):
         hidden = ~self.attention_mask_fn(tokens_BT)
         bias = torch.zeros_like(hidden, dtype=self.compute_dtype) if bias is None else bias
         return bias.masked_fill(hidden, -torch.inf)
+
+    def _placed(self, tokens_B1: Tensor, rows: RowsCache) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+        """For one token of each row, at a place of its own: embeddings [B, 1, D], cosines and sines [B, 1, 1, K], and
+        what is added to the scores, or which of them count [B, ., 1, S].
+        """
+        shape, places_B, device = self.shape, rows.places_B, tokens_B1.device
+        everywhere = 0, shape.context_length, device
+        x_B1D, cos, sin = self.model.embed_tokens(tokens_B1), None, None
+        if shape.positions == "learned":
+            x_B1D = x_B1D + self.model.embed_positions.weight[places_B][:, None]
+        elif shape.positions == "sinusoidal":
+            x_B1D = x_B1D + self._once(positions.sinusoids, *everywhere)[0][places_B][:, None]
+        elif shape.positions == "rotary":
+            cos, sin = (part[places_B][:, None] for part in self._rotation(*everywhere))
+        if shape.positions == "alibi":
+            bias = positions.distances_from(shape, places_B, rows.stop).to(self.compute_dtype)
+        else:
+            bias = (torch.arange(rows.stop, device=device) <= places_B[:, None])[:, None, None]
+        return x_B1D.to(self.compute_dtype), cos, sin, bias
 
     def _embedded(self, tokens_BT: Tensor, start: int, stop: int, device: torch.device) -> Tensor:
         x_BTD = self.model.embed_tokens(tokens_BT)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from daybreak.core.shapes import LstmShape
 from daybreak.models.gpt import Embedding, Linear
 from daybreak.models.inference.decoder import State
+from daybreak.models.inference.rows import Rows, Slots
 from daybreak.models.module import LanguageModel
 
 FORGET_BIAS = 1.0  # cells begin by keeping what they hold (Gers et al. 2000, doi:10.1162/089976600300015015)
@@ -108,6 +109,38 @@ class Remembering:
     @contextlib.contextmanager
     def state(self) -> Iterator[State]:
         yield _Remembered(self.module)
+
+    @contextlib.contextmanager
+    def rows(self) -> Iterator[Rows]:
+        yield _RememberedRows(self.module)
+
+
+class _RememberedRows(Slots):
+    """Each row's memory stands by itself; a step joins those of the rows that take it."""
+
+    def __init__(self, module: Lstm) -> None:
+        super().__init__()
+        self.module = module
+        self.memories: list[Memory] = []
+
+    def grow(self, capacity: int) -> None:
+        self.memories += [()] * (capacity - self.capacity)
+
+    def move(self, source: int, target: int) -> None:
+        self.memories[target] = self.memories[source]
+
+    def first(self, slot: int, tokens: Sequence[int]) -> Tensor:
+        rows = torch.tensor([list(tokens)], device=self.module.lm_head.weight.device)
+        hidden_BTD, self.memories[slot] = self.module.remembered(rows, None)
+        return self.module.lm_head(hidden_BTD[0, -1]).float()
+
+    def next(self, slots: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        tokens_B1 = torch.tensor(tokens, device=self.module.lm_head.weight.device)[:, None]
+        before = tuple(torch.cat(parts, 1) for parts in zip(*(self.memories[slot] for slot in slots), strict=True))
+        hidden_B1D, after = self.module.remembered(tokens_B1, before)
+        for index, slot in enumerate(slots):
+            self.memories[slot] = tuple(part[:, index : index + 1].contiguous() for part in after)
+        return self.module.lm_head(hidden_B1D[:, -1]).float()
 
 
 class _Remembered:

@@ -48,11 +48,22 @@ def distances(shape: GptShape, start: int, stop: int, device: torch.device) -> t
 
     Slopes fall geometrically from head to head, to 2^-8.
     """
-    slopes_H = 2.0 ** (-8.0 * torch.arange(1, shape.heads + 1, device=device).float() / shape.heads)
+    slopes_H = _slopes(shape, device)
     seen_S = torch.arange(stop, device=device)
     distance_TS = torch.arange(start, stop, device=device)[:, None] - seen_S
     bias_HTS = -slopes_H[:, None, None] * distance_TS.float()
     return (bias_HTS.masked_fill(distance_TS < 0, -torch.inf),)
+
+
+def distances_from(shape: GptShape, places_B: Tensor, stop: int) -> Tensor:
+    """[B, H, 1, S]: as `distances`, for one position of each row."""
+    distance_BS = places_B[:, None] - torch.arange(stop, device=places_B.device)
+    bias_BHS = -_slopes(shape, places_B.device)[:, None] * distance_BS[:, None].float()
+    return bias_BHS.masked_fill(distance_BS[:, None] < 0, -torch.inf)[:, :, None]
+
+
+def _slopes(shape: GptShape, device: torch.device) -> Tensor:
+    return 2.0 ** (-8.0 * torch.arange(1, shape.heads + 1, device=device).float() / shape.heads)
 
 
 def embedding_size(shape: GptShape) -> float:

@@ -22,6 +22,12 @@ def _module(shape: GptShape) -> "Gpt":
     return Gpt(shape)
 
 
+def _decoder(module: "Gpt") -> "Decoder":
+    from daybreak.models.inference.gpt_rows import GptDecoder
+
+    return GptDecoder(module)
+
+
 def _fast_decoder(module: "Gpt", library: "CDLL | None") -> "Decoder":
     from daybreak.models.inference.fast import prepared
 
@@ -73,6 +79,7 @@ FAMILY = Family(
     shape=GptShape,
     objective="next_token",
     module=_module,
+    decoder=_decoder,
     fast_decoder=_fast_decoder,
     embedding="model.embed_tokens.weight",
     head="lm_head.weight",

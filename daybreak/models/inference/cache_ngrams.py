@@ -1,7 +1,7 @@
 """History: n-grams of the very text that is read or continued, counted as it goes by."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -48,6 +48,10 @@ class History:
             unsure[known] *= types / (seen + types)
         return -np.log(probabilities), unsure
 
+    def reading(self) -> "_Reading":
+        """For texts that are continued together."""
+        return _Reading(self)
+
     def reader(self, text: Sequence[int]) -> Callable[[Sequence[int]], tuple[np.ndarray, float]]:
         """From the tokens so far to a distribution [V] and its backoff_mass, by the counts of `text` alone.
 
@@ -75,6 +79,24 @@ class History:
             return probabilities, unsure
 
         return read
+
+
+class _Reading:
+    """Each text by its own counts."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self._readers: dict[int, Callable[[Sequence[int]], tuple[np.ndarray, float]]] = {}
+
+    def join(self, row: int, text: Sequence[int]) -> None:
+        self._readers[row] = self.history.reader(text)
+
+    def leave(self, row: int) -> None:
+        del self._readers[row]
+
+    def distributions(self, texts: Mapping[int, Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+        found = [self._readers[row](tokens) for row, tokens in texts.items()]
+        return np.stack([distribution for distribution, _ in found]), np.array([mass for _, mass in found])
 
 
 def _ranks(codes: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Fast decoding of the stock class, Qwen3's.
 
-A prompt is one pass without gradients that gives the last logits only. A further token is one call: of decode.cpp on a
-processor with a compiler, of a CUDA graph on a GPU.
+A prompt is one pass without gradients that gives the last logits only. A further token of one text is one call: of
+decode.cpp on a processor with a compiler, of a CUDA graph on a GPU. A token each of many texts is one pass.
 """
 
 import contextlib
@@ -18,7 +18,9 @@ from torch import Tensor
 from daybreak.core.shapes import GptShape
 from daybreak.models.gpt import Gpt, rotated
 from daybreak.models.inference import decode_step
-from daybreak.models.inference.decoder import Decoder, Plain, State
+from daybreak.models.inference.decoder import Decoder, State
+from daybreak.models.inference.gpt_rows import GptDecoder, side_by_side
+from daybreak.models.inference.rows import Rows, Slots
 from daybreak.models.norms import NORM_EPSILON
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Fast:
         with torch.no_grad():
             self._take(module)
         self._idle: list[_FastState] = []
+        self._idle_rows: list[_FastRows] = []
 
     def _take(self, module: Gpt) -> None:
         shape = self.shape
@@ -102,20 +105,30 @@ class Fast:
 
     @contextlib.contextmanager
     def state(self) -> Iterator[State]:
-        lent = self._idle.pop() if self._idle else self._new()
+        lent = self._idle.pop() if self._idle else self.new_state(self.new_caches(1)[0])
         try:
             yield lent
         finally:
             self._idle.append(lent)
 
-    def _new(self) -> "_FastState":
-        if self.library is not None:
-            return _NativeState(self, self.library)
-        return _GraphState(self) if self.device.type == "cuda" else _FastState(self)
+    @contextlib.contextmanager
+    def rows(self) -> Iterator[Rows]:
+        lent = self._idle_rows.pop() if self._idle_rows else _FastRows(self)
+        try:
+            yield lent
+        finally:
+            lent.clear()
+            self._idle_rows.append(lent)
 
-    def new_caches(self) -> Tensor:
-        """Keys and values of all layers [L, 2, H, S, K]; what is not filled yet is zero, so that masks can hide it."""
-        size = (len(self.layers), 2, self.shape.key_value_heads, self.context, self.shape.head_dim)
+    def new_state(self, caches: Tensor) -> "_FastState":
+        """One text, with its keys and values in caches [L, 2, H, S, K]."""
+        if self.library is not None:
+            return _NativeState(self, caches, self.library)
+        return _GraphState(self, caches) if self.device.type == "cuda" else _FastState(self, caches)
+
+    def new_caches(self, rows: int) -> Tensor:
+        """Keys and values of all layers [B, L, 2, H, S, K]; what is not filled is zero, so that masks can hide it."""
+        size = (rows, len(self.layers), 2, self.shape.key_value_heads, self.context, self.shape.head_dim)
         return torch.zeros(size, dtype=self.dtype, device=self.device)
 
     def logits(self, tokens_T: Tensor, places_T: Tensor, caches: Tensor, stop: int, seen_S: Tensor | None) -> Tensor:
@@ -138,6 +151,28 @@ class Fast:
             x_TD = x_TD + F.linear(F.silu(F.linear(h, layer.gate)) * F.linear(h, layer.up), layer.down)
         return F.linear(_normed(x_TD[-1], self.gain), self.head).float()
 
+    def logits_of_rows(
+        self, tokens_B: Tensor, places_B: Tensor, caches: Tensor, stop: int, stepping_N: Tensor
+    ) -> Tensor:
+        """Logits [N, V], float32, of the rows that step, by one token of each at its place; see side_by_side."""
+        B, K, H, G = len(tokens_B), self.shape.head_dim, self.shape.heads, self.shape.key_value_heads
+        x_BD = F.embedding(tokens_B, self.table)
+        cos, sin = self.cos[places_B], self.sin[places_B]
+        seen_BS = torch.arange(stop, device=self.device) <= places_B[:, None]
+        mask = seen_BS[:, None, None].expand(B, 1, H // G, stop)
+        where_N = places_B[stepping_N]
+        for layer, (keys, values) in zip(self.layers, caches.permute(1, 2, 0, 3, 4, 5), strict=True):
+            h = _normed(x_BD, layer.attention_gain)
+            q = rotated(_normed(F.linear(h, layer.q).view(B, H, K), layer.q_gain), cos, sin)
+            k = rotated(_normed(F.linear(h, layer.k).view(B, G, K), layer.k_gain), cos, sin)
+            keys[stepping_N, :, where_N] = k[stepping_N]
+            values[stepping_N, :, where_N] = F.linear(h, layer.v).view(B, G, K)[stepping_N]
+            y = F.scaled_dot_product_attention(q.view(B, G, H // G, K), keys[:, :, :stop], values[:, :, :stop], mask)
+            x_BD = x_BD + F.linear(y.reshape(B, H * K), layer.o)
+            h = _normed(x_BD, layer.mlp_gain)
+            x_BD = x_BD + F.linear(F.silu(F.linear(h, layer.gate)) * F.linear(h, layer.up), layer.down)
+        return F.linear(_normed(x_BD[stepping_N], self.gain), self.head).float()
+
     def _attended(self, q_HTK: Tensor, k_GSK: Tensor, v_GSK: Tensor, seen_S: Tensor | None) -> Tensor:
         """[T, H * K]. Many tokens are a prompt and begin at the first place."""
         (H, T, K), G = q_HTK.shape, k_GSK.shape[0]
@@ -153,8 +188,8 @@ class Fast:
 class _FastState:
     """Steps are passes like that of the prompt."""
 
-    def __init__(self, decoder: Fast) -> None:
-        self.decoder, self.caches, self.length = decoder, decoder.new_caches(), 0
+    def __init__(self, decoder: Fast, caches: Tensor) -> None:
+        self.decoder, self.caches, self.length = decoder, caches, 0
 
     def begin(self, tokens: Sequence[int]) -> Tensor:
         device, self.length = self.decoder.device, len(tokens)
@@ -171,8 +206,8 @@ class _FastState:
 class _NativeState(_FastState):
     """Steps by decode.cpp, which reads the weights where they are."""
 
-    def __init__(self, decoder: Fast, library: ctypes.CDLL) -> None:
-        super().__init__(decoder)
+    def __init__(self, decoder: Fast, caches: Tensor, library: ctypes.CDLL) -> None:
+        super().__init__(decoder, caches)
         shape = decoder.shape
         threads = max(1, min(torch.get_num_threads(), shape.matmul_parameters() // WEIGHTS_A_THREAD))
         heads = 2 * (shape.heads + shape.key_value_heads) * shape.head_dim
@@ -220,8 +255,8 @@ class _GraphState(_FastState):
     Where recording fails, steps are passes.
     """
 
-    def __init__(self, decoder: Fast) -> None:
-        super().__init__(decoder)
+    def __init__(self, decoder: Fast, caches: Tensor) -> None:
+        super().__init__(decoder, caches)
         self.token_T = torch.zeros(1, dtype=torch.long, device=decoder.device)
         self.place_T = torch.zeros(1, dtype=torch.long, device=decoder.device)
         self.everywhere_S = torch.arange(decoder.context, device=decoder.device)
@@ -263,6 +298,40 @@ class _GraphState(_FastState):
         self.graph = graph
 
 
+class _FastRows(Slots):
+    """One pass steps many rows; a row by itself steps as a single text does."""
+
+    def __init__(self, decoder: Fast) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.caches = decoder.new_caches(0)
+
+    def grow(self, capacity: int) -> None:
+        caches = self.decoder.new_caches(capacity)
+        caches[: len(self.caches)] = self.caches
+        self.caches = caches
+        self.alone = self.decoder.new_state(caches[0])
+
+    def move(self, source: int, target: int) -> None:
+        stop = self.lengths[source]
+        self.caches[target, ..., :stop, :] = self.caches[source, ..., :stop, :]
+
+    def first(self, slot: int, tokens: Sequence[int]) -> Tensor:
+        device, length = self.decoder.device, len(tokens)
+        places_T, tokens_T = torch.arange(length, device=device), torch.tensor(list(tokens), device=device)
+        return self.decoder.logits(tokens_T, places_T, self.caches[slot], length, None)
+
+    def next(self, slots: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        if list(slots) == [0]:
+            self.alone.length = self.lengths[0]
+            return self.alone.step(tokens[0])[None]
+        count, decoder = len(self.lengths), self.decoder
+        stepping_N, tokens_B, places_B, stop = side_by_side(
+            self.lengths, slots, tokens, decoder.context, decoder.device
+        )
+        return decoder.logits_of_rows(tokens_B, places_B, self.caches[:count], stop, stepping_N)
+
+
 def _normed(x: Tensor, gain: Tensor) -> Tensor:
     """The root-mean-square norm over the last axis, in float32."""
     return F.rms_norm(x.float(), gain.shape, gain, NORM_EPSILON).to(x.dtype)
@@ -276,4 +345,4 @@ def is_stock(module: Gpt) -> bool:
 
 def prepared(module: Gpt, library: ctypes.CDLL | None = None) -> Decoder:
     """The fastest decoder for the module, whose weights must not change any more."""
-    return Fast(module, library) if is_stock(module) else Plain(module)
+    return Fast(module, library) if is_stock(module) else GptDecoder(module)

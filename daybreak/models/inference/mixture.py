@@ -1,15 +1,15 @@
 """Mixtures: a network's predictions with those of counts, by weights that the context decides."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from daybreak.models.inference import sampling
 from daybreak.models.inference.predictors import Network
-from daybreak.models.inference.sampling import Sampling
+from daybreak.models.inference.sampling import Mixing, Sampling, Texts, one_text
 
 BUCKETS = 12
 LEAST_IN_A_BUCKET = 500  # tokens that a weight is fitted on
@@ -22,8 +22,22 @@ class Counted(Protocol):
         """Nats [n] of a stream's tokens, and how unsure the counts are of their contexts [n]."""
         ...
 
-    def reader(self, text: Sequence[int]) -> Callable[[Sequence[int]], tuple[np.ndarray, float]]:
-        """For a text that is to be continued: from its tokens so far to a distribution [V] and its backoff_mass."""
+    def reading(self) -> "Reading":
+        """For texts that are continued."""
+        ...
+
+
+class Reading(Protocol):
+    """Several texts that are continued together, as counts see them."""
+
+    def join(self, row: int, text: Sequence[int]) -> None:
+        """A new text, as it is given."""
+        ...
+
+    def leave(self, row: int) -> None: ...
+
+    def distributions(self, texts: Mapping[int, Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """From the tokens of each row so far to distributions [B, V] and backoff masses [B]."""
         ...
 
 
@@ -95,23 +109,43 @@ class Mixture:
         left = 1 - self.weights.of(self.counts.stream(stream)[1])
         return left * self.inner._left(stream) if isinstance(self.inner, Mixture) else left
 
+    def texts(self) -> AbstractContextManager[Texts]:
+        return self.network.texts(self.mixing())
+
     def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
-        return self.network.continuation(prompt, sampling, self._mixing([self.end_of_text, *prompt]))
+        return one_text(self.texts(), prompt, sampling)
 
-    def _mixing(self, text: Sequence[int]) -> sampling.Mixing:
-        within = self.inner._mixing(text) if isinstance(self.inner, Mixture) else None
-        read = self.counts.reader(text)
+    def mixing(self) -> Mixing:
+        """For texts that are continued together."""
+        within = self.inner.mixing() if isinstance(self.inner, Mixture) else None
+        return _Mixing(self.counts.reading(), self.weights, within)
 
-        def mixing(probabilities_V: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
-            if within is not None:
-                probabilities_V = within(probabilities_V, tokens)
-            counted, unsure = read(tokens)
-            weight = float(self.weights.of(np.array([unsure]))[0])
-            mixed = probabilities_V * (1 - weight)
-            mixed[: len(counted)] += torch.from_numpy(counted).to(mixed) * weight
-            return mixed
 
-        return mixing
+class _Mixing:
+    """within: the mixture that this one is made with, where it is not the network itself."""
+
+    def __init__(self, reading: Reading, weights: Weights, within: Mixing | None) -> None:
+        self.reading, self.weights, self.within = reading, weights, within
+
+    def join(self, row: int, text: Sequence[int]) -> None:
+        self.reading.join(row, text)
+        if self.within is not None:
+            self.within.join(row, text)
+
+    def leave(self, row: int) -> None:
+        self.reading.leave(row)
+        if self.within is not None:
+            self.within.leave(row)
+
+    def __call__(self, probabilities_BV: torch.Tensor, texts: Mapping[int, Sequence[int]]) -> torch.Tensor:
+        if self.within is not None:
+            probabilities_BV = self.within(probabilities_BV, texts)
+        counted_BV, mass_B = self.reading.distributions(texts)
+        weight_B = self.weights.of(mass_B)
+        left_B1, taken_B1 = (torch.from_numpy(part).to(probabilities_BV)[:, None] for part in (1 - weight_B, weight_B))
+        mixed_BV = probabilities_BV * left_B1
+        mixed_BV[:, : counted_BV.shape[1]] += torch.from_numpy(counted_BV).to(mixed_BV) * taken_B1
+        return mixed_BV
 
 
 def mixed_nats(network: np.ndarray, counted: np.ndarray, weight: float | np.ndarray) -> np.ndarray:

@@ -1,24 +1,34 @@
 """Predictors: what a finished run gives back, behind one face: a network, an n-gram model, or a mixture of both."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from daybreak.models.families import decoder_of
 from daybreak.models.gpt import Gpt
-from daybreak.models.inference import sampling as decoding
 from daybreak.models.inference.decoder import Decoder
-from daybreak.models.inference.sampling import Sampling, may_end
+from daybreak.models.inference.sampling import Mixing, Sampling, Texts, one_text, open_texts
 from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import token_nats
+
+ENDLESS = 1 << 40  # tokens: counts look at the last few of them
 
 
 class Predictor(Protocol):
     needs: str  # what has to be kept to reach its figures
 
-    def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]: ...
+    def texts(self) -> AbstractContextManager[Texts]:
+        """Many texts that are continued together; they join and leave at any time."""
+        ...
+
+    def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
+        """The tokens of one text."""
+        ...
 
 
 class Network:
@@ -60,23 +70,18 @@ class Network:
             pair = (torch.from_numpy(np.ascontiguousarray(part)).to(self.device) for part in (inputs, targets))
             yield token_nats(self.module, *pair).cpu().numpy()
 
-    def continuation(
-        self, prompt: Sequence[int], sampling: Sampling, mixing: decoding.Mixing | None = None
-    ) -> Iterator[int]:
+    def texts(self, mixing: Mixing | None = None) -> AbstractContextManager[Texts]:
         self.module.eval()
-        return decoding.generate(
+        return open_texts(
             self.decoder,
-            prompt,
-            max_tokens=sampling.max_tokens,
             end_of_text=self.end_of_text,
-            seed=sampling.seed,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
             known_tokens=self.known_tokens,
-            may_end=may_end(sampling, self._shows_text),
             mixing=mixing,
+            shows_text=self._shows_text,
         )
+
+    def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
+        return one_text(self.texts(), prompt, sampling)
 
 
 class Counts:
@@ -106,30 +111,58 @@ class Counts:
         nats = -np.log(self.ngram.probabilities(tokens, starts=starts)[self.ngram.order - 1])
         return nats, self.ngram.backoff_mass(tokens, starts=starts)
 
-    def reader(self, text: Sequence[int]) -> Callable[[Sequence[int]], tuple[np.ndarray, float]]:
-        """From the tokens so far to a distribution [V] and how unsure it is."""
+    def reading(self) -> "CountsReading":
+        return CountsReading(self.ngram)
 
-        def read(tokens: Sequence[int]) -> tuple[np.ndarray, float]:
-            context = tokens[-self.ngram.order :]
-            # How unsure counts are of a context is the same whatever token comes next, so any will do in its place.
-            _, unsure = self.stream(np.array([*context, self.end_of_text]), opened=False)
-            return self.ngram.distribution(context), float(unsure[-1])
-
-        return read
+    @contextlib.contextmanager
+    def texts(self) -> Iterator[Texts]:
+        rows = _CountsRows(self.ngram)
+        yield Texts(rows, context=ENDLESS, end_of_text=self.end_of_text, shows_text=self._shows_text)
 
     def continuation(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(sampling.seed)
-        tokens = [self.end_of_text, *prompt]
-        may_end_now, ending = may_end(sampling, self._shows_text), False
-        for _ in range(sampling.max_tokens):
-            logits = torch.from_numpy(np.log(self.ngram.distribution(tokens[-self.ngram.order :])))
-            ending = ending or may_end_now(tokens[1 + len(prompt) :])
-            if not ending:
-                logits[self.end_of_text] = -torch.inf
-            token = decoding.chosen(
-                logits, generator, temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k
-            )
-            if token == self.end_of_text:
-                return
-            tokens.append(token)
-            yield token
+        return one_text(self.texts(), prompt, sampling)
+
+
+class CountsReading:
+    """What the counts say comes next in each of several texts; they depend on its last tokens alone."""
+
+    def __init__(self, ngram: KneserNey) -> None:
+        self.ngram = ngram
+
+    def join(self, row: int, text: Sequence[int]) -> None:
+        pass
+
+    def leave(self, row: int) -> None:
+        pass
+
+    def distributions(self, texts: Mapping[int, Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+        contexts = [tokens[-self.ngram.order :] for tokens in texts.values()]
+        return self.ngram.distributions(contexts), self.ngram.backoff_mass_after(contexts)
+
+
+class _CountsRows:
+    """Rows of an n-gram model: of each, the tokens that it looks at."""
+
+    def __init__(self, ngram: KneserNey) -> None:
+        self.ngram = ngram
+        self._last: dict[int, list[int]] = {}
+        self._lengths: dict[int, int] = {}
+
+    def begin(self, row: int, tokens: Sequence[int]) -> Tensor:
+        self._last[row], self._lengths[row] = list(tokens[-self.ngram.order :]), len(tokens)
+        return self._logits([row])[0]
+
+    def step(self, tokens: Mapping[int, int]) -> Tensor:
+        for row, token in tokens.items():
+            self._last[row] = [*self._last[row], token][-self.ngram.order :]
+            self._lengths[row] += 1
+        return self._logits(list(tokens))
+
+    def _logits(self, rows: Sequence[int]) -> Tensor:
+        return torch.from_numpy(np.log(self.ngram.distributions([self._last[row] for row in rows])))
+
+    def length(self, row: int) -> int:
+        return self._lengths[row]
+
+    def leave(self, row: int) -> None:
+        del self._last[row], self._lengths[row]

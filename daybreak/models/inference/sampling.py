@@ -1,7 +1,10 @@
-"""Decoding: from a prompt to tokens, one at a time, with cached keys and values."""
+"""Sampling: from prompts to tokens, one of each text at a step; texts join and leave at any time."""
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,9 +13,21 @@ from torch import Tensor
 from daybreak.core.errors import UsageError
 from daybreak.core.request import LARGEST_SEED
 from daybreak.models.inference.decoder import Decoder
+from daybreak.models.inference.rows import Rows, rows_of
 
-# Probabilities [V] of a network and the tokens so far, to probabilities [V]: the decode seam.
-Mixing = Callable[[Tensor, Sequence[int]], Tensor]
+
+class Mixing(Protocol):
+    """The decode seam: changes what a network finds probable, in many texts at once."""
+
+    def join(self, row: int, text: Sequence[int]) -> None:
+        """A new text, with the token that opens it; the row's number is the caller's."""
+        ...
+
+    def leave(self, row: int) -> None: ...
+
+    def __call__(self, probabilities_BV: Tensor, texts: Mapping[int, Sequence[int]]) -> Tensor:
+        """Probabilities [B, V] from the network's, by each row's tokens so far, in the mapping's order."""
+        ...
 
 
 def chosen(
@@ -61,54 +76,6 @@ def _likeliest(probabilities: np.ndarray, top_p: float) -> np.ndarray:
     return np.delete(left, equals[len(equals) - (len(left) - count) :])  # of equals, the first ones stay
 
 
-@torch.inference_mode()
-def generate(
-    decoder: Decoder,
-    prompt: Sequence[int],
-    *,
-    max_tokens: int,
-    end_of_text: int,
-    seed: int,
-    temperature: float = 0.8,
-    top_p: float = 1.0,
-    top_k: int = 0,
-    known_tokens: int | None = None,
-    may_end: Callable[[Sequence[int]], bool] = lambda written: True,
-    mixing: Mixing | None = None,
-) -> Iterator[int]:
-    """Tokens after the prompt, until the end of the text or max_tokens.
-
-    known_tokens: ids from here on have no bytes (the table is padded) and are never chosen. may_end: whether the text
-    may end behind the tokens written so far; until it may, the end of the text is not chosen, and it is asked no more
-    once it has said so. What is longer than the trained context is continued from its last half, so the work per token
-    stays bounded.
-    """
-    context = decoder.context
-    generator = torch.Generator().manual_seed(seed)
-    tokens = [end_of_text, *prompt]
-    ending = False
-    with decoder.state() as state:
-        for index in range(max_tokens):
-            if index == 0:
-                logits_V = state.begin(tokens[-context:])
-            elif state.length == context:
-                logits_V = state.begin(tokens[-max(1, context // 2) :])
-            else:
-                logits_V = state.step(tokens[-1])
-            if known_tokens is not None:
-                logits_V[known_tokens:] = -torch.inf
-            if mixing is not None:
-                logits_V = mixing(torch.softmax(logits_V, -1), tokens).log()
-            ending = ending or may_end(tokens[1 + len(prompt) :])
-            if not ending:
-                logits_V[end_of_text] = -torch.inf
-            token = chosen(logits_V, generator, temperature=temperature, top_p=top_p, top_k=top_k)
-            if token == end_of_text:
-                return
-            tokens.append(token)
-            yield token
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How tokens are drawn; temperature 0 takes the likeliest.
@@ -148,3 +115,145 @@ def may_end(sampling: Sampling, shows_text: Callable[[Sequence[int]], bool]) -> 
     if sampling.min_tokens is None and sampling.temperature > 0:
         return shows_text
     return lambda written: len(written) >= (sampling.min_tokens or 0)
+
+
+@dataclass
+class _Text:
+    tokens: list[int]  # with the one that opens the text
+    prompt: int  # how many of them were given
+    sampling: Sampling
+    may_end: Callable[[Sequence[int]], bool]  # asked until it says so
+    generator: torch.Generator
+    ending: bool = False  # may_end has said so
+    begun: bool = False
+
+
+class Texts:
+    """Texts that are continued together, one token each at a step. What one does leaves the others as they are.
+
+    A text that is longer than the trained context is continued from its last half, so the work per token stays bounded.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        context: int,
+        end_of_text: int,
+        known_tokens: int | None = None,
+        mixing: Mixing | None = None,
+        shows_text: Callable[[Sequence[int]], bool] = bool,
+    ) -> None:
+        """context: tokens that a row holds. known_tokens: ids from here on have no bytes (the table is padded) and are
+        never chosen. shows_text: whether there is anything to see in some tokens (Tokenizer.shows_text)."""
+        self.rows, self.context, self.mixing, self.shows_text = rows, context, mixing, shows_text
+        self.end_of_text, self.known_tokens = end_of_text, known_tokens
+        self._texts: dict[int, _Text] = {}
+        self._joined = 0
+
+    def __contains__(self, row: int) -> bool:
+        return row in self._texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def join(self, prompt: Sequence[int], sampling: Sampling) -> int:
+        """The number of a new text, which takes part from the next step on. It is over where it has left."""
+        row, self._joined = self._joined, self._joined + 1
+        if sampling.max_tokens:
+            tokens = [self.end_of_text, *prompt]
+            generator = torch.Generator().manual_seed(sampling.seed)
+            self._texts[row] = _Text(tokens, len(tokens), sampling, may_end(sampling, self.shows_text), generator)
+            if self.mixing is not None:
+                self.mixing.join(row, tokens)
+        return row
+
+    def leave(self, row: int) -> None:
+        """The text goes no further; its place is free."""
+        text = self._texts.pop(row)
+        if text.begun:
+            self.rows.leave(row)
+        if self.mixing is not None:
+            self.mixing.leave(row)
+
+    @torch.inference_mode()
+    def step(self) -> dict[int, int | None]:
+        """The next token of every text, or None where it has ended.
+
+        A text that has ended, or has as many tokens as were asked for, has left.
+        """
+        if not self._texts:
+            return {}
+        logits_BV = self._logits()
+        if self.known_tokens is not None:
+            logits_BV[:, self.known_tokens :] = -torch.inf
+        if self.mixing is not None:
+            probabilities_BV = torch.softmax(logits_BV, -1)
+            logits_BV = self.mixing(probabilities_BV, {row: text.tokens for row, text in self._texts.items()}).log()
+        logits_BV = logits_BV.cpu()
+        return {
+            row: self._next(row, text, logits_V)
+            for (row, text), logits_V in zip(list(self._texts.items()), logits_BV, strict=True)
+        }
+
+    def _logits(self) -> Tensor:
+        """[B, V] of all texts; each prompt in a pass of its own, then a step of those that were there before."""
+        stepping = {
+            row: text.tokens[-1]
+            for row, text in self._texts.items()
+            if text.begun and self.rows.length(row) < self.context
+        }
+        begun: dict[int, Tensor] = {}
+        for row, text in self._texts.items():
+            if row not in stepping:
+                keep = max(1, self.context // 2) if text.begun else self.context
+                begun[row] = self.rows.begin(row, text.tokens[-keep:])
+                text.begun = True
+        if not begun:
+            return self.rows.step(stepping)
+        if stepping:
+            begun |= zip(stepping, self.rows.step(stepping), strict=True)
+        return torch.stack([begun[row] for row in self._texts])
+
+    def _next(self, row: int, text: _Text, logits_V: Tensor) -> int | None:
+        written = text.tokens[text.prompt :]
+        text.ending = text.ending or text.may_end(written)
+        if not text.ending:
+            logits_V[self.end_of_text] = -torch.inf
+        asked = text.sampling
+        token = chosen(logits_V, text.generator, temperature=asked.temperature, top_p=asked.top_p, top_k=asked.top_k)
+        text.tokens.append(token)
+        if token == self.end_of_text or len(written) + 1 == asked.max_tokens:
+            self.leave(row)
+        return None if token == self.end_of_text else token
+
+
+@contextlib.contextmanager
+def open_texts(
+    decoder: Decoder,
+    *,
+    end_of_text: int,
+    known_tokens: int | None = None,
+    mixing: Mixing | None = None,
+    shows_text: Callable[[Sequence[int]], bool] = bool,
+) -> Iterator[Texts]:
+    """Texts that a decoder continues; see Texts."""
+    with rows_of(decoder) as rows:
+        yield Texts(
+            rows,
+            context=decoder.context,
+            end_of_text=end_of_text,
+            known_tokens=known_tokens,
+            mixing=mixing,
+            shows_text=shows_text,
+        )
+
+
+def one_text(texts: AbstractContextManager[Texts], prompt: Sequence[int], sampling: Sampling) -> Iterator[int]:
+    """The tokens of one text after its prompt, until it ends or has max_tokens."""
+    with texts as opened:
+        row = opened.join(prompt, sampling)
+        while row in opened:
+            token = opened.step()[row]
+            if token is not None:
+                yield token

@@ -182,17 +182,46 @@ class KneserNey:
 
         Sums to 1 within the rounding of float32. Raises DataError for a token outside the vocabulary.
         """
-        used = checked(np.array(context[max(0, len(context) - self.order + 1) :], np.int64), self.vocabulary)
-        last_ids = [0, *(int(ids[-1]) for _, _, ids in self._walk(used, np.arange(len(used)), len(used)))]
-        p_V = np.full(self.vocabulary, 1.0 / self.vocabulary)
-        for level, context_id in zip(self._levels, last_ids, strict=False):
-            last = level is self._levels[len(used)]
-            part, weight = (level.part, level.weight) if last else (level.lower_part, level.lower_weight)
-            bounds = np.array([context_id, context_id + 1], np.uint64) << self._bits
-            first, behind = np.searchsorted(level.keys, bounds)
-            p_V *= weight[context_id]
-            p_V[(level.keys[first:behind] & mask(self._bits)).astype(np.int64)] += part[first:behind]
-        return p_V
+        found: np.ndarray = self.distributions([context])[0]
+        return found
+
+    def distributions(self, contexts: Sequence[Sequence[int]]) -> np.ndarray:
+        """float64 [B, V]: as `distribution`, for each of the contexts."""
+        used = [context[max(0, len(context) - self.order + 1) :] for context in contexts]
+        length_B = np.array([len(tokens) for tokens in used], np.int64)
+        tokens_N = checked(np.array([token for tokens in used for token in tokens], np.int64), self.vocabulary)
+        ends_B = np.cumsum(length_B)
+        before_N = np.arange(len(tokens_N)) - np.repeat(ends_B - length_B, length_B)
+        context_B = np.zeros(len(used), np.int64)  # the empty gram
+        longest = int(length_B.max(initial=0))
+        walk = self._walk(tokens_N, before_N, longest)
+        p_BV = np.full((len(used), self.vocabulary), 1.0 / self.vocabulary)
+        for k, level in enumerate(self._levels[: longest + 1]):  # k tokens of context
+            rows_R = np.flatnonzero(length_B >= k)
+            if k:
+                _, _, ids_N = next(walk)
+                context_B[rows_R] = ids_N[ends_B[rows_R] - 1]
+            for last in (False, True):
+                rows = rows_R[(length_B[rows_R] == k) == last]
+                if not len(rows):
+                    continue
+                part, weight = (level.part, level.weight) if last else (level.lower_part, level.lower_weight)
+                context = context_B[rows].astype(np.uint64)
+                first, behind = (np.searchsorted(level.keys, (context + np.uint64(i)) << self._bits) for i in (0, 1))
+                p_BV[rows] *= weight[context_B[rows]][:, None]
+                counts = behind - first
+                grams = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+                p_BV[np.repeat(rows, counts), (level.keys[grams] & mask(self._bits)).astype(np.int64)] += part[grams]
+        return p_BV
+
+    def backoff_mass_after(self, contexts: Sequence[Sequence[int]]) -> np.ndarray:
+        """float64 [B]: `backoff_mass` of whatever comes after each context, of which the last `order` tokens count."""
+        # It is the same whatever token comes next, so any will do in its place.
+        used = [[*context[-self.order :], 0] for context in contexts]
+        ends = np.cumsum([len(tokens) for tokens in used])
+        tokens_N = np.array([token for tokens in used for token in tokens], np.int64)
+        found: np.ndarray = self.backoff_mass(tokens_N, starts=ends[:-1])[ends - 1]
+        return found
 
     def at_order(self, order: int) -> KneserNey:
         """The model of a lower order, exactly as `fit` would have built it; shares this one's arrays."""
