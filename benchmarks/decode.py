@@ -8,6 +8,10 @@ its step, with an empty cache. Weights are random and written once as a model/ f
 ends before its length. "documented" is `AutoModelForCausalLM.from_pretrained(folder).generate(...)`; "static, compiled"
 adds cache_implementation="static" and its compiled forward pass. Each tool has a process of its own, as its user would
 start it, and waits while the other has its turn. Nothing else should run on the machine meanwhile.
+
+    python benchmarks/decode.py --rows 1 4 16 --sizes 10M --out runs/rows.json
+
+measures daybreak alone: so many texts, with prompts of different lengths, continued together and one after another.
 """
 
 import argparse
@@ -191,6 +195,76 @@ def of_transformers(folder: Path, device: str, name: str, precision: str) -> Con
     return go
 
 
+def of_rows(size: str, device: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """Tokens per second of several texts together and one after another, in turns; medians, and those of the ratios."""
+    import daybreak  # before torch, as its users have it  # noqa: F401, I001
+    import torch
+    from daybreak.evaluation.loaded import decoder_for
+    from daybreak.models.checkpoints.read import read_model
+    from daybreak.models.inference.predictors import Network
+    from daybreak.models.inference.sampling import Sampling
+
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        parameters = made(size, folder)
+        for precision in ("float32", "bfloat16"):
+            module = read_model(folder / "model", torch.device(device))
+            module.compute_dtype = getattr(torch, precision)
+            end = module.shape.vocabulary - 1
+            net = Network(module, end_of_text=end, known_tokens=end, prepare=decoder_for)
+            how = Sampling(max_tokens=asked.tokens, temperature=0.0, min_tokens=asked.tokens)
+
+            def together(prompts: list[list[int]], net: Network = net, how: Sampling = how) -> list[list[int]]:
+                with net.texts() as texts:
+                    named = {texts.join(prompt, how): list[int]() for prompt in prompts}
+                    while len(texts):
+                        for row, token in texts.step().items():
+                            named[row] += [] if token is None else [token]
+                return list(named.values())
+
+            def apart(prompts: list[list[int]], net: Network = net, how: Sampling = how) -> list[list[int]]:
+                return [list(net.continuation(prompt, how)) for prompt in prompts]
+
+            for count in asked.rows:
+                prompts = [[(7 * place + row) % end for place in range(SHORT + row)] for row in range(count)]
+                seconds: dict[str, list[float]] = {"together": [], "apart": []}
+                texts = {"together": together(prompts), "apart": apart(prompts)}
+                for _ in range(asked.turns):
+                    for name, go in (("together", together), ("apart", apart)):
+                        begun = time.perf_counter()
+                        go(prompts)
+                        seconds[name].append(time.perf_counter() - begun)
+                tokens = count * asked.tokens
+                rows.append(
+                    {
+                        "size": size,
+                        "parameters": parameters,
+                        "device": device,
+                        "precision": precision,
+                        "rows": count,
+                        "tokens_per_second": {
+                            name: tokens / statistics.median(taken) for name, taken in seconds.items()
+                        },
+                        "times_apart": statistics.median(
+                            b / a for a, b in zip(seconds["together"], seconds["apart"], strict=True)
+                        ),
+                        "same_greedy_texts": sum(a == b for a, b in zip(*texts.values(), strict=True)),
+                    }
+                )
+    return rows
+
+
+def table_of_rows(rows: list[dict[str, Any]]) -> str:
+    lines = ["| size | device | precision | texts | tokens/s together | one after another | times | equal texts |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for r in rows:
+        rates = [f"{r['tokens_per_second'][name]:.0f}" for name in ("together", "apart")]
+        cells = [r["size"], r["device"], r["precision"], str(r["rows"]), *rates, f"{r['times_apart']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} | {r['same_greedy_texts']} of {r['rows']} |")
+    return "\n".join(lines)
+
+
 def measured(size: str, device: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for every way."""
     import random
@@ -274,6 +348,7 @@ def main() -> None:
     parser.add_argument("--devices", nargs="+", default=devices)
     parser.add_argument("--tokens", type=int, default=64, help="of a text that is timed")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--rows", type=int, nargs="+", default=[], help="texts at once, of daybreak alone")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave out transformers' own")
     parser.add_argument("--out", type=Path, default=Path("runs/decode.json"))
     asked = parser.parse_args()
@@ -283,7 +358,7 @@ def main() -> None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(cache) / "kernels")
         for device in asked.devices:
             for size in asked.sizes:
-                rows += measured(size, device, asked)
+                rows += (of_rows if asked.rows else measured)(size, device, asked)
     facts = {
         "rows": rows,
         "torch": torch.__version__,
@@ -292,7 +367,7 @@ def main() -> None:
     }
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(facts, indent=1) + "\n")
-    print(table(rows))
+    print(table_of_rows(rows) if asked.rows else table(rows))
 
 
 if __name__ == "__main__":

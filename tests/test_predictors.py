@@ -19,7 +19,7 @@ from daybreak.core.errors import UsageError
 from daybreak.data.batches import windows
 from daybreak.data.tokenizers import byte_tokenizer, train_tokenizer
 from daybreak.data.tokenizers.base import Tokenizer
-from daybreak.evaluation.generation import continuations, pieces
+from daybreak.evaluation.generation import continuations, nth, pieces
 from daybreak.models.gpt import Gpt
 from daybreak.models.inference import sampling
 from daybreak.models.inference.mixture import Mixture, Weights, fitted_weight, fitted_weights, mixed_nats
@@ -484,13 +484,13 @@ def test_the_likeliest_text_may_end_at_once_unless_more_is_asked_for(lovers: dic
     assert len(list(lovers[kind].continuation([], replace(greedy, temperature=1.0, min_tokens=7)))) >= 7
 
 
-def test_each_of_several_continuations_has_a_seed_of_its_own(net: Network) -> None:
-    seeds = []
+@pytest.mark.parametrize("stop", [(), ("e",), ("th", "qu")])
+def test_each_of_several_continuations_has_a_seed_of_its_own(network: Any, stop: tuple[str, ...]) -> None:
     tokenizer = byte_tokenizer()
-
-    def continuation(prompt: list[int], sampling: Sampling) -> Any:
-        seeds.append(sampling.seed)
-        return iter(tokenizer.encode(f"{bytes(prompt).decode()}{sampling.seed}"))
-
-    said: Any = SimpleNamespace(tokenizer=tokenizer, predictor=SimpleNamespace(continuation=continuation))
-    assert continuations(said, "p", Sampling(seed=5), n=3) == ["p5", "p6", "p7"] and seeds == [5, 6, 7]
+    module = network(vocabulary=320).eval()
+    predictor = Network(module, end_of_text=tokenizer.end_of_text, known_tokens=tokenizer.vocabulary)
+    said: Any = SimpleNamespace(tokenizer=tokenizer, predictor=predictor)
+    asked = Sampling(seed=5, max_tokens=30, min_tokens=0)
+    together = continuations(said, "a text", asked, n=20, stop=stop)
+    assert together == ["".join(pieces(said, "a text", nth(asked, index), stop=stop)) for index in range(20)]
+    assert len(set(together)) > 10

@@ -9,7 +9,7 @@ from daybreak.evaluation.loaded import Loaded
 from daybreak.models.inference.mixture import Mixture
 from daybreak.models.inference.predictors import Network
 from daybreak.models.inference.sampling import Sampling
-from daybreak.tasks.continuation import check_stop, continued
+from daybreak.tasks.continuation import check_stop, continued, continued_together
 from daybreak.tasks.fill_mask import WRITTEN, Filler
 
 
@@ -19,20 +19,28 @@ def pieces(loaded: Loaded, prompt: str, sampling: Sampling, *, stop: tuple[str, 
     Raises UsageError: a model that only fills gaps, or a stop string without a character.
     """
     check_stop(stop)
+    _check_continues(loaded)
+    return continued(loaded.predictor, loaded.tokenizer, loaded.tokenizer.encode(prompt), sampling, stop=stop)
+
+
+def _check_continues(loaded: Loaded) -> None:
     if isinstance(loaded.predictor, Filler):
         raise UsageError(
             "this model fills in masks and does not continue text",
             received=f"{loaded.run}, of the family {loaded.plan.shape.family}",
             attempt=f"use `fill`, with a text that contains {WRITTEN}",
         )
-    return continued(loaded.predictor, loaded.tokenizer, loaded.tokenizer.encode(prompt), sampling, stop=stop)
 
 
 def continuations(
     loaded: Loaded, prompt: str, sampling: Sampling, *, n: int = 1, stop: tuple[str, ...] = ()
 ) -> list[str]:
-    """n whole continuations; sample i has the seed seed + i."""
-    return ["".join(pieces(loaded, prompt, nth(sampling, index), stop=stop)) for index in range(n)]
+    """n whole continuations, written together; sample i has the seed seed + i. Raises UsageError as `pieces` does."""
+    check_stop(stop)
+    _check_continues(loaded)
+    tokens = loaded.tokenizer.encode(prompt)
+    asked = [(tokens, nth(sampling, index)) for index in range(n)]
+    return continued_together(loaded.predictor, loaded.tokenizer, asked, stop=stop)
 
 
 def nth(sampling: Sampling, index: int) -> Sampling:

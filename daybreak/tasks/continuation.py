@@ -7,6 +7,29 @@ from daybreak.data.tokenizers.base import StreamDecoder, Tokenizer
 from daybreak.models.inference.predictors import Predictor
 from daybreak.models.inference.sampling import Sampling
 
+TOGETHER = 16  # texts that are continued at once
+
+
+class Spoken:
+    """The text of tokens as they come; what could still become a stop string is held back until it is decided."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...] = ()) -> None:
+        self._decoder, self._stop, self._held = StreamDecoder(tokenizer), stop, ""
+        self.stopped = False  # at a stop string, before which the text ends
+
+    def push(self, token: int) -> str:
+        """What is decided by this token; empty where nothing is."""
+        held = self._held + self._decoder.push(token)
+        found = [place for text in self._stop if (place := held.find(text)) >= 0]
+        self.stopped = bool(found)
+        safe = min(found) if found else len(held) - _longest_beginning(held, self._stop)
+        self._held = "" if found else held[safe:]
+        return held[:safe]
+
+    def rest(self) -> str:
+        """What was held back, where no more tokens come."""
+        return self._held
+
 
 def continued(
     predictor: Predictor,
@@ -17,20 +40,40 @@ def continued(
     stop: tuple[str, ...] = (),
 ) -> Iterator[str]:
     """As `pieces`, of any predictor, after the tokens of a prompt."""
-    decoder = StreamDecoder(tokenizer)
-    held = ""
+    spoken = Spoken(tokenizer, stop)
     for token in predictor.continuation(prompt, sampling):
-        held += decoder.push(token)
-        found = [place for text in stop if (place := held.find(text)) >= 0]
-        if found:
-            yield held[: min(found)]
+        if piece := spoken.push(token):
+            yield piece
+        if spoken.stopped:
             return
-        safe = len(held) - _longest_beginning(held, stop)
-        if safe:
-            yield held[:safe]
-            held = held[safe:]
-    if held:
-        yield held
+    if rest := spoken.rest():
+        yield rest
+
+
+def continued_together(
+    predictor: Predictor,
+    tokenizer: Tokenizer,
+    asked: Sequence[tuple[Sequence[int], Sampling]],
+    *,
+    stop: tuple[str, ...] = (),
+) -> list[str]:
+    """Whole texts after the tokens of prompts, TOGETHER at once; the next begins where one has ended."""
+    found, waiting = [""] * len(asked), iter(enumerate(asked))
+    with predictor.texts() as texts:
+        open_rows: dict[int, tuple[int, Spoken]] = {}
+        while True:
+            while len(texts) < TOGETHER and (one := next(waiting, None)) is not None:
+                index, (prompt, sampling) = one
+                open_rows[texts.join(prompt, sampling)] = index, Spoken(tokenizer, stop)
+            if not len(texts):
+                return found
+            for row, token in texts.step().items():
+                index, spoken = open_rows[row]
+                found[index] += spoken.push(token) if token is not None else ""
+                if spoken.stopped and row in texts:
+                    texts.leave(row)
+                elif row not in texts and not spoken.stopped:
+                    found[index] += spoken.rest()
 
 
 def check_stop(stop: Sequence[str]) -> None:
