@@ -51,7 +51,7 @@ def test_a_prompt_that_is_cut_is_said_so(folder: Path, capsys: pytest.CaptureFix
     assert told == "the prompt has 1,000 tokens; the model sees only the last 32 of them\n"
     out, told = said(str(folder), "a" * 33, "--max-tokens", "2", "--json", capsys=capsys)
     facts = json.loads(out)
-    assert (facts["prompt_tokens"], facts["prompt_tokens_seen"]) == (33, 32) and "last 32 of 33" in told
+    assert (facts["prompt_tokens"], facts["prompt_tokens_seen"]) == (33, 32) and "the last 32 of them" in told
     out, told = said(str(folder), "a" * 32, "--max-tokens", "2", "--json", capsys=capsys)
     assert json.loads(out)["prompt_tokens_seen"] == 32 and not told
     model: Any = daybreak.load(str(folder))
