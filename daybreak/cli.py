@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and what becomes of an error; each verb's file declares its own."""
+"""The command line: the list of commands, and the exit code of each error; each command's file declares it."""
 
 import contextlib
 import os

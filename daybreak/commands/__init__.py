@@ -1,1 +1,1 @@
-"""Commands: what the verbs of the command line share: how they are declared, parsed and printed."""
+"""Commands: declaring, parsing and printing, shared by all commands of the command line."""

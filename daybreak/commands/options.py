@@ -27,7 +27,7 @@ class Declared:
 
 
 def declared(example: str) -> Callable[[Callable[..., None]], Declared]:
-    """Declares a command: what it is called and its heading stand in cli.py, all else here and in the docstring."""
+    """Declares a command; its name and heading stand in cli.py, its help in the docstring."""
     return lambda function: Declared(function=function, example=example)
 
 

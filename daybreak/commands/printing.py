@@ -1,4 +1,4 @@
-"""Printing: what a command has found, in lines for a terminal or as JSON."""
+"""Printing: results of commands, as lines for a terminal or as JSON."""
 
 import sys
 from collections.abc import Sequence
@@ -63,5 +63,5 @@ def print_finished(finished: Finished, as_json: bool) -> None:
 
 
 def tell(line: str) -> None:
-    """A line on what goes on, beside the result."""
+    """Prints a progress message to standard error."""
     print(localized(line), file=sys.stderr, flush=True)

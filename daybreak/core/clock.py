@@ -36,7 +36,7 @@ def process_start() -> float:
 class Contention:
     """How many times longer work takes than on a machine that nobody else uses, as the scheduler counts it."""
 
-    LEAST_SECONDS = 0.05  # of the processor: of less the average tells nothing
+    LEAST_SECONDS = 0.05  # processor time; an average over less tells nothing
 
     def __init__(self, read: Callable[[], tuple[float, float]] | None = None) -> None:
         self._read = read or _scheduled

@@ -1,4 +1,4 @@
-"""Failures: what Python and the system raise, told in the three parts of an error where its cause is known."""
+"""Failures: turns exceptions of Python and the operating system with a known cause into DaybreakErrors."""
 
 import errno
 import os
@@ -79,7 +79,7 @@ def _of_memory(received: str) -> ResourceError:
 
 
 def of_system(error: OSError, *, what: str = "", place: object = "", attempt: str = "") -> DaybreakError:
-    """A refusal of the system: ResourceError for what is used up or broken, UsageError for a place that cannot be.
+    """An OSError as ours: ResourceError where something is used up or broken, UsageError for an impossible path.
 
     what, attempt: the parts for a place that cannot be used; place: where, if the error does not say it.
     """
@@ -105,7 +105,7 @@ def of_system(error: OSError, *, what: str = "", place: object = "", attempt: st
 
 
 def unknown(error: BaseException) -> DaybreakError:
-    """Of a defect; its traceback is written to a file, where one can be."""
+    """The error for an unknown exception; its traceback is written to a file, where one can be."""
     try:
         with tempfile.NamedTemporaryFile("w", prefix="daybreak-", suffix=".log", delete=False) as file:
             traceback.print_exception(error, file=file)

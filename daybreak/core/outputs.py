@@ -23,15 +23,15 @@ RUN_MARKS = {
 }
 _PREPARED_MARKS = {"corpus.json": RUN_MARKS["corpus/corpus.json"], "parts.json": ("made_of", "keys")}
 MARKS = (*RUN_MARKS, *_PREPARED_MARKS, "README.md", "config.json", "pyvenv.cfg", TAG_FILE)
-_MOST_BYTES = 1 << 24  # of a file that tells a folder
-HEAD_BYTES = 4096  # of a page or a plan, which tell it
+_MOST_BYTES = 1 << 24  # larger files are not read to recognize a folder
+HEAD_BYTES = 4096  # read from a page or a plan to recognize it
 PAGES = (".html", ".htm", ".json")
 _PAGE = re.compile(rb"\A<!doctype html>.{0,1500}(?:<title>[^<]* \xc2\xb7 daybreak</title>|content=\"daybreak\")", re.S)
 _JSON = (  # keys at the start of a plan, of a report's facts and of those of `daybreak baselines`
     (b'"schema"', b'"objective"', b'"corpus"', b'"tokenizer"'),
     (b'"schema"', b'"name"', b'"state"', b'"written_at"', b'"request"'),
     (b'"schema"', b'"budget"', b'"out"', b'"text"', b'"heldout_bytes"'),
-    (b'"schema"', b'"budget"', b'"out"', b'"rows"', b'"bits_per_byte"'),  # of an earlier version
+    (b'"schema"', b'"budget"', b'"out"', b'"rows"', b'"bits_per_byte"'),  # as an earlier version wrote it
 )
 _PACKAGES = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 
@@ -41,7 +41,7 @@ def is_run_folder(folder: Path) -> bool:
 
 
 def kind_of_folder(folder: Path) -> str:
-    """What the folder is that holds no text of a user's, such as RUN_FOLDER; empty where it may hold text."""
+    """The kind of a folder that holds no user text, such as RUN_FOLDER; empty where it may hold text."""
     if folder.name in _PACKAGES:
         return ENVIRONMENT
     return _kind(lambda name: _content(folder / name), lambda: (path.name for path in folder.iterdir()))
@@ -72,7 +72,7 @@ def kinds_in_archive(names: Collection[str], read: Callable[[str], bytes]) -> di
 
 
 def kind_in_archive(name: str, folders: Mapping[str, str]) -> tuple[str, str]:
-    """The folder among `folders` that a file of an archive lies in, and what that is; nothing where in none."""
+    """The folder among `folders` that holds a file of an archive, and the folder's kind; empty where none does."""
     for folder, what in folders.items():
         if name.startswith(folder):
             return folder, what
@@ -84,7 +84,7 @@ def kind_in_archive(name: str, folders: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _kind(read: Callable[[str], bytes], names: Callable[[], Iterable[str]]) -> str:
-    """What a folder is. read: the content of a file in it, nothing where there is none; names: of what is in it."""
+    """The kind of a folder. read: gives the content of a file in it (empty: no such file); names: lists its files."""
     if _is_run(read):
         return RUN_FOLDER
     if any(_has(read(name), keys) for name, keys in _PREPARED_MARKS.items()):

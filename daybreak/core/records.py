@@ -25,9 +25,9 @@ class Step:
     nats: float  # mean over the step's targets
     gradient_norm: float
     learning_rate_factor: float
-    tokens: int  # of text so far, this step included
+    tokens: int  # training tokens so far, this step included
     seconds: float  # this step took
-    used_seconds: float  # of the budget, at its end
+    used_seconds: float  # used of the budget at its end
     cursor: int = -1  # rows drawn before it; not told by older logs
 
 
@@ -46,7 +46,7 @@ class Validation:
     used_seconds: float
     tokens: int
     figure: float  # the headline of the plan's objective
-    perplexity: float  # of a target
+    perplexity: float  # per target token
     bytes: int
     weights: str = "current"  # or the technique whose weights were scored
 
@@ -56,16 +56,16 @@ class Validation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A stretch of the budget; the phases of a run add up to what it used."""
+    """A part of the run's time; the phases add up to the time that the run used."""
 
     name: str
     seconds: float
-    used_seconds: float  # of the budget, at its end
+    used_seconds: float  # used of the budget at its end
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Touched:
-    """What a technique changed on a seam."""
+    """How many places a technique changed on a seam."""
 
     technique: str
     seam: str
@@ -87,11 +87,11 @@ class Measurement:
     name: str
     value: float
     unit: str
-    needs: str = "model/"  # what has to be kept to reach the figure
-    bytes: int = 0  # of text that it was measured on
+    needs: str = "model/"  # what must be kept to reach the value
+    bytes: int = 0  # bytes of the text that it was measured on
     note: str = ""
     interval: list[float] | None = None  # low and high, 95%; None where there is none
-    share: float = 1.0  # of the held-out text that it was measured on
+    share: float = 1.0  # part of the held-out text that it was measured on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class Event:
     detail: Json = dataclasses.field(default_factory=dict)
 
 
-CHUNK_BYTES = 1 << 20  # of a growing log that are read at once
+CHUNK_BYTES = 1 << 20  # read at once from a growing log
 
 Record = Step | Checksum | Validation | Phase | Touched | Sample | Measurement | Event
 _KINDS: dict[str, type] = {

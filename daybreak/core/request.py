@@ -43,12 +43,12 @@ def _by(flag: str, help: str, **more: Any) -> dict[str, Option]:
 
 
 ENDING, PLANNING, COMPUTING = "Time", "What is trained", "How it is computed"
-LARGEST_SEED = (1 << 63) - 1  # what torch and NumPy both take
+LARGEST_SEED = (1 << 63) - 1  # the largest that torch and NumPy both take
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Value):
-    """What was asked. Two commands with the same request continue each other."""
+    """What a user asks of a run. Two commands with the same request continue each other."""
 
     sources: tuple[str, ...] = field(
         metadata=_by(
@@ -149,7 +149,7 @@ class Request(Value):
             group=PLANNING,
         ),
     )
-    technique_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # of --with NAME:SETTING=VALUE
+    technique_settings: dict[str, dict[str, str]] = field(default_factory=dict)  # from --with NAME:SETTING=VALUE
     weights: dict[str, float] = field(
         default_factory=dict,
         metadata=_by(
@@ -203,7 +203,7 @@ class Request(Value):
         return super().from_json(request_of_today(data), where)
 
     def shown(self) -> "Request":
-        """As it may be written down: an address without the password or the signature in it."""
+        """The request as it may be stored: addresses without a password or a signature."""
         weights = {units.address(name): weight for name, weight in self.weights.items()}
         return self.replace(sources=tuple(map(units.address, self.sources)), weights=weights)
 
@@ -224,7 +224,7 @@ class Request(Value):
         return longer and self == asked.replace(seconds=self.seconds)
 
     def words(self) -> list[str]:
-        """The words behind `daybreak run` that ask for this, options first; what is as usual is left out.
+        """The words behind `daybreak run` that ask for this, options first; defaults are left out.
 
         A folder that was only prepared has no budget, and its settings are options of `daybreak prepare`.
         """
@@ -267,7 +267,7 @@ _SORTS = {str: "a text", int: "a whole number", bool: "True or False"}
 
 
 def usual_of(name: str) -> object:
-    """What a field is where it is not asked for; MISSING where it has no default."""
+    """The default of a field; MISSING where it has none."""
     told = FIELDS[name]
     return told.default_factory() if told.default_factory is not dataclasses.MISSING else told.default
 

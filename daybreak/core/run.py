@@ -18,7 +18,7 @@ from daybreak.core.values import Json
 
 HEARTBEAT_SECONDS = 0.5
 ELSEWHERE_SECONDS = 30.0  # after its last heartbeat, a process on another machine is held for gone
-STARTING_SECONDS = 10.0  # that a start waits for another that is just taking the folder
+STARTING_SECONDS = 10.0  # how long a start waits for another process that is just taking the folder
 MOST_JSON_BYTES = 1 << 28
 
 
@@ -104,7 +104,7 @@ class Run:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def forget_training(self) -> None:
-        """As if no step had been taken; what was prepared and planned stays."""
+        """Removes checkpoints and model; the prepared text and the plan stay."""
         for folder in (self.checkpoints_folder, self.model_folder):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -118,14 +118,14 @@ class Run:
         return Corpus.from_json(read_json(self.corpus_file, "run `daybreak prepare` first"), "corpus/corpus.json")
 
     def request(self) -> Request | None:
-        """What was asked of the run; None where it was not written, or by another version."""
+        """The request of the run; None where there is none, or another version wrote it."""
         try:
             return Request.from_json(read_json(self.request_file, ""))
         except DaybreakError:
             return None
 
     def amend(self, what: str, **detail: object) -> None:
-        """What adapted while running. What holds is the plan plus its amendments."""
+        """Records a change made while running; plan and amendments together say what holds."""
         with self.amendments_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"amendment": what, **detail}) + "\n")
 
@@ -144,7 +144,7 @@ class Run:
     # Time used, and who uses the folder
 
     def used_seconds(self) -> float:
-        """Of the budget, up to the last heartbeat of the last process that worked here."""
+        """Seconds of the budget used up to the last heartbeat of the last process that worked here."""
         try:
             return float(json.loads(self.heartbeat_file.read_text())["used_seconds"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):

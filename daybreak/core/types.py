@@ -14,7 +14,7 @@ from daybreak.core.values import Json, Value, digest, plain
 
 @dataclass(frozen=True, kw_only=True)
 class Machine(Value):
-    """What was measured on this machine; never looked up by a card's name."""
+    """Measurements of this machine; nothing is looked up by the name of a card."""
 
     kind: str  # "cpu", "cuda", "mps"
     name: str
@@ -25,32 +25,32 @@ class Machine(Value):
     bandwidth_bytes_per_second: float
     disk_bytes_per_second: float
     compiler: str  # path of the C++ compiler; empty where there is none
-    fast_dtypes: tuple[str, ...]  # that the hardware has instructions for, as it says itself
+    fast_dtypes: tuple[str, ...]  # with instructions in hardware, as the hardware reports
     versions: dict[str, str]
     measured_at: float = 0.0  # seconds since 1970
 
     def key(self) -> str:
-        """What must be equal for older measurements to hold."""
+        """Measurements of one machine are valid on another with an equal key."""
         same = (self.kind, self.name, self.cores, self.devices, sorted(self.versions.items()))
         return digest(same)
 
 
-EXAMPLES = 5  # of each step: those with the smallest hash, so the same ones however the work was divided
+EXAMPLES = 5  # kept for each step: those with the smallest hash, so the same ones however the work was divided
 SUMMED = ("documents", "bytes", "removed_documents", "removed_bytes", "changed_documents", "fewer_bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account(Value):
-    """What a step did. Accounts of parts of the text add up; sizes are bytes of UTF-8."""
+    """What a cleaning step changed and removed. Accounts of parts of the text add up; sizes are bytes of UTF-8."""
 
     name: str
-    documents: int = 0  # that came to it
+    documents: int = 0  # given to the step
     bytes: int = 0
     removed_documents: int = 0
     removed_bytes: int = 0
     changed_documents: int = 0
     fewer_bytes: int = 0  # than before, of those that were changed and stayed
-    counts: dict[str, int] = field(default_factory=dict)  # of its notes
+    counts: dict[str, int] = field(default_factory=dict)  # how often each note was made
     examples: tuple[tuple[str, str, str], ...] = ()  # hash, a beginning of before, of after ("" where taken away)
 
     def __add__(self, other: Self) -> Self:
@@ -74,13 +74,13 @@ class Origin(Value):
     """A checkpoint that a run goes on from, as the run takes it."""
 
     path: str
-    digest: str  # of its config and its weights
+    digest: str  # over its config and its weights
     shape: Shape  # with the rows that its table has after growing
     specials: Specials | None
     tokens: int  # ids in use
     grown: int = 0  # tokens that were added
     seen: float = 0.0  # bytes of text that it has learnt from, in fresh ones; 0 where nobody has noted them
-    bytes_per_token: float = 0.0  # of that text
+    bytes_per_token: float = 0.0  # on that text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,26 +93,26 @@ class Corpus(Value):
     digest: str
     files: int
     documents: int
-    bytes: int  # of the training part
+    bytes: int  # in the training part
     heldout_documents: int
     heldout_bytes: int
     replaced_bytes: int  # not UTF-8
     languages: dict[str, float]  # share of the characters by script
     bytes_per_token: dict[str, float]  # on a sample, by vocabulary
-    tokens_per_second: float  # of encoding, measured on the sample
-    bytes_per_second: float  # of reading
+    tokens_per_second: float  # encoding speed, measured on the sample
+    bytes_per_second: float  # reading speed
     xz_bits_per_byte: float
     ngram_bits_per_byte: float
     ngram_unit: str  # "byte" or "character"
     ngram_order: int
-    ngram_bytes: int  # of text the n-gram model was fitted on
+    ngram_bytes: int  # of text that the n-gram model was fitted on
     ngram_fall: float  # exponent s of its bits per byte ~ bytes^-s, from a smaller part of the text
-    notes: tuple[str, ...] = ()  # what was decided and is said aloud, such as the column that holds the text
-    skipped: tuple[str, ...] = ()  # of the notes, those on what of the sources is not read, or not as it is
-    read_bytes: int = 0  # of text, before cleaning
-    unread_bytes: int = 0  # of files that there was no time for
+    notes: tuple[str, ...] = ()  # decisions that a user should see, such as which column holds the text
+    skipped: tuple[str, ...] = ()  # the notes on text that is left out, or not read as it is
+    read_bytes: int = 0  # text before cleaning
+    unread_bytes: int = 0  # size of the files that there was no time to read
     cleaning: tuple["TechniqueChoice", ...] = ()  # the steps, in their order
-    accounts: tuple[Account, ...] = ()  # of what they did
+    accounts: tuple[Account, ...] = ()  # the account of each step
     spoken: dict[str, float] = field(default_factory=dict)  # share of the bytes by identified language
     kinds: dict[str, int] = field(default_factory=dict)  # documents by what they were found as
     licences: dict[str, int] = field(default_factory=dict)  # documents, before cleaning, by the licence that they name
@@ -137,7 +137,7 @@ class Timing(Value):
     forward_seconds: float  # without gradients
     memory_bytes: int
     compile_seconds: float  # 0 where nothing was compiled
-    cold: bool  # the cache of what was compiled was empty
+    cold: bool  # the compile cache was empty
     spread: float = 0.0  # by how much the slower steps took longer than the median, as a share of it
 
 
@@ -145,12 +145,12 @@ class Timing(Value):
 class Probe(Value):
     """Measured for this corpus on this machine."""
 
-    timings: tuple[Timing, ...]  # of this run; a shape that stands here is measured
-    earlier: tuple[Timing, ...]  # of earlier runs on this machine: hints
+    timings: tuple[Timing, ...]  # measured in this run
+    earlier: tuple[Timing, ...]  # from earlier runs on this machine: hints
     compile_cold_seconds: float  # 0: not known yet
     compile_warm_seconds: float
-    used_seconds: float  # of the budget when the probe was finished
-    warnings: tuple[str, ...] = ()  # of what could not be measured
+    used_seconds: float  # budget used when the probe was finished
+    warnings: tuple[str, ...] = ()  # what could not be measured
     held_bytes: int = 0  # memory of the process when the probe was finished; 0: not measured
     peak_bytes: int = 0  # the most that it had held by then
     waiting: float = 0.0  # processes that wait for a processor, for each one that there is
@@ -161,10 +161,10 @@ class TokenizerChoice(Value):
     kind: str  # one of data/tokenizers.py's KINDS, or "file"
     vocabulary: int
     end_of_text: int | None = None  # None: the last id, as of all that are learnt here but WordPiece
-    specials: Specials | None = None  # of families that have them
+    specials: Specials | None = None  # in families that have them
 
     def rows(self) -> int:
-        """Of a table that holds all of its tokens."""
+        """Rows of an embedding table that holds all of its tokens."""
         if self.specials is None:
             return self.vocabulary
         return 1 + max(self.vocabulary - 1, self.specials.pad, self.specials.mask or 0, *self.specials.sentinels)
@@ -189,8 +189,8 @@ SCHEDULES = ("linear", "cosine", "constant", "inverse_sqrt", "plateau")
 @dataclass(frozen=True, kw_only=True)
 class OptimizerChoice(Value):
     name: str  # one of OPTIMIZERS
-    learning_rate: float  # of hidden matrices
-    table_learning_rate: float  # of embedding, head and gains
+    learning_rate: float  # for hidden matrices
+    table_learning_rate: float  # for embedding, head and norm scales
     weight_decay: float  # decoupled, of hidden matrices; adam, sgd and adagrad have none
     momentum: float
     orthogonalize_steps: int  # Newton-Schulz iterations of Muon
@@ -201,7 +201,7 @@ class ScheduleChoice(Value):
     name: str  # one of SCHEDULES
     warmup: float  # share of the progress
     decay: float  # share of the progress
-    floor: float  # of the peak rate, at the end
+    floor: float  # rate at the end, as a share of the peak rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +220,7 @@ class Prediction(Value):
     corpus_tokens: int  # in one pass over the text
     bytes_per_token: float
     mode: str  # how layers run: "eager", "compiled" or "kernels"
-    compile_seconds: float  # of torch.compile, whether or not it is used
+    compile_seconds: float  # that torch.compile takes, whether or not it is used
     compiled_speedup: float  # tokens per second, compiled over not
     phase_seconds: dict[str, float]  # adds up to the budget
     corpus_documents: int = 0
@@ -247,15 +247,15 @@ class Plan(Value):
     refused: dict[str, str]
     seed: int
     reproducible: bool
-    evaluation_bytes: int  # of the held-out part, scored inside the run
+    evaluation_bytes: int  # held-out text that is scored inside the run
     predicted: Prediction
     reasons: dict[str, str]
     parent: str = ""
-    origin: Origin | None = None  # what training begins with, where that is a checkpoint
+    origin: Origin | None = None  # the checkpoint that training starts from
     request: Request | None = None  # so that the same command continues
     mixture: tuple[float, ...] = ()  # weights of the sources, in their order; none: one text
     skipped: tuple[str, ...] = ()  # sentences on what of the sources is not read
-    metric: Metric | None = None  # what the model is judged by; None in plans of older versions
+    metric: Metric | None = None  # how the model is scored; None in plans of older versions
 
     @classmethod
     def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
@@ -263,7 +263,7 @@ class Plan(Value):
         return super().from_json(plan_of_today(data), where)
 
     def identity(self) -> str:
-        """What checkpoints must agree on; budget, machine and micro-batch may change on resume."""
+        """A hash of everything that checkpoints must agree on; budget, machine and micro-batch may change on resume."""
         return digest(
             [
                 self.objective,
@@ -278,12 +278,12 @@ class Plan(Value):
 
     @property
     def device(self) -> str:
-        """As it was asked for; empty: the best that there is."""
+        """The requested device; empty: the fastest one."""
         return self.request.device if self.request else ""
 
     @property
     def headline(self) -> Metric:
-        """What its model is judged by: the metric of its task."""
+        """The metric of its task."""
         return self.metric or OF_OLD_PLANS[self.objective]
 
     @property
@@ -298,7 +298,7 @@ class Plan(Value):
 
 
 class Decisions(Protocol):
-    """What a model is built by: of a plan, or of what was chosen before its plan is written."""
+    """All that building a model needs; a Plan has it, and so has a Choice, from which a plan is written."""
 
     @property
     def objective(self) -> str: ...

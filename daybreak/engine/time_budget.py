@@ -23,6 +23,6 @@ MARGIN_SHARE = 0.004  # at the end, for what is never as it was measured
 UNDIMINISHED = 600.0  # seconds of a budget, up to which scores and samples have their whole share
 
 
-def looking_seconds(share: float, budget: float) -> float:
+def evaluation_seconds(share: float, budget: float) -> float:
     """For scores and samples: their price is that of the text and the model, so long runs need a falling share."""
     return share * budget * min(1.0, (UNDIMINISHED / budget) ** 0.5)

@@ -28,7 +28,7 @@ class Units:
 
     of_cell: np.ndarray  # int64 [C]
     count: int
-    kind: str  # "documents", "blocks" (of documents that were cut) or "groups" (of neighbouring documents)
+    kind: str  # "documents", "blocks" (of documents that were cut) or "groups" (of same_domain documents)
     documents: int
 
 

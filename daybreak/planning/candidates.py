@@ -15,32 +15,32 @@ from daybreak.planning.settings import Settings
 from daybreak.planning.speed import MODES, Speed, memory_bytes
 from daybreak.planning.tokenizer_choice import choice_of, known_vocabulary
 
-SMALLER_WITHIN = 0.003  # of the predicted loss: then the smaller shape is safer against a slow hour
-LEAST_OF_LONGEST = 0.8  # of the bytes a token that the largest vocabulary has: shorter ones blur what is counted
-TIE_ABOVE_PASSES = 2.0  # over the text: then fewer weights learn more of it that holds elsewhere
+SMALLER_WITHIN = 0.003  # difference of predicted loss below which the smaller shape wins: it is safer in a slow hour
+LEAST_OF_LONGEST = 0.8  # bytes per token against the largest vocabulary's; shorter tokens blur what is counted
+TIE_ABOVE_EPOCHS = 2.0  # over the text: then fewer weights learn more of it that holds elsewhere
 STEP_TOKENS_FLOOR = {"cpu": 2048, "cuda": 16384}
-NEIGHBOURING = 0.75  # of the bytes a token that a checkpoint's tokenizer had on its text; with fewer it is another's
+SAME_DOMAIN = 0.75  # bytes per token against those on the checkpoint's text; with less, the domain is another
 CONTEXTS_PAY_FROM = (5e5, 5e7, 1e9, 1e10)  # tokens that are seen, for each of ladder.CONTEXTS but the first
 MICRO_BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A shape with a vocabulary, how its layers run, and what it is expected to reach."""
+    """A shape with a vocabulary, how its layers run, and the loss that is predicted for it."""
 
     shape: NetworkShape
     mode: str
     mode_seconds: float  # until the first step
-    compile_seconds: float  # of torch.compile, whether or not it is used
+    compile_seconds: float  # that torch.compile takes, whether or not it is used
     compiled_speedup: float
     tokenizer: TokenizerChoice
     micro_batch: int
     batch_tokens: int
     tokens_per_second: float
     tokens: float
-    bits_per_byte: float  # of a GPT; families are ranked by it
+    bits_per_byte: float  # predicted for a GPT; shapes are ranked by it
     bytes_per_token: float
-    most_tokens: float  # that are worth training on, whatever the time
+    most_tokens: float  # beyond which training is not worth its time
 
     def epochs(self, corpus: Corpus) -> float:
         """Times that the text is read."""
@@ -79,8 +79,8 @@ def candidates(
         for layers, width in ladder.RUNGS:
             size = settings.get("layers", layers), settings.get("width", width)
             tokens = settings.get("tokens") or _expected_tokens(machine, available, *size)
-            passes = tokens * measured[vocabulary] / max(corpus.bytes, 1)
-            tied = {"tied": True} if record.fitted and passes > TIE_ABOVE_PASSES else {}
+            epochs = tokens * measured[vocabulary] / max(corpus.bytes, 1)
+            tied = {"tied": True} if record.fitted and epochs > TIE_ABOVE_EPOCHS else {}
             choice = tokenizer_of(corpus, vocabulary, family)
             assert record.rung is not None
             make = functools.partial(record.rung, *size, vocabulary=choice.rows(), changes={**tied, **shape_settings})
@@ -136,7 +136,7 @@ def _rated(
     modes: tuple[str, ...],
     timed_only: bool,
 ) -> Candidate:
-    """In the mode in which most is trained in what getting it ready leaves of the time."""
+    """The candidate in the execution mode that trains most tokens in the time left after its startup."""
     family = families.of(shape)
     if not family.kernels_fit(shape):
         modes = tuple(mode for mode in modes if mode != "kernels")
@@ -174,7 +174,7 @@ def _rated(
 def expected_bits(corpus: Corpus, shape: NetworkShape, tokens: float, bytes_per_token: float) -> float:
     """Bits per byte of a GPT of this size after so many tokens of the text."""
     head, origin = shape.vocabulary * shape.width, corpus.origin
-    known = origin is not None and neighbouring(origin, bytes_per_token)
+    known = origin is not None and same_domain(origin, bytes_per_token)
     inherited = scaling.INHERITED_SHARE * origin.seen if origin is not None and known else 0.0
     return scaling.expected_bits_per_byte(
         shape.matmul_parameters() - head,
@@ -198,9 +198,9 @@ def _most_tokens(corpus: Corpus, shape: NetworkShape, size: float, settings: Set
     return scaling.most_tokens(shape.parameters(), corpus.bytes, size)
 
 
-def neighbouring(origin: Origin, bytes_per_token: float) -> bool:
+def same_domain(origin: Origin, bytes_per_token: float) -> bool:
     """Whether a text is of the kind that a checkpoint has learnt from, by how its tokens fit; those were not grown."""
-    return not origin.grown and bytes_per_token > NEIGHBOURING * origin.bytes_per_token
+    return not origin.grown and bytes_per_token > SAME_DOMAIN * origin.bytes_per_token
 
 
 def tokenizer_of(corpus: Corpus, vocabulary: int, family: str) -> TokenizerChoice:
@@ -218,13 +218,13 @@ def _micro_batch(shape: NetworkShape, machine: Machine, tokens: int, mode: str) 
 
 
 def _expected_tokens(machine: Machine, training: float, layers: int, width: int) -> float:
-    """About how many will be seen; what depends on it need not be exact, and must be known before a shape is rated."""
+    """A rough estimate of the training tokens, needed before a shape can be rated."""
     rate = max(machine.matmul_flops.values(), default=1e11)
     return 0.3 * rate * max(training, 1.0) / (72 * layers * width**2)
 
 
 def _context(tokens: float) -> int:
-    """Short where few tokens are seen: attention costs what the weights do at T = 6 d, and long context pays late."""
+    """Context length: short for few training tokens. At T = 6 d attention costs as much as the weights do."""
     context = ladder.CONTEXTS[0]
     for length, least_tokens in zip(ladder.CONTEXTS[1:], CONTEXTS_PAY_FROM, strict=True):
         if tokens >= least_tokens:

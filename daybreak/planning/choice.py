@@ -22,7 +22,7 @@ from daybreak.planning.candidates import Candidate
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The best candidate, how it is trained, and what both were decided from.
+    """The best candidate, how it is trained, and the measurements that both were chosen by.
 
     A technique may ask it what it asks a plan: it has all of `daybreak.core.types.Decisions`.
     """
@@ -32,7 +32,7 @@ class Choice:
     probe: Probe
     request: Request
     best: Candidate
-    pool: tuple[Candidate, ...]  # that the best was chosen from
+    pool: tuple[Candidate, ...]  # all candidates that the best was chosen from
     timed: bool  # whether those in the pool were timed on this machine just now
     objective: str
     budget: Budget

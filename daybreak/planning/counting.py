@@ -7,7 +7,7 @@ from daybreak.models.ngram.cost import counting_bytes
 from daybreak.planning.settings import parsed
 from daybreak.planning.tokenizer_choice import choice_of, known_vocabulary
 
-LIBRARY_BYTES = 3e8  # of numpy, tokenizers and a sample of the text
+LIBRARY_BYTES = 3e8  # memory of numpy, tokenizers and a sample of the text
 
 
 def counting_plan(corpus: Corpus, request: Request, *, instead: str = "", held_bytes: int = 0) -> Plan:

@@ -23,7 +23,7 @@ def suited(plan: Plan, machine: Machine) -> Plan:
 
 
 def without_mode(plan: Plan, machine: Machine) -> Plan:
-    """The plan with what the planner would choose if the mode that it has were not to be had."""
+    """The plan with the next best execution mode, for a machine where the planned one fails."""
     compiled = mode_of(plan) == "kernels" and _compiling_pays(plan) and _allowed("compiled", plan, machine)
     return in_mode(plan, machine, "compiled" if compiled else "eager")
 
@@ -54,7 +54,7 @@ def in_mode(plan: Plan, machine: Machine, mode: str) -> Plan:
 
 
 def _compiling_pays(plan: Plan) -> bool:
-    """As the planner weighs it: what is trained in the time that compiling leaves."""
+    """The planner's criterion: tokens trained in the time left after compiling."""
     available = _available(plan)
     trained = plan.predicted.compiled_speedup * max(0.1, available - plan.predicted.compile_seconds)
     return trained > available

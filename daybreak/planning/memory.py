@@ -1,4 +1,4 @@
-"""Memory: the most that the process of a run will hold, from what it holds after the probe and what still comes."""
+"""Memory: the predicted peak of a run's process, from its memory after the probe and what is allocated later."""
 
 from typing import Protocol, runtime_checkable
 
@@ -24,7 +24,7 @@ class CountsTokens(Protocol):
 
 
 def peak_bytes(plan: Decisions, machine: Machine, probe: Probe) -> int:
-    """Of the process that trains a network, with libraries, text and counts; or of an accelerator, what training takes.
+    """Peak memory of the training process with libraries, text and counts; on an accelerator, of training alone.
 
     Where the probe was not measured (`held_bytes` is 0), the libraries are taken to be of their usual size.
     """
@@ -36,7 +36,7 @@ def peak_bytes(plan: Decisions, machine: Machine, probe: Probe) -> int:
     if machine.kind != "cpu":
         return int(max(probe.peak_bytes, needed + scored))
     base = LIBRARY_BYTES + needed
-    if probe.held_bytes:  # steps of what was timed are in it
+    if probe.held_bytes:  # it includes the steps that the probe timed
         timed = [
             memory_bytes(network, t.micro_batch, t.mode) - LIBRARY_BYTES
             for t in probe.timings

@@ -1,4 +1,4 @@
-"""Names: what a command names is checked before text is read or torch is imported."""
+"""Names: checks files, techniques and settings that a command names, before text is read or torch is imported."""
 
 import glob
 import os

@@ -1,4 +1,4 @@
-"""Planner: what was measured and what was asked in, every decision with its reason out: `choose`, then `write_plan`."""
+"""Planner: turns measurements and a request into a plan with a reason for each decision: `choose`, `write_plan`."""
 
 import math
 from collections.abc import Collection
@@ -35,7 +35,7 @@ from daybreak.tasks import task_of
 from daybreak.techniques.ngram_mix import NgramMix
 
 LEAST_STEPS = 20
-CLEANED_BYTES_PER_SECOND = 1e8  # of the cleaned text, as it is read for encoding
+CLEANED_BYTES_PER_SECOND = 1e8  # speed of reading cleaned text for encoding
 SCORING_SPEED = 2.5  # times the speed of training
 LOADING_SECONDS = 0.4  # to read the model back before it is scored
 MOST_WAITING = 3.0  # processes for a processor that a range of figures allows for
@@ -50,7 +50,7 @@ class NeedsHardware(Protocol):
 
 
 def choose(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, timed_only: bool = False) -> Choice:
-    """Which network is trained and how: a pure function of what was measured and what was asked.
+    """Which network is trained and how: a pure function of measurements and request.
 
     timed_only: choose among the shapes that this probe has timed, if there are any, and be strict about the time.
     Raises BudgetTooShort (with the shortest that works), ResourceError (no shape fits the memory) and UsageError (a
@@ -105,7 +105,7 @@ def choose(corpus: Corpus, machine: Machine, probe: Probe, request: Request, *, 
 
 
 def write_plan(choice: Choice) -> Plan:
-    """The plan of what was chosen, with a reason for every decision. Made once a run."""
+    """The plan of a choice, with a reason for every decision; made once a run."""
     corpus, request = choice.corpus, choice.request
     memory = peak_bytes(choice, choice.machine, choice.probe)
     return Plan(
@@ -135,7 +135,7 @@ def write_plan(choice: Choice) -> Plan:
 
 
 def _nominal(corpus: Corpus, machine: Machine) -> tuple[Corpus, Machine, Probe]:
-    """Figures that are the same on every day, for a plan that must be: cautious ones for what was measured here."""
+    """Cautious constants in the place of measurements, so that a reproducible plan is the same every time."""
     known = {"float32": 4e10, "bfloat16": 1.2e11}
     rates = {
         name: rate * machine.cores if machine.kind == "cpu" else 500 * rate
@@ -226,15 +226,15 @@ def _fixed_seconds(corpus: Corpus, probe: Probe, request: Request) -> dict[str, 
         "until the plan": probe.used_seconds,
         "encode": corpus.bytes / CLEANED_BYTES_PER_SECOND + corpus_tokens / corpus.tokens_per_second + 0.3,
         "counting": counting,
-        "validation": time_budget.looking_seconds(time_budget.EVALUATION_SHARE, budget) * 0.5,
-        "samples": time_budget.looking_seconds(time_budget.SAMPLING_SHARE, budget),
+        "validation": time_budget.evaluation_seconds(time_budget.EVALUATION_SHARE, budget) * 0.5,
+        "samples": time_budget.evaluation_seconds(time_budget.SAMPLING_SHARE, budget),
         "saving": 0.005 * budget + 0.1,
-        "the end": time_budget.looking_seconds(time_budget.EVALUATION_SHARE, budget) + LOADING_SECONDS,
+        "the end": time_budget.evaluation_seconds(time_budget.EVALUATION_SHARE, budget) + LOADING_SECONDS,
     }
 
 
 def _scoring_seconds(corpus: Corpus, best: Candidate, budget: float) -> float:
-    """What scoring all held-out text at the end takes, or the most that it may."""
+    """Seconds for scoring all held-out text at the end, or the most that it may take."""
     tokens = corpus.heldout_bytes / corpus.bytes_per_token[str(best.tokenizer.vocabulary)]
     return min(time_budget.SCORING_MOST * budget, tokens / (SCORING_SPEED * best.tokens_per_second))
 

@@ -20,9 +20,9 @@ from daybreak.data.tokenizers.byte_level import cores
 from daybreak.data.workers import APART_BYTES, each
 from daybreak.engine import faults
 
-READING_SHARE = 0.25  # of the budget, for the first of three readings
-LEAST_READ_BYTES = 1_000_000  # of text; with less, a budget is too short for it
-PART_BYTES = 1 << 22  # of files that are read together: what is lost where a process is stopped
+READING_SHARE = 0.25  # share of the budget for the first of three readings
+LEAST_READ_BYTES = 1_000_000  # with less text read, the budget is too short
+PART_BYTES = 1 << 22  # files read together; a stopped process loses one such part
 
 
 def paths_of(work: Iterable[store.Work]) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def cleaning_of(request: Request) -> tuple[Cleaning, tuple[TechniqueChoice, ...]
 
 
 def _evaluation_texts(request: Request) -> list[str]:
-    """What no document of the training text may hold: the text that the run is scored on, where it was given."""
+    """Texts that no training document may contain: the given held-out file."""
     if not request.heldout:
         return []
     path = Path(request.heldout)
@@ -172,7 +172,7 @@ def _size_of(path: Path) -> int:
 
 
 def _check_enough(passed: float, read_bytes: int, request: Request) -> None:
-    """Raises BudgetTooShort: what was read is too little, or how much it is may not depend on the day."""
+    """Raises BudgetTooShort: too little text was read, or a reproducible run has not read all of it."""
     if read_bytes < LEAST_READ_BYTES or request.reproducible:
         raise BudgetTooShort(
             "the text takes too long to read for this budget",

@@ -17,7 +17,7 @@ from daybreak.planning.candidates import (
 from daybreak.planning.choice import Choice
 from daybreak.tasks import task_of
 
-USUAL_DECAY = 0.2  # of texts that are read several times; small ones need more
+USUAL_DECAY = 0.2  # weight decay for texts that are read several times; small ones need more
 REPEATED = 2  # times that a text is read, from which on the weights decay faster
 WIDER = 1.2  # times as slow, from which on the range of the figure has a reason of its own
 DECAYING = ("muon", "muon_rms", "adamw", "adamw_rms")

@@ -6,13 +6,13 @@ from daybreak.core.types import Corpus, OptimizerChoice, Origin, ScheduleChoice
 from daybreak.engine import optimizers, scaling, schedules
 from daybreak.models import families
 from daybreak.models.families import Rates
-from daybreak.planning.candidates import Candidate, neighbouring
+from daybreak.planning.candidates import Candidate, same_domain
 from daybreak.planning.reasons import REPEATED
 from daybreak.planning.settings import Settings
 
-INHERITED_LEAST = 0.05  # of the rates; also where nobody has noted how long a checkpoint was trained
-DISTANT_SHARE = 0.7  # of the rates, where the text is of another kind
-FREE_OVERHEAD = 0.2  # of Muon's full iterations in a step; above it the time is better spent on further steps
+INHERITED_LEAST = 0.05  # least share of the usual rates; also where a checkpoint's training is unknown
+DISTANT_SHARE = 0.7  # share of the usual rates, where the text is of another domain
+FREE_OVERHEAD = 0.2  # of a step for all of Muon's iterations; above it, further steps pay more
 
 
 def recipe_of(
@@ -74,7 +74,7 @@ def optimizer_of(
 
 
 def inherited_share(origin: Origin | None, tokens: float, bytes_per_token: float) -> float:
-    """Of the usual rates, where what is trained was trained before: large steps would undo it.
+    """Share of the usual learning rates for a pretrained checkpoint: large steps would undo its training.
 
     As if the run were the last part of one that had trained the checkpoint too, its rates falling in a line. In runs of
     60 s, 0.07 of the rates gave 6% fewer bits than 0.7 from a checkpoint of 20 minutes. A text of another kind leaves
@@ -82,7 +82,7 @@ def inherited_share(origin: Origin | None, tokens: float, bytes_per_token: float
     """
     if origin is None:
         return 1.0
-    if not neighbouring(origin, bytes_per_token):
+    if not same_domain(origin, bytes_per_token):
         return DISTANT_SHARE
     if not origin.seen:
         return INHERITED_LEAST

@@ -1,4 +1,4 @@
-"""Settings: what --set knows, and its words as numbers."""
+"""Settings: the names that --set knows, and parsing their values."""
 
 from dataclasses import Field, fields
 from typing import TypedDict, cast

@@ -1,4 +1,4 @@
-"""Speed: how fast a shape trains here, what getting its layers ready takes, and the memory of a step."""
+"""Speed: how fast a shape trains here, its startup time in each execution mode, and the memory of a step."""
 
 import statistics
 from typing import ClassVar
@@ -8,9 +8,9 @@ from daybreak.core.types import Machine, Probe, Timing
 
 UNKNOWN_COMPILE_SECONDS = {"cpu": 30.0, "cuda": 25.0}  # until this machine has been measured
 UNKNOWN_WARM_SECONDS = 3.0
-KERNELS_SECONDS = 2.0  # of a C compiler with kernels.c
+KERNELS_SECONDS = 2.0  # to compile kernels.c
 ALIKE = 8.0  # times the operations of a token, either way: what was timed there tells how fast a shape will be
-LIBRARY_BYTES = 400e6  # of torch and all else that is imported, and of a sample of the text
+LIBRARY_BYTES = 400e6  # memory of all imported libraries and of a sample of the text
 MODES = ("eager", "compiled", "kernels")
 
 
@@ -51,7 +51,7 @@ class Speed:
         return shape.context_length * self._factor(shape, mode) / self._estimate(shape, mode)
 
     def ready_seconds(self, shape: NetworkShape, mode: str) -> float:
-        """What a mode will still take before its first step: little where this process has used it, or one has."""
+        """Seconds before the first step in an execution mode: few where this machine has compiled for it before."""
         if mode == "eager":
             return 0.0
         if mode == "kernels":
@@ -64,7 +64,7 @@ class Speed:
         return self.probe.compile_cold_seconds or UNKNOWN_COMPILE_SECONDS.get(self.machine.kind, 30.0)
 
     def _against_law(self, pool: list[Timing], mode: str) -> list[tuple[float, float]]:
-        """Of every timing in a mode: the operations of a token, and how many times as fast as the law it was."""
+        """For each timing in an execution mode: operations per token, and its speed against the formula's."""
         pairs = []
         for timing in pool:
             shape = network_of(timing.shape)
@@ -77,7 +77,7 @@ class Speed:
         """How machine and law differ at shapes of about this size: a tiny one says nothing of a large one."""
         flops = shape.flops_per_token()
         for measured in self._measured:
-            for known in (mode, *MODES):  # what holds back layers run one way holds back those run another way, too
+            for known in (mode, *MODES):  # a bottleneck in one execution mode is one in the others, too
                 near = [factor for timed, factor in measured[known] if 1 / ALIKE < timed / flops < ALIKE]
                 if near:
                     return statistics.median(near)

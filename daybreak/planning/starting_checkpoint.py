@@ -59,7 +59,7 @@ def adopted(request: Request) -> tuple[Request, Checkpoint | None]:
 def origin_of(
     request: Request, run: Run, sample: Sequence[str], *, checkpoint: Checkpoint | None = None
 ) -> tuple[Origin, Tokenizer]:
-    """What a run begins with, and its tokenizer, grown where that was asked for; both are kept in its folder.
+    """The checkpoint that a run starts from, and its tokenizer, grown on request; both are copied to its folder.
 
     sample: of the text, for new tokens. checkpoint: its header, where it is known. Raises UsageError, DataError and
     ResourceError.
@@ -112,7 +112,7 @@ def _seen(folder: Path) -> tuple[float, float]:
     text = plan.predicted.corpus_tokens * size
     if not (steps and text):
         return 0.0, 0.0
-    before = plan.origin.seen if plan.origin else 0.0  # what the run itself began with
+    before = plan.origin.seen if plan.origin else 0.0  # that the run itself started from
     return before + text * scaling.effective_epochs(steps[-1].tokens * size / text), size
 
 
@@ -130,7 +130,7 @@ def module_of(plan: Decisions, run: Run, *, checkpoint: Checkpoint | None = None
 
 
 def weights_of(plan: Decisions, run: Run, *, checkpoint: Checkpoint | None = None) -> dict[str, Tensor]:
-    """What a plan begins with. Raises DataError: the checkpoint is not the one that was planned with.
+    """The weights that a plan starts from. Raises DataError: the checkpoint is not the one that was planned with.
 
     checkpoint: its header, where this process has read it.
     """

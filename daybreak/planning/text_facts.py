@@ -1,4 +1,4 @@
-"""Text facts: what one scan of a run's text tells, as a Corpus."""
+"""Text facts: scans the text of a run once and returns its facts as a Corpus."""
 
 import math
 import time
@@ -24,7 +24,7 @@ from daybreak.planning.reading import cleaned_parts, cleaning_of, part_name, par
 
 CJK_FROM = 0.3  # share of the characters from which the baseline counts characters, not bytes
 # How much of the text is looked at, for each second of the budget: every figure of the text may cost about a percent.
-PREPARING_SECONDS = 600.0  # what `prepare` is looked at as, having no budget
+PREPARING_SECONDS = 600.0  # taken as the budget of `prepare`, which has none
 SAMPLE_BYTES_PER_SECOND = 15_000
 PACKED_BYTES_PER_SECOND = 2_500
 COUNTED_BYTES_PER_SECOND = 25_000
@@ -32,8 +32,8 @@ if TYPE_CHECKING:  # which needs torch
     from daybreak.models.checkpoints.source import Checkpoint
 
 SAMPLES, SAMPLE_CHARACTERS = 5, 400  # in the data card
-USUAL_FALL = 0.1  # of that figure, where there is too little text to see it
-PART = 6  # of the counted text, for how fast its figure falls with more
+USUAL_FALL = 0.1  # taken where there is too little text to measure it
+PART = 6  # a sixth of the counted text, to measure how fast the score falls with more
 
 
 def scanned(run: Run, request: Request, *, checkpoint: "Checkpoint | None" = None) -> Corpus:
@@ -138,7 +138,7 @@ def scan(run: Run, request: Request, *, checkpoint: "Checkpoint | None" = None) 
 
 @dataclass(frozen=True, kw_only=True)
 class TextBaselines:
-    """What xz and counting reach on a part of the text."""
+    """Scores of xz and of an n-gram model on a part of the text."""
 
     unit: str  # as in Corpus
     order: int
@@ -206,7 +206,7 @@ def corpus_facts(
 
 
 def check_unchanged(run: Run, request: Request) -> None:
-    """What a run was planned for is still what the files hold, where they are still there. Raises UsageError."""
+    """Checks that the source files, if they still exist, hold the text that was planned for. Raises UsageError."""
     parts_file = run.documents_folder / "parts.json"
     if not parts_file.exists() or any(map(remote.is_address, request.sources)):
         return
@@ -259,7 +259,7 @@ def check_weights(request: Request) -> None:
 
 
 def unread(corpus: Corpus) -> tuple[str, ...]:
-    """Sentences on what of the sources is not read: for lack of time, or because it is no text that can be."""
+    """Sentences on sources that are not read: for lack of time, or because they hold no readable text."""
     if not corpus.unread_bytes:
         return corpus.skipped
     return (
@@ -273,7 +273,7 @@ def unread(corpus: Corpus) -> tuple[str, ...]:
 
 
 def large_removals(accounts: Iterable[Account]) -> tuple[str, ...]:
-    """Sentences on the steps that took away more than half of what came to them: is it that kind of text?"""
+    """Warnings about cleaning steps that removed more than half of the text, which may not suit them."""
     return tuple(
         (
             f"{account.name} removed {account.removed_documents} of {account.documents} "

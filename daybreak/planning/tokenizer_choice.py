@@ -21,7 +21,7 @@ from daybreak.models import families
 
 JOINING_PAYS_FROM = 3.5  # bytes a token; below it joined characters spare little and blur what is counted
 TRIED_BYTES = 400_000
-WHOLE_CHARACTERS = 0.95  # of the bytes a token that the largest vocabulary has
+WHOLE_CHARACTERS = 0.95  # bytes per token against the largest vocabulary's
 CHARACTERS_PAY_FROM = 1.01  # times the bytes a token of byte-level BPE at the same vocabulary: below, it is chance
 # A large vocabulary needs text to be learnt from and time to be trained.
 FOR_SECONDS = ((30, 2048), (400, 8192), (7200, 16384))
@@ -30,7 +30,7 @@ BYTES_FOR_A_TOKEN = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Learnt:
-    """A tokenizer at its largest vocabulary, and what was measured of it on text that it has not seen."""
+    """A tokenizer at its largest vocabulary, and its measurements on unseen text."""
 
     tokenizer: Tokenizer
     kind: str  # one of KINDS, or "file"

@@ -279,7 +279,7 @@ def _mark(state: TrainingState, progress: float) -> bool:
     if written:
         write(state)
     if not state.replayed and state.affords(
-        "sample", time_budget.looking_seconds(time_budget.SAMPLING_SHARE, budget) * progress
+        "sample", time_budget.evaluation_seconds(time_budget.SAMPLING_SHARE, budget) * progress
     ):
         with state.ledger.within("samples"), state.cost("sample"):
             if state.world.rank == 0:
@@ -294,7 +294,7 @@ def _score(state: TrainingState, progress: float) -> None:
     share = (
         time_budget.STOPPING_SHARE * budget
         if stops_early(state.trainable.callbacks)
-        else time_budget.looking_seconds(time_budget.VALIDATION_SHARE, budget)
+        else time_budget.evaluation_seconds(time_budget.VALIDATION_SHARE, budget)
     )
     scored = None
     if state.replayed:
