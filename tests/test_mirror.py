@@ -26,7 +26,7 @@ from daybreak.core.types import Request
 from daybreak.stages import mirror
 from daybreak.views import destinations, mirrors
 from daybreak.views.mirrors import started
-from daybreak.views.points import STEPS_A_RUN, Place, Translation, place_of
+from daybreak.views.points import STEPS_A_RUN, MirrorState, Translation, state_from_json
 
 TEXT = "<script>alert(1)</script> *not bold* & \u4f60\u597d"
 FAKES = """
@@ -142,7 +142,7 @@ def train_steps(points: list) -> list[int]:
 
 
 def test_a_step_has_all_its_scalars(plan):
-    translation = Translation(plan(), Place(), began=1000.0)
+    translation = Translation(plan(), MirrorState(), began=1000.0)
     (point,) = points_of(translation, lines_of(step(1, nats=2.0)))
     assert point.step == 1
     assert point.time == pytest.approx(1010.05)
@@ -154,7 +154,7 @@ def test_a_step_has_all_its_scalars(plan):
 
 
 def test_a_skipped_step_has_no_loss_and_is_counted(plan):
-    translation = Translation(plan(), Place())
+    translation = Translation(plan(), MirrorState())
     (point,) = points_of(translation, lines_of(step(1, skipped=True, nats=float("nan"), gradient_norm=float("inf"))))
     assert point.scalars["train/skipped_steps"] == 1
     assert "train/loss_nats" not in point.scalars
@@ -169,7 +169,7 @@ def test_a_skipped_step_has_no_loss_and_is_counted(plan):
     ],
 )
 def test_steps_are_thinned_and_the_last_one_is_kept(plan, steps, seconds, least, most):
-    translation = Translation(plan(), Place())
+    translation = Translation(plan(), MirrorState())
     given = points_of(translation, lines_of(*(step(i, of=steps, seconds=seconds) for i in range(1, steps + 1))))
     given += translation.end()
     assert least <= len(given) <= most
@@ -179,18 +179,18 @@ def test_steps_are_thinned_and_the_last_one_is_kept(plan, steps, seconds, least,
 
 def test_a_mirror_started_again_gives_the_points_that_one_would_have_given(plan):
     lines = lines_of(*(step(i, of=9000, seconds=0.01) for i in range(1, 9001)), *last_lines())
-    whole = Translation(plan(), Place())
+    whole = Translation(plan(), MirrorState())
     expected = points_of(whole, lines) + list(whole.end())
-    place, parts = Place(), []
+    state, parts = MirrorState(), []
     for begin in range(0, len(lines), 777):
-        again = Translation(plan(), place)
+        again = Translation(plan(), state)
         parts += points_of(again, lines[begin : begin + 777])
-        place = place_of(json.loads(json.dumps(vars(again.place))))
-    assert parts + list(Translation(plan(), place).end()) == expected
+        state = state_from_json(json.loads(json.dumps(vars(again.state))))
+    assert parts + list(Translation(plan(), state).end()) == expected
 
 
 def test_what_a_resumed_run_repeats_is_not_given_again(plan):
-    translation = Translation(plan(), Place())
+    translation = Translation(plan(), MirrorState())
     lines = lines_of(
         *(step(i) for i in range(1, 41)),
         validation(40),
@@ -207,7 +207,7 @@ def test_what_a_resumed_run_repeats_is_not_given_again(plan):
 
 
 def test_a_line_of_another_shape_gives_nothing(plan):
-    translation = Translation(plan(), Place())
+    translation = Translation(plan(), MirrorState())
     odd = [{}, {"record": "step"}, {"record": "sample", "text": 3}, {"record": "new"}, {"record": "phase", "name": []}]
     assert points_of(translation, odd) == []
 

@@ -29,7 +29,7 @@ from daybreak.core.run import Run, write_json
 from daybreak.core.signals import Signals
 from daybreak.core.values import Json
 from daybreak.views.destinations import Destination, check, destination, opening, say
-from daybreak.views.points import Place, Point, Translation, place_of
+from daybreak.views.points import MirrorState, Point, Translation, state_from_json
 
 POLL_SECONDS = 2.0
 WATCH_SECONDS = 0.5
@@ -81,14 +81,14 @@ class Following:
         with contextlib.suppress(OSError, ValueError):
             state = json.loads(self.state_file.read_text(encoding="utf-8"))
         self._offset, self._ended = int(state.get("offset", 0)), int(state.get("ended", 0))
-        self._place = place_of(state.get("place", {})) if state else Place()
+        self._state = state_from_json(state.get("place", {})) if state else MirrorState()
         self._identity = str(state.get("identity") or uuid.uuid4().hex[:12])
-        self._written_before = self._place.highest
+        self._written_before = self._state.highest
 
     def _save(self) -> None:
         if not self.run.path.is_dir():
             return
-        place = dataclasses.asdict(self._place)
+        place = dataclasses.asdict(self._state)
         state = {"offset": self._offset, "ended": self._ended, "identity": self._identity, "place": place}
         write_json(self.state_file, state)
 
@@ -129,12 +129,12 @@ class Following:
             return False
         full = offset - self._offset >= CHUNK_BYTES
         if offset < self._offset:  # the log was begun anew: what it repeats was shown
-            self._place.repeated_until = self._place.highest
-            self._place.phases.clear()
-            self._place.finished = False
+            self._state.repeated_until = self._state.highest
+            self._state.phases.clear()
+            self._state.finished = False
             full = True
         if self._translation is None:
-            self._translation = Translation(self.run.plan(), self._place)
+            self._translation = Translation(self.run.plan(), self._state)
         self._translation.began = self._began()
         self._write([point for line in lines for point in self._translation.take(line)])
         self._offset = offset
@@ -145,7 +145,7 @@ class Following:
         if self._ended == self._offset or not self.run.plan_file.exists():
             return
         if self._translation is None:  # an earlier process has read the log to its end, and died before this
-            self._translation = Translation(self.run.plan(), self._place, began=self._began())
+            self._translation = Translation(self.run.plan(), self._state, began=self._began())
         self._write(list(self._translation.end()))
         self._ended = self._offset
         self._save()
@@ -177,7 +177,7 @@ class Following:
         """The moment, in seconds since 1970, at which the budget was unused, as the last heartbeat has it."""
         with contextlib.suppress(OSError):
             return self.run.heartbeat_file.stat().st_mtime - self.run.used_seconds()
-        return time.time() - self._place.seconds
+        return time.time() - self._state.seconds
 
 
 # What keeps a mirror from costing anything

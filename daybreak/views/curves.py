@@ -1,4 +1,4 @@
-"""Curves: the steps of a run in columns, thinned to a number of points while they are read."""
+"""Curves: the steps of a run as columns, thinned to a number of points while they are read."""
 
 import math
 from array import array
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from daybreak.core.values import Json
 
-HEAD = 64  # steps at the beginning that are never thinned: there the loss falls fastest
+HEAD = 64  # first steps that are never thinned, because the loss falls fastest there
 LEAST_BUCKETS = 8
-SMOOTHING = 50  # the smooth line is the mean over one part in so many of the points, on either side
+SMOOTHING = 50  # the smooth line averages 1/50 of the points on either side
 
 _COLUMNS = ("step", "used_seconds", "progress", "nats", "gradient_norm", "learning_rate_factor", "seconds", "tokens")
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """Neighbouring steps `first` to `last`, as indices of the columns, and what a line through them has to keep."""
+    """Neighbouring steps `first` to `last` (indices of the columns) with their extremes and sums."""
 
     first: int
     last: int
@@ -31,13 +31,13 @@ class _Bucket:
 
 
 class Curves:
-    """Steps that stand. `append` is constant in time, `json` is linear in the points and not in the steps.
+    """The steps of a run, without those that a resumed run repeated (as in records.standing_steps).
 
-    A step repeated after a resume replaces what it repeats, as in records.standing_steps.
+    `append` takes constant time; `json` takes time linear in the points, not in the steps.
     """
 
     def __init__(self, points: int) -> None:
-        self._most = max(LEAST_BUCKETS, points // 4)  # after a merge; before it twice as many, of two points each
+        self._most = max(LEAST_BUCKETS, points // 4)  # after merging; twice as many before. Each gives up to two points
         self._clear()
 
     def _clear(self) -> None:
@@ -63,7 +63,7 @@ class Curves:
         self._take(len(self) - 1)
 
     def rewind(self, step: float) -> None:
-        """Forgets the steps after `step`."""
+        """Removes the steps after `step`."""
         numbers = self._columns["step"]
         keep = len(numbers)
         while keep and numbers[keep - 1] > step:
@@ -100,7 +100,7 @@ class Curves:
             self._stride *= 2
 
     def _join(self, left: _Bucket, right: _Bucket) -> _Bucket:
-        """`left`, which has taken in `right`."""
+        """Merges `right` into `left` and returns it."""
         nats, gradient = self._columns["nats"], self._columns["gradient_norm"]
         left.last = right.last
         left.low = _least(nats, left.low, right.low)
@@ -113,12 +113,12 @@ class Curves:
         left.seconds += right.seconds
         return left
 
-    # What a page shows
+    # For the page
 
     def json(self, *, unit_per_nat: float, context_length: int) -> Json:
-        """Columns of equal length; losses in nats or another unit, seconds of the budget, rates in tokens per second.
+        """Columns of equal length: losses in a unit, seconds of the budget, rates in tokens per second.
 
-        unit_per_nat: what turns nats of a target into that unit.
+        unit_per_nat: factor from nats per target to the unit of the losses.
         """
         buckets = [*self._head, *self._buckets]
         raw = [i for b in buckets for i in sorted({b.low, b.high}) if i >= 0]
@@ -147,7 +147,7 @@ class Curves:
         }
 
     def _smooth(self, buckets: list[_Bucket], unit_per_nat: float) -> dict[str, list[float]]:
-        """Means over windows that grow from the beginning on, where the loss falls too fast for a wide one."""
+        """Moving average; the windows are short at first, because the loss falls fast there."""
         seconds = self._columns["used_seconds"]
         sums, counts = [0.0], [0]
         for bucket in buckets:
@@ -164,7 +164,7 @@ class Curves:
         return {"seconds": x, "values": rounded(y)}
 
     def totals(self) -> Json:
-        """Sums over all steps that stand; skipped ones are counted apart. Empty where there is no step."""
+        """Sums over all steps; skipped ones are counted separately. Empty if there is no step."""
         if not self:
             return {}
         columns = self._columns
@@ -186,7 +186,7 @@ class Curves:
 
 
 def rounded(values: Iterable[float]) -> list[float]:
-    """Five digits: more than a screen shows, and a third of the bytes."""
+    """Values rounded to five digits, which is more than a screen shows and saves two thirds of the bytes."""
     return [float(f"{value:.5g}") for value in values]
 
 

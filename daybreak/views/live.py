@@ -1,4 +1,4 @@
-"""Live: what is newest about a run, read by one thread and streamed to any number of clients."""
+"""Live: the newest state of a run, read by one thread and streamed to any number of clients."""
 
 import asyncio
 import contextlib
@@ -14,15 +14,15 @@ from daybreak.views.run_facts import Facts
 
 LEAST_PAUSE = 1.0  # seconds between two readings
 MOST_PAUSE = 60.0
-READING_SHARE = 0.004  # of one core, that reading may cost
+READING_SHARE = 0.004  # of one core that reading may take
 HEARTBEAT_SECONDS = 5.0
-POINTS = 500  # of a curve: fewer than in the report, so that the page can be newer at the same cost
+POINTS = 500  # of a curve: fewer than in the report, so that the page can be updated more often
 
 
 class Reader:
-    """The one reader of a run, for all who watch it. A thread that reads only while somebody watches.
+    """Reads a run for all clients, in a thread that works only while there is a client.
 
-    `publish` is called with each new state, one line of JSON, from whichever thread reads.
+    publish: called with each new state as one line of JSON, from whichever thread reads. language: of the sentences.
     """
 
     def __init__(self, run: Run, publish: Callable[[bytes], None], *, identity: str = "", language: str = "en") -> None:
@@ -34,7 +34,7 @@ class Reader:
         self._lock = threading.Lock()
         self._wanted, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="watch", daemon=True)
-        self._told: Json = {}  # what was told of the folder last
+        self._told: Json = {}  # the last state of the folder
         self.state: Json = {}
 
     def start(self) -> None:
@@ -47,11 +47,11 @@ class Reader:
             self._thread.join(timeout=2.0)
 
     def wanted(self, yes: bool) -> None:
-        """Whether anybody watches."""
+        """Sets whether there is a client."""
         self._wanted.set() if yes else self._wanted.clear()
 
     def newest(self) -> Json:
-        """What the page shows, at most one pause old."""
+        """The state for a page, at most one pause old."""
         with self._lock:
             self._read()
             return self.state
@@ -64,19 +64,19 @@ class Reader:
             self._over.wait(self._pause)
 
     def _read(self) -> None:
-        """Takes in what is new. The pause after it is such that reading stays under its share of a core."""
+        """Reads what is new. The pause after it keeps reading under its share of a core."""
         if time.monotonic() - self._read_at < self._pause:
             return
         first, began = self._facts is None, time.thread_time()
         if self._take_in():
             self._publish(json.dumps(self.state, separators=(",", ":")).encode())
         cost = time.thread_time() - began
-        # The first reading takes in the whole log, once; those after it only what is new.
+        # The first reading takes in the whole log, the later ones only what is new.
         self._pause = LEAST_PAUSE if first else min(MOST_PAUSE, max(LEAST_PAUSE, cost / READING_SHARE))
         self._read_at = time.monotonic()
 
     def _take_in(self) -> bool:
-        """Whether the state is another one now."""
+        """Reads the files; whether the state has changed."""
         watch = {"identity": self._identity, "missing": False, "problem": ""}
         changed = False
         try:
@@ -101,8 +101,10 @@ class Reader:
         return report_data.in_language(report_data.of_run(facts), self._language)
 
     def _same_run(self) -> bool:
-        """Whether the folder and the beginning of the log are those of before. A folder that was taken away and made
-        anew may have the number of the old one, and its log may be longer than the old one was.
+        """Whether folder and beginning of the log are the same as at the last reading.
+
+        A new folder of the same path may have the inode of the old one, and a longer log.
+
 
         Raises FileNotFoundError: the folder is not there.
         """
@@ -118,7 +120,7 @@ class Reader:
 
 
 class Stream:
-    """The newest state for any number of clients. A slow client skips states; none waits in a queue for it."""
+    """Sends the newest state to any number of clients. A slow client skips states: there is no queue."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,7 +132,7 @@ class Stream:
         self.on_clients: Callable[[bool], None] = lambda yes: None
 
     def publish(self, line: bytes) -> None:
-        """From any thread."""
+        """Sets the newest state. May be called from any thread."""
         if self._loop is None:
             self._line = line
             return
@@ -147,16 +149,16 @@ class Stream:
         changed.set()
 
     def opened(self) -> None:
-        """In the event loop that serves."""
+        """Called in the server's event loop before the first client."""
         self._loop = asyncio.get_running_loop()
 
     def close(self) -> None:
-        """Ends every stream at once. In the event loop."""
+        """Ends all streams. Called in the event loop."""
         self._closed = True
         self._wake()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Server-sent events: the newest state whenever it changed, and a comment where it does not for a while."""
+        """Server-sent events: the newest state when it changes, and a comment from time to time when it does not."""
         self._clients += 1
         self.on_clients(True)
         seen = -1

@@ -1,4 +1,4 @@
-"""Mirrors: processes that show a run elsewhere while it goes on; none of them is waited for."""
+"""Mirrors: starts processes that copy a run's metrics to experiment trackers while it goes on."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from daybreak.core.records import Event
 from daybreak.core.run import Run
 from daybreak.views.destinations import opening
 
-_children: list[process.Child[bytes]] = []  # held, so that nothing is told about them when they are forgotten
+_children: list[process.Child[bytes]] = []  # kept: Python warns about a child that is garbage-collected while it runs
 
 
 def started(run: Run, names: tuple[str, ...], used_seconds: float) -> list[Event]:
-    """Starts a process for each name and says so; none of them is waited for. Never raises: a failure is a warning."""
+    """Starts a process for each tracker, without waiting for it; an event for each. A failure is a warning."""
     events = []
     for name in names:
         try:
@@ -23,7 +23,7 @@ def started(run: Run, names: tuple[str, ...], used_seconds: float) -> list[Event
             if command := opening(name, run.mirrors_folder / name):
                 detail["open"] = command
             events.append(Event(name="mirror", used_seconds=used_seconds, detail=detail))
-        except Exception as error:  # whatever it is, the run goes on
+        except Exception as error:  # whatever it is, training goes on
             what = f"the mirror {name} could not be started: {error}"
             events.append(Event(name="warning", used_seconds=used_seconds, detail={"what": what}))
     return events

@@ -1,4 +1,4 @@
-"""Pages: a page of ours in one file, with its words, scripts, styles and data in it, that asks nothing of a network."""
+"""Pages: HTML pages in one file each, with words, scripts, styles and data inside, that need no network."""
 
 import base64
 import hashlib
@@ -18,10 +18,11 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x202
 def filled(
     *, title: str, language: str, script: str, data: Json, live: bool = False, before: tuple[str, ...] = ()
 ) -> str:
-    """page.html with its parts in it.
+    """The template page.html, filled.
 
-    script: the file in web/ that fills the page; parts.js, charts.js and `before` come before it. data: what parts.read
-    finds by name. live: new facts come from the event stream "events". Raises UsageError: an unknown language.
+    script: the file in web/ that draws the page; parts.js, charts.js and `before` are loaded before it. data: values by
+    the name under which scripts read them. live: new facts come from the event stream "events". Raises UsageError: an
+    unknown language.
     """
     scripts = [web("parts.js"), web("charts.js"), *map(web, before), web(script), *([web("live.js")] if live else [])]
     allowed = [f"'sha256-{_digest(one)}'" for one in scripts]
@@ -35,7 +36,7 @@ def filled(
         "style": web("page.css"),
         "blocks": "\n".join(blocks),
     }
-    # One pass: what is put in is not looked through for places again.
+    # One pass: a text that is put in may look like a field of the template and must stay as it is.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filling[match[1]], web("page.html"))
 
 
@@ -51,12 +52,12 @@ def words(language: str, name: str = "words.json") -> dict[str, str]:
 
 
 def web(name: str) -> str:
-    """A file of daybreak/web/."""
+    """The text of a file in daybreak/web/."""
     return (WEB / name).read_text(encoding="utf-8")
 
 
 def embedded(value: object) -> str:
-    """JSON that ends no element, opens no comment and breaks no line of a script, whatever the texts in it say."""
+    """JSON for a <script> element: escaped, so that no text in it can end the element or open a comment."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_ESCAPES)
 
 

@@ -1,4 +1,4 @@
-"""Progress: one live line on a terminal, a plain line now and then elsewhere."""
+"""Progress: shows a run's progress: a live line on a terminal, a plain line from time to time elsewhere."""
 
 import contextlib
 import math
@@ -16,7 +16,7 @@ from daybreak.core.types import Machine, Plan
 if TYPE_CHECKING:
     from rich.status import Status
 
-PLAIN_EVERY = 0.05  # of the progress, where the output is a pipe
+PLAIN_EVERY = 0.05  # share of the progress between two lines, if the output is not a terminal
 SMOOTHING = 0.05
 
 
@@ -32,17 +32,17 @@ def expected_final(bits_now: float, progress: float, planned: float) -> float:
 
 
 class Progress:
-    """Shows the records of a run to the people who wait for it."""
+    """Prints the records of a run for its user."""
 
     def __init__(self, *, write: Callable[[str], object] | None = None, live: bool | None = None) -> None:
         self._to = write or self._to_error
-        self._gone = False  # the terminal or the pipe: a run that nobody sees any more goes on
+        self._gone = False  # whether the terminal or pipe is closed: the run goes on without output
         self._live = sys.stderr.isatty() if live is None else live
         self._status: Status | None = None
         self._plan: Plan | None = None
         self._rate = self._loss = 0.0
         self._peak = 0.0
-        self._said = -1.0
+        self._printed_at = -1.0
         self._shown_at = 0.0
         self._bytes_per_token = 1.0
         self._flops = 0.0
@@ -60,7 +60,7 @@ class Progress:
         if not plan.shape.counted:
             self._flops = plan.shape.flops_per_token()
         for line in summary(plan):
-            self._say(line)
+            self._print(line)
 
     def record(self, record: Record) -> None:
         match record:
@@ -68,20 +68,22 @@ class Progress:
                 self._step(record)
             case Validation():
                 weights = "" if record.weights == "current" else f" with the weights of {record.weights}"
-                self._say(
+                self._print(
                     f"{record.progress:4.0%}  held out: {self._headline().told(record.figure)}{weights}"
                     f"  (perplexity {record.perplexity:.2f}, {units.size(record.bytes)})"
                 )
             case Sample():
-                self._say(f"{record.progress:4.0%}  sample: {plain(record.prompt)}\u2502{plain(record.text)}")
+                self._print(f"{record.progress:4.0%}  sample: {plain(record.prompt)}\u2502{plain(record.text)}")
             case Event(name="warning"):
-                self._say(f"warning: {record.detail.get('what', '')}")
+                self._print(f"warning: {record.detail.get('what', '')}")
             case Event(name="mirror", detail={"name": name, "open": command}):
-                self._say(f"{name}: open it with: {command}")
+                self._print(f"{name}: open it with: {command}")
             case Event(name="stopped early"):
-                self._say(f"{record.detail.get('progress', 1):4.0%}  stopped early: {record.detail.get('what', '')}")
+                self._print(f"{record.detail.get('progress', 1):4.0%}  stopped early: {record.detail.get('what', '')}")
             case Event(name="resumed"):
-                self._say(f"continued at step {record.detail.get('step')}, {units.duration(record.used_seconds)} used")
+                self._print(
+                    f"continued at step {record.detail.get('step')}, {units.duration(record.used_seconds)} used"
+                )
 
     def close(self) -> None:
         if self._status is not None:
@@ -94,15 +96,15 @@ class Progress:
             return
         rate = step.micro_batch * step.accumulation * self._context() / max(step.seconds, 1e-9)
         self._rate = rate if not self._rate else self._rate + SMOOTHING * (rate - self._rate)
-        # Where bytes are not what is counted, nats of a target are told.
+        # The loss is in nats per target where the main metric is not in bits per byte.
         loss = step.nats / math.log(2) / self._token_bytes() if self._headline().of_text else step.nats
         self._loss = loss if not self._loss else self._loss + SMOOTHING * (loss - self._loss)
         now = time.monotonic()
         if self._live and now - self._shown_at > 0.2:
             self._shown_at = now
             self._line(self._words(step))
-        elif not self._live and step.progress - self._said >= PLAIN_EVERY:
-            self._said = step.progress
+        elif not self._live and step.progress - self._printed_at >= PLAIN_EVERY:
+            self._printed_at = step.progress
             self._write(self._words(step))
 
     def _words(self, step: Step) -> str:
@@ -148,7 +150,7 @@ class Progress:
                 self._status.start()
         self._status.update(localized(text).replace("[", "\\["))
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if self._status is not None:
             with contextlib.suppress(OSError):
                 self._status.console.print(localized(text), markup=False, highlight=False)
@@ -161,7 +163,7 @@ class Progress:
 
 
 class Silence:
-    """Nobody looks on."""
+    """Prints nothing."""
 
     def phase(self, name: str) -> None: ...
 
@@ -173,12 +175,12 @@ class Silence:
 
 
 def plain(text: str) -> str:
-    """Text of a model as text: control characters cannot move a terminal's cursor or change its colours."""
+    """A model's text on one line, without control characters, which could move the cursor or change colours."""
     return harmless(text).replace("\n", "\u21b5").replace("\t", " ")
 
 
 def harmless(text: str) -> str:
-    """The text without what a terminal takes for commands; lines and tabs stay."""
+    """The text without control characters, except line breaks and tabs."""
     return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
 
 
@@ -188,7 +190,7 @@ def summary(plan: Plan) -> list[str]:
     if plan.shape.counted:
         return [f"plan: {plan.shape.in_words()}"]
     shape = plan.network
-    from daybreak.data.cleaning import STEPS  # with numpy, which a refusal does not wait for
+    from daybreak.data.cleaning import STEPS  # imports numpy, which errors should not wait for
 
     of_text = [t.name for t in plan.techniques if t.name in STEPS]
     of_training = [t.name for t in plan.techniques if t.name not in of_text]

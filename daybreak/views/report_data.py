@@ -20,7 +20,7 @@ UNTIL_THE_PLAN = ("imports", "scan", "probe", "plan")
 
 
 def of_run(facts: Facts) -> Json:
-    """Everything that the page shows, as strict JSON: numbers are finite or null."""
+    """Everything that the report shows, as strict JSON: numbers are finite or null."""
     plan, corpus = facts.plan, facts.corpus
     context = 1 if plan is None or plan.shape.counted else plan.network.context_length
     headline = plan.headline if plan is not None else BITS_PER_BYTE
@@ -101,7 +101,7 @@ def _training(facts: Facts, context_length: int) -> Json | None:
 
 
 def budget(facts: Facts) -> Json:
-    """Seconds asked for and used; `over` is what was used beyond the budget."""
+    """Seconds of the budget, used, unused and beyond it (`over`)."""
     seconds, used = facts.budget_seconds(), facts.used_seconds()
     plan, request = facts.plan, facts.request
     return {
@@ -115,7 +115,7 @@ def budget(facts: Facts) -> Json:
 
 
 def phases(facts: Facts) -> list[Json]:
-    """Name, seconds and planned seconds; with the budget's unused rest they add up to the budget (or what was used)."""
+    """Name, seconds and planned seconds of each phase. With the unused seconds they add up to the budget."""
     seconds = dict(facts.phases)
     rest = facts.used_seconds() - sum(seconds.values())
     if rest > 0:
@@ -128,13 +128,13 @@ def phases(facts: Facts) -> list[Json]:
 
 
 def result(facts: Facts) -> Json:
-    """The figures: of model/ alone, of what needs more, and the baselines, each a Measurement's fields or None."""
+    """Scores of model/ alone, with n-gram counts (`more`) and of baselines: fields of a Measurement, or None."""
     found = [vars(m) for m in facts.measurements.values()]
     headline = facts.plan.headline if facts.plan is not None else BITS_PER_BYTE
     scored = [m for m in found if m["name"] == headline.name]
     model = next((m for m in scored if m["needs"] == "model/"), None)
     corpus = facts.corpus
-    # What is told in bits per byte is no measure of another figure.
+    # Baselines are in bits per byte and are shown only beside such a score.
     names = ("xz", "kneser_ney")
     baselines = {name: next((m for m in found if m["name"] == name and headline.of_text), None) for name in names}
     if corpus is not None and headline.of_text:
@@ -146,7 +146,7 @@ def result(facts: Facts) -> Json:
         "model": model,
         "more": [m for m in scored if m["needs"] != "model/"],
         **baselines,
-        "counts": (finished.get("mixture") or {}).get("counts_bits_per_byte"),  # of the run's own counts, alone
+        "counts": (finished.get("mixture") or {}).get("counts_bits_per_byte"),  # of the n-gram counts alone
         "verdict": finished.get("verdict"),
         "perplexity": next((m for m in found if m["name"] == "perplexity"), None),
         "scored_share": _scored_share(model, held_out, facts.finished or {}),
@@ -168,7 +168,7 @@ def _baseline(name: str, value: float) -> Json:
 
 
 def comparison(facts: Facts) -> list[Json]:
-    """Rows of name, unit, plan, fact and their ratio; what is not known yet is None. Empty without a plan."""
+    """Planned and actual values with their ratio; None: not known yet. Empty without a plan."""
     plan = facts.plan
     if plan is None:
         return []
@@ -205,9 +205,9 @@ def _row(name: str, unit: str, plan: float | None, fact: float | None) -> Json:
 
 
 def techniques(facts: Facts) -> list[Json]:
-    """Those that are on, with the number they claim to move and what they touched, then the refused with the reason.
+    """Techniques in use, with the metric each should improve and what it changed; then those not used, with the reason.
 
-    A step of cleaning has its `account`, as in corpus.json. `optional`: off because nobody asked for it.
+    A cleaning step has its `account`, as in corpus.json. `optional`: off by default.
     """
     if facts.plan is None:
         return []
@@ -238,7 +238,7 @@ def techniques(facts: Facts) -> list[Json]:
 
 
 def _account(account: "Account | None") -> dict[str, int] | None:
-    """How many documents a step of cleaning changed and removed, and the bytes of the removed."""
+    """Documents that a cleaning step changed and removed, and the bytes removed."""
     if account is None:
         return None
     names = ("documents", "changed_documents", "removed_documents", "removed_bytes")
@@ -246,14 +246,14 @@ def _account(account: "Account | None") -> dict[str, int] | None:
 
 
 def measured(facts: Facts) -> Json | None:
-    """What `daybreak measure` has found, as in `measure.json`; None where there is none, or of another version."""
+    """The content of `measure.json`; None if there is none, or one of another version."""
     found = facts.measured
     whole = found.get("schema") == 2 and isinstance(found.get("rows"), list) and isinstance(found.get("method"), dict)
     return found if whole else None
 
 
 def tasks(facts: Facts) -> list[Json]:
-    """Scores on zero-shot tasks, as `daybreak evaluate --task` has kept them; without files of this machine."""
+    """Scores on zero-shot tasks that `daybreak evaluate --task` kept, without paths of this machine."""
     kept = facts.answered.get("tasks")
     if facts.answered.get("schema") != 1 or not isinstance(kept, dict):
         return []
@@ -268,7 +268,7 @@ def commands(facts: Facts) -> dict[str, str]:
     if facts.request is not None:
         request = facts.request
         if request.until and datetime.datetime.fromisoformat(request.until).timestamp() <= time.time():
-            request = request.replace(until="")  # the moment has passed: as long as it was away
+            request = request.replace(until="")  # the moment has passed: repeat with the same number of seconds
         found["run" if request.seconds else "prepare"] = request.command(str(facts.run))
     if facts.plan is not None:
         found["train"] = f"daybreak train {folder}"
@@ -296,7 +296,7 @@ def _card(corpus: Json) -> Json:
 
 
 def _thinned(values: list[T], most: int) -> list[T]:
-    """Every n-th and the last."""
+    """At most about `most` of the values, evenly spread, always with the last one."""
     every = math.ceil(len(values) / most) or 1
     return values[::-1][::every][::-1]
 

@@ -1,4 +1,4 @@
-"""Facts: everything that is known about a run, from its records alone, at any moment of it and after a crash."""
+"""Run facts: all that a run's records say about it, at any moment and after a crash."""
 
 import contextlib
 import json
@@ -17,15 +17,15 @@ from daybreak.core.values import Json
 from daybreak.views.curves import Curves
 
 T = TypeVar("T")
-GLANCE_BYTES = 1 << 18  # of the end of a log
-FRESH_SECONDS = 5.0  # a heartbeat is written twice a second; one on another machine tells by its age
+GLANCE_BYTES = 1 << 18  # of the end of a log, for a line in a list of runs
+FRESH_SECONDS = 5.0  # age of a live run's heartbeat, written twice a second; for runs on another machine
 MOST_EVENTS = 200
 MOST_SOURCES = 12
-QUIET_EVENTS = ("machine", "versions", "claims", "finished")  # shown in places of their own
+QUIET_EVENTS = ("machine", "versions", "claims", "finished")  # shown elsewhere on the page
 _KINDS: dict[str, type] = {
     kind.__name__.lower(): kind for kind in (Validation, Phase, Touched, Sample, Measurement, Event)
 }
-# What follows a phase, for the one that is going on: it is written when it ends.
+# The phase after each phase. A phase is in the log only when it has ended; this tells which one is going on.
 _NEXT = {
     "imports": "scan",
     "scan": "probe",
@@ -38,9 +38,9 @@ _NEXT = {
 
 
 class Facts:
-    """The facts of one run, read on from where the last reading ended.
+    """The facts of one run; each reading goes on from where the last one ended.
 
-    points: of each curve in `json`, about. Nothing here raises for a file that is missing, torn or of another version.
+    points: about how many each curve has. A missing or damaged file, or one of another version, never raises.
     """
 
     def __init__(self, run: Run, *, points: int = 1500) -> None:
@@ -58,7 +58,7 @@ class Facts:
         self._forget()
 
     def _forget(self) -> None:
-        """Nothing was read from the log yet."""
+        """Starts the log anew: nothing is known from it."""
         self._offset, self._log_id = 0, 0
         self.curves = Curves(self.points)
         self.validations: list[Validation] = []
@@ -68,14 +68,14 @@ class Facts:
         self.touched: dict[tuple[str, str], int] = {}
         self.measurements: dict[tuple[str, str], Measurement] = {}
         self.events: list[Event] = []
-        self.told: dict[str, Json] = {}  # details of the events that are kept apart, by name
+        self.told: dict[str, Json] = {}  # details of QUIET_EVENTS, by name
         self.finished: Json | None = None
-        self.used = 0.0  # of the budget, at the last record
+        self.used = 0.0  # seconds of the budget at the last record
 
     # Reading
 
     def read(self) -> bool:
-        """Takes in what is new; True when anything changed. Costs a few system calls where nothing is."""
+        """Reads what is new; whether anything has changed. Takes a few system calls if nothing has."""
         changed = self._read_small_files()
         changed = self._read_log() or changed
         state = self.state()
@@ -83,7 +83,7 @@ class Facts:
         return changed
 
     def glance(self) -> None:
-        """Takes in the small files and the end of the log alone: enough for the state and the last figures."""
+        """Reads the small files and only the end of the log: enough for the state and the last scores."""
         self._read_small_files()
         with contextlib.suppress(OSError), self.run.log_file.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - GLANCE_BYTES))
@@ -133,7 +133,7 @@ class Facts:
             return None
 
     def _read_log(self) -> bool:
-        """Whole lines only: what a writer has not ended yet is read the next time."""
+        """Reads whole lines; an unfinished last line is read the next time."""
         try:
             status = self.run.log_file.stat()
         except OSError:
@@ -144,7 +144,7 @@ class Facts:
         began = self._offset
         while self._offset < status.st_size:
             lines, offset = new_lines(self.run.log_file, self._offset)
-            if offset <= self._offset:  # the last line is not whole yet
+            if offset <= self._offset:  # the last line is unfinished
                 break
             self._offset = offset
             for fields in lines:
@@ -152,7 +152,7 @@ class Facts:
         return self._offset > began
 
     def _take(self, fields: Json) -> None:
-        """As in records.read: unknown kinds are passed over."""
+        """Adds a line of the log; unknown and damaged ones are ignored, as in records.read."""
         try:
             kind = fields.pop("record")
             if kind == "step":
@@ -192,10 +192,10 @@ class Facts:
             self.validations = [v for v in self.validations if v.step <= event.detail["step"]]
             self.samples = [s for s in self.samples if s.progress <= progress]
 
-    # What follows from it
+    # Conclusions
 
     def state(self) -> str:
-        """finished, running, interrupted (it ended in order, before its end), crashed, planned, prepared or empty."""
+        """One of: finished, running, interrupted (stopped in order), crashed, planned, prepared, empty."""
         if self.finished is not None:
             return "finished"
         if self._beat.get("pid"):
@@ -213,12 +213,12 @@ class Facts:
         return stamp is not None and abs(time.time() - stamp[0] / 1e9) < FRESH_SECONDS
 
     def used_seconds(self) -> float:
-        """Of the budget, so far."""
+        """Seconds of the budget used so far."""
         beat = self._beat.get("used_seconds", 0.0)
         return max(self.used, beat if isinstance(beat, int | float) and math.isfinite(beat) else 0.0)
 
     def budget_seconds(self) -> float:
-        """What was asked, or the newest count of the seconds to a moment of the day; 0 where nothing was."""
+        """The budget: as requested, or with --until the seconds as last counted; 0: there is none."""
         counted = [a["seconds"] for a in self.amendments if a.get("amendment") == "budget" and "seconds" in a]
         if counted:
             return float(counted[-1])
@@ -227,7 +227,7 @@ class Facts:
         return self.request.seconds if self.request is not None else 0.0
 
     def going_on(self) -> str:
-        """The phase that has begun and is not in the log yet."""
+        """The current phase, which is not in the log yet."""
         state = self.state()
         if state == "finished":
             return "leaving"
@@ -240,13 +240,13 @@ class Facts:
         return _NEXT.get(self.last_phase, "training" if self.last_phase else "imports")
 
     def _planned_seconds(self, phase: str) -> float:
-        """Seconds that the plan gives a phase; 0 where it says nothing of it."""
+        """Planned seconds of a phase; 0: not planned."""
         return float(self.plan.predicted.phase_seconds.get(phase, 0.0)) if self.plan is not None else 0.0
 
     def now(self) -> Json | None:
-        """What a running run does before its first step: the phase, the seconds it has taken and those left.
+        """The phase of a run before its first step, the seconds it has taken and those left; None in any other state.
 
-        `left` is None where the plan, if there is one yet, says nothing of the phase. None in any other state.
+        `left` is None if the phase is not planned.
         """
         if self.state() != "running" or self.curves:
             return None

@@ -1,4 +1,4 @@
-"""Snippets: how an exported model is used in the program it was made for, by format and family."""
+"""Snippets: example code for using an exported model, by format and family."""
 
 from daybreak.models import families
 
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 session = onnxruntime.InferenceSession("onnx/model.onnx")
 ids = np.array([Tokenizer.from_file("tokenizer.json").encode("Once upon a time").ids])
 """
-CACHED = """# Keys and values of what came before: none yet. The outputs after the logits are those of the next call.
+CACHED = """# The cache of keys and values is empty at first; the outputs after the logits are the next cache.
 past = {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), np.float32) for i in session.get_inputs()[1:]}
 logits, *present = session.run(None, {"input_ids": ids, **past})
 ```"""
@@ -39,10 +39,9 @@ logits = model({inputs})
 
 
 def snippet(to: str, family: str, *, name: str, cached: bool, pad: int) -> str:
-    """Markdown. family: whose inputs the model has.
+    """Markdown. family: the family of the exported model.
 
-    cached: whether its graph takes keys and values of what came before. pad: what a decoder behind an encoder begins
-    with.
+    cached: whether the graph takes a cache of keys and values. pad: the first token of an encoder-decoder's output.
     """
     if to == "gguf":
         return LLAMA_CPP.format(name=name)
