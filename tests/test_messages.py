@@ -102,7 +102,7 @@ PARTS = {
 SYSTEM = re.compile(
     r"memory|failed to map segment|start new thread|temporarily unavailable|compiler error|due to signal"
 )
-CODE = re.compile(r"\\|^daybreak |\bimport |%s|%\(|\||\(\?|^[\w,]+$")
+CODE = re.compile(r"\\|^\w+\[|^daybreak |\bimport |%s|%\(|\||\(\?|^[\w,]+$")
 WORD = re.compile(r"(?<![\w.\-_/])[A-Za-z]?[a-z]+(?![\w_=/(\[])")
 
 
