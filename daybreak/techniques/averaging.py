@@ -1,4 +1,4 @@
-"""Weight averaging: the mean of the weights at evenly spaced moments near the end, if it scores best."""
+"""Weight averaging: the mean of the weights at evenly spaced moments near the end (arXiv:1803.05407)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Small batches early, when gradients agree, and full ones later, when they are noise."""
+"""Dynamic batch size: small batches early in the run, full ones later (arXiv:1711.00489)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Matrix products in bfloat16, weights and their updates in float32."""
+"""Mixed precision in bfloat16: matrix multiplications are narrow, weights stay in float32 (arXiv:1905.12322)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

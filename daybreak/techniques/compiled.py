@@ -1,4 +1,4 @@
-"""The repeated layer and the head compiled into fused kernels by torch.compile."""
+"""torch.compile of the repeated layer and of the output layer with its loss."""
 
 import sysconfig
 from dataclasses import dataclass

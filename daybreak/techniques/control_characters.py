@@ -1,4 +1,4 @@
-"""Text without control codes and invisible characters."""
+"""Cleaning: removes control codes and invisible characters (Unicode, UAX 44)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

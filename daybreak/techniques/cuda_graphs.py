@@ -1,4 +1,4 @@
-"""Compiled layers launched as one graph each, for models so small that launching kernels takes the time."""
+"""CUDA graphs of the compiled layers, for models so small that launching kernels takes the time."""
 
 from dataclasses import dataclass
 from typing import ClassVar

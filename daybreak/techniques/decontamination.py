@@ -1,4 +1,4 @@
-"""Decontamination: training documents that share a run of 13 words with the texts of an evaluation are taken away."""
+"""Decontamination: finds training documents that share 13 words in a row with evaluation texts (arXiv:2005.14165)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Dropout on the embedding and on what each layer adds."""
+"""Dropout on the embedding and on the residuals of each layer (arXiv:1207.0580, arXiv:1512.05287)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

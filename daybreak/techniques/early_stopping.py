@@ -1,4 +1,4 @@
-"""When held-out text gets worse for two marks in a row, back to the best mark, and to an end at a falling rate."""
+"""Early stopping: when held-out loss rises, back to the best weights and a short end at a falling rate."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, kept beside them and scored against them at the end."""
+"""Exponential moving average of the weights, scored against the last ones at the end (arXiv:1803.05407)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

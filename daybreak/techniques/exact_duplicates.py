@@ -1,4 +1,4 @@
-"""Exact duplicates: of documents that are equal but for white space and case, the first stays."""
+"""Deduplication: of documents that are equal but for white space and case, the first stays (arXiv:2107.06499)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

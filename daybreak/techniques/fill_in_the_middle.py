@@ -1,4 +1,4 @@
-"""Fill in the middle: the middle of some documents is put last, so that the model learns to infill it."""
+"""Fill in the middle: the middle of some documents is put last (arXiv:2207.14255)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Matrix products in float16, with a scaled loss so that small gradients do not vanish."""
+"""Mixed precision in float16, with loss scaling so that small gradients do not vanish (arXiv:1710.03740)."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The head and the cross-entropy fused: no full logits in memory."""
+"""Fused linear cross-entropy: the logits are never all in memory (arXiv:2411.09009)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What the text at hand has shown so far mixed into the predictions, by weights fitted on held-out text."""
+"""A cache model: n-grams of the text read so far, mixed into the predictions (arXiv:1612.04426)."""
 
 import json
 from dataclasses import dataclass

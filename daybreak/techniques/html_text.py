@@ -1,4 +1,4 @@
-"""The text of HTML pages, and stray markup out of text."""
+"""Cleaning: extracts the main text of HTML pages, and removes stray tags and entities from text."""
 
 from dataclasses import dataclass
 from typing import ClassVar

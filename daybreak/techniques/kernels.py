@@ -1,4 +1,4 @@
-"""On a CPU, the layers and the head trained by fused kernels of our own between the matrix products."""
+"""Fused kernels for training on a CPU: the layers, the output layer with its loss, and Muon's steps."""
 
 from collections import defaultdict
 from dataclasses import dataclass

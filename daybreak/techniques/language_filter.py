@@ -1,4 +1,4 @@
-"""Documents in some languages only."""
+"""Cleaning: keeps documents in the languages that were named, by language identification."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Near duplicates: documents most of whose runs of words an earlier one has are taken away."""
+"""Deduplication by MinHash: drops documents that share most of their word n-grams with an earlier one."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""An n-gram model mixed with the network while decoding and scoring, by weights fitted on held-out text."""
+"""Interpolation of the network with a Kneser-Ney n-gram model, by weights fitted on held-out text."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Some targets drawn from Kneser-Ney counts of the training text, fewer as the run goes on."""
+"""Distillation from an n-gram model: some targets are drawn from its predictions, fewer as the run goes on."""
 
 import zlib
 from dataclasses import dataclass

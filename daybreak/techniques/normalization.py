@@ -1,4 +1,4 @@
-"""One way to write line ends, blanks and, on request, more."""
+"""Cleaning: normalizes line ends and white space; on request, width, punctuation and Chinese characters."""
 
 from dataclasses import dataclass
 from typing import ClassVar

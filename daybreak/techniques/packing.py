@@ -1,4 +1,4 @@
-"""Attention that stays within a document, where several share a row."""
+"""Document masking: in rows of several documents, attention stays within each (arXiv:2107.02027)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Personal data: e-mail and internet addresses, telephone, identity, card and account numbers and keys in documents."""
+"""Cleaning: finds personal data such as addresses, telephone numbers and keys; counts it, tags it or drops it."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""The next batch made while the device computes."""
+"""Prefetching: a thread prepares the next batch while the device computes."""
 
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Documents that are text to learn from."""
+"""Cleaning: quality filters, which drop noise, dumps, lists of links and repetition (arXiv:2112.11446)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

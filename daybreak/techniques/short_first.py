@@ -1,4 +1,4 @@
-"""Rows of half the length in the first part of the run, and twice as many of them."""
+"""Sequence length warm-up: rows of half the length early in the run, and twice as many (arXiv:2108.06084)."""
 
 from dataclasses import dataclass
 from typing import ClassVar

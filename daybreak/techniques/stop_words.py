@@ -1,4 +1,4 @@
-"""Text without stop words."""
+"""Cleaning: removes stop words."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""On a CPU, each thread trains rows of its own, in the place of all threads sharing every product."""
+"""Data parallelism among the threads of one process, on a CPU (arXiv:1404.5997)."""
 
 import copy
 import threading

@@ -1,4 +1,4 @@
-"""Characters as they were meant, where an encoding was mistaken."""
+"""Cleaning: repairs characters that were decoded with the wrong encoding, and composes accents."""
 
 from dataclasses import dataclass
 from typing import ClassVar

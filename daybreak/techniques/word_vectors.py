@@ -1,4 +1,4 @@
-"""Embeddings that begin as word vectors, learnt from the text in seconds or read from a file."""
+"""Pretrained word vectors as initial embeddings, computed from the text or read from a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
