@@ -32,7 +32,7 @@ from daybreak.training.train import training_steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-KINDS = ("noise", "masking")
+KINDS = ("noise", "masking")  # those that change inputs alone
 TOKENS = InMemory([60, 7, 200, 33] * 20, first=100, vocabulary=7000)
 T = 64
 
@@ -56,19 +56,20 @@ def folded(plan: Any, machine: Any, *choices: tuple[str, dict[str, Any]], **chan
 ON = {
     "noise": ("augmentation", {"kind": "noise"}),
     "masking": ("augmentation", {"kind": "masking"}),
+    "swap": ("augmentation", {"kind": "swap"}),
     "fill_in_the_middle": ("fill_in_the_middle", {}),
 }
 
 
 def test_augmentation_is_off_and_refuses_what_it_cannot_do(plan, machine) -> None:
     assert not Augmentation.default
-    for kind in KINDS:
+    for kind in ("swap", *KINDS):
         assert Augmentation(kind=kind).refuses(plan(), machine()) is None
         assert "rate" in (Augmentation(kind=kind, rate=1.5).refuses(plan(), machine()) or "")
         once = Augmentation(kind=kind).refuses(plan(tokens=plan().predicted.corpus_tokens), machine())
         assert "1.0 times" in (once or "")
     pieces = plan(tokenizer=plan().tokenizer.replace(kind="unigram"))
-    assert Augmentation().refuses(pieces, machine()) is None
+    assert Augmentation(kind="noise").refuses(pieces, machine()) is None
     for technique in (Augmentation(kind="masking"), class_of("fill_in_the_middle")()):
         assert "no token for" in (technique.refuses(pieces, machine()) or "")
     with pytest.raises(UsageError, match="unknown kind") as error:
@@ -114,6 +115,36 @@ def test_a_share_of_the_inputs_is_replaced_by_default_or_as_set(kind: str, plan,
         assert changed == pytest.approx(share, rel=0.06)
 
 
+def test_a_swap_changes_inputs_and_targets_together_and_the_same_however_a_batch_is_split(plan, machine) -> None:
+    read, loss = folded(plan, machine, ON["swap"])
+    rows = read.take(0, 40).tokens
+    inputs, labels = loss.inputs(rows), loss.labels(rows)
+    assert not torch.equal(inputs, rows[:, :-1]) and torch.equal(inputs[:, 1:], labels[:, :-1])
+    assert torch.equal(inputs, torch.cat([loss.inputs(part) for part in rows.split(7)]))
+    assert torch.equal(labels, torch.cat([loss.labels(part) for part in rows.split(7)]))
+    assert torch.equal(torch.sort(torch.cat([inputs, labels[:, -1:]], 1)).values, torch.sort(rows).values)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.2, 0.5])
+def test_swapped_tokens_are_neighbours_and_as_many_as_asked(rate: float) -> None:
+    rows = torch.arange(1000, 2000).tile(200, 1)
+    rows[:, ::100] = 9
+    drawn = torch.from_numpy(uniform(0, "one", np.arange(200), 1000))
+    moved = augmentation.swapped(rows, drawn, rate, end_of_text=9)
+    assert torch.equal(moved.sort(1).values, rows.sort(1).values) and torch.equal(moved == 9, rows == 9)
+    distance = (moved - rows).abs()
+    assert int(distance.max()) == 1
+    assert float(distance.float().mean()) == pytest.approx(0.98 * rate, rel=0.05)  # borders of texts stay
+
+
+def test_targets_beside_a_teacher_are_of_the_swapped_text(plan, machine) -> None:
+    """Else an input that was swapped would be the target itself."""
+    on = [("augmentation", Augmentation()), ("ngram_teacher", class_of("ngram_teacher")())]
+    loss, _ = fold(on, "loss", NextToken(), Context(plan=plan(), machine=machine()))
+    rows = batches().take(0, 20).tokens
+    assert torch.equal(loss.inputs(rows)[:, 1:], loss.labels(rows)[:, :-1])
+
+
 def test_older_plans_go_on_with_the_same_inputs(plan, machine) -> None:
     """As `token_noise` and `span_masking` drew them: the same rows, digested with that version."""
     for name, kind, digest in (
@@ -137,7 +168,7 @@ def test_older_plans_go_on_with_the_same_inputs(plan, machine) -> None:
     [
         ("token_noise", "--with augmentation:kind=noise,"),
         ("span_masking", "--with augmentation:kind=masking,"),
-        ("token_swap", "--with augmentation,"),
+        ("token_swap", "--with augmentation:kind=swap,"),
         ("token_deletion", "--with augmentation,"),
     ],
 )
@@ -164,7 +195,7 @@ def test_a_loss_around_another_changes_the_inputs_of_the_one_inside(plan, machin
 
 
 def test_together_each_does_its_part(plan, machine) -> None:
-    read, loss = folded(plan, machine, *ON.values())
+    read, loss = folded(plan, machine, *(ON[on] for on in ("noise", "masking", "fill_in_the_middle")))
     rows = read.take(3, 50).tokens
     assert rows.shape == (50, T + 1) and torch.equal(rows, read.take(0, 53).tokens[3:])
     inputs = loss.inputs(rows)
@@ -281,7 +312,7 @@ def test_the_end_of_a_text_stays_where_its_token_is_not_the_last(kind: str, plan
 def test_without_a_sample_there_is_no_noise(plan, machine) -> None:
     """While a probe times steps, there is no text."""
     context = Context(plan=plan(), machine=machine())
-    loss, _ = fold([("augmentation", Augmentation())], "loss", NextToken(), context)
+    loss, _ = fold([("augmentation", Augmentation(kind="noise"))], "loss", NextToken(), context)
     rows = torch.arange(34).reshape(2, 17)
     assert torch.equal(loss.inputs(rows), rows[:, :-1])
 

@@ -16,7 +16,7 @@ RENAMED = {
     "span_masking": ("augmentation", {"kind": "masking"}),
 }
 DROPPED = {  # what comes nearest; nothing does the same
-    "token_swap": "--with augmentation",
+    "token_swap": "--with augmentation:kind=swap",
     "token_deletion": "--with augmentation",
 }
 

@@ -138,6 +138,21 @@ def masked(inputs: Tensor, drawn: Tensor, rate: float, longest: int, mask: int, 
     return torch.where(inside & (inputs != end_of_text), mask, inputs)
 
 
+def swapped(rows: Tensor, drawn: Tensor, rate: float, *, end_of_text: int) -> Tensor:
+    """Rows [B, W] in which a share `rate` (up to 0.5) of the tokens has changed places with a neighbour.
+
+    No token moves by more than one place, and none over the end of a text. drawn: in [0, 1), [B, W].
+    """
+    # A pair is swapped where it was chosen and the pair before it was not: chance (1 - chance) is half of the rate.
+    chosen = drawn[:, :-1] < (1 - math.sqrt(1 - 2 * rate)) / 2
+    begins = chosen & (rows[:, :-1] != end_of_text) & (rows[:, 1:] != end_of_text)
+    begins[:, 1:] &= ~chosen[:, :-1]
+    changed = rows.clone()
+    changed[:, :-1] = torch.where(begins, rows[:, 1:], changed[:, :-1])
+    changed[:, 1:] = torch.where(begins, rows[:, :-1], changed[:, 1:])
+    return changed
+
+
 @functools.cache
 def chance_of_a_span(rate: float, longest: int) -> float:
     """With what chance a span has to begin at a place, so that a share `rate` of the places is in one."""

@@ -14,7 +14,6 @@ from daybreak.engine.callbacks import StepCallback
 from daybreak.engine.losses import TokenLoss
 from daybreak.models.ngram.cost import LEAST_TOKENS, countable
 from daybreak.models.ngram.kneser_ney import KneserNey, count_beginning
-from daybreak.models.objectives import following
 from daybreak.techniques import Context, Reached, Slot, Technique
 
 TEACHER = Slot[KneserNey]("ngram_teacher")
@@ -62,12 +61,12 @@ class NgramTeacher(Technique):
         return countable(self.order, seconds=seconds, memory_bytes=memory_bytes)
 
     def loss(self, loss: TokenLoss[Batch], run: Context) -> tuple[TokenLoss[Batch], int]:
-        reached = run.leave(REACHED, Reached("ngram_teacher"))
+        reached, before = run.leave(REACHED, Reached("ngram_teacher")), loss.labels
 
         def labels(rows: Tensor) -> Tensor:
             share = self.share * max(0.0, 1 - reached.progress / self.until)
             teacher = run.left(TEACHER)  # none while a probe times steps
-            return following(rows) if teacher is None or not share else taught(teacher, rows, share)
+            return before(rows) if teacher is None or not share else taught(teacher, rows, before(rows), share)
 
         loss.labels = labels
         return loss, 1
@@ -76,10 +75,10 @@ class NgramTeacher(Technique):
         return [*callbacks, run.take(REACHED)], 1
 
 
-def taught(teacher: KneserNey, rows: Tensor, share: float) -> Tensor:
-    """The targets [B, T] of rows [B, T + 1], each with probability `share` a token that the teacher draws."""
+def taught(teacher: KneserNey, rows: Tensor, targets: Tensor, share: float) -> Tensor:
+    """Targets [B, T], each with probability `share` a token that the teacher draws after rows [B, T + 1]."""
     tokens = rows.cpu().numpy()
     rng = np.random.default_rng(zlib.crc32(tokens.tobytes()))
     chosen = rng.random((tokens.shape[0], tokens.shape[1] - 1)) < share
     drawn = teacher.sample(tokens[:, :-1], rng)
-    return torch.where(torch.from_numpy(chosen).to(rows.device), torch.from_numpy(drawn).to(rows), following(rows))
+    return torch.where(torch.from_numpy(chosen).to(rows.device), torch.from_numpy(drawn).to(rows), targets)
