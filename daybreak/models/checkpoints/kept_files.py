@@ -4,13 +4,13 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from daybreak.core.run import usual_mode
 from daybreak.core.shapes import ForeignShape
+from daybreak.core.values import Json
 
 # All that the tokenizers of transformers read; those of GROWN still hold when tokenizer.json has more tokens.
 GROWN = (
@@ -24,7 +24,7 @@ GROWN = (
 OLDER = ("vocab.json", "merges.txt", "vocab.txt", "added_tokens.json", "tokenizer.model", "spiece.model")
 
 
-def keep(parent: Path, folder: Path, *, tokenizer: dict[str, Any] | None = None) -> None:
+def keep(parent: Path, folder: Path, *, tokenizer: Json | None = None) -> None:
     """Copies the small files beside a parent's weights to where a run has them at hand when it saves.
 
     tokenizer: what stands in tokenizer.json where it was grown; older files, which then lack tokens, are left behind.

@@ -5,11 +5,11 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
 from daybreak.core.errors import ResourceError
+from daybreak.core.values import Json
 
 
 def replaced(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -38,5 +38,5 @@ def replaced(folder: Path, fill: Callable[[Path], None]) -> None:
         ) from None
 
 
-def write_config(path: Path, data: dict[str, Any]) -> None:
+def write_config(path: Path, data: Json) -> None:
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ Nothing that a folder holds is run: weights come from safetensors alone, and all
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from daybreak.core.errors import DataError, UsageError
 from daybreak.core.run import read_json
 from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import Specials
+from daybreak.core.values import Json
 from daybreak.models import families
 from daybreak.models.checkpoints import tensors
 from daybreak.models.checkpoints import weights as checkpoint_weights
@@ -46,8 +46,8 @@ class Checkpoint:
     tokens: int  # ids of the tokenizer and of special tokens beside it: new ones begin here
     specials: Specials | None  # of encoders and encoder-decoders
     end_of_text: str  # for data/tokenizers.py's `loaded`; empty where it finds that itself
-    config: dict[str, Any]  # of the class
-    written: dict[str, Any]  # config.json, which is not that of the class where nanoGPT has written it
+    config: Json  # of the class
+    written: Json  # config.json, which is not that of the class where nanoGPT has written it
     entries: dict[str, Entry]  # where each tensor is
     stamp: tuple[tuple[int, int], ...]  # size and time of each file, when the header was read
 
@@ -154,7 +154,7 @@ def _folder_of(folder: Path) -> Path:
     )
 
 
-def _check_class(folder: Path, config: dict[str, Any]) -> None:
+def _check_class(folder: Path, config: Json) -> None:
     """Raises DataError: a class that is not known here, code of its own, or quantized weights."""
     kind, named = config.get("model_type"), config.get("architectures") or []
     if config.get("auto_map") or config.get("trust_remote_code"):
@@ -178,7 +178,7 @@ def _check_class(folder: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _convert(folder: Path, config: dict[str, Any], *, of_nanogpt: bool) -> str:
+def _convert(folder: Path, config: Json, *, of_nanogpt: bool) -> str:
     """The command that writes safetensors from what the folder's tool has written."""
     if of_nanogpt:
         return CONVERT_NANOGPT.format(folder=folder, file=folder / "ckpt.pt")

@@ -8,6 +8,7 @@ from typing import Any
 from daybreak.core.errors import DataError
 from daybreak.core.run import read_json
 from daybreak.core.types import Specials
+from daybreak.core.values import Json
 from daybreak.models import families
 from daybreak.models.families.record import SpecialTokens
 
@@ -25,7 +26,7 @@ class Marks:
     end_of_text: str  # the token that ends a text, where it is not one of the usual names
 
 
-def marks_of(folder: Path, config: dict[str, Any], needed: SpecialTokens | None = None) -> Marks:
+def marks_of(folder: Path, config: Json, needed: SpecialTokens | None = None) -> Marks:
     """Read from tokenizer.json, what lies beside it, and the plan of a run.
 
     needed: by the family. Raises DataError: no tokenizer.json, one that is no tokenizer, or none of these tokens in it.
@@ -92,7 +93,7 @@ def _planned(folder: Path) -> Specials | None:
     return None if kept is None else Specials.from_json(kept, "plan.json")
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _object(path: Path) -> Json:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

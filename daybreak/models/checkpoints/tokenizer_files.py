@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.core.types import Specials
+from daybreak.core.values import Json
 from daybreak.models.checkpoints.special_tokens import spelled
 from daybreak.models.families.record import Family
 
 
-def completed(data: dict[str, Any], family: Family, *, end_of_text: int, token: str, specials: Specials | None) -> Any:
+def completed(data: Json, family: Family, *, end_of_text: int, token: str, specials: Specials | None) -> Any:
     """tokenizer.json with the family's special tokens and the tokens that stand around a text.
 
     What another tool wrote to say so stays. token: how the end of a text is spelled.
@@ -29,8 +30,8 @@ def completed(data: dict[str, Any], family: Family, *, end_of_text: int, token: 
     return {**data, "added_tokens": [*data["added_tokens"], *more], "post_processor": template}
 
 
-def _template(family: Family, end_of_text: int, token: str) -> dict[str, Any]:
-    def part(name: str) -> dict[str, Any]:
+def _template(family: Family, end_of_text: int, token: str) -> Json:
+    def part(name: str) -> Json:
         if name == "end":
             return {"SpecialToken": {"id": token, "type_id": 0}}
         return {"Sequence": {"id": name, "type_id": 0}}
@@ -43,7 +44,7 @@ def _template(family: Family, end_of_text: int, token: str) -> dict[str, Any]:
     }
 
 
-def config_of(family: Family, *, token: str, specials: Specials | None, longest: int) -> dict[str, Any]:
+def config_of(family: Family, *, token: str, specials: Specials | None, longest: int) -> Json:
     """tokenizer_config.json. longest: tokens that the model was trained to see."""
     names = {"pad_token": "<|pad|>"} if specials else {"pad_token": token}
     if specials and specials.mask is not None:

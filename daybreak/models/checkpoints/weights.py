@@ -5,13 +5,14 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.core.shapes import NetworkShape
+from daybreak.core.values import Json
 from daybreak.models import families
 from daybreak.models.checkpoints import tensors as tensor_files
 from daybreak.models.checkpoints.tensors import Entry
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 _SHOWN = 3  # tensors of each sort that an error names
 
 
-def layout_of(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> Layout:
+def layout_of(folder: Path, config: Json, found: dict[str, Entry]) -> Layout:
     """The shape, and the weights by the names of the module that it is of; no more than their sizes is read.
 
     config: of transformers, or nanoGPT's arguments. Raises DataError: the config does not say what the model is, or the
@@ -32,7 +33,7 @@ def layout_of(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> 
     return _explained(folder, lambda: _layout(folder, config, found))
 
 
-def read(folder: Path, config: dict[str, Any], found: dict[str, Entry], layout: Layout) -> dict[str, Tensor]:
+def read(folder: Path, config: Json, found: dict[str, Entry], layout: Layout) -> dict[str, Tensor]:
     """The weights by the names of the layout. Raises DataError: values that are no numbers, or copies that differ."""
     return _explained(folder, lambda: _read(folder, config, found, layout))
 
@@ -49,7 +50,7 @@ def _explained(folder: Path, work: Callable[[], Result]) -> Result:
         ) from None
 
 
-def _layout(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> Layout:
+def _layout(folder: Path, config: Json, found: dict[str, Entry]) -> Layout:
     arguments = config if nanogpt.recognized(config) else None
     config = config if arguments is None else nanogpt.config_of(arguments)
     if config["model_type"] == t5.MODEL_TYPE:
@@ -63,14 +64,14 @@ def _layout(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> La
     return layout
 
 
-def _read(folder: Path, config: dict[str, Any], found: dict[str, Entry], layout: Layout) -> dict[str, Tensor]:
+def _read(folder: Path, config: Json, found: dict[str, Entry], layout: Layout) -> dict[str, Tensor]:
     arguments = config if nanogpt.recognized(config) else None
     if arguments is None and config["model_type"] == t5.MODEL_TYPE:
         return t5.with_weights(config, dict(tensor_files.read(_without_buffers(found))))[1]
     return _tensors(folder, layout, _named(layout, found), arguments)
 
 
-def _known(config: dict[str, Any], most_layers: int) -> tuple[NetworkShape, Layout]:
+def _known(config: Json, most_layers: int) -> tuple[NetworkShape, Layout]:
     """The one place that knows which module a class is computed by: one of our own, or the class itself."""
     kind = config["model_type"]
     if kind.startswith(own.PREFIX) or kind == "modernbert":
@@ -82,7 +83,7 @@ def _known(config: dict[str, Any], most_layers: int) -> tuple[NetworkShape, Layo
     return layout.shape, layout
 
 
-def _t5_layout(folder: Path, config: dict[str, Any], found: dict[str, Entry]) -> Layout:
+def _t5_layout(folder: Path, config: Json, found: dict[str, Entry]) -> Layout:
     """T5's config alone does not say which weights are shared: where it may be either, the tables are compared."""
     found = _without_buffers(found)
     tensor_files.check_types(found)
@@ -140,7 +141,7 @@ def _expected(layout: Layout, named: dict[str, Entry]) -> Tensors:
     return layout.tensors | {name: layout.tensors[of] for name, of in layout.shared.items() if name in named}
 
 
-def _sizes(layout: Layout, named: dict[str, Entry], arguments: dict[str, Any] | None) -> tuple[Tensors, Tensors]:
+def _sizes(layout: Layout, named: dict[str, Entry], arguments: Json | None) -> tuple[Tensors, Tensors]:
     """Of the tensors in the files, as the layout has them, and of biases that nanoGPT's arguments say are left out."""
     sizes = {name: entry.size for name, entry in named.items()}
     if arguments is None:
@@ -150,9 +151,7 @@ def _sizes(layout: Layout, named: dict[str, Entry], arguments: dict[str, Any] | 
     return sizes, {n: size for n, size in expected.items() if n not in sizes and nanogpt.lacks(arguments, n)}
 
 
-def _tensors(
-    folder: Path, layout: Layout, named: dict[str, Entry], arguments: dict[str, Any] | None
-) -> dict[str, Tensor]:
+def _tensors(folder: Path, layout: Layout, named: dict[str, Entry], arguments: Json | None) -> dict[str, Tensor]:
     """By the names of the layout, in its order. arguments: nanoGPT's."""
     _, absent = _sizes(layout, named, arguments)
     weights = dict(tensor_files.read(named)) | {name: torch.zeros(size) for name, size in absent.items()}

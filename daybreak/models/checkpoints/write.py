@@ -3,7 +3,7 @@
 import functools
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from daybreak.core.run import usual_mode
 from daybreak.core.shapes import ForeignShape, NetworkShape
 from daybreak.core.types import Specials
+from daybreak.core.values import Json
 from daybreak.models import families
 from daybreak.models.checkpoints import kept_files, tokenizer_files
 from daybreak.models.checkpoints.replaced import replaced, write_config
@@ -66,7 +67,7 @@ def save(
     replaced(folder, fill)
 
 
-def _as_long(config: dict[str, Any], kept: Path) -> dict[str, Any]:
+def _as_long(config: Json, kept: Path) -> Json:
     """Training in short windows takes nothing from how long a text the checkpoint can read."""
     name = "max_position_embeddings"
     longest = json.loads((kept / "config.json").read_text(encoding="utf-8")).get(name, 0)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from daybreak.core.values import Json
 from daybreak.models.inference.predictors import Network
 from daybreak.models.inference.sampling import Mixing, Sampling, Texts, one_text
 
@@ -49,10 +50,10 @@ class Weights:
     values: tuple[float, ...]
 
     @classmethod
-    def from_json(cls, kept: dict[str, Any]) -> "Weights":
+    def from_json(cls, kept: Json) -> "Weights":
         return cls(edges=tuple(kept["edges"]), values=tuple(kept["values"]))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return {"edges": self.edges, "values": self.values}
 
     def of(self, backoff_mass: np.ndarray) -> np.ndarray:

@@ -6,16 +6,17 @@ from typing import Any, cast
 from daybreak.core.errors import DataError
 from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import Specials
+from daybreak.core.values import Json
 from daybreak.models import families
 from daybreak.models.layouts import CLASSES, own
 
 
-def config_of(shape: NetworkShape, end_of_text: int, specials: Specials | None = None) -> dict[str, Any]:
+def config_of(shape: NetworkShape, end_of_text: int, specials: Specials | None = None) -> Json:
     """config.json of the class of transformers that holds the shape, or of our own with its fields as they are."""
     layout = families.of(shape).layout
     if not (layout and shape.native()):
         return own.config_of(shape, end_of_text)
-    return cast(dict[str, Any], _layout(layout).config_of(shape, end_of_text, specials))
+    return cast(Json, _layout(layout).config_of(shape, end_of_text, specials))
 
 
 def _layout(name: str) -> Any:
@@ -39,7 +40,7 @@ def _ours() -> tuple[families.Family, ...]:
     return tuple(family for family in families.every() if family.ours_too)
 
 
-def shape_of(config: dict[str, Any]) -> NetworkShape:
+def shape_of(config: Json) -> NetworkShape:
     """Raises DataError: another kind of model."""
     kind = str(config.get("model_type"))
     if kind.startswith(own.PREFIX):
@@ -53,7 +54,7 @@ def shape_of(config: dict[str, Any]) -> NetworkShape:
     return cast(NetworkShape, _layout(kind).shape_of(config))
 
 
-def is_foreign(config: dict[str, Any]) -> bool:
+def is_foreign(config: Json) -> bool:
     """Whether no module here computes the class, and transformers' own does."""
     kind = str(config.get("model_type"))
     if kind.startswith(own.PREFIX) or kind not in CLASSES:

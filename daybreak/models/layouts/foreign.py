@@ -10,6 +10,7 @@ from typing import Any
 
 from daybreak.core.errors import DataError
 from daybreak.core.shapes import ForeignShape, NetworkShape
+from daybreak.core.values import Json
 
 Tensors = dict[str, tuple[int, ...]]
 
@@ -37,7 +38,7 @@ class Layout:
 class _Config:
     """Sizes by name. Raises DataError: one that is missing and has no default, or that is none."""
 
-    def __init__(self, config: dict[str, Any], **defaults: Any) -> None:
+    def __init__(self, config: Json, **defaults: Any) -> None:
         self.config = {**defaults, **{name: value for name, value in config.items() if value is not None}}
 
     def __getitem__(self, name: str) -> int:
@@ -66,7 +67,7 @@ def _unclear(found: str) -> DataError:
     )
 
 
-def layout_of(config: dict[str, Any], *, most_layers: int) -> Layout:
+def layout_of(config: Json, *, most_layers: int) -> Layout:
     """The class that config.json names by its model_type, one of KINDS.
 
     most_layers: as many as there are tensors; a config.json with more is refused before they are counted up.
@@ -85,7 +86,7 @@ def layout_of(config: dict[str, Any], *, most_layers: int) -> Layout:
     return KINDS[config["model_type"]](config)
 
 
-def _decoder(config: dict[str, Any], architecture: str, *, biases: str = "", normed: bool = False) -> Layout:
+def _decoder(config: Json, architecture: str, *, biases: str = "", normed: bool = False) -> Layout:
     """Llama's kind. biases: names of the projections that have one. normed: whether queries and keys have gains."""
     sizes = _Config(config, max_position_embeddings=CONTEXT)
     D, V, M, heads = (sizes[name] for name in ("hidden_size", "vocab_size", "intermediate_size", "num_attention_heads"))
@@ -136,27 +137,27 @@ def _decoder(config: dict[str, Any], architecture: str, *, biases: str = "", nor
     )
 
 
-def _qwen2(config: dict[str, Any]) -> Layout:
+def _qwen2(config: Json) -> Layout:
     return _decoder(config, "Qwen2ForCausalLM", biases="q|k|v")
 
 
-def _qwen3(config: dict[str, Any]) -> Layout:
+def _qwen3(config: Json) -> Layout:
     return _decoder(config, "Qwen3ForCausalLM", biases="q|k|v|o" if config.get("attention_bias") else "", normed=True)
 
 
-def _llama(config: dict[str, Any]) -> Layout:
+def _llama(config: Json) -> Layout:
     biases = ["q", "k", "v", "o"] * bool(config.get("attention_bias"))
     biases += ["gate", "up", "down"] * bool(config.get("mlp_bias"))
     return _decoder(config, "LlamaForCausalLM", biases="|".join(biases))
 
 
-def _nanochat(config: dict[str, Any]) -> Layout:
+def _nanochat(config: Json) -> Layout:
     capped = {"final_logit_softcapping": 15.0, **config}  # the class' default
     biases = "q|k|v|o" if config.get("attention_bias") else ""
     return _decoder(capped, "NanoChatForCausalLM", biases=biases)
 
 
-def _gpt2(config: dict[str, Any]) -> Layout:
+def _gpt2(config: Json) -> Layout:
     """Its matrices are [inputs, outputs]."""
     sizes = _Config(config, n_positions=1024)
     D, V, layers, T = (sizes[name] for name in ("n_embd", "vocab_size", "n_layer", "n_positions"))
@@ -193,7 +194,7 @@ def _gpt2(config: dict[str, Any]) -> Layout:
     )
 
 
-def _bert(config: dict[str, Any]) -> Layout:
+def _bert(config: Json) -> Layout:
     sizes = _Config(config, type_vocab_size=2)
     if config.get("position_embedding_type", "absolute") != "absolute" or not config.get("tie_word_embeddings", True):
         raise DataError(
@@ -244,7 +245,7 @@ def _bert(config: dict[str, Any]) -> Layout:
     )
 
 
-KINDS: dict[str, Callable[[dict[str, Any]], Layout]] = {
+KINDS: dict[str, Callable[[Json], Layout]] = {
     "qwen2": _qwen2,
     "qwen3": _qwen3,
     "llama": _llama,
@@ -258,9 +259,7 @@ def _products(matrices: dict[str, tuple[int, int]]) -> int:
     return sum(rows * columns for rows, columns in matrices.values())
 
 
-def _shape(
-    architecture: str, kind: str, config: dict[str, Any], tensors: Tensors, *, matmul: int, **sizes: Any
-) -> ForeignShape:
+def _shape(architecture: str, kind: str, config: Json, tensors: Tensors, *, matmul: int, **sizes: Any) -> ForeignShape:
     stored = 0
     for size in tensors.values():
         weights = 1

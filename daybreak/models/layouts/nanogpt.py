@@ -5,18 +5,18 @@ vocab_size), and model.safetensors its `model`, by its names. Its matrices are [
 [inputs, outputs], and where it was trained without biases, these are zero.
 """
 
-from typing import Any
+from daybreak.core.values import Json
 
 ARGUMENTS = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
 TURNED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 GELU = "gelu"  # the exact one, as nanoGPT has had it since 2023; before, and in GPT-2, "gelu_new"
 
 
-def recognized(config: dict[str, Any]) -> bool:
+def recognized(config: Json) -> bool:
     return "model_type" not in config and all(name in config for name in ARGUMENTS)
 
 
-def config_of(arguments: dict[str, Any]) -> dict[str, Any]:
+def config_of(arguments: Json) -> Json:
     """config.json of transformers' GPT2LMHeadModel.
 
     arguments: nanoGPT's, and an `activation_function` beside them where it is not the exact GELU.
@@ -47,6 +47,6 @@ def is_turned(name: str) -> bool:
     return name.endswith(TURNED)
 
 
-def lacks(arguments: dict[str, Any], name: str) -> bool:
+def lacks(arguments: Json, name: str) -> bool:
     """Whether this weight is a bias of the class that the model was trained without."""
     return not arguments.get("bias", True) and name.endswith(".bias")

@@ -6,6 +6,7 @@ from typing import Any
 
 from daybreak.core.errors import DataError
 from daybreak.core.shapes import NetworkShape
+from daybreak.core.values import Json
 
 PREFIX = "daybreak-"
 
@@ -14,14 +15,14 @@ def class_of(family: str) -> str:
     return f"Daybreak{family.capitalize()}"
 
 
-def config_of(shape: NetworkShape, end_of_text: int) -> dict[str, Any]:
+def config_of(shape: NetworkShape, end_of_text: int) -> Json:
     own = {"architectures": [class_of(shape.family)], "model_type": PREFIX + shape.family}
     ends = {"bos_token_id": end_of_text, "eos_token_id": end_of_text}
     fields = {field.name: getattr(shape, field.name) for field in dataclasses.fields(shape)}  # type: ignore[arg-type]
     return {**own, **fields, **ends, "torch_dtype": "float32"}
 
 
-def shape_of(config: dict[str, Any], shapes: Mapping[str, Any]) -> Any:
+def shape_of(config: Json, shapes: Mapping[str, Any]) -> Any:
     """shapes: by family. Raises DataError: another family. UsageError: a field that is missing or of another type."""
     family = str(config.get("model_type", "")).removeprefix(PREFIX)
     if family not in shapes:

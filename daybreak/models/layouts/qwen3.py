@@ -1,13 +1,12 @@
 """Qwen3's config.json (arXiv:2505.09388), as transformers 4.51 and all later ones read it."""
 
-from typing import Any
-
 from daybreak.core.errors import DataError
 from daybreak.core.shapes import GptShape
+from daybreak.core.values import Json
 from daybreak.models.norms import NORM_EPSILON
 
 # What the class can be told to do otherwise, and the module here does not. What is missing is as it is here.
-FIXED: dict[str, Any] = {
+FIXED: Json = {
     "hidden_act": "silu",
     "rms_norm_eps": NORM_EPSILON,
     "attention_bias": False,
@@ -18,7 +17,7 @@ HEAD_DIM = 128
 ROPE_BASE = 10000.0
 
 
-def config_of(shape: GptShape, end_of_text: int, specials: object = None) -> dict[str, Any]:
+def config_of(shape: GptShape, end_of_text: int, specials: object = None) -> Json:
     """config.json of transformers' Qwen3ForCausalLM. The base is said in the old way and in the new."""
     return {
         "architectures": ["Qwen3ForCausalLM"],
@@ -43,7 +42,7 @@ def config_of(shape: GptShape, end_of_text: int, specials: object = None) -> dic
     }
 
 
-def shape_of(config: dict[str, Any]) -> GptShape:
+def shape_of(config: Json) -> GptShape:
     """Raises DataError: what the module here does not compute. Raises KeyError: a size that is missing."""
     rope = _rotation(config)
     wrong = [f"{name}={found!r}" for name, value in FIXED.items() if (found := config.get(name, value)) != value]
@@ -74,7 +73,7 @@ def shape_of(config: dict[str, Any]) -> GptShape:
     )
 
 
-def _rotation(config: dict[str, Any]) -> dict[str, Any]:
+def _rotation(config: Json) -> Json:
     """What is said of rotary positions: under one name since transformers 5, before under two."""
     told = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
     if "type" in told:

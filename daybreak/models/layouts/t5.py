@@ -1,7 +1,6 @@
 """T5's config.json (arXiv:1910.10683), of v1.1 and of the first one, and the names of its weights."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from daybreak.core.errors import DataError
 from daybreak.core.shapes import T5Shape
 from daybreak.core.types import Specials
+from daybreak.core.values import Json
 from daybreak.models.norms import NORM_EPSILON
 
 FEED_FORWARD = {"gated_gelu": "gated-gelu", "relu": "relu"}  # by our names
@@ -20,7 +20,7 @@ CONTEXT = 512  # that the released models were trained with; the class itself ke
 ATTEMPT = "use a folder of the T5 class: T5, T5 v1.1 or Flan-T5"
 
 
-def config_of(shape: T5Shape, end_of_text: int, specials: Specials) -> dict[str, Any]:
+def config_of(shape: T5Shape, end_of_text: int, specials: Specials) -> Json:
     """config.json of transformers' T5ForConditionalGeneration.
 
     "tie_word_embeddings" tells that class whether states are scaled before the head, and nothing else: the head is one
@@ -53,7 +53,7 @@ def config_of(shape: T5Shape, end_of_text: int, specials: Specials) -> dict[str,
     }
 
 
-def shape_of(config: dict[str, Any]) -> T5Shape:
+def shape_of(config: Json) -> T5Shape:
     """Raises DataError: another class, or what the module here does not compute."""
     _check(config)
     try:
@@ -76,7 +76,7 @@ def shape_of(config: dict[str, Any]) -> T5Shape:
 
 
 def with_weights(
-    config: dict[str, Any], weights: dict[str, Tensor], *, same: Callable[[str, str], bool] | None = None
+    config: Json, weights: dict[str, Tensor], *, same: Callable[[str, str], bool] | None = None
 ) -> tuple[T5Shape, dict[str, Tensor]]:
     """The shape, and the weights by the module's own names, of a folder that any version of the class has written.
 
@@ -111,17 +111,17 @@ def with_weights(
     return shape, weights
 
 
-def _scaled(config: dict[str, Any]) -> bool:
+def _scaled(config: Json) -> bool:
     """Newer versions write "tie_word_embeddings" as true whatever it was, and keep what it meant by another name."""
     return bool(config.get("scale_decoder_outputs", config.get("tie_word_embeddings") is not False))
 
 
-def _activation(config: dict[str, Any]) -> str | None:
+def _activation(config: Json) -> str | None:
     written = config.get("feed_forward_proj", "relu")
     return next((own for own, theirs in FEED_FORWARD.items() if theirs == written), None)
 
 
-def _check(config: dict[str, Any]) -> None:
+def _check(config: Json) -> None:
     wrong = {
         f"model_type {config.get('model_type')!r}": config.get("model_type") != MODEL_TYPE,
         f"feed_forward_proj {config.get('feed_forward_proj')!r}": _activation(config) is None,
