@@ -175,7 +175,7 @@ def test_older_plans_go_on_with_the_same_inputs(plan, machine) -> None:
 def test_the_names_that_are_gone_say_what_to_use(name: str, attempt: str) -> None:
     with pytest.raises(UsageError, match="no longer exists") as error:
         class_of(name)
-    assert error.value.received == name and error.value.attempt.startswith(attempt)
+    assert error.value.received == name and attempt in error.value.attempt
 
 
 @pytest.mark.parametrize("name", ["token_swap", "token_deletion"])
