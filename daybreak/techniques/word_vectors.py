@@ -82,7 +82,7 @@ def of_counts(
     if len(counts) == 0:
         raise DataError(
             "the text is too short for word vectors",
-            received="a text without same_domain words",
+            received="a text without neighbouring words",
             attempt="use --without word_vectors",
         )
     seen, rows = np.unique(one, return_inverse=True)

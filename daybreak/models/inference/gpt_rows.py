@@ -70,7 +70,7 @@ def side_by_side(
     said = [0] * len(lengths)
     for slot, token in zip(slots, tokens, strict=True):
         if lengths[slot] >= context:
-            raise IndexError(f"token {token} at place {lengths[slot]}")
+            raise IndexError(f"token {token} at position {lengths[slot]}")
         said[slot] = token
     numbers = (torch.tensor(part, device=device) for part in (list(slots), said, places))
     stepping_N, tokens_B, places_B = numbers
