@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -16,6 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from daybreak.core.errors import DataError, ResourceError, UsageError
+from daybreak.core.metrics import BITS_PER_BYTE
 from daybreak.core.records import Event, Log, Measurement, Step, Validation
 from daybreak.core.run import Run, write_json
 from daybreak.core.shapes import NgramShape
@@ -164,9 +166,9 @@ def test_different_tokenizers_are_aligned_byte_by_byte(words: Tokenizer) -> None
     sizes = [len(text.encode()) for text in DOCUMENTS]
     assert common_cells([one, other]) == len(one.sizes) == sum(math.ceil(size / CELL_BYTES) for size in sizes)
     assert np.bincount(other.documents, weights=other.sizes).tolist() == sizes
-    assert one.nats == pytest.approx(one.sizes, rel=1e-12)
-    assert other.nats == pytest.approx(other.sizes, rel=1e-12)
-    assert other.bits_per_byte(other.nats) == pytest.approx(1 / math.log(2))
+    assert one.losses == pytest.approx(one.sizes, rel=1e-12)
+    assert other.losses == pytest.approx(other.sizes, rel=1e-12)
+    assert other.mean_loss(other.losses) == pytest.approx(1 / math.log(2))
 
 
 def test_a_token_on_an_edge_is_split_by_its_bytes() -> None:
@@ -178,8 +180,8 @@ def test_a_token_on_an_edge_is_split_by_its_bytes() -> None:
     found = Scores.of(stream, tokenizer, nats, nats + 1, whole=True)
     # 1 byte, 127 tokens of 4, and 3 of the 4 bytes of the next one.
     assert found.sizes.tolist() == [512, 289]
-    assert found.nats[0] == pytest.approx(1 + sum(range(127)) + 0.75 * 127)
-    assert found.nats.sum() == pytest.approx(nats[1:].sum())
+    assert found.losses[0] == pytest.approx(1 + sum(range(127)) + 0.75 * 127)
+    assert found.losses.sum() == pytest.approx(nats[1:].sum())
     assert found.mixed is not None and found.mixed.sum() == pytest.approx(nats[1:].sum() + 201)
 
 
@@ -189,7 +191,7 @@ def test_the_beginning_that_both_have_scored_is_common(words: Tokenizer) -> None
         part = Scores.of(stream[:cut], words, words.token_bytes[stream[:cut]].astype(float), None, whole=False)
         assert common_cells([whole, part]) == len(part.sizes)
         assert (part.sizes == whole.sizes[: len(part.sizes)]).all()
-        assert part.nats == pytest.approx(part.sizes)
+        assert part.losses == pytest.approx(part.sizes)
 
 
 def test_runs_that_scored_parts_are_judged_on_the_text_that_both_have(finished: Callable[..., Run]) -> None:
@@ -202,7 +204,7 @@ def test_runs_that_scored_parts_are_judged_on_the_text_that_both_have(finished: 
     every = Scores.read(runs[0].scores_file), Scores.read(runs[1].scores_file)
     shared = np.intersect1d(every[0].keys(), every[1].keys())
     assert 0 < len(shared) < len(every[1].keys())
-    assert facts["text"]["bytes"] == every[0].cells(np.searchsorted(every[0].keys(), shared)).bytes
+    assert facts["text"]["bytes"] == every[0].cells(np.searchsorted(every[0].keys(), shared)).size
     assert not facts["text"]["whole"]
     said = comparison.page_words("en")
     assert said["part"] in comparison.remarks(facts, said)
@@ -220,7 +222,9 @@ def test_scores_are_kept_and_read_back(words: Tokenizer, tmp_path: Path) -> None
     one, path = scored(words, DOCUMENTS), tmp_path / "heldout.npz"
     one.save(path)
     back = Scores.read(path)
-    assert (back.nats == one.nats).all() and (back.digests == one.digests).all() and back.whole and back.mixed is None
+    assert (
+        (back.losses == one.losses).all() and (back.digests == one.digests).all() and back.whole and back.mixed is None
+    )
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ResourceError, match="cannot be read"):
         Scores.read(path)
@@ -250,8 +254,8 @@ def finished(tmp_path: Path, plan: Callable[..., Plan], words: Tokenizer) -> Cal
         write_json(run.plan_file, plan(request=request, **changes).to_json())
         scores = scored(tokenizer, documents, math.log(2))
         hardness = np.random.default_rng(len(name)).normal(1 + worse, noise, len(documents))[scores.documents]
-        nats = scores.nats * hardness
-        Scores(**{**vars(scores), "nats": nats}).save(run.scores_file)
+        nats = scores.losses * hardness
+        dataclasses.replace(scores, sums={**scores.sums, "nats": nats}).save(run.scores_file)
         log = Log(run.log_file)
         for number in range(1, 41):
             log.append(
@@ -264,8 +268,8 @@ def finished(tmp_path: Path, plan: Callable[..., Plan], words: Tokenizer) -> Cal
         log.append(
             Validation(step=20, progress=0.5, used_seconds=30.0, tokens=2560, figure=2.0, perplexity=9.0, bytes=99)
         )
-        figure = scores.bits_per_byte(nats)
-        log.append(Measurement(name="bits_per_byte", value=figure, unit="bits/byte", bytes=scores.bytes))
+        figure = scores.mean_loss(nats)
+        log.append(Measurement(name="bits_per_byte", value=figure, unit="bits/byte", bytes=scores.size))
         if end:
             log.append(Event(name="finished", used_seconds=55.0, detail={"bits_per_byte": figure}))
         log.close()
@@ -389,7 +393,7 @@ def test_any_text_is_scored_now(counted: Callable[..., Run], words: Tokenizer, t
     assert facts["verdicts"][0]["verdict"] == "worse"
     assert facts["runs"][0]["tokens_per_second"] is not None and facts["runs"][0]["parameters"] is None
     one = on_text(str(runs[0].path), (str(text),))
-    assert facts["runs"][0]["compared"]["alone"] == pytest.approx(one.bits_per_byte(one.nats))
+    assert facts["runs"][0]["compared"]["alone"] == pytest.approx(one.mean_loss(one.losses))
     assert not runs[0].scores_file.exists()
 
 
@@ -401,7 +405,7 @@ def test_held_out_text_without_kept_scores_is_scored_once(
     first = of_heldout(run.path)
     assert run.scores_file.exists()
     monkeypatch.setattr("daybreak.evaluation.loaded.load", lambda path: pytest.fail("it was scored again"))
-    assert (of_heldout(run.path).nats == first.nats).all()
+    assert (of_heldout(run.path).losses == first.losses).all()
 
 
 # What cannot be compared
@@ -532,3 +536,53 @@ def test_the_page_shows_it_all(browser: Any, finished: Callable[..., Run], tmp_p
     assert page.locator("img").count() == 0
     assert told == []
     page.close()
+
+
+# Files of scores
+
+
+def test_sums_are_named_and_come_back_from_the_file(tmp_path: Path) -> None:
+    """Two documents of 600 bytes, a token a byte, each of half a nat: 512 of them are a cell."""
+    stream = np.concatenate([np.append(256, np.full(600, 65)) for _ in range(2)]).astype(np.uint16)
+    scores = Scores.of(stream, byte_tokenizer(), np.full(len(stream), 0.5), None, whole=True)
+    scores.save(tmp_path / "heldout.npz")
+    back = Scores.read(tmp_path / "heldout.npz")
+    assert back.metric == BITS_PER_BYTE and set(back.sums) == {"nats", "bytes", "tokens"}
+    assert back.sums["bytes"].tolist() == [512, 88] * 2 and back.sums["tokens"] == pytest.approx([512, 88] * 2)
+    assert back.sums["nats"] == pytest.approx([256, 44] * 2)
+    assert back.mean_loss(back.losses) == pytest.approx(0.5 / math.log(2))
+
+
+def first_version(path: Path, **columns: Any) -> Path:
+    """As daybreak wrote it before files had a version."""
+    told = {"documents": np.arange(3, dtype=np.int32), "places": np.zeros(3, np.int32), "whole": np.array(True)}
+    sizes = np.array([10, 10, 20], np.int32)
+    digests = np.arange(3, dtype=np.uint64)
+    np.savez(path, sizes=sizes, digests=digests, cell_bytes=np.array(CELL_BYTES), **told, **columns)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("headline", "nats", "numerator", "losses"),
+    [
+        ("bits_per_byte", [1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]),
+        # "nats" were ln 2 times the targets that were missed, or times their nats.
+        ("masked_accuracy", [4 * math.log(2), 0.0, 20 * math.log(2)], [6.0, 10.0, 0.0], [4.0, 0.0, 20.0]),
+        ("span_loss", [5 * math.log(2), 0.0, 7 * math.log(2)], [5.0, 0.0, 7.0], [5.0, 0.0, 7.0]),
+    ],
+)
+def test_files_without_a_version_are_still_read(
+    tmp_path: Path, headline: str, nats: list[float], numerator: list[float], losses: list[float]
+) -> None:
+    path = first_version(tmp_path / "heldout.npz", nats=np.array(nats), headline=np.array(headline))
+    scores = Scores.read(path)
+    assert scores.metric.name == headline and scores.sizes.tolist() == [10, 10, 20] and scores.whole
+    assert scores.sums[scores.metric.numerator] == pytest.approx(numerator) and scores.losses == pytest.approx(losses)
+    assert scores.mean_loss(scores.losses) == pytest.approx(sum(nats) / 40 / math.log(2))
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = first_version(tmp_path / "heldout.npz", nats=np.zeros(3), version=np.array(3))
+    with pytest.raises(ResourceError, match="cannot be read") as refused:
+        Scores.read(path)
+    assert "version 3" in refused.value.received

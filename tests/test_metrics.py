@@ -59,7 +59,7 @@ def test_what_training_makes_small_is_the_nats_where_a_higher_value_is_better() 
 def test_a_table_of_scores_counts_what_the_metric_says_against_the_model() -> None:
     stream, found = np.arange(401), answers()
     tables = {name: Scores.of_hidden(stream, found, METRICS[name], 4) for name in ("masked_accuracy", "span_loss")}
-    missed, nats = (table.bits_per_byte(table.nats) for table in tables.values())
+    missed, nats = (table.mean_loss(table.losses) for table in tables.values())
     assert missed == pytest.approx(1 - found.hits.mean()) and nats == pytest.approx(found.nats.mean())
 
 

@@ -126,7 +126,7 @@ def test_hidden_tokens_of_a_part_are_those_of_the_whole(network: Callable[..., G
     of_part = Scores.of_hidden(stream, part.answers, headline, 64, where=part.windows)
     one, other = common([of_whole, of_part])
     assert of_whole.whole and not of_part.whole and len(one.sizes) == part.windows.sum()
-    assert (one.nats == other.nats).all()
+    assert (one.losses == other.losses).all()
 
 
 def _headline() -> Any:
@@ -148,16 +148,16 @@ def test_parts_of_different_tokenizers_are_compared_on_the_text_that_both_have(
         whole = Scores.of(stream, tokenizer, nats, None, whole=True)
         part = Scores.of(stream, tokenizer, nats[where], None, whole=True, where=where)
         assert whole.whole and not part.whole
-        assert 0.75 * where[sizes > 0].mean() < part.bytes / whole.bytes <= where[sizes > 0].mean() * 1.05
+        assert 0.75 * where[sizes > 0].mean() < part.size / whole.size <= where[sizes > 0].mean() * 1.05
         # Each cell has the nats that it has where all is scored.
         one, other = common([whole, part])
-        assert len(other.sizes) == len(part.sizes) and other.nats == pytest.approx(one.nats)
+        assert len(other.sizes) == len(part.sizes) and other.losses == pytest.approx(one.losses)
         part.save(tmp_path / "part.npz")
         back = Scores.read(tmp_path / "part.npz")
         assert (back.places == part.places).all() and (back.digests == part.digests).all()
         found.append(back)
     one, other = common(found)
-    assert (one.digests == other.digests).all() and one.bytes > 0.35 * whole.bytes
+    assert (one.digests == other.digests).all() and one.size > 0.35 * whole.size
     assert one.documents[-1] > len(documents) // 2
 
 

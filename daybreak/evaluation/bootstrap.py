@@ -55,7 +55,7 @@ def units(documents: np.ndarray, sizes: np.ndarray) -> Units:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Of two models, in bits per byte; below zero the first is better."""
+    """Of the mean losses of two models, such as bits per byte; below zero the first is better."""
 
     difference: float
     low: float
@@ -64,20 +64,23 @@ class Difference:
 
 
 def paired(
-    nats: np.ndarray,
+    losses: np.ndarray,
     sizes: np.ndarray,
     pairs: Sequence[tuple[int, int]],
     *,
+    per: float = float(np.log(2)),
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> list[Difference]:
-    """Percentile intervals. nats: [M, U] of M models on U units; sizes: bytes [U]; pairs: indices of two models.
+    """Percentile intervals of the differences of two models' losses, summed over units and divided by their sizes.
 
+    losses: [M, U] of M models on U units; sizes: [U], such as bytes; pairs: indices of two models. per: what sizes are
+    multiplied by; ln 2 gives bits per byte of nats.
     Every model is scored on the same resamples. The same seed gives the same numbers. Memory is bounded whatever U is.
     """
     # Differences are taken before they are summed, so that equal models differ by exactly nothing.
-    table = np.stack([*(nats[one] - nats[other] for one, other in pairs), sizes]).astype(np.float64)
+    table = np.stack([*(losses[one] - losses[other] for one, other in pairs), sizes]).astype(np.float64)
     count = table.shape[1]
     generator = np.random.default_rng(seed)
     drawn = np.empty((len(pairs), resamples))
@@ -85,8 +88,8 @@ def paired(
     for begin in range(0, resamples, step):
         rows = min(step, resamples - begin)
         sums = _times(generator, rows, count) @ table.T
-        drawn[:, begin : begin + rows] = (sums[:, :-1] / sums[:, -1:]).T / np.log(2)
-    observed = table[:-1].sum(1) / table[-1].sum() / np.log(2)
+        drawn[:, begin : begin + rows] = (sums[:, :-1] / sums[:, -1:]).T / per
+    observed = table[:-1].sum(1) / table[-1].sum() / per
     tails = 50 * (1 - confidence)
     found = []
     for difference, differences in zip(observed, drawn, strict=True):

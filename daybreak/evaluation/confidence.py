@@ -42,13 +42,11 @@ def of_text(stream: np.ndarray, tokenizer: Tokenizer, nats: np.ndarray) -> dict[
 
     stream: tokens [n], as in Scores.of; nats: [n].
     """
-    # A token is one in the cell that it is in, and has its share of each of two: as its nats do.
-    cells = Scores.of(stream, tokenizer, nats, np.ones(len(nats)), whole=True)
-    assert cells.mixed is not None
+    cells = Scores.of(stream, tokenizer, nats, None, whole=True)
     units = bootstrap.units(cells.documents, cells.sizes)
     nats_U, sizes_U, tokens_U = (
         np.bincount(units.of_cell, weights=values, minlength=units.count)
-        for values in (cells.nats, cells.sizes, cells.mixed)
+        for values in (cells.sums[name] for name in ("nats", "bytes", "tokens"))
     )
     return {"bits_per_byte": ends_of(nats_U, sizes_U, bits), "perplexity": ends_of(nats_U, tokens_U, np.exp)}
 
@@ -62,7 +60,7 @@ def of_cells(cells: Scores, *, resamples: int = bootstrap.RESAMPLES) -> dict[str
         nats_U = np.bincount(units.of_cell, weights=nats, minlength=units.count)
         return {"bits_per_byte": ends_of(nats_U, sizes_U, bits, resamples=resamples)}
 
-    return interval(cells.nats) | ({} if cells.mixed is None else {"mixture": interval(cells.mixed)})
+    return interval(cells.sums["nats"]) | ({} if cells.mixed is None else {"mixture": interval(cells.mixed)})
 
 
 def of_hidden(metric: Metric, answers: "TokenScores", *, resamples: int = bootstrap.RESAMPLES) -> dict[str, Ends]:

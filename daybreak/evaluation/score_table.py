@@ -1,8 +1,9 @@
-"""Scores: nats of a text by places in its bytes, so that runs whose tokenizers differ are compared on the same text."""
+"""Score table: what a model scored on each part of a text, as named sums that a metric is computed from."""
 
 import contextlib
 import functools
 import hashlib
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from daybreak.core.errors import DataError, ResourceError
-from daybreak.core.metrics import BITS_PER_BYTE, Metric
+from daybreak.core.errors import DataError, ResourceError, UsageError
+from daybreak.core.metrics import BITS_PER_BYTE, METRICS, Metric
 from daybreak.core.run import Run
 from daybreak.data.tokenizers.base import Tokenizer
 
@@ -20,58 +21,59 @@ if TYPE_CHECKING:
     from daybreak.evaluation.loaded import Loaded
     from daybreak.tasks.scoring import TokenScores
 
+VERSION = 2  # of the file; files of the first version do not say theirs
 CELL_BYTES = 512  # finer than any block that is made of them, and a megabyte has only two thousand
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
-    """A document is cut into cells of CELL_BYTES from its beginning; its last cell may be shorter.
+    """Named sums for each cell of a text, so that runs whose tokenizers differ are compared on the same text.
 
-    A token that crosses from one cell into the next gives each a part of its nats, by the bytes it has there.
+    Of a text that is continued, a document is cut into cells of CELL_BYTES from its beginning; its last cell may be
+    shorter. A token that crosses from one cell into the next gives each a part of its nats and of its one token, by the
+    bytes it has there. Of a text with targets in it, such as hidden tokens, a cell is a window.
     """
 
     documents: np.ndarray  # int64 [C]: of which document each cell is, counted from 0
     places: np.ndarray  # int64 [C]: which cell of its document it is, counted from 0
-    sizes: np.ndarray  # int64 [C]: bytes
-    digests: np.ndarray  # uint64 [C]: of the bytes
-    nats: np.ndarray  # float64 [C], of model/ alone
-    mixed: np.ndarray | None  # float64 [C], of the mixture where the run has one
+    digests: np.ndarray  # uint64 [C]: of the bytes, or of a window's tokens
+    sums: dict[str, np.ndarray]  # [C] each, by the names of core/metrics.Sums; of model/ alone
+    mixed: np.ndarray | None  # nats, float64 [C], of the mixture where the run has one
     whole: bool  # all of the text, not only the part of it that the time sufficed for
-    headline: str = BITS_PER_BYTE.name  # what sizes and nats are of, where tokens are hidden; see `of_hidden`
+    metric: Metric = BITS_PER_BYTE  # that the sums are compared by
 
     @classmethod
     def of_hidden(
         cls,
         stream: np.ndarray,
         answers: "TokenScores",
-        headline: Metric,
+        metric: Metric,
         context: int,
         *,
         where: np.ndarray | None = None,
     ) -> Self:
-        """A cell is a window, its size the targets in it, and its nats ln 2 times what is counted against the model.
+        """A cell is a window, whose sums are those of the targets in it.
 
-        These are the targets that it missed, or its nats of all. So `bits_per_byte` is the share of what is missed, or
-        the nats of a target. stream: tokens [n]. where: bool [windows], those that were answered; without it, all.
-        Windows of other tokens or another width are another text.
+        stream: tokens [n]. where: bool [windows], those that were scored; without it, all. Windows of other tokens or
+        another width are another text.
         """
         from daybreak.tasks.scoring import Hidden  # which needs torch, and counting does without
 
         windows = np.concatenate(list(Hidden.rows(stream, context)) or [np.zeros((0, 2), np.int64)])
         scored = np.arange(len(windows)) if where is None else np.flatnonzero(where)
         windows = windows[scored]
-        counted = answers.columns()[headline.numerator].astype(np.float64)
-        against = 1 - counted if headline.higher_is_better else counted
-        table = against[: len(windows) * answers.of_a_row].reshape(len(windows), -1)
+        targets = len(windows) * answers.of_a_row
         return cls(
             documents=scored,
             places=np.zeros(len(windows), np.int64),
-            sizes=np.full(len(windows), answers.of_a_row),
             digests=np.array([_digest(row.tobytes()) for row in windows], np.uint64),
-            nats=table.sum(1) * np.log(2),
+            sums={
+                name: column[:targets].astype(np.float64).reshape(len(windows), -1).sum(1)
+                for name, column in answers.columns().items()
+            },
             mixed=None,
             whole=where is None or bool(where.all()),
-            headline=headline.name,
+            metric=metric,
         )
 
     @classmethod
@@ -114,9 +116,12 @@ class Scores:
         scores = cls(
             documents=documents[filled],
             places=places[filled],
-            sizes=np.diff(edges)[filled],
             digests=np.array(digests, np.uint64),
-            nats=np.diff(up_to_edges(nats))[filled],
+            sums={
+                "nats": np.diff(up_to_edges(nats))[filled],
+                "bytes": np.diff(edges)[filled],
+                "tokens": np.diff(up_to_edges(np.ones(len(nats))))[filled],
+            },
             mixed=None if mixed is None else np.diff(up_to_edges(mixed))[filled],
             whole=whole and bool(where.all()),
         )
@@ -124,7 +129,7 @@ class Scores:
         # A cell that more text would have filled is not the same cell in a run that had the time to go on.
         if ended or scores.sizes[-1:].sum() >= CELL_BYTES:
             return scores
-        return scores.cells(np.arange(len(scores.sizes) - 1))
+        return scores.cells(np.arange(len(scores.digests) - 1))
 
     def cells(self, chosen: np.ndarray) -> Self:
         """Some of the cells, by their numbers in rising order."""
@@ -132,11 +137,10 @@ class Scores:
             self,
             documents=self.documents[chosen],
             places=self.places[chosen],
-            sizes=self.sizes[chosen],
             digests=self.digests[chosen],
-            nats=self.nats[chosen],
+            sums={name: values[chosen] for name, values in self.sums.items()},
             mixed=None if self.mixed is None else self.mixed[chosen],
-            whole=self.whole and len(chosen) == len(self.sizes),
+            whole=self.whole and len(chosen) == len(self.digests),
         )
 
     def keys(self) -> np.ndarray:
@@ -144,16 +148,28 @@ class Scores:
         return (self.documents << 32) | self.places
 
     @property
-    def bytes(self) -> int:
+    def sizes(self) -> np.ndarray:
+        """int64 [C]: how much was scored, of what the metric divides by: bytes, or targets."""
+        return self.sums[self.metric.denominator].astype(np.int64)
+
+    @property
+    def size(self) -> int:
         return int(self.sizes.sum())
 
     @property
-    def best(self) -> np.ndarray:
-        """Nats [C] with all that the run keeps: of the mixture where there is one."""
-        return self.nats if self.mixed is None else self.mixed
+    def losses(self) -> np.ndarray:
+        """float64 [C]: what counts against model/ by the metric: its nats, or the targets that it missed."""
+        counted = self.sums[self.metric.numerator].astype(np.float64)
+        return self.sizes - counted if self.metric.higher_is_better else counted
 
-    def bits_per_byte(self, nats: np.ndarray) -> float:
-        return float(nats.sum() / max(1, self.bytes) / np.log(2))
+    @property
+    def best(self) -> np.ndarray:
+        """As `losses`, with all that the run keeps: of the mixture where there is one."""
+        return self.losses if self.mixed is None else self.mixed
+
+    def mean_loss(self, losses: np.ndarray) -> float:
+        """In the metric's unit, of losses [C]: bits per byte, nats a target, or the share that was missed."""
+        return self.metric.of_ratio(float(losses.sum()) / max(1, self.size))
 
     # Files
 
@@ -163,12 +179,12 @@ class Scores:
         columns = {
             "documents": self.documents.astype(np.int32),
             "places": self.places.astype(np.int32),
-            "sizes": self.sizes.astype(np.int32),
             "digests": self.digests,
-            "nats": self.nats,
             "whole": np.array(self.whole),
+            "version": np.array(VERSION),
             "cell_bytes": np.array(CELL_BYTES),
-            "headline": np.array(self.headline),
+            "metric": np.array(json.dumps(self.metric.to_json())),
+            **{f"sum.{name}": values for name, values in self.sums.items()},
         }
         if self.mixed is not None:
             columns["mixed"] = self.mixed
@@ -188,25 +204,48 @@ class Scores:
                 columns = {name: file[name] for name in file.files}
             if int(columns["cell_bytes"]) != CELL_BYTES:
                 raise ValueError(f"blocks of {columns['cell_bytes']} bytes")
+            version = int(columns.get("version", 1))
+            if version > VERSION:
+                raise ValueError(f"version {version}, and this daybreak reads up to {VERSION}")
             documents = columns["documents"].astype(np.int64)
             # Runs of older versions scored a beginning of the text and kept no places.
             places = columns["places"].astype(np.int64) if "places" in columns else _counted(documents)
+            if version == 1:
+                metric, sums = _first_version(columns)
+            else:
+                metric = Metric.from_json(json.loads(str(columns["metric"])))
+                sums = {name[4:]: values for name, values in columns.items() if name.startswith("sum.")}
+            if not {metric.numerator, metric.denominator} <= sums.keys():
+                raise ValueError(f"no sums of {metric.numerator} and {metric.denominator}")
             return cls(
                 documents=documents,
                 places=places,
-                sizes=columns["sizes"].astype(np.int64),
                 digests=columns["digests"],
-                nats=columns["nats"],
+                sums=sums,
                 mixed=columns.get("mixed"),
                 whole=bool(columns["whole"]),
-                headline=str(columns.get("headline", BITS_PER_BYTE.name)),
+                metric=metric,
             )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, UsageError, zipfile.BadZipFile) as error:
             raise ResourceError(
                 "the held-out scores cannot be read",
                 received=f"{path}: {error}",
                 attempt=f"rm '{path}', then repeat the command: the text is scored again",
             ) from None
+
+
+def _first_version(columns: dict[str, np.ndarray]) -> tuple[Metric, dict[str, np.ndarray]]:
+    """The metric and the sums of a file without a version.
+
+    It has sizes and nats alone. Where tokens were hidden, sizes are targets, and "nats" ln 2 times what was missed of
+    them, or times their nats.
+    """
+    metric = METRICS[str(columns.get("headline", BITS_PER_BYTE.name))]
+    sizes, nats = columns["sizes"].astype(np.int64), columns["nats"]
+    if metric.of_text:
+        return metric, {"nats": nats, "bytes": sizes}
+    losses = nats / np.log(2)
+    return metric, {metric.numerator: sizes - losses if metric.higher_is_better else losses, metric.denominator: sizes}
 
 
 def common(scores: Sequence[Scores]) -> list[Scores]:
@@ -272,7 +311,7 @@ def _scored(loaded: "Loaded", stream: np.ndarray, *, fitted_on_it: bool) -> Scor
         mixing = loaded.predictor.cross_fitted if fitted_on_it else loaded.predictor.mixed
         mixed = mixing(nats, stream)
     scores = Scores.of(stream, loaded.tokenizer, nats, mixed, whole=True)
-    if not scores.bytes:
+    if not scores.size:
         raise DataError(
             "there is no text to score", received=str(loaded.run), attempt="name a file with text in it: --on FILE"
         )

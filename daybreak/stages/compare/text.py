@@ -63,12 +63,12 @@ def compare(
     ]
     return {
         "schema": 1,
-        "headline": scored[0].headline,
+        "headline": scored[0].metric.name,
         "runs": described,
         "text": {
             "on": list(on),
             "skipped": skipped,
-            "bytes": common[0].bytes,
+            "bytes": common[0].size,
             "documents": units.documents,
             "units": units.count,
             "kind": units.kind,
@@ -105,13 +105,13 @@ def _verdicts(
 ) -> list[Json]:
     """For each pair how the later run does beside the earlier one: alone, and with all that it keeps."""
     for label, one in zip(labels, common, strict=True):
-        if not (np.isfinite(one.nats).all() and np.isfinite(one.best).all()):
+        if not (np.isfinite(one.losses).all() and np.isfinite(one.best).all()):
             raise DataError(
                 "a model's loss on a part of the text is not a number",
                 received=f"{label}: the loss on it is not finite",
                 attempt="compare the other runs, or train this one again without bf16",
             )
-    figures = {"alone": [one.nats for one in common]}
+    figures = {"alone": [one.losses for one in common]}
     if any(one.mixed is not None for one in common):
         figures["kept"] = [one.best for one in common]
 
@@ -121,9 +121,10 @@ def _verdicts(
     pairs = [(later, earlier) for earlier, later in itertools.combinations(range(len(labels)), 2)]
     asked = [(figure, pair) for figure in figures for pair in pairs]
     found: list[bootstrap.Difference] = []
-    for nats in figures.values():
-        table = np.stack([by_unit(values) for values in nats])
-        found += bootstrap.paired(table, by_unit(common[0].sizes), pairs, resamples=resamples, seed=seed)
+    size, per = by_unit(common[0].sizes), common[0].metric.per
+    for losses in figures.values():
+        table = np.stack([by_unit(values) for values in losses])
+        found += bootstrap.paired(table, size, pairs, per=per, resamples=resamples, seed=seed)
     adjusted = bootstrap.holm([one.p for one in found])
     return [
         {
@@ -193,18 +194,18 @@ def _curve(run: Run, told: Json) -> Json:
 def _reached(whole: Scores, common: Scores) -> Json:
     """On the text that all runs were scored on, which may be a part of what the run's own figure was taken on."""
     return {
-        "scored_bytes": whole.bytes,
+        "scored_bytes": whole.size,
         "compared": {
-            "alone": common.bits_per_byte(common.nats),
-            "mixed": None if common.mixed is None else common.bits_per_byte(common.mixed),
+            "alone": common.mean_loss(common.losses),
+            "mixed": None if common.mixed is None else common.mean_loss(common.mixed),
         },
     }
 
 
 def _check_alike(labels: Sequence[str], scored: Sequence[Scores]) -> None:
     """Raises DataError: figures of different kinds."""
-    if len({one.headline for one in scored}) > 1:
-        told = (f"{label}: {one.headline}" for label, one in zip(labels, scored, strict=True))
+    if len({one.metric.name for one in scored}) > 1:
+        told = (f"{label}: {one.metric.name}" for label, one in zip(labels, scored, strict=True))
         raise DataError(
             "the runs have different metrics and cannot be compared",
             received=", ".join(told),
@@ -215,7 +216,7 @@ def _check_alike(labels: Sequence[str], scored: Sequence[Scores]) -> None:
 def _different_texts(labels: Sequence[str], scored: Sequence[Scores], on: Sequence[str]) -> DataError:
     if on:
         return DataError("the text changed while it was scored", received=", ".join(on), attempt="repeat the command")
-    told = (f"{label}: {one.bytes:,} bytes" for label, one in zip(labels, scored, strict=True))
+    told = (f"{label}: {one.size:,} bytes" for label, one in zip(labels, scored, strict=True))
     return DataError(
         "the runs were scored on different text and cannot be compared",
         received="held-out text of " + ", ".join(told),
