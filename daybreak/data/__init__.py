@@ -1,1 +1,1 @@
-"""Nouns: sources, tokenizers, shards, batches."""
+"""Data: from files and addresses over documents and tokens to batches."""

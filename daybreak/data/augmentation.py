@@ -155,7 +155,7 @@ def swapped(rows: Tensor, drawn: Tensor, rate: float, *, end_of_text: int) -> Te
 
 @functools.cache
 def chance_of_a_span(rate: float, longest: int) -> float:
-    """With what chance a span has to begin at a place, so that a share `rate` of the places is in one."""
+    """The chance of a span at each place with which a share `rate` of all places is inside a span."""
     low, high = 0.0, 1.0
     for _ in range(60):
         chance = (low + high) / 2
@@ -182,7 +182,7 @@ def _key(seed: int, name: str) -> int:
 
 
 def _mixed(values: Tensor) -> Tensor:
-    """`words.mixed` in int64, whose products are those of uint64."""
+    """`word_hashes.mixed` in int64, whose products are those of uint64."""
     values = (values ^ _shifted(values, 30)) * _signed(0xBF58476D1CE4E5B9)
     values = (values ^ _shifted(values, 27)) * _signed(0x94D049BB133111EB)
     return values ^ _shifted(values, 31)

@@ -12,12 +12,12 @@ from daybreak.data.shards import TokenArray
 
 _MASK = (1 << 64) - 1
 LEAST_DOCUMENTS = 8  # fewer are read as they stand
-LONGEST_SHARE = 0.25  # of the text in one document; where one is longer, likewise
+LONGEST_SHARE = 0.25  # a document with more of the text than this keeps the order, too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Rows that are trained on or scored at once, and what is to be told of each, where they have labels."""
+    """Rows that are trained on or scored at once, with their labels where the task has some."""
 
     tokens: torch.Tensor  # int64 [rows, width]
     labels: torch.Tensor | None = None  # [rows, ...]: of each row, or of each token in it

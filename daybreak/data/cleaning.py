@@ -13,7 +13,7 @@ import numpy as np
 from daybreak.core.types import EXAMPLES, SUMMED, Account
 from daybreak.core.values import Json, plain
 
-SHOWN_CHARACTERS = 160  # of an example
+SHOWN_CHARACTERS = 160  # of an example that is shown
 BATCH_CHARACTERS = 1 << 20
 # The names of the steps in their order; each is a technique of that name.
 STEPS = (
@@ -29,7 +29,7 @@ STEPS = (
     "near_duplicates",
     "decontamination",
 )
-VERSION = 2  # of what steps do: text that another version has cleaned is cleaned anew
+VERSION = 2  # of the cleaning steps; text cleaned by another version is cleaned anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ Note = Callable[[str], None]  # counts what a step found, or why it took a docum
 
 
 class Step(Protocol):
-    """Of one document at a time, so that any number of processes share the work. A frozen dataclass: its settings."""
+    """A step on one document at a time, so that processes can share the work. A frozen dataclass of its settings."""
 
     @property
     def name(self) -> str: ...
@@ -57,14 +57,14 @@ class Step(Protocol):
 
 
 class Across(Protocol):
-    """Of all documents: a signature of each, made beside the steps, and then which stay. A frozen dataclass too."""
+    """A step over all documents: computes a signature of each, then decides which stay. A frozen dataclass, too."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def width(self) -> int:
-        """Of a signature."""
+        """Numbers in a signature."""
         ...
 
     def signatures(self, texts: Sequence[str]) -> np.ndarray:
@@ -143,7 +143,7 @@ class Cleaning:
         return [Tally(step.name) for step in self.steps]
 
     def cleaned(self, documents: Iterable[Document], tallies: Sequence[Tally]) -> Iterator[Document]:
-        """What the steps leave. A piece that follows one that was taken away starts anew."""
+        """The documents that the steps keep. A piece that follows a removed one starts a new document."""
         pairs = list(zip(self.steps, tallies, strict=True))
         broken = False
         for document in documents:
@@ -186,7 +186,7 @@ def size_of(text: str) -> int:
 
 
 def _settings(step: Step | Across) -> Json:
-    """What identifies a step; one that holds more than JSON can say has `identity` for it."""
+    """The settings of a step for its hash; steps with other than JSON values define `identity`."""
     if hasattr(step, "identity"):
         return {"identity": step.identity()}
     settings: Json = plain(step)

@@ -15,7 +15,7 @@ _FULL = 2  # hashes for every bin at least: then one bin in e^2 stays empty, whi
 _TEXT_BIT, _ROUND_BITS = 48, 8  # of a sorted number: above it which text; of the round, below the bin's
 _MOST_GROUPED = 1 << 12  # texts that are hashed together, below 2^16
 _GROUP = 1 << 16  # characters of them; more fall out of a core's own cache
-_ROWS = 1 << 15  # of signatures compared at a time: 8 MB of each side
+_ROWS = 1 << 15  # signatures compared at a time: 8 MB on each side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class NearDuplicates:
 
     @property
     def width(self) -> int:
-        """Of a signature: the number of its bands."""
+        """Numbers in a signature: one for each band."""
         return self.values // _BAND
 
     def signatures(self, texts: Sequence[str]) -> np.ndarray:

@@ -56,7 +56,7 @@ class Encoding:
 
     @functools.cached_property
     def name(self) -> str:
-        """Of what goes in, so that equal documents with an equal tokenizer are encoded once."""
+        """A hash of the inputs, so that equal documents with an equal tokenizer are encoded once."""
         whole = hashlib.blake2b(digest_size=10)
         for data in (self.tokenizer_file.read_bytes(), self.key.encode(), self.inside, bytes([self.before])):
             whole.update(hashlib.blake2b(data).digest())

@@ -9,7 +9,7 @@ import numpy as np
 from daybreak.core import units
 from daybreak.core.errors import DataError
 
-HELDOUT_SHARE = 0.02  # of the bytes
+HELDOUT_SHARE = 0.02  # share of the bytes
 LEAST_BYTES = 20_000  # fewer say little about a model
 MOST_BYTES = 5_000_000  # more say nothing new
 LEAST_TRAINING_BYTES = 20_000

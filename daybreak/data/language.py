@@ -19,13 +19,13 @@ UNKNOWN = "und"  # ISO 639-2's word for text without letters
 
 _SLICE = 320  # characters, of the beginning, the middle and the end; together they are the sample
 _SLICES = 3
-_MODEL_BYTES = 300  # of the sample: more costs time and decides nothing
-_LEAST_WORDS = 20  # of a sample, for its commonest words to decide
-_LEAST_SHARE = 0.2  # of its words that one language's list must have
+_MODEL_BYTES = 300  # given to the model; more costs time and decides nothing
+_LEAST_WORDS = 20  # in a sample, for its commonest words to decide
+_LEAST_SHARE = 0.2  # share of its words that must be in the list of one language
 _LEAD = 3.0  # times those of the next list
 _HAN_WEIGHT = 2.0  # a Chinese character says about as much as so many letters
 _LEAST_SCRIPT = 0.1  # of the letters; a Chinese manual is full of English names, an English one quotes little Chinese
-_LEAST_KANA = 0.04  # of Han and kana together, for Japanese
+_LEAST_KANA = 0.04  # share of kana among Han and kana, for Japanese
 
 # Scripts that one language, or nearly only one, is written in. The others only tell the model's sample apart.
 _OTHER, _LATIN, _HAN, _KANA = range(4)

@@ -1,4 +1,4 @@
-"""Pages: from HTML to the text that a reader came for, and stray tags and entities out of what is text already."""
+"""Pages: extracts the main text of HTML pages, and removes stray tags and entities from plain text."""
 
 import dataclasses
 import html
@@ -12,7 +12,7 @@ from daybreak.data.cleaning import Document, Note
 if TYPE_CHECKING:
     import lxml.html
 
-_MOST_BYTES = 1 << 20  # of a page that the extractor is given: it needs seconds for one
+_MOST_BYTES = 1 << 20  # the largest page for the extractor, which needs seconds for one megabyte
 _DEEPEST = 200  # nesting, likewise: above it parsers recurse, or take the square of it
 _ROUNDS = 8  # entities may hide entities
 _LOOKED_AT = 1 << 11  # characters, for the beginning of a page
@@ -24,7 +24,7 @@ _ENDLESS = frozenset("area base br col embed hr img input link meta param source
 _NOT_READ = frozenset(
     "script style noscript template head nav header footer aside form button select svg math iframe object".split()  # noqa: SIM905
 )
-_RAW = frozenset(("script", "style"))  # what stands in them is no HTML
+_RAW = frozenset(("script", "style"))  # their content is not HTML
 _BLOCKS = frozenset(
     "p div br hr li ul ol dl dt dd table tr td th section article main h1 h2 h3 h4 h5 h6 pre blockquote figure".split()  # noqa: SIM905
 )
@@ -127,7 +127,7 @@ def _of_page(text: str, note: Note) -> str:
     if len(text) <= _MOST_BYTES and not _too_deep(text):
         try:
             found = _extracted(text)
-        except Exception:  # of a parser that a broken page has surprised: the text is still there to be read
+        except Exception:  # a parser failed on a broken page; its text can still be read
             found = ""
         if found:
             note("pages")
@@ -192,7 +192,7 @@ def _too_deep(text: str) -> bool:
 
 
 def _all_text(text: str) -> str:
-    """What stands outside of scripts, menus and the like, in one pass over the tags."""
+    """All text outside of scripts, menus and the like, in one pass over the tags."""
     parts: list[str] = []
     unread, place = 0, 0
     while found := _TAG.search(text, place):

@@ -1,4 +1,4 @@
-"""Quality: takes away what is no text to learn from: noise, dumps, numbers, lists of links, and repetition."""
+"""Quality: removes documents not worth learning from: noise, dumps, numbers, lists of links, and repetition."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ _SHORT = 160  # bytes, up to which words are counted to see whether there are en
 _JUDGED = 100  # characters without blanks, from which on shares say something
 _WINDOW = 32  # bytes that are compared to find repetition cheaply
 _SAMPLED = 0x15  # windows that begin with a byte whose lower five bits are this: u, 5 and one in 32 of UTF-8's
-_SUSPECT = 0.15  # of the sampled windows that are copies; below it n-grams are not counted
+_SUSPECT = 0.15  # share of copies among sampled windows, below which n-grams are not counted
 _HAN_LOOKED_AT = 400  # characters
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _CONSONANTS = re.compile("[bcdfghjklmnpqrstvwxz]{5,}", re.IGNORECASE)
@@ -33,15 +33,15 @@ class Quality:
     """
 
     name: str = dataclasses.field(default="quality", init=False)
-    least_words: int = 3  # of a document
-    least_letters: float = 0.35  # of the characters that are neither blanks nor lines of a table
-    most_digits: float = 0.4  # of the characters that are no blanks
-    least_blanks: float = 0.04  # of the characters, in Latin script
-    most_consonants: float = 0.2  # of the letters, in runs of five and more
-    least_common_han: float = 0.6  # of Chinese characters, in the common half of GB 2312 or Big5
-    most_repeated_lines: float = 0.5  # of the characters, in lines that stood before
-    most_repeated_runs: float = 0.5  # of the words, in runs that stood before
-    run_words: int = 10  # of such a run
+    least_words: int = 3  # in a document
+    least_letters: float = 0.35  # share of the characters that are neither blanks nor lines of a table
+    most_digits: float = 0.4  # share of the characters that are not blanks
+    least_blanks: float = 0.04  # share of the characters, in Latin script
+    most_consonants: float = 0.2  # share of the letters, in runs of five and more
+    least_common_han: float = 0.6  # share of Chinese characters in the common half of GB 2312 or Big5
+    most_repeated_lines: float = 0.5  # share of the characters in repeated lines
+    most_repeated_runs: float = 0.5  # share of the words in repeated runs
+    run_words: int = 10  # in such a run
     link_lines: int = 8  # so many short lines without punctuation are a list of links
 
     def __call__(self, document: Document, note: Note) -> Document | None:
@@ -139,7 +139,7 @@ def _copies(data: bytes) -> float:
 
 @functools.cache
 def _classes() -> np.ndarray:
-    """float64 [256, 10]: what each byte of UTF-8 counts for."""
+    """float64 [256, 10]: how much each byte of UTF-8 adds to each count."""
     table = np.zeros((256, 10))
     for letters, column in (("abcdefghijklmnopqrstuvwxyz", _ASCII_LETTERS), ("aeiouy", _VOWELS), ("abcdef", _HEX)):
         table[list((letters + letters.upper()).encode()), column] = 1

@@ -1,4 +1,4 @@
-"""Questions: zero-shot tests in JSON lines, of four kinds that their fields tell, and what is put before a model."""
+"""Questions: zero-shot tests in JSON lines, of four kinds told by their fields, as texts for a model to score."""
 
 import codecs
 import hashlib
@@ -47,9 +47,9 @@ class Question:
 class Task:
     """The questions of a file, or some of them."""
 
-    name: str  # of the file, without what stands behind its first dot
+    name: str  # the file name up to its first dot
     path: Path
-    kind: str  # of KINDS
+    kind: str  # one of KINDS
     questions: tuple[Question, ...]
     items: int  # in the file
 
@@ -103,7 +103,7 @@ def read(path: str | Path) -> Task:
 
 
 def joint(before: str, after: str) -> str:
-    """What joins a question to its answer where the file does not say: a space, where words are spaced.
+    """The text between a question and its answer where the file does not say: a space, where words are spaced.
 
     Nothing where one of both is empty, where there is white space already, or beside a Chinese or Japanese character.
     """

@@ -20,7 +20,7 @@ from daybreak.core.values import Json
 TIMEOUT_SECONDS = 30.0  # without a byte
 TRIES = 3
 LEAST_BYTES_PER_SECOND = 1000  # over a minute; a server that drips would hold a run for ever
-MOST_BYTES = 200_000_000_000  # of one file: no text on the web is longer, an endless answer is
+MOST_BYTES = 200_000_000_000  # of one file: longer than any text on the web, shorter than an endless answer
 _WATCHED_SECONDS = 60.0
 _BLOCK = 1 << 18
 _ORIGIN = "origin.json"
@@ -58,7 +58,7 @@ def origin(path: Path) -> str:
 
 
 def _folder(source: str) -> Path:
-    """Its own in the cache. The address is only hashed into the name: nothing in it leads elsewhere."""
+    """The cache folder of a source. The address is only hashed into the name: nothing in it leads elsewhere."""
     folder = cache.folder() / "sources" / hashlib.blake2b(source.encode(), digest_size=10).hexdigest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def _download(url: str, part: Path, *, timeout: float, most_bytes: int, wait: Ca
                 if isinstance(cause, TimeoutError)
                 else str(cause) or type(cause).__name__
             )
-        except ValueError as error:  # of http.client: an answer that is no HTTP
+        except ValueError as error:  # from http.client: an answer that is not HTTP
             reason = str(error)
         else:
             return
@@ -249,7 +249,7 @@ def _no_room(part: Path, url: str) -> ResourceError:
 
 
 class Hub(Protocol):
-    """What is asked of the hub."""
+    """The requests that are made to the hub."""
 
     def files(self, name: str, revision: str) -> tuple[str, list[str], str]:
         """The commit that the revision is now, the paths of its files, and the licence that its card names."""
@@ -323,7 +323,7 @@ class _HuggingFace:
     def files(self, name: str, revision: str) -> tuple[str, list[str], str]:
         try:
             info = self._library.HfApi().dataset_info(name, revision=revision or None, timeout=TIMEOUT_SECONDS)
-        except Exception as error:  # of its own and of the libraries below it
+        except Exception as error:  # its own exceptions, and those of libraries below it
             raise self._failed(name, error) from None
         named = getattr(info.card_data, "license", None) or ""
         licence = named if isinstance(named, str) else ", ".join(map(str, named))

@@ -16,7 +16,7 @@ from daybreak.data.sources import Reading
 from daybreak.data.store import Stored
 
 SAMPLE_BYTES = 6_000_000
-PACKED_BYTES = 1_000_000  # of the sample that xz is tried on
+PACKED_BYTES = 1_000_000  # bytes of the sample that are compressed with xz
 _LANGUAGE_CHARACTERS = 2_000_000
 HELDOUT_SAMPLE_BYTES = 300_000
 
@@ -26,19 +26,19 @@ class Scan:
     """Facts of the text. A document is a row, a short file or a piece of a long one."""
 
     threshold: float  # documents with a smaller share are held out; 0 where a file was given
-    digest: str  # of both parts: the same text has the same digest, however it is packed or its files are named
+    digest: str  # over both parts: the same text has the same digest, however it is packed or its files are named
     files: int
-    documents: int  # of the training part, as the other facts without a name
+    documents: int  # in the training part, like all facts below that name no part
     bytes: int
     heldout_documents: int
     heldout_bytes: int
     replaced_bytes: int
     languages: dict[str, float]  # share of the characters by script; sums to 1
     sample: tuple[str, ...]  # whole documents of the training part, chosen by their hash, in order
-    heldout_sample: tuple[str, ...]  # likewise of the held-out part; small
-    accounts: tuple[Account, ...]  # of the steps across all documents
+    heldout_sample: tuple[str, ...]  # the same from the held-out part; small
+    accounts: tuple[Account, ...]  # from the steps over all documents
     notes: tuple[str, ...]
-    skipped: tuple[str, ...]  # of the notes, those on what of the held-out file is not read
+    skipped: tuple[str, ...]  # the notes on parts of the held-out file that are not read
 
 
 class Whole:
@@ -53,7 +53,7 @@ class Whole:
         self._ends = np.cumsum([len(part.sizes) for part in self.parts], dtype=np.int64)
 
     def judge(self, across: Sequence[Across]) -> tuple[Account, ...]:
-        """Takes away what the steps across all documents do not keep; their accounts."""
+        """Removes the documents that the steps over all documents reject; returns their accounts."""
         accounts = []
         for step in across:
             places = np.flatnonzero(self.kept)
@@ -76,7 +76,7 @@ class Whole:
         return tuple(accounts)
 
     def findings(self) -> Findings:
-        """What was noted while all parts were read."""
+        """The findings of reading all parts."""
         total = Findings()
         for part in self.parts:
             total.add(part.facts.findings)
@@ -173,7 +173,7 @@ def places_of(whole: Whole, threshold: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def documents(whole: Whole, mask: np.ndarray, index: int) -> Iterator[Document]:
-    """Those of a part that are in the mask."""
+    """The documents of a part that are in the mask."""
     yield from documents_of(whole.parts[index], *within(whole, mask, index))
 
 
@@ -245,7 +245,7 @@ def languages(texts: Sequence[str]) -> dict[str, float]:
 
 
 def xz_bits_per_byte(texts: Sequence[str], most_bytes: int = PACKED_BYTES) -> float:
-    """What xz at its default level needs for the text: a figure that any model must beat."""
+    """Compressed size by xz at its default level, in bits per byte: a baseline that any model must beat."""
     import lzma
 
     data = "".join(_first(texts, most_bytes)).encode()[:most_bytes]

@@ -21,10 +21,10 @@ SHARD_TOKENS = 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class Index(Value):
-    """What the shards of one name hold; the file NAME.json, written last."""
+    """The contents of the shards of one name; stored as NAME.json, which is written last."""
 
     tokens: int  # ends of text included
-    bytes: int  # of text behind them
+    bytes: int  # bytes of the text that the tokens encode
     documents: int
     vocabulary: int
     end_of_text: int
@@ -205,7 +205,7 @@ class _Writer:
 
 
 class TokenArray(Protocol):
-    """What batches read: documents in a row, the end-of-text token before each."""
+    """The tokens that batches read: documents in a row, the end-of-text token before each."""
 
     @property
     def vocabulary(self) -> int: ...
@@ -276,7 +276,7 @@ class Tokens:
         return self._mapped(self._folder / f"{self._name}.starts.bin", self.documents, np.dtype("<i8"))
 
     def verify(self) -> None:
-        """Reads every file. Raises ResourceError where one is not what was written."""
+        """Checks every file against its hash. Raises ResourceError where one has changed."""
         starts = (f"{self._name}.starts.bin", self.index.starts_hash)
         for file, expected in (*zip(self.index.files, self.index.file_hashes, strict=True), starts):
             digest = hashlib.blake2b(digest_size=16)

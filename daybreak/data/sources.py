@@ -34,13 +34,13 @@ _IN_PART = "cannot be read, or only in part"
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The files that were named, and what lies among them and is not read."""
+    """The files of the sources, and the names of files among them that are left out."""
 
     files: tuple[Path, ...]
     left_out: dict[str, tuple[str, ...]]  # names by what they are
 
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what is left out."""
+        """Sentences on the files that are left out."""
         return tuple(
             left_out_note(what, [shown(name) for name in names[: limits.NAMED_FILES]], len(names))
             for what, names in self.left_out.items()
@@ -137,7 +137,7 @@ def _is_builtin_text(file: Path, name: Path) -> bool:
 
 
 class _Walk:
-    """Goes through folders and patterns, and keeps what it leaves out."""
+    """Walks through folders and patterns, and records the files that it leaves out."""
 
     def __init__(
         self,
@@ -146,11 +146,11 @@ class _Walk:
         names: Collection[str] = (),
     ) -> None:
         self._own, self._caches, self._names = frozenset(own), frozenset(caches), frozenset(names)
-        self._kinds: dict[Path, str] = {}  # what folders are
+        self._kinds: dict[Path, str] = {}  # kinds of folders
         self.left_out: defaultdict[str, list[Path]] = defaultdict(list)
 
     def said(self) -> str:
-        """What was left out, where nothing else was found."""
+        """The files left out, for the error where no others were found."""
         return "".join(f"; left out: {what} ({names[0]})" for what, names in self.left_out.items() if what != HIDDEN)
 
     def below(self, path: Path) -> list[Path]:
@@ -161,7 +161,7 @@ class _Walk:
         return sorted(filter(self._is_text, files))
 
     def matched(self, path: Path) -> list[Path]:
-        """Those of a match of a pattern, which may lie in a folder that is left out."""
+        """The files of a pattern's match, which may lie in a folder that is left out."""
         for folder in (path, *path.parents) if _is_folder(path) else path.parents:
             if self._is_left_out(folder):
                 return []
@@ -305,16 +305,16 @@ class Reading:
     def __init__(self, paths: Sequence[Path | Part], *, named: Collection[Path] = ()) -> None:
         self._parts = tuple(path if isinstance(path, Part) else Part((path,)) for path in paths)
         self._named = frozenset(named)
-        self.findings = Findings()  # of what has been read so far
+        self.findings = Findings()  # on everything read so far
 
     @property
     def replaced_bytes(self) -> int:
-        """That were no text in their file's encoding."""
+        """Bytes that were not valid in their file's encoding."""
         return self.findings.replaced_bytes
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on where text came from, what was decided and what was passed over."""
+        """Sentences on where text came from, decisions made and files skipped."""
         return self.findings.notes()
 
     def __iter__(self) -> Iterator[Document]:

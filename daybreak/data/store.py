@@ -24,15 +24,15 @@ from daybreak.data.heldout import digest
 from daybreak.data.sources import Part, Reading
 
 LANGUAGE_SAMPLED = 8  # one document in so many tells the language of all
-UNKNOWN_SHARE = 0.02  # of the text whose language its script and its commonest words do not tell
+UNKNOWN_SHARE = 0.02  # share of text whose language neither script nor commonest words tell
 _LANGUAGE_CHARACTERS = 4000
 LANGUAGE_MODEL_SECONDS = 2.0  # to load it, on a machine that is a little busy
-LEAST_CHARACTERS = 200_000  # of a part, whatever the time: with less there is not enough to count, and to score on
+LEAST_CHARACTERS = 200_000  # read from a part even if time is over: less is too little to count and to score
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartFacts(Value):
-    """What was read and made of one part; the file KEY.json, written last."""
+    """Facts of one cleaned part; stored as KEY.json, which is written last."""
 
     key: str
     documents: int
@@ -45,7 +45,7 @@ class PartFacts(Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What one process is given to do at a time."""
+    """One part to clean: the unit of work of a process."""
 
     folder: Path
     part: Part
@@ -54,14 +54,14 @@ class Work:
 
     @functools.cached_property
     def key(self) -> str:
-        """Of what goes in: unchanged files and steps give the same key."""
+        """A hash of the inputs: unchanged files and steps give the same key."""
         facts = [[os.fsencode(path).hex(), *_state(path)] for path in self.part.paths]
         text = json.dumps([facts, self.part.start, self.part.stop, self.cleaning.identity()])
         return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
     @property
     def cut_key(self) -> str:
-        """Of a beginning of the part, where there was no time for more."""
+        """The key of the beginning of a part, where there was no time for more."""
         return f"{self.key}-beginning"
 
 
@@ -127,7 +127,7 @@ def make(work: Work, *, until: float = math.inf) -> PartFacts:
 
 
 class _Columns:
-    """What is kept of each document beside its text."""
+    """Facts of each document that are stored beside its text."""
 
     def __init__(self, cleaning: Cleaning) -> None:
         self._across = cleaning.across

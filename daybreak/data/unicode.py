@@ -12,7 +12,7 @@ import numpy as np
 from daybreak.core.errors import MissingPackage
 from daybreak.data.cleaning import Document, Note
 
-_ROUNDS = 4  # of a repair, until nothing changes any more
+_ROUNDS = 4  # repeated until nothing changes any more
 _LOOKED_AT = 100_000  # characters of a line
 
 # What the bytes 80 to BF of UTF-8 look like when each was read as a character of Latin-1 or Windows-1252.
@@ -204,7 +204,7 @@ def _opencc() -> Callable[[str], str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlCharacters:
-    """Takes out what has no shape of its own: control codes but tab and line break, zero-width characters, marks of
+    """Removes characters without a shape: control codes but tab and line break, zero-width characters, marks of
     direction, byte order marks, soft hyphens, private use, noncharacters, and what stands for bytes that were lost
     (categories Cc, Cf, Cs and Co of https://www.unicode.org/reports/tr44/).
 

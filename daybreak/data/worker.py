@@ -1,4 +1,4 @@
-"""Worker: what runs in a process of daybreak/data/workers.py, which reads items, works, and answers."""
+"""Worker: the loop of a worker process of daybreak/data/workers.py: read an item, work, send the result."""
 
 import contextlib
 import os
@@ -74,7 +74,7 @@ def alive() -> None:
 
 
 def serve(descriptor: int) -> None:
-    """What a worker does, until its channel ends: reads an item, works, answers."""
+    """The loop of a worker, until its channel ends: read an item, work, send the result."""
     global _channel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)

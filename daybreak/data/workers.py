@@ -28,7 +28,7 @@ from daybreak.core.errors import ResourceError
 from daybreak.data import cluster, workers
 from daybreak.data.worker import BLOCK, LENGTH, Raised, Reason, alive, answered, line
 
-APART_BYTES = 6_000_000  # of text from which several processes clean and encode it: to start one takes half a second
+APART_BYTES = 6_000_000  # of text, above which processes pay: to start one takes half a second
 
 __all__ = ["Failed", "alive", "ordered"]
 
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 _Message = tuple[Result | Raised | Reason, int] | None  # an answer, and the memory of the worker; None: a sign of life
 
 ATTEMPTS = 2  # at an item that ends its worker
-STARTS = 5  # of workers in a row that end before they are ready: then none ever will be
+STARTS = 5  # workers in a row that may end before they are ready; then none ever will be
 START_SECONDS = 60.0  # at least, for the imports from a cold or distant disk
 WAITING = 2  # results that wait for their turn, beside one a process
 _TICK = 1.0  # seconds between looks at who is stuck
@@ -92,12 +92,12 @@ def ordered(
 
 
 class _Worker(Generic[Result]):
-    """A process, its channel, and what it is at."""
+    """A worker process, its channel, and the item that it works on."""
 
     def __init__(self, work: bytes) -> None:
-        self.index: int | None = None  # of the item that it has
+        self.index: int | None = None  # of the item that it works on
         self.ready = False
-        self.silent_seconds = 0.0  # that were waited since it was heard
+        self.silent_seconds = 0.0  # waited since its last message
         self._incoming = bytearray()
         self.channel, theirs = socket.socketpair()
         with theirs:
@@ -105,7 +105,7 @@ class _Worker(Generic[Result]):
                 starting.python(_SERVE, str(theirs.fileno())),
                 more={**dict.fromkeys(_ONE_THREAD, "1"), "TOKENIZERS_PARALLELISM": "false"},
                 stdin=starting.PIPE,  # nothing is ever written to it: it closes when this process is gone
-                stdout=starting.DEVNULL,  # what work prints is no part of what the command prints
+                stdout=starting.DEVNULL,  # output of the work must not mix with that of the command
                 pass_fds=(theirs.fileno(),),
                 process_group=0,  # Ctrl-C is for the parent, which then ends its workers
             )
@@ -123,7 +123,7 @@ class _Worker(Generic[Result]):
             self.channel.setblocking(False)
 
     def messages(self) -> tuple[list[_Message[Result]], bool]:
-        """What has arrived whole (None: a sign of life), and whether that was the last."""
+        """Complete messages that have arrived (None: a sign of life), and whether the channel has ended."""
         ended = False
         while True:
             try:
@@ -178,9 +178,9 @@ class _Pool(Generic[Item, Result]):
         self._tick = min(_TICK, stuck_seconds / 4)
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker[Result]] = []
-        self._next = 0  # of the items that nobody has had yet
+        self._next = 0  # the first item that has not been handed out
         self._again: deque[int] = deque()  # items that lost their worker
-        self._reasons: dict[int, list[str]] = {}  # of such items
+        self._reasons: dict[int, list[str]] = {}  # why those workers ended
         self._waiting: dict[int, Result | Raised | Reason] = {}  # answers
         self._failed_starts = 0
 
@@ -261,7 +261,7 @@ class _Pool(Generic[Item, Result]):
         return worker.end(grace)
 
     def _lost(self, worker: _Worker[Result], reason: str) -> None:
-        """What becomes of the item of a worker that is no more."""
+        """Retries the item of a worker that has ended, or gives it up."""
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= STARTS:

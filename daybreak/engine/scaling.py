@@ -103,5 +103,5 @@ def batch_tokens(tokens: float, floor: int) -> int:
 
 
 def rate_factor(batch: int) -> float:
-    """Learning rates against those of batches of 4,096 tokens: flat for small batches (recipes, 2.1 and 7)."""
+    """Learning rates against those of batches of 4,096 tokens: flat for small batches."""
     return 1.0 if batch <= 2**18 else (batch / 2**18) ** 0.5

@@ -266,7 +266,7 @@ class Gpt(LanguageModel):
         self.layer_wrapper: Callable[..., Tensor] | None = None
 
     def initialize(self, seed: int) -> None:
-        """Zero output projections, so that every layer starts as the identity; see recipes for Muon's rates."""
+        """Zero output projections, so that every layer starts as the identity."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():

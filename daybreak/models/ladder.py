@@ -6,7 +6,7 @@ from typing import Any
 from daybreak.core.shapes import BertShape, GptShape, LstmShape, T5Shape
 
 # Layers and width. Few and wide at the small end, where products of narrow matrices waste a processor; about 64 of
-# width a layer at the large end (recipes, 1.4 and 4).
+# width a layer at the large end.
 RUNGS = (
     (2, 128),
     (2, 192),

@@ -19,8 +19,8 @@ from daybreak.data.formats.streams import Bounded, Budget, Stream, expected_erro
 
 Read = Callable[[Stream], Iterator[Document]]  # a stream's documents, whatever it is
 Member = tuple[str, int, Callable[[], BinaryIO]]  # a file's name, bytes and how it is opened
-_MARK_BYTES = 1 << 20  # of a file that may tell what its folder is
-_INDEX_BYTES = 10_000_000  # of an EPUB's list of chapters
+_MARK_BYTES = 1 << 20  # read from a file that may identify the kind of its folder
+_INDEX_BYTES = 10_000_000  # most bytes of an EPUB's list of chapters
 
 
 def zip_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Document]:
@@ -57,7 +57,7 @@ def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: Budget) -
 
 
 def _start_of(opened: Callable[[], BinaryIO]) -> bytes:
-    """Of a small file; nothing where it cannot be read, which reading it will say."""
+    """The beginning of a small file; empty where it cannot be read, which is reported when it is read."""
     try:
         with opened() as file:
             return file.read(_MARK_BYTES)
@@ -89,7 +89,7 @@ def tar_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Do
 
 
 def _kinds_in_tar(stream: Stream) -> dict[str, str]:
-    """What folders in it are, by a look through all of it: a folder's mark may come behind its other files."""
+    """The kinds of the folders in it, by a scan of all members: the file that identifies a folder may come last."""
     names, marks = list[str](), dict[str, bytes]()
     expected: tuple[type[Exception], ...] = (Unsuitable, Stopped, *expected_errors())  # reading will say so
     with contextlib.suppress(*expected), tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from daybreak.data.formats.findings import NO_TEXT, Unsuitable
 
 Row = object  # a string, a dictionary of a row's columns, or a list
-_MOST = 0.5  # of the rows looked at that have to have a shape
+_MOST = 0.5  # share of the sampled rows that must have a shape
 _NAMES = {
     "human": "User",
     "user": "User",
@@ -22,7 +22,7 @@ _NAMES = {
     "bot": "Assistant",
     "assistant": "Assistant",
     "model": "Assistant",
-    "sys": "Assistant",  # of dialogue corpora, where no turn is of a system that gives orders
+    "sys": "Assistant",  # in dialogue corpora "sys" is the answering side, not a system prompt
     "agent": "Assistant",
     "system": "System",
     "tool": "Tool",
@@ -49,12 +49,12 @@ _WORDS = re.compile(r"\w\s+\w|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{2}|\w[,;
 
 @dataclass(frozen=True)
 class Shape:
-    """What rows are, how one becomes text, and what cleaning may do to it."""
+    """The kind of a file's rows, how a row becomes text, and how the text may be cleaned."""
 
     said: str
     text: Callable[[Row], str | None]
     kind: str = "text"
-    column: str = ""  # that alone holds the text
+    column: str = ""  # the one column that holds the text
 
     def missing(self, row: Row) -> str:
         """Why the row has no text, in a few words."""
@@ -64,7 +64,7 @@ class Shape:
 
 
 def shape(rows: Sequence[Row]) -> Shape:
-    """That of the first rows of a file. Raises Unsuitable: no text is in them."""
+    """The shape of a file's rows, guessed from the first ones. Raises Unsuitable: they hold no text."""
     if not rows or all(isinstance(row, str) for row in rows):
         return Shape("", lambda row: row if isinstance(row, str) else None)
     for guess in (_code, _text, _turns, _instructions, _squad, _c3, _answers, _pairs, _notebook, _prose):
@@ -75,7 +75,7 @@ def shape(rows: Sequence[Row]) -> Shape:
 
 
 def _share(rows: Sequence[Row], name: str, kind: type | tuple[type, ...] = str) -> float:
-    """Of the rows that have something in the column."""
+    """The share of the rows with a value of this kind in the column."""
     return sum(isinstance(row, dict) and isinstance(row.get(name), kind) for row in rows) / len(rows)
 
 
@@ -129,7 +129,7 @@ def _listed(value: object) -> list[object]:
 
 
 def _turn(turn: object) -> str | None:
-    """Who says what, in a line."""
+    """A turn as one line: the speaker and the text."""
     if isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn):
         speaker = "sys" if turn[0].lower() == "system" else turn[0]  # in pairs it is the side that answers
         return spoken(speaker, turn[1])

@@ -20,11 +20,11 @@ _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 # Those that charset-normalizer chooses from, where bytes are not UTF-8: what old files on disks are in.
 _LEGACY = ("gb18030", "big5", "cp1252", "cp1250", "cp1251", "koi8_r", "shift_jis", "euc_jp", "euc_kr", "cp1253")
 _GUESSED_BYTES = 1 << 14
-_MOST_CONTROLS = 0.02  # of the characters; text has none but line ends, tabs and form feeds
+_MOST_CONTROLS = 0.02  # share of control characters; text has none but line ends, tabs and form feeds
 _MOST_NULS = 0.01
-_MOST_DAMAGED = 0.1  # of the characters beyond ASCII, for UTF-8 that was damaged
-_MOST_ODD = 0.03  # of the characters, unassigned or private: more of them come of a wrong guess
-_LEAST_USUAL = 0.04  # of the characters, ASCII or Chinese punctuation: a wrong byte order has almost none
+_MOST_DAMAGED = 0.1  # share of damaged characters among those beyond ASCII, for damaged UTF-8
+_MOST_ODD = 0.03  # share of unassigned or private characters; more come from a wrong guess
+_LEAST_USUAL = 0.04  # share of ASCII or Chinese punctuation; a wrong byte order has almost none
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\x0b\f\r\x1b"))
 _MANY_BYTES = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _DECLARED = re.compile(

@@ -1,4 +1,4 @@
-"""Findings: what reading counts and says aloud, and the reasons for which a file is passed over."""
+"""Findings: counts and notes made while reading, and the reasons why a file is skipped."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -18,7 +18,7 @@ class Stopped(Exception):
 
 @dataclass(kw_only=True)
 class Findings:
-    """Of some files. Those of parts of the text add up, in order; plain values, so that processes can send them."""
+    """Counts and notes on some files. They add up over parts of the text; plain values, so processes can send them."""
 
     files: int = 0
     bytes: int = 0  # as text, unpacked
@@ -107,7 +107,7 @@ class Findings:
             self.names[why] = (*have, *(name for name in names if name not in have))[: limits.NAMED_FILES]
 
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was decided and what was passed over."""
+        """Sentences on decisions made and files and rows skipped."""
         decided = []
         for sentence, count in self.said.items():
             first = self.names[sentence][0]

@@ -1,4 +1,4 @@
-"""Kinds: what a text file is, told by how it begins; its name decides only where the content leaves it open."""
+"""Kinds: detects the kind of a text file by its beginning; the name decides only where the content is ambiguous."""
 
 import re
 
@@ -22,8 +22,8 @@ _CODE_LINE = re.compile(
     r"using [\w.]+;|public |private |static |function \w*\(|func \w+\(|fn \w+[(<]|(?:var|let|const) \w+ ?[:=]|"
     r"return\b.*;?$|if ?\(.*\{|for ?\(.*\{|while ?\(.*\{|\}.*$|.*[;{]$|@\w+)"
 )
-_LEAST_CODE = 0.35  # of the lines that are not blank; prose and verse with semicolons stay under it
-_LEAST_MARKED = 0.03  # of the lines, such as `def f():`, that no prose has
+_LEAST_CODE = 0.35  # share of code among lines that are not blank; prose and verse with semicolons stay under it
+_LEAST_MARKED = 0.03  # share of lines, such as `def f():`, that no prose has
 _MARKED = re.compile(
     r"\s*(?:def \w+\(.*:|class \w+.*[:{]$|import [\w.]+;?$|from [\w.]+ import|#include|#define|fn \w+[(<]|"
     r"func \w+\(|function \w*\(|(?:public|private|static) \w+.*[({;]|(?:var|let|const) \w+ ?[:=].*)"

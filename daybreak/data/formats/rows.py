@@ -14,7 +14,7 @@ from daybreak.data.formats.encodings import decoded
 from daybreak.data.formats.findings import BROKEN_ROW, LONG_ROW, Findings
 from daybreak.data.formats.pieces import WHOLE_ROW, lines, pieces
 
-_FIELD_CHARACTERS = 4_000_000  # of a field of a table: an unclosed quote takes the rest of the file into one
+_FIELD_CHARACTERS = 4_000_000  # most in a field of a table: an unclosed quote takes the rest of the file into one
 _COUNTED_FROM = 1 << 20  # bytes of a row, from which its values are counted before they are made
 _LICENCES = ("license", "licence", "licenses", "max_stars_repo_licenses", "copyright_license")  # columns
 _LICENCE_CHARACTERS = 60
@@ -48,7 +48,7 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
 
 
 def _size_of(row: Row) -> int:
-    """Its bytes, about: as JSON."""
+    """About how many bytes the row takes as JSON."""
     import orjson
 
     try:
@@ -58,7 +58,7 @@ def _size_of(row: Row) -> int:
 
 
 def licence(row: Row) -> str:
-    """What a row says of the terms of its text; nothing where it says nothing."""
+    """The licence that a row names; empty where it names none."""
     if not isinstance(row, dict):
         return ""
     for name in _LICENCES:
@@ -139,7 +139,7 @@ def _one_string(line: bytes) -> bool:
 
 
 def _lenient(line: bytes, name: str, findings: Findings) -> Row:
-    """What Python takes and orjson does not: bytes that are not UTF-8, half of a surrogate pair, NaN."""
+    """Parses rows that orjson refuses and Python takes: bytes that are not UTF-8, half a surrogate pair, NaN."""
     try:
         return json.loads(decoded(line, name, findings))
     except (ValueError, RecursionError):
@@ -190,7 +190,7 @@ def _is_data(name: str) -> bool:
 
 
 def delimiter_of(sample: str, *, named: str = "") -> str:
-    """Of a table, if this is one: rows of equally many columns. `named`: csv or tsv, which asks for less proof."""
+    """The delimiter of a table; empty: it is none. `named`: csv or tsv by its file name, which needs less proof."""
     rows = sample.splitlines(keepends=True)
     head = rows[0] if rows else ""
     if named == "tsv":

@@ -22,7 +22,7 @@ _PACKINGS = (
 
 
 class Budget:
-    """Of bytes that one file may unpack to, however its packings are nested."""
+    """How many bytes one file may unpack to, however its packings are nested."""
 
     def __init__(self, size: int) -> None:
         self.unpacked = 0
@@ -51,7 +51,7 @@ class Stream:
         self._file, self._seekable = file, seekable
         self._again: Callable[[], Stream | None] | None = self._rewound if seekable else None
         self._ahead = b""
-        self.offset = 0  # of what was read
+        self.offset = 0  # bytes read so far
 
     def peek(self, size: int) -> bytes:
         """The next `size` bytes, fewer at the end; they stay to be read."""
@@ -105,7 +105,7 @@ class Stream:
         return Stream(self.name, self._file, self.budget.unused(), depth=self.depth, seekable=True)
 
     def inside(self, name: str, file: BinaryIO) -> "Stream":
-        """What is packed in it. Raises Unsuitable: packed in packed in packed."""
+        """The stream of a file packed in this one. Raises Unsuitable: nested too deep."""
         if self.depth >= limits.DEPTH:
             raise Unsuitable(f"compressed more than {limits.DEPTH} levels deep")
         return Stream(name, file, self.budget, depth=self.depth + 1)
@@ -150,7 +150,7 @@ def packing(head: bytes) -> str:
 
 
 def unpacked(stream: Stream, kind: str) -> Stream:
-    """What is packed in the stream. Raises Unsuitable: it is too deep."""
+    """The unpacked stream. Raises Unsuitable: nested too deep."""
     if kind == "gz":
         file: Readable = gzip.GzipFile(fileobj=stream)  # type: ignore[call-overload]
     elif kind == "xz":
@@ -195,7 +195,7 @@ class _Xz:
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """What reading and unpacking raise where a file is damaged, gone or not ours."""
+    """Exceptions of reading and unpacking a file that is damaged, gone or not readable for this user."""
     import tarfile
     import zipfile
     import zlib

@@ -7,7 +7,7 @@ from daybreak.data.formats import limits
 from daybreak.data.formats.columns import Row
 from daybreak.data.formats.findings import BROKEN_ROW, LONG_ROW, Findings, Stopped, Unsuitable
 
-_DEEPEST = 100  # of a row: what is nested deeper is no text
+_DEEPEST = 100  # most nesting in a row; deeper ones hold no text
 _READ_BYTES = 1 << 16
 _START, _END = ("start_map", "start_array"), ("end_map", "end_array")
 
@@ -69,8 +69,8 @@ def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterato
 def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
     import ijson
 
-    path: list[str] = []  # what is open around a row: 'map' or 'array'
-    own: dict[str, object] = {}  # of an object: what is neither list nor object
+    path: list[str] = []  # the open objects and lists around a row: 'map' or 'array'
+    own: dict[str, object] = {}  # values of an object that are neither list nor object
     key, lists = "", False
     events = ijson.basic_parse(fed, multiple_values=True, use_float=True, buf_size=_READ_BYTES)
     for event, value in events:

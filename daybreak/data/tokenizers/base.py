@@ -56,7 +56,7 @@ class Tokenizer(abc.ABC):
 
     @abc.abstractmethod
     def to_json(self) -> Json:
-        """What tokenizer.json holds, in Hugging Face's layout wherever that can say it."""
+        """The content of tokenizer.json, in Hugging Face's layout where that can express it."""
 
     def save(self, path: Path) -> None:
         """Writes tokenizer.json; whole or not at all."""

@@ -11,7 +11,7 @@ from daybreak.data.tokenizers.layout import ENDS_OF_TEXT, Layout
 
 
 def read(path: Path, *, end_of_text: str = "", lossless: bool = False) -> Tokenizer:
-    """See `daybreak.data.tokenizers.loaded`."""
+    """See `daybreak.data.tokenizers.load_tokenizer`."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if "daybreak" in data:

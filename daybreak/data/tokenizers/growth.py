@@ -15,7 +15,7 @@ from daybreak.data.tokenizers.layout import Layout
 if TYPE_CHECKING:
     import tokenizers
 
-COVERAGE = 0.9995  # of the characters that had no token of their own, as SentencePiece has it for large alphabets
+COVERAGE = 0.9995  # share of characters without a token that get one, SentencePiece's for large alphabets
 LEAST_SEEN = 2
 LONGEST = 64  # bytes of a new token
 CHUNK = 64  # texts that are encoded at a time

@@ -1,4 +1,4 @@
-"""The layout of any tokenizer.json: what kind it is, the bytes of its tokens, what it loses, how a text ends."""
+"""The layout of any tokenizer.json: its kind, the bytes of its tokens, why it is lossy, its end-of-text token."""
 
 import functools
 import json
@@ -31,7 +31,7 @@ _SPACE = "\u2581"  # SentencePiece's spelling of a space
 
 
 class Layout:
-    """What a tokenizer.json says. Raises KeyError, TypeError and so on where it does not hold together."""
+    """A parsed tokenizer.json. Raises KeyError, TypeError and so on where it is inconsistent."""
 
     def __init__(self, data: Json) -> None:
         self.model = {**data["model"], "type": data["model"].get("type") or _type_of(data["model"])}

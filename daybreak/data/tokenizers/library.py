@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # A regular expression that tries every way to cut one of these gives up after a few tenths of a second.
 _PROBES = tuple(2000 * character + "!a" for character in "a0 \n!\u7684")
 _IN_UTF8 = (*range(0xC0), *range(0xC2, 0xF5))  # bytes that it has
-_COMPARED_CHARACTERS = 400_000  # of its own tokens' text, that two libraries must cut alike
+_COMPARED_CHARACTERS = 400_000  # of text made of its own tokens, which two libraries must split alike
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ class LibraryTokenizer(Tokenizer):
         return self.layout.data
 
     def save(self, path: Path) -> None:
-        """As ever; a token that is not known to end texts is named in a tokenizer_config.json beside it."""
+        """Writes tokenizer.json; an unusual end-of-text token is named in a tokenizer_config.json beside it."""
         super().save(path)
         if self.end_of_text_token not in ENDS_OF_TEXT:
             config = path.with_name("tokenizer_config.json")

@@ -1,4 +1,4 @@
-"""Words: whole words as tokens, Chinese cut by jieba, and bytes for what is rare; for baselines that count."""
+"""Words: whole words as tokens, Chinese split by jieba, and bytes for rare words; for n-gram baselines."""
 
 import functools
 import re
