@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daybreak.core import keywords, units
 from daybreak.core.errors import (
@@ -19,6 +19,7 @@ from daybreak.core.errors import (
     UsageError,
 )
 from daybreak.core.request import OPTIONS, listed, request_of
+from daybreak.core.values import Json
 
 # Threads that wait for each other spin by default. Where anything else runs on the machine, they then spin away the
 # very time that they wait for: beside one busy neighbour on two cores, products took 3 to 5 times as long with it;
@@ -161,7 +162,7 @@ class Model:
         return filler_of(self._loaded).filled(text, sampling, count=candidates)
 
     @keywords.checked()
-    def evaluate(self, *on: str | os.PathLike[str], tasks: str | Sequence[str] = (), limit: int = 0) -> dict[str, Any]:
+    def evaluate(self, *on: str | os.PathLike[str], tasks: str | Sequence[str] = (), limit: int = 0) -> Json:
         """The run's headline, perplexity, bytes and tokens over all of the given files, or over the held-out text.
 
         tasks: files of zero-shot questions, to be scored in the place of text; limit: at most so many of each file.
@@ -175,7 +176,7 @@ class Model:
         return evaluate(self._loaded.run.path, listed(on))
 
     @keywords.checked()
-    def export(self, to: str, *, out: str | os.PathLike[str] = "", precision: str = "float32") -> dict[str, Any]:
+    def export(self, to: str, *, out: str | os.PathLike[str] = "", precision: str = "float32") -> Json:
         """Writes it for other programs, opened there and compared; "folder" says where. to: as `daybreak export`."""
         from daybreak.stages.export.exporting import export
 

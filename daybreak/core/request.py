@@ -12,7 +12,7 @@ from typing import Any, Self
 from daybreak.core import units
 from daybreak.core.errors import UsageError
 from daybreak.core.former_techniques import request_of_today
-from daybreak.core.values import Value
+from daybreak.core.values import Json, Value
 
 USUAL_BUDGET = "10m"  # where neither --for nor --until is given
 
@@ -198,7 +198,7 @@ class Request(Value):
     )
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
+    def from_json(cls, data: Json, where: str = "") -> Self:
         """Also of an older request, whose techniques have become settings. Raises UsageError, as `Value.from_json`."""
         return super().from_json(request_of_today(data), where)
 
@@ -278,7 +278,7 @@ def request_of(asked: Mapping[str, object], *, used: float = 0.0) -> Request:
     asked: by the options' names in Python, values as the command line has them; a mapping may stand for its pairs, and
     one word for a list of it. used: seconds since the command was started, which a moment of the day includes.
     """
-    values: dict[str, Any] = {}
+    values: Json = {}
     for name, option in OPTIONS.items():
         if option.name not in asked or name in ("seconds", "until"):
             continue

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from daybreak.core.former_techniques import plan_of_today
 from daybreak.core.metrics import OF_OLD_PLANS, Metric
@@ -258,7 +258,7 @@ class Plan(Value):
     metric: Metric | None = None  # how the model is scored; None in plans of older versions
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], where: str = "") -> Self:
+    def from_json(cls, data: Json, where: str = "") -> Self:
         """Also of an older plan, whose techniques have become settings. Raises UsageError, as `Value.from_json`."""
         return super().from_json(plan_of_today(data), where)
 

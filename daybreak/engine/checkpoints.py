@@ -20,6 +20,7 @@ from torch import Tensor
 from daybreak.core import units
 from daybreak.core.errors import DataError, ResourceError, UsageError
 from daybreak.core.run import inside, usual_mode
+from daybreak.core.values import Json
 from daybreak.engine import faults
 
 KEPT = 2
@@ -29,7 +30,7 @@ _BLOCK = 1 << 22
 _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError, DataError)
 
 
-def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: Json) -> Path:
     """Written aside, synced and hashed, and then renamed to `step-00001000`.
 
     The two newest are kept, and the newest one that was planned: whose step is that of its facts' "planned".
@@ -59,7 +60,7 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, A
         ) from None
 
 
-def _written(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+def _written(folder: Path, step: int, tensors: dict[str, Tensor], facts: Json) -> Path:
     target = folder / f"step-{step:08d}"
     aside = folder / f".{target.name}.new"
     faults.at("checkpoint.sweep")
@@ -138,7 +139,7 @@ def forget_after(folder: Path, step: int) -> None:
     _removed(path for path in checkpoints(folder) if path.name > f"step-{step:08d}")
 
 
-def newest(folder: Path, *, planned: bool = False) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+def newest(folder: Path, *, planned: bool = False) -> tuple[dict[str, Tensor], Json, list[str]]:
     """Tensors and facts of the newest checkpoint that verifies (empty: none does); warnings of those that do not.
 
     planned: only of a step that the plan names. Raises UsageError: a newer version of daybreak has written it.
@@ -192,7 +193,7 @@ def _hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _digest(told: dict[str, Any]) -> str:
+def _digest(told: Json) -> str:
     return xxhash.xxh3_128_hexdigest(json.dumps(told, sort_keys=True).encode())
 
 
@@ -213,7 +214,7 @@ class Writer:
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def save(self, step: int, tensors: dict[str, Tensor], facts: Json) -> None:
         """Takes a copy, so that the next step may change what it is of. Raises what the last save has met."""
         met = self._ended()
         facts = copy.deepcopy(facts)

@@ -4,12 +4,13 @@ from typing import Any
 
 from daybreak.core import units
 from daybreak.core.types import Corpus, Plan
+from daybreak.core.values import Json
 from daybreak.tasks import task_of
 
 ALIKE = 0.005  # relative difference below which two scores count as equal
 
 
-def verdict(plan: Plan, corpus: Corpus, figures: dict[str, Any]) -> str:
+def verdict(plan: Plan, corpus: Corpus, figures: Json) -> str:
     """One or two sentences on a finished run. figures: its scores, by the keys of --json."""
     headline = plan.headline
     if not headline.of_text:

@@ -1,11 +1,12 @@
 """Sureness: the intervals beside the figures of a text, by the bootstrap over what in it is alike."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from daybreak.core.metrics import Metric
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.score_table import Scores
@@ -51,12 +52,12 @@ def of_text(stream: np.ndarray, tokenizer: Tokenizer, nats: np.ndarray) -> dict[
     return {"bits_per_byte": ends_of(nats_U, sizes_U, bits), "perplexity": ends_of(nats_U, tokens_U, np.exp)}
 
 
-def of_cells(cells: Scores, *, resamples: int = bootstrap.RESAMPLES) -> dict[str, Any]:
+def of_cells(cells: Scores, *, resamples: int = bootstrap.RESAMPLES) -> Json:
     """Of the bits per byte of cells, and under "mixture" of those with what is mixed in, where there is that."""
     units = bootstrap.units(cells.documents, cells.sizes)
     sizes_U = np.bincount(units.of_cell, weights=cells.sizes, minlength=units.count)
 
-    def interval(nats: np.ndarray) -> dict[str, Any]:
+    def interval(nats: np.ndarray) -> Json:
         nats_U = np.bincount(units.of_cell, weights=nats, minlength=units.count)
         return {"bits_per_byte": ends_of(nats_U, sizes_U, bits, resamples=resamples)}
 
@@ -75,9 +76,9 @@ def of_hidden(metric: Metric, answers: "TokenScores", *, resamples: int = bootst
     return {metric.name: first, "perplexity": ends_of(sums("nats"), sums("tokens"), np.exp, resamples=resamples)}
 
 
-def beside(figures: dict[str, Any], ends: dict[str, Any]) -> dict[str, Any]:
+def beside(figures: Json, ends: Json) -> Json:
     """The figures, each followed by its interval where it has one; figures within figures likewise."""
-    placed: dict[str, Any] = {}
+    placed: Json = {}
     for name, value in figures.items():
         if isinstance(value, dict):
             placed[name] = beside(value, ends.get(name, {}))

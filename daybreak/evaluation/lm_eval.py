@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from daybreak.core.errors import DataError, MissingPackage, UsageError, nearest
+from daybreak.core.values import Json
 from daybreak.evaluation import bootstrap
 from daybreak.evaluation.generation import pieces
 from daybreak.evaluation.loaded import Loaded, load
@@ -63,7 +64,7 @@ class DaybreakLM(LM):  # type: ignore[misc]
             )
         return [self._written(*request.args) for request in requests]
 
-    def _written(self, prompt: str, asked: dict[str, Any]) -> str:
+    def _written(self, prompt: str, asked: Json) -> str:
         until = asked.get("until") or []
         sampled = bool(asked.get("do_sample"))
         sampling = Sampling(
@@ -85,7 +86,7 @@ def evaluate(
     limit: int = 0,
     batch: int = BATCH,
     device: str = "",
-) -> dict[str, Any]:
+) -> Json:
     """Scores of `model/` alone on tasks of lm-eval; they are kept in the run's scores.json, too.
 
     folder: with tasks of one's own, as YAML. limit: at most the first so many questions of a task. Raises UsageError:
@@ -102,7 +103,7 @@ def evaluate(
         found = _asked(DaybreakLM(loaded, scorer), tasks, limit)
     described = [_described(name, task, found) for name, task in tasks["tasks"].items()]
     described += [_group(name, found) for name in found.get("groups", {})]
-    facts: dict[str, Any] = {
+    facts: Json = {
         "schema": SCHEMA,
         "run": str(loaded.run),
         "needs": loaded.alone.needs,
@@ -165,13 +166,13 @@ def _loaded_tasks(names: Sequence[str], folder: str) -> Any:
     return tasks
 
 
-def _asked(model: DaybreakLM, tasks: Any, limit: int) -> dict[str, Any]:
+def _asked(model: DaybreakLM, tasks: Any, limit: int) -> Json:
     from lm_eval.evaluator import evaluate as ask
 
     return ask(lm=model, task_dict=tasks, limit=limit or None, bootstrap_iters=1000, log_samples=True)
 
 
-def _described(name: str, task: Any, found: dict[str, Any]) -> dict[str, Any]:
+def _described(name: str, task: Any, found: Json) -> Json:
     figures, samples = found["results"][name], found["samples"][name]
     counts = found["n-samples"][name]
     named = (key for key in figures if "," in key and "_stderr," not in key)
@@ -186,7 +187,7 @@ def _described(name: str, task: Any, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _group(name: str, found: dict[str, Any]) -> dict[str, Any]:
+def _group(name: str, found: Json) -> Json:
     """A group's figures, with the intervals that lm-eval's standard errors give."""
     figures = found["groups"][name]
     named = (key for key in figures if "," in key and "_stderr," not in key)
@@ -195,7 +196,7 @@ def _group(name: str, found: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "kind": "group", "items": items, "items_in_file": items, "scores": scores}
 
 
-def _score(key: str, figures: dict[str, Any], task: Any, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _score(key: str, figures: Json, task: Any, samples: Sequence[Json]) -> Json:
     """A figure with its bootstrap interval over the questions."""
     metric, _, filtered = key.partition(",")
     value = figures[key]
@@ -234,12 +235,12 @@ _RATIOS: dict[str, Callable[[float], float]] = {
 }
 
 
-def _error_of(key: str, figures: dict[str, Any]) -> Any:
+def _error_of(key: str, figures: Json) -> Any:
     metric, _, filtered = key.partition(",")
     return figures.get(f"{metric}_stderr,{filtered}")
 
 
-def _by_error(value: Any, error: Any) -> dict[str, Any]:
+def _by_error(value: Any, error: Any) -> Json:
     if not isinstance(value, int | float) or not isinstance(error, int | float):
         return {"value": value, "low": None, "high": None}
     return {"value": float(value), "low": value - 1.96 * error, "high": value + 1.96 * error}

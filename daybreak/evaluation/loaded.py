@@ -19,6 +19,7 @@ from daybreak.models.checkpoints.read import read_model
 from daybreak.models.inference import decode_step
 from daybreak.models.inference.decoder import Decoder
 from daybreak.models.inference.predictors import Counts, Network
+from daybreak.models.module import LanguageModel
 from daybreak.models.ngram import files
 from daybreak.tasks import task_of
 from daybreak.tasks.fill_mask import Filler
@@ -82,7 +83,7 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
     )
 
 
-def decoder_for(module: Any) -> Decoder:
+def decoder_for(module: LanguageModel) -> Decoder:
     """The fastest on this machine; its compiled step is in the user's cache, or made there in a second or two."""
     fast = families.of(module.shape).fast_decoder
     if fast is None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from daybreak.core.errors import DataError, DaybreakError
+from daybreak.core.values import Json
 from daybreak.evaluation.loaded import Loaded, decoder_for
 from daybreak.evaluation.streams import heldout_stream
 from daybreak.models.exports import Opened, Source
@@ -57,7 +58,7 @@ class Agreement:
     places: int = 0
 
 
-def compared(source: Source, opened: Opened, loaded: Loaded, texts: list[str], precision: str) -> dict[str, Any]:
+def compared(source: Source, opened: Opened, loaded: Loaded, texts: list[str], precision: str) -> Json:
     """Figures of the comparison; keys of what `export` gives back. Raises DataError: they do not agree."""
     rows = [_row(source, loaded, text) for text in texts]
     agreement = Agreement()
@@ -67,7 +68,7 @@ def compared(source: Source, opened: Opened, loaded: Loaded, texts: list[str], p
         # Spelled out in a text, the token that ends one is text here, and some programs take it for itself.
         if tokens is not None and tokens != ours and source.token not in text:
             raise _different(opened, f"the tokens of {text[:60]!r}: {tokens[:12]} there, {ours[:12]} here")
-    result: dict[str, Any] = {"program": opened.program, "prompts": len(texts)}
+    result: Json = {"program": opened.program, "prompts": len(texts)}
     if source.family.continues:
         result |= _continued(source, opened, rows, agreement, precision)
     _logits(source, opened, rows, agreement, precision)
@@ -111,9 +112,7 @@ def _logits(source: Source, opened: Opened, rows: list[list[int]], agreement: Ag
         )
 
 
-def _continued(
-    source: Source, opened: Opened, rows: list[list[int]], agreement: Agreement, precision: str
-) -> dict[str, Any]:
+def _continued(source: Source, opened: Opened, rows: list[list[int]], agreement: Agreement, precision: str) -> Json:
     """Greedy texts of both, and their speeds; the rows become as long as these texts. Raises DataError in float32."""
     module: Any = source.module
     ours, our_rate = _greedy(decoder_for(module), source, rows)

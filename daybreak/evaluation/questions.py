@@ -11,6 +11,7 @@ import numpy as np
 
 from daybreak.core.errors import DataError, DaybreakError, UsageError
 from daybreak.core.run import Run, read_json, write_json
+from daybreak.core.values import Json
 from daybreak.data import questions
 from daybreak.data.questions import Task
 from daybreak.data.tokenizers.base import Tokenizer
@@ -145,7 +146,7 @@ def _pair(context: list[int], whole: list[int]) -> Pair:
 # From answers to scores
 
 
-def described(task: Task) -> dict[str, Any]:
+def described(task: Task) -> Json:
     return {
         "name": task.name,
         "file": str(task.path),
@@ -157,7 +158,7 @@ def described(task: Task) -> dict[str, Any]:
     }
 
 
-def scores(answers: Answers) -> dict[str, Any]:
+def scores(answers: Answers) -> Json:
     """Each score with its interval, over all questions and by the parts that the file names."""
     task = answers.task
     clusters = clusters_of(task)
@@ -175,7 +176,7 @@ def scores(answers: Answers) -> dict[str, Any]:
     }
 
 
-def _scores(answers: Answers, at: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
+def _scores(answers: Answers, at: np.ndarray, clusters: np.ndarray) -> Json:
     """at: the questions that count."""
     drawn, of_cluster = _drawn(clusters[at])
     found = {}
@@ -213,7 +214,7 @@ def _told(interval: bootstrap.Interval) -> dict[str, float]:
 # Kept
 
 
-def keep(run: Run, facts: dict[str, Any]) -> None:
+def keep(run: Run, facts: Json) -> None:
     """Adds the scores to the run's scores.json; a task that is scored again takes its own place.
 
     The log is what the run did, up to its end, and stays as it ended. A folder that may only be read stays as it is.

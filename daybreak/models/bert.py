@@ -175,6 +175,7 @@ class Bert(LanguageModel):
     Raises UsageError: a shape that cannot be.
     """
 
+    shape: BertShape
     causal = False
 
     def __init__(self, shape: BertShape) -> None:

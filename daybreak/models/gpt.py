@@ -246,6 +246,8 @@ class Gpt(LanguageModel):
     Raises UsageError: a shape that cannot be.
     """
 
+    shape: GptShape
+    lm_head: Linear
     causal = True  # a position does not attend to what comes after it
 
     def __init__(self, shape: GptShape) -> None:

@@ -48,7 +48,8 @@ class Foreign(LanguageModel):
     within the measurement, and with smaller errors. The class' own dropout is off.
     """
 
-    inside: Any
+    shape: ForeignShape
+    inside: Any  # of transformers
 
     def __init__(self, shape: ForeignShape, inside: Any) -> None:
         """inside: an instance of the class, whose parts become parts of this module."""
@@ -132,7 +133,7 @@ class Foreign(LanguageModel):
 class ForeignDecoder(Foreign):
     """Each token from those before it."""
 
-    lm_head: Any
+    lm_head: nn.Linear
 
     def hidden(self, tokens_BT: Tensor, caches: list[Cache] | None = None) -> Tensor:
         """Final hidden states [B, T, D] in `compute_dtype`."""

@@ -35,6 +35,9 @@ class _Rnn(nn.RNN):
 class Lstm(LanguageModel):
     """A recurrent network. Raises UsageError: a shape that cannot be."""
 
+    shape: LstmShape
+    lm_head: Linear
+
     def __init__(self, shape: LstmShape) -> None:
         super().__init__()
         shape.check()

@@ -1,10 +1,12 @@
 """Module: what every family's network offers to those who train, score and export it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from daybreak.core.shapes import NetworkShape
 
 
 class LanguageModel(nn.Module):
@@ -13,10 +15,15 @@ class LanguageModel(nn.Module):
     hidden: called likewise, the states [B, T, D] that `lm_head` makes logits of.
     """
 
-    shape: Any  # of the family's class, a NetworkShape
+    shape: NetworkShape  # of the family's class
     compute_dtype: torch.dtype  # of what is computed; weights stay in float32
     hidden: Callable[..., Tensor]
-    lm_head: Any  # a linear layer: its weight is [V, D]
+
+    if TYPE_CHECKING:  # a real property would stand in the way of a part of this name
+
+        @property
+        def lm_head(self) -> nn.Linear:
+            """The output layer: its weight is [V, D]."""
 
     def initialize(self, seed: int) -> None:
         """First values of all weights, the same for a seed on every machine."""
@@ -33,6 +40,10 @@ class LanguageModel(nn.Module):
     def embeddings_and_norms(self) -> list[nn.Parameter]:
         """All other weights: embeddings, head, norms and biases."""
         raise NotImplementedError
+
+    def predicting(self, hidden: Tensor) -> Tensor:
+        """Final states [..., D] as the output layer takes them; encoders have a layer in between."""
+        return hidden
 
     def rate_factors(self) -> dict[nn.Parameter, float]:
         """Factors of the learning rate, for weights that are to move in smaller or larger steps than others."""

@@ -198,6 +198,9 @@ class T5(LanguageModel):
     Raises UsageError: a shape that cannot be.
     """
 
+    shape: T5Shape
+    lm_head: Linear
+
     def __init__(self, shape: T5Shape) -> None:
         super().__init__()
         shape.check()

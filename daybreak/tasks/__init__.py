@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daybreak.core.errors import UsageError, nearest
 from daybreak.core.metrics import Metric
@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # torch, which planning does without
     from daybreak.core.types import Corpus, Decisions, Plan
     from daybreak.data.batches import Batch
     from daybreak.data.tokenizers.base import Tokenizer
+    from daybreak.models.module import LanguageModel
     from daybreak.tasks.fill_mask import Filler
     from daybreak.tasks.scoring import Scorer, TaskLoss
 
@@ -43,7 +44,7 @@ class Task(Protocol):
         """The rows with the labels that the loss reads; as they are where the tokens say all."""
         ...
 
-    def head(self, module: Any, seed: int) -> "list[nn.Parameter]":
+    def head(self, module: "LanguageModel", seed: int) -> "list[nn.Parameter]":
         """Adds to a module what the loss needs beyond it, and gives the new parameters; often none.
 
         Parameters that the loss does not reach are to need no gradient: the optimizer leaves those alone.
@@ -67,11 +68,13 @@ class Task(Protocol):
         """
         ...
 
-    def filler(self, module: Any, tokenizer: "Tokenizer", plan: "Plan") -> "Filler | None":
+    def filler(self, module: "LanguageModel", tokenizer: "Tokenizer", plan: "Plan") -> "Filler | None":
         """What fills the gaps of a text with the model; None where it continues texts."""
         ...
 
-    def sample(self, plan: "Plan", module: Any, tokenizer: "Tokenizer", tokens: Sequence[int]) -> tuple[str, str]:
+    def sample(
+        self, plan: "Plan", module: "LanguageModel", tokenizer: "Tokenizer", tokens: Sequence[int]
+    ) -> tuple[str, str]:
         """What the model makes of the beginning of a document: what it was given, and what it says to it."""
         ...
 

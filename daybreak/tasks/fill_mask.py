@@ -4,14 +4,20 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from daybreak.core.errors import UsageError
+from daybreak.core.run import Run
 from daybreak.core.types import Plan, Specials
+from daybreak.core.values import Json
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.inference.sampling import Sampling, may_end
+from daybreak.models.module import LanguageModel
+
+if TYPE_CHECKING:
+    from daybreak.models.t5 import T5
 
 # How a gap may be written, whatever the family's tokenizer calls it.
 GAP = re.compile(r"<\|mask\|>|<mask>|\[MASK\]|<extra_id_\d+>")
@@ -32,7 +38,7 @@ class Filler(ABC):
 
     needs = "model/"
 
-    def __init__(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> None:
+    def __init__(self, module: LanguageModel, tokenizer: Tokenizer, plan: Plan) -> None:
         assert plan.tokenizer.specials is not None
         self.module, self.tokenizer, self.plan = module, tokenizer, plan
         self.specials: Specials = plan.tokenizer.specials
@@ -84,6 +90,8 @@ class MaskFiller(Filler):
 class SpanFiller(Filler):
     """Every gap is written out, of any length."""
 
+    module: "T5"
+
     def _shows_text(self, tokens: Sequence[int]) -> bool:
         return self.tokenizer.shows_text(token for token in tokens if token < self.plan.tokenizer.vocabulary)
 
@@ -123,7 +131,17 @@ class SpanFiller(Filler):
         return Filled(text=text, gaps=tuple(((span, None),) for span in said))
 
 
-def filler_of(loaded: Any) -> Filler:
+class _Loaded(Protocol):
+    """Of evaluation.loaded.Loaded, what is asked here."""
+
+    run: Run
+    plan: Plan
+
+    @property
+    def predictor(self) -> object: ...
+
+
+def filler_of(loaded: _Loaded) -> Filler:
     """Of an evaluate.Loaded. Raises UsageError: a model that continues texts."""
     if isinstance(loaded.predictor, Filler):
         return loaded.predictor
@@ -144,6 +162,6 @@ def lines(filled: Filled, count: int) -> list[str]:
     return told
 
 
-def filled_json(prompt: str, filled: Filled) -> dict[str, Any]:
+def filled_json(prompt: str, filled: Filled) -> Json:
     gaps = [[{"text": piece, "probability": share} for piece, share in gap] for gap in filled.gaps]
     return {"prompt": prompt, "texts": [filled.text], "gaps": gaps}

@@ -7,7 +7,6 @@ of a row, N targets of all rows, D width, V vocabulary.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,7 @@ from daybreak.data.augmentation import uniform_of
 from daybreak.data.batches import Batch
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import scaling
+from daybreak.models.module import LanguageModel
 from daybreak.models.objectives import Head, full_logits, preceding
 from daybreak.tasks import Task, samples
 from daybreak.tasks.fill_mask import Filler, MaskFiller
@@ -74,7 +74,7 @@ class MaskedTokens:
         rows, width = batch.tokens.shape
         return rows * count(width - 1, self.rate)
 
-    def __call__(self, module: Any, batch: Batch) -> Tensor:
+    def __call__(self, module: LanguageModel, batch: Batch) -> Tensor:
         text_BT = preceding(batch.tokens)
         where_BP = places(self.uniform(text_BT, self.seed, "masked_tokens"), text_BT, self.rate, self.spared)
         targets_BP = text_BT.gather(1, where_BP)
@@ -95,7 +95,7 @@ class MaskedTokens:
         return torch.where(drawn_BP >= 1 - self.kept, targets_BP, shown_BP)
 
     @torch.no_grad()
-    def scored(self, module: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def scored(self, module: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Nats [N] in float32, hits [N] in bool and targets [N] of held-out rows [B, T + 1], N = B * round(0.15 * T).
 
         Every target is hidden by the mask, and which tokens are targets follows from the row alone.
@@ -136,7 +136,7 @@ class _Task:
     def batch(self, batch: Batch) -> Batch:
         return batch
 
-    def head(self, module: Any, seed: int) -> list[nn.Parameter]:
+    def head(self, module: LanguageModel, seed: int) -> list[nn.Parameter]:
         return []
 
     def loss(self, decisions: Decisions) -> MaskedTokens:
@@ -151,10 +151,10 @@ class _Task:
     def floor(self, corpus: Corpus) -> float | None:
         return None
 
-    def filler(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> Filler:
+    def filler(self, module: LanguageModel, tokenizer: Tokenizer, plan: Plan) -> Filler:
         return MaskFiller(module, tokenizer, plan)
 
-    def sample(self, plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
+    def sample(self, plan: Plan, module: LanguageModel, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
         return samples.filled_gaps(self.filler(module, tokenizer, plan), plan, tokenizer, tokens)
 
 

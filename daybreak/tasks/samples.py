@@ -2,7 +2,6 @@
 
 import codecs
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from daybreak.data.shards import Tokens
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.models.inference.predictors import Network
 from daybreak.models.inference.sampling import Sampling
+from daybreak.models.module import LanguageModel
 from daybreak.tasks.continuation import continued
 from daybreak.tasks.fill_mask import CANDIDATES, WRITTEN, Filled, Filler
 
@@ -40,7 +40,7 @@ def opening(tokenizer: Tokenizer, heldout: Tokens) -> list[int]:
     return [int(token) for token in tokens if token != tokenizer.end_of_text][:LONGEST_PROMPT]
 
 
-def continuation(plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
+def continuation(plan: Plan, module: LanguageModel, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
     """How a text begins (a part of `tokens`) and how the model goes on.
 
     tokens: the beginning of one document. Both parts are whole characters: what the model writes of one without

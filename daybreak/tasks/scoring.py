@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from daybreak.core.metrics import Metric
+from daybreak.core.values import Json
 from daybreak.data import batches
 from daybreak.data.batches import Batch
 from daybreak.data.blocks import spread_out
@@ -64,7 +65,7 @@ def loss(metric: Metric, score: Score) -> float:
     return metric.loss(metric.value(score.sums()), score.nats / score.tokens if score.tokens else float("nan"))
 
 
-def figures_of(metric: Metric, score: Score) -> dict[str, Any]:
+def figures_of(metric: Metric, score: Score) -> Json:
     """The values of a score by name, the metric first; the keys are those of --json."""
     return {
         metric.name: metric.value(score.sums()),
@@ -107,12 +108,12 @@ class TaskLoss(Protocol):
 class Scorer(Protocol):
     """Of a plan: the same text gives the same questions, whatever model is asked."""
 
-    def score(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> TokenScores:
+    def score(self, module: LanguageModel, stream: np.ndarray, *, seconds: float = float("inf")) -> TokenScores:
         """stream: held-out tokens [n] with the end-of-text token before each document; as much of it as time allows."""
         ...
 
     def score_spread(
-        self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
+        self, module: LanguageModel, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
     ) -> Part:
         """As `score`, and what is scored where there is not the time for all is spread over the text.
 
@@ -131,10 +132,10 @@ class Hidden:
         self.loss, self.every, self.label = loss, every, label
         self.sizes = tokenizer.token_bytes.astype(np.int64)
 
-    def score(self, module: Any, stream: np.ndarray, *, seconds: float = float("inf")) -> TokenScores:
+    def score(self, module: LanguageModel, stream: np.ndarray, *, seconds: float = float("inf")) -> TokenScores:
         return self._answers(module, list(self.rows(stream, module.shape.context_length)), seconds)
 
-    def _answers(self, module: Any, rows: list[np.ndarray], seconds: float) -> TokenScores:
+    def _answers(self, module: LanguageModel, rows: list[np.ndarray], seconds: float) -> TokenScores:
         module.eval()
         begun = time.perf_counter()
         nats, hits, sizes = [], [], []
@@ -162,7 +163,7 @@ class Hidden:
         )
 
     def score_spread(
-        self, module: Any, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
+        self, module: LanguageModel, stream: np.ndarray, *, seconds: float = float("inf"), tokens: int | None = None
     ) -> Part:
         context = min(module.shape.context_length, max(1, len(stream) - 1))
         starts = np.arange(0, len(stream) - context, context)

@@ -6,7 +6,6 @@ V vocabulary, X any number.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from daybreak.data.augmentation import uniform_of
 from daybreak.data.batches import Batch
 from daybreak.data.tokenizers.base import Tokenizer
 from daybreak.engine import scaling
+from daybreak.models.module import LanguageModel
 from daybreak.models.objectives import Head, full_logits
 from daybreak.tasks import Task, samples
 from daybreak.tasks.fill_mask import Filler, SpanFiller
@@ -143,14 +143,14 @@ class SpanCorruption:
         read, targets = corrupted(text_BT, gone_BT, sentinels_X, self.end_of_text)
         return read, shifted(targets, self.specials.pad), targets
 
-    def __call__(self, module: Any, batch: Batch) -> Tensor:
+    def __call__(self, module: LanguageModel, batch: Batch) -> Tensor:
         """Summed nats of all targets: sentinels and the end of text are among them."""
         read, decoder_inputs, targets = self.examples(batch)
         hidden_ND = module.hidden(read, decoder_inputs).flatten(0, 1)
         return self.head(hidden_ND, module.lm_head.weight, targets.flatten())
 
     @torch.no_grad()
-    def scored(self, module: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def scored(self, module: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Nats [N], float32, of every target, whether it is the likeliest token [N], bool, and the targets [N]."""
         read, decoder_inputs, targets = self.examples(batch)
         logits_NV, targets_N = module(read, decoder_inputs).flatten(0, 1), targets.flatten()
@@ -169,7 +169,7 @@ class _Task:
     def batch(self, batch: Batch) -> Batch:
         return batch
 
-    def head(self, module: Any, seed: int) -> list[nn.Parameter]:
+    def head(self, module: LanguageModel, seed: int) -> list[nn.Parameter]:
         return []
 
     def loss(self, decisions: Decisions) -> SpanCorruption:
@@ -184,10 +184,10 @@ class _Task:
     def floor(self, corpus: Corpus) -> float | None:
         return None
 
-    def filler(self, module: Any, tokenizer: Tokenizer, plan: Plan) -> Filler:
+    def filler(self, module: LanguageModel, tokenizer: Tokenizer, plan: Plan) -> Filler:
         return SpanFiller(module, tokenizer, plan)
 
-    def sample(self, plan: Plan, module: Any, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
+    def sample(self, plan: Plan, module: LanguageModel, tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[str, str]:
         return samples.filled_gaps(self.filler(module, tokenizer, plan), plan, tokenizer, tokens)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daybreak import techniques
 from daybreak.core import records, units
@@ -11,6 +11,7 @@ from daybreak.core.errors import DataError
 from daybreak.core.records import Event, Measurement
 from daybreak.core.run import Run
 from daybreak.core.types import Corpus
+from daybreak.core.values import Json
 from daybreak.engine import faults, hardware
 from daybreak.training.alarm import Alarm, OutOfTime, lifting
 from daybreak.training.session import Display, Prepared, Session
@@ -29,7 +30,7 @@ class Finished:
     """Where the model is and what it reaches; the keys of `figures` are those of --json, which adds `skipped`."""
 
     run: Run
-    figures: dict[str, Any]
+    figures: Json
 
     @property
     def skipped(self) -> list[str]:
@@ -101,9 +102,7 @@ def execute(
     return Finished(run=folder, figures=figures)
 
 
-def _trained(
-    state: "TrainingState", display: Display, replay: list[records.Step] | None, alarm: Alarm | None
-) -> dict[str, Any]:
+def _trained(state: "TrainingState", display: Display, replay: list[records.Step] | None, alarm: Alarm | None) -> Json:
     display.phase("train")
     if state.plan.shape.counted:
         from daybreak.training.ngram import train_ngram

@@ -4,7 +4,6 @@ import hashlib
 import math
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from daybreak import techniques
 from daybreak.core import records
 from daybreak.core.records import Event, Measurement, Sample, Touched, Validation
+from daybreak.core.values import Json
 from daybreak.data.shards import Tokens
 from daybreak.engine import faults
 from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells, of_hidden
@@ -23,6 +23,7 @@ from daybreak.models.gpt import tensors_of
 from daybreak.models.inference.mixture import Mixture
 from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.inference.scores import Score, summed
+from daybreak.models.module import LanguageModel
 from daybreak.tasks import samples, task_of
 from daybreak.tasks.scoring import Part, TokenScores, figures_of
 from daybreak.training.build import Trainable
@@ -37,7 +38,7 @@ MIXING_SHARE = 0.3  # of the seconds that counting took, for mixing
 INTERVAL_SECONDS = 0.15  # for the two bootstraps of many documents
 
 
-def _asked(state: TrainingState, module: Any, *, most_bytes: int, seconds: float) -> TokenScores:
+def _asked(state: TrainingState, module: LanguageModel, *, most_bytes: int, seconds: float) -> TokenScores:
     """A module put to held-out text from all over."""
     stream = sample_windows(state.heldout, _tokens_of(state, most_bytes), module.shape.context_length)
     return _put(state, module, stream, seconds)
@@ -58,7 +59,7 @@ def sample_windows(tokens: Tokens, count: int, context_length: int) -> np.ndarra
     return np.concatenate([tokens.slice(start, start + context_length) for start in starts])
 
 
-def _put(state: TrainingState, module: Any, stream: np.ndarray, seconds: float) -> TokenScores:
+def _put(state: TrainingState, module: LanguageModel, stream: np.ndarray, seconds: float) -> TokenScores:
     scorer = task_of(state.plan.objective).scorer(state.plan, state.tokenizer)
     return scorer.score(module, stream, seconds=seconds if state.timed() else float("inf"))
 
@@ -162,7 +163,7 @@ def _unscored(trainable: Trainable, candidates: Collection[str]) -> str:
     return next((name for name in reversed(list(candidates)) if name not in ("current", BEST_MARK)), "current")
 
 
-def finish(state: TrainingState, weights: dict[str, Tensor]) -> dict[str, Any]:
+def finish(state: TrainingState, weights: dict[str, Tensor]) -> Json:
     """Writes model/, reads it back, scores it alone, and then what the decode techniques make of it."""
     state.ledger.enter("saving")
     if state.timed() and state.remaining() < state.costs.get("model", 0.0) + state.margin() and _written(state):
@@ -207,7 +208,7 @@ def heldout_share(state: TrainingState, part: Part) -> float:
     return part.answers.total().bytes / int(sizes[state.heldout.slice(0, len(state.heldout))].sum(dtype=np.int64))
 
 
-def _record(state: TrainingState, result: dict[str, Any]) -> None:
+def _record(state: TrainingState, result: Json) -> None:
     headline = state.plan.headline
     for name, unit in ((headline.name, headline.unit), ("perplexity", "per token")):
         interval, share = result.get(f"{name}_interval"), result["heldout_share"]
@@ -231,7 +232,7 @@ def _record(state: TrainingState, result: dict[str, Any]) -> None:
 
 
 def _mixed(
-    state: TrainingState, module: Any, stream: np.ndarray, nats: np.ndarray, result: dict[str, Any]
+    state: TrainingState, module: LanguageModel, stream: np.ndarray, nats: np.ndarray, result: Json
 ) -> np.ndarray | None:
     """Nats [n] with what the decode techniques mix in; None where there is nothing. Told in `result`, too."""
     trainable = state.trainable

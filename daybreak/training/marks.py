@@ -1,11 +1,11 @@
 """Marks: the held-out losses that a run was scored with on its way, and the weights of the best of them."""
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from daybreak.core.values import Json
 from daybreak.models.gpt import tensors_of
 
 
@@ -22,11 +22,11 @@ class Marks:
         self.best: dict[str, Tensor] = {}  # on the host, so that the device's memory is left to the training
         self.least, self.progress = math.inf, 0.0  # the loss of the best mark, and when it was
 
-    def __call__(self, module: Any, progress: float) -> None:
+    def __call__(self, module: nn.Module, progress: float) -> None:
         """After a step there is nothing to do; marks come by `validated`."""
 
     @torch.no_grad()
-    def validated(self, module: Any, progress: float, loss: float) -> None:
+    def validated(self, module: nn.Module, progress: float, loss: float) -> None:
         self.losses.append(loss)
         if loss < self.least:
             current = tensors_of(module)
@@ -37,15 +37,15 @@ class Marks:
             self.least, self.progress = loss, progress
 
     @torch.no_grad()
-    def put_back(self, module: Any) -> None:
+    def put_back(self, module: nn.Module) -> None:
         """The weights of the best mark into the module."""
         for name, weight in tensors_of(module).items():
             weight.copy_(self.best[name])
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], Json]:
         return self.best, {"losses": self.losses, "least": self.least if self.best else None, "progress": self.progress}
 
-    def load(self, best: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def load(self, best: dict[str, Tensor], facts: Json) -> None:
         self.best, self.losses = {name: weight.cpu() for name, weight in best.items()}, list(facts["losses"])
         self.least = math.inf if facts["least"] is None else facts["least"]
         self.progress = facts["progress"]

@@ -1,13 +1,14 @@
 """N-grams: the training of the family ngram, which is counting."""
 
 import time
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from daybreak.core import units
 from daybreak.core.records import Measurement
 from daybreak.core.shapes import NgramShape
+from daybreak.core.values import Json
 from daybreak.evaluation.confidence import RESAMPLES_AT_THE_END, beside, of_cells
 from daybreak.models.ngram import files
 from daybreak.models.ngram.cost import SECONDS_PER_TOKEN_AND_ORDER, countable
@@ -22,7 +23,7 @@ TRIED_TOKENS = 65_536  # counted and scored first, for how long it takes here an
 LARGER = 1.5  # times the seconds of a token of few, where many no longer fit into the caches
 
 
-def train_ngram(state: TrainingState) -> dict[str, Any]:
+def train_ngram(state: TrainingState) -> Json:
     """The family ngram: counting is all the training there is."""
     shape = cast(NgramShape, state.plan.shape)
     state.ledger.enter("training")
@@ -40,7 +41,7 @@ def train_ngram(state: TrainingState) -> dict[str, Any]:
     total, tokens_scored = int(sizes.sum(dtype=np.int64)), int((sizes > 0).sum())
     bits = float(nats[best] / total / np.log(2))
     kept = keep_scores(state, stream, token_nats[best], where=np.arange(len(stream)) < scored)
-    figures: dict[str, Any] = {
+    figures: Json = {
         "bits_per_byte": bits,
         "perplexity": float(np.exp(nats[best] / tokens_scored)),
         "bytes": total,

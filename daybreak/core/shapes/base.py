@@ -38,6 +38,11 @@ class NetworkShape(Shape):
     context_length: int
     tied: bool
 
+    @property
+    def logit_cap(self) -> float:
+        """Logits are cap * tanh(logit / cap); 0: as they are. Shapes that can cap have a field of this name."""
+        return 0.0
+
     def check(self) -> None:
         """Raises UsageError: sizes that do not go together."""
         raise NotImplementedError

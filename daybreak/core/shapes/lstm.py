@@ -13,7 +13,6 @@ class LstmShape(NetworkShape):
 
     family: ClassVar[str] = "lstm"
     CHOICES: ClassVar = {"cell": ("lstm", "rnn")}
-    logit_cap: ClassVar[float] = 0.0
     vocabulary: int
     layers: int
     width: int  # of the embedding and of every state

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -12,6 +11,7 @@ from daybreak.core.errors import DataError
 from daybreak.core.shapes import NetworkShape
 from daybreak.models import families
 from daybreak.models.layouts.configs import is_foreign, shape_of
+from daybreak.models.module import LanguageModel
 
 
 def _check(shape: NetworkShape, weights: dict[str, Tensor]) -> None:
@@ -23,7 +23,7 @@ def _check(shape: NetworkShape, weights: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} contains values that are not numbers")
 
 
-def read_model(folder: Path, device: torch.device) -> Any:
+def read_model(folder: Path, device: torch.device) -> LanguageModel:
     """The module in `folder`, in float32, ready to score. Raises DataError where the folder is not whole."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def read_model(folder: Path, device: torch.device) -> Any:
     return module.eval().requires_grad_(False)
 
 
-def read_foreign(folder: Path, device: torch.device) -> Any:
+def read_foreign(folder: Path, device: torch.device) -> LanguageModel:
     """The module in a folder that source.py reads, ready to score. Raises as `peek`, its weights and the class do."""
     from daybreak.models.checkpoints.source import peek
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from daybreak.core.errors import MissingPackage, UsageError, nearest
 from daybreak.core.types import Specials
+from daybreak.core.values import Json
 from daybreak.models import families
 from daybreak.models.inference.decoder import State
 
@@ -31,7 +32,7 @@ class Source:
 
     folder: Path
     module: nn.Module
-    tokenizer: dict[str, Any]  # tokenizer.json
+    tokenizer: Json  # tokenizer.json
     known: int  # tokens that the tokenizer and the family have; rows of the table from here on stand for nothing
     end_of_text: int
     token: str  # how the end of a text is spelled

@@ -3,12 +3,12 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from daybreak.core.run import usual_mode
+from daybreak.core.values import Json
 from daybreak.models.checkpoints.tokenizer_files import completed, config_of
 from daybreak.models.exports import Opened, Source
 
@@ -65,7 +65,7 @@ def config_files(source: Source, folder: Path, precision: str = "float32") -> No
     _write(folder / "config.json", {**config, kind: precision})
     if source.family.generation is None:  # it writes nothing
         return
-    generation: dict[str, Any] = {"max_new_tokens": 200}
+    generation: Json = {"max_new_tokens": 200}
     if source.family.continues:
         generation |= {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
     unused = list(range(source.known, source.shape.vocabulary))
@@ -83,7 +83,7 @@ def tokenizer_files(source: Source, folder: Path) -> None:
     if "daybreak" in source.tokenizer:
         shutil.copyfile(source.folder / "tokenizer.json", folder / "tokenizer.json")
         return
-    special: dict[str, Any] = {"token": source.token, "specials": source.specials}
+    special: Json = {"token": source.token, "specials": source.specials}
     data = completed(source.tokenizer, source.family, end_of_text=source.end_of_text, **special)
     (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
     told = config_of(source.family, longest=source.shape.context_length, **special)
@@ -110,12 +110,12 @@ def sentence_files(source: Source, folder: Path) -> None:
     _write(folder / "1_Pooling" / "config.json", {**pooling, "pooling_mode_cls_token": False})
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Json:
     if not path.exists():
         return {}
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    data: Json = json.loads(path.read_text(encoding="utf-8"))
     return data
 
 
-def _write(path: Path, data: dict[str, Any]) -> None:
+def _write(path: Path, data: Json) -> None:
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,8 +1,7 @@
 """Vocabularies: a tokenizer.json as llama.cpp keeps one, for those kinds that it cuts a text by in the same way."""
 
-from typing import Any
-
 from daybreak.core.errors import DataError
+from daybreak.core.values import Json
 
 # Regular expressions that words are cut by, as llama.cpp names them.
 QWEN2 = (
@@ -20,7 +19,7 @@ class Vocabulary:
     scores: of each id, where the way of cutting has them. merges: "left right", in order.
     """
 
-    def __init__(self, data: dict[str, Any], known: int) -> None:
+    def __init__(self, data: Json, known: int) -> None:
         reason = refuses(data)
         if reason:
             raise DataError(
@@ -52,7 +51,7 @@ class Vocabulary:
             self.types[token] = BYTE
 
 
-def refuses(data: dict[str, Any]) -> str:
+def refuses(data: Json) -> str:
     """Why llama.cpp cannot cut a text as this tokenizer does, in words; empty where it can."""
     if "daybreak" in data:
         return f"its tokenizer ({data['daybreak']['kind']}) is daybreak's own; llama.cpp has no equivalent"
@@ -75,14 +74,14 @@ def refuses(data: dict[str, Any]) -> str:
     return ""
 
 
-def _of_characters(data: dict[str, Any]) -> bool:
+def _of_characters(data: Json) -> bool:
     """Single characters, and bytes for the rest: llama.cpp's way for SentencePiece, with nothing to join."""
     model = data["model"]
     whole = not data.get("normalizer") and not data.get("pre_tokenizer")
     return bool(whole and model.get("type") == "BPE" and model.get("byte_fallback") and not model["merges"])
 
 
-def _pre(data: dict[str, Any]) -> str:
+def _pre(data: Json) -> str:
     """llama.cpp's name of a byte-level pre-tokenizer; empty where it has none."""
     part = data.get("pre_tokenizer") or {}
     parts = part.get("pretokenizers", []) if part.get("type") == "Sequence" else [part]

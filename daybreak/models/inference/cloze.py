@@ -4,13 +4,17 @@ Axes: B rows, S positions read, T positions written, P places of a row, N target
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from daybreak.core.types import Specials
 from daybreak.models.inference.likelihood import BATCH, STEP, Likelihood, Pair, judged, summed
+from daybreak.models.module import LanguageModel
+
+# Of a row, or of both sides of one.
+Length = TypeVar("Length", int, tuple[int, int])
 
 
 class Masked:
@@ -23,7 +27,7 @@ class Masked:
     method = "pseudo-log-likelihood"
 
     def __init__(
-        self, module: Any, *, specials: Specials, end_of_text: int, known_tokens: int, batch: int = BATCH
+        self, module: LanguageModel, *, specials: Specials, end_of_text: int, known_tokens: int, batch: int = BATCH
     ) -> None:
         """module: called with tokens, attention_mask and where_BP, as models/bert.py's Bert.
 
@@ -78,7 +82,7 @@ class Infilled:
     method = "log-likelihood of what fills a gap"
 
     def __init__(
-        self, module: Any, *, specials: Specials, end_of_text: int, known_tokens: int, batch: int = BATCH
+        self, module: LanguageModel, *, specials: Specials, end_of_text: int, known_tokens: int, batch: int = BATCH
     ) -> None:
         """module: called with inputs, decoder_inputs and attention_mask, as models/t5.py's T5."""
         self.module, self.pad, self.sentinel = module, specials.pad, specials.sentinels[0]
@@ -117,9 +121,9 @@ def _stepped(length: int) -> int:
     return -(-length // STEP) * STEP
 
 
-def _alike(keys: Sequence[Any], most: int) -> Iterator[list[int]]:
+def _alike(keys: Sequence[Length], most: int) -> Iterator[list[int]]:
     """Places of equal keys, at most so many at once; the largest keys first, as they need most memory."""
-    by_key: dict[Any, list[int]] = {}
+    by_key: dict[Length, list[int]] = {}
     for place, key in enumerate(keys):
         by_key.setdefault(key, []).append(place)
     for key in sorted(by_key, reverse=True):

@@ -8,7 +8,7 @@ Axes: B rows, T positions, N targets of all rows, D width, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class Causal:
     method = "log-likelihood"
 
     def __init__(self, network: Network, *, batch: int = BATCH) -> None:
-        self.module: Any = network.module
+        self.module = network.module
         self.end_of_text, self.known_tokens = network.end_of_text, network.known_tokens
         self.device, self.batch = network.device, batch
 
@@ -116,7 +116,7 @@ class Causal:
         """Logits [., V] of the states, a part at a time."""
         missing = -len(hidden_ND) % STEP
         for part in F.pad(hidden_ND, (0, 0, 0, missing)).split(HEAD_STATES):
-            yield capped(self.module.lm_head(part).float(), getattr(self.module.shape, "logit_cap", 0.0))
+            yield capped(self.module.lm_head(part).float(), self.module.shape.logit_cap)
 
 
 def padded_length(window: Window, context_length: int) -> int:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from daybreak.models.families import decoder_of
-from daybreak.models.gpt import Gpt
 from daybreak.models.inference.decoder import Decoder
 from daybreak.models.inference.sampling import Mixing, Sampling, Texts, one_text, open_texts
+from daybreak.models.module import LanguageModel
 from daybreak.models.ngram.kneser_ney import KneserNey
 from daybreak.models.objectives import token_nats
 
@@ -44,12 +44,12 @@ class Network:
 
     def __init__(
         self,
-        module: Gpt,
+        module: LanguageModel,
         *,
         end_of_text: int,
         known_tokens: int,
         shows_text: Callable[[Sequence[int]], bool] = bool,
-        prepare: Callable[[Gpt], Decoder] = decoder_of,
+        prepare: Callable[[LanguageModel], Decoder] = decoder_of,
     ) -> None:
         self.module, self.end_of_text, self.known_tokens = module, end_of_text, known_tokens
         self.device = module.lm_head.weight.device

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from daybreak.models.bert import Bert
+from daybreak.models.module import LanguageModel
 
 BATCH = 64  # rows of one forward pass
 
@@ -21,7 +21,7 @@ class Candidate(NamedTuple):
 
 
 def fills(
-    module: Bert,
+    module: LanguageModel,
     tokens: Sequence[int],
     mask: int,
     *,
@@ -49,7 +49,7 @@ def fills(
 
 
 def pseudo_nats(
-    module: Bert,
+    module: LanguageModel,
     tokens: Sequence[int],
     mask: int,
     *,
@@ -83,7 +83,7 @@ def _hidden(tokens: Sequence[int], place: int, mask: int, words: Sequence[int] |
 
 
 @torch.inference_mode()
-def _logits(module: Bert, rows: Sequence[tuple[list[int], int]], batch: int) -> Iterator[Tensor]:
+def _logits(module: LanguageModel, rows: Sequence[tuple[list[int], int]], batch: int) -> Iterator[Tensor]:
     """Logits [B, V] at one place of each row; rows are of one length."""
     module.eval()
     device, longest = module.lm_head.weight.device, module.shape.context_length

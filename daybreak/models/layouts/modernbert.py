@@ -1,15 +1,14 @@
 """ModernBERT's config.json (arXiv:2412.13663), as transformers 4.48 and all later ones read it."""
 
-from typing import Any
-
 from daybreak.core.errors import DataError
 from daybreak.core.shapes import BertShape
 from daybreak.core.types import Specials
+from daybreak.core.values import Json
 from daybreak.models.bert import NORM_EPSILON
 
 GLOBAL, LOCAL = "full_attention", "sliding_attention"
 # What the class can be told to do otherwise, and the module here does not. What is missing is as it is here.
-FIXED: dict[str, Any] = {
+FIXED: Json = {
     "hidden_activation": "gelu",
     "classifier_activation": "gelu",
     "norm_eps": NORM_EPSILON,
@@ -22,7 +21,7 @@ FIXED: dict[str, Any] = {
 ROPE_BASES = {GLOBAL: 160000.0, LOCAL: 10000.0}
 
 
-def config_of(shape: BertShape, end_of_text: int, specials: Specials) -> dict[str, Any]:
+def config_of(shape: BertShape, end_of_text: int, specials: Specials) -> Json:
     """config.json of transformers' ModernBertForMaskedLM. Bases and layers are said in the old way and in the new."""
     bases = {GLOBAL: shape.rope_base, LOCAL: shape.local_rope_base}
     return {
@@ -56,7 +55,7 @@ def config_of(shape: BertShape, end_of_text: int, specials: Specials) -> dict[st
     }
 
 
-def shape_of(config: dict[str, Any]) -> BertShape:
+def shape_of(config: Json) -> BertShape:
     """Raises DataError: another class, a size that is missing, or what the module here does not compute."""
     if config.get("model_type") != "modernbert":
         _refuse(f"model_type {config.get('model_type')!r}")
@@ -87,11 +86,11 @@ def shape_of(config: dict[str, Any]) -> BertShape:
     return shape
 
 
-def _bases(config: dict[str, Any]) -> dict[str, float]:
+def _bases(config: Json) -> dict[str, float]:
     """Rotary bases of both kinds of layer: in rope_parameters, or in two names of their own."""
     if config.get("rope_scaling"):
         _refuse(f"rope_scaling={config['rope_scaling']!r}")
-    named = {GLOBAL: config.get("global_rope_theta", ROPE_BASES[GLOBAL])}
+    named: dict[str, float] = {GLOBAL: config.get("global_rope_theta", ROPE_BASES[GLOBAL])}
     # Where it was null, local layers turned as the others did.
     named[LOCAL] = config.get("local_rope_theta", ROPE_BASES[LOCAL]) or named[GLOBAL]
     bases = {}
@@ -103,7 +102,7 @@ def _bases(config: dict[str, Any]) -> dict[str, float]:
     return bases
 
 
-def _global_every(config: dict[str, Any]) -> int:
+def _global_every(config: Json) -> int:
     """How often a layer attends to all positions, from the number itself or from the list of layers."""
     kinds = config.get("layer_types")
     if kinds is None:
