@@ -17,11 +17,13 @@ class StepCallback(Protocol):
 
     def __call__(self, module: nn.Module, progress: float) -> None: ...
 
-    def state(self) -> tuple[dict[str, Tensor], Any]:
+    def state(self) -> tuple[dict[str, Tensor], object]:
         """Tensors, and facts that JSON can hold: all that a resumed run needs of it."""
         ...
 
-    def load(self, tensors: dict[str, Tensor], facts: Any, /) -> None: ...
+    def load(self, tensors: dict[str, Tensor], facts: Any, /) -> None:
+        """Of an earlier one's `state`."""
+        ...
 
 
 @runtime_checkable

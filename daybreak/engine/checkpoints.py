@@ -8,9 +8,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import xxhash
 from safetensors import SafetensorError
@@ -107,7 +106,7 @@ def _planned(path: Path) -> bool:
         return False
 
 
-def _removed(folders: Any) -> None:
+def _removed(folders: Iterable[Path]) -> None:
     """Each renamed first: what is half removed must not look like a checkpoint."""
     for path in list(folders):
         hidden = path if path.name.startswith(".") else path.with_name(f".{path.name}.old")

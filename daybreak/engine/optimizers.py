@@ -1,10 +1,11 @@
 """Optimizers: Muon for hidden matrices with AdamW for the rest, and torch's own by name."""
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -361,10 +362,10 @@ def make(
 def _rms_scaled(
     choice: OptimizerChoice, matrices: list[nn.Parameter], others: list[nn.Parameter]
 ) -> list[Muon | AdamW | FromTorch]:
-    same: dict[str, Any] = {"betas": (0.9, 0.999), "epsilon": 1e-6}
+    make = functools.partial(AdamWRms, betas=(0.9, 0.999), epsilon=1e-6)
     return [
-        AdamWRms(matrices, choice.learning_rate, weight_decay=choice.weight_decay, prefix="adamw_rms.matrices", **same),
-        AdamWRms(others, choice.table_learning_rate, prefix="adamw_rms.tables", **same),
+        make(matrices, choice.learning_rate, weight_decay=choice.weight_decay, prefix="adamw_rms.matrices"),
+        make(others, choice.table_learning_rate, prefix="adamw_rms.tables"),
     ]
 
 

@@ -1,6 +1,6 @@
 """Conclusion: what the scores at the end of a run mean, in a sentence or two, and what would improve them."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from daybreak.core import units
 from daybreak.core.types import Corpus, Plan
@@ -80,5 +80,5 @@ def _use(own: str, mixes: bool) -> str:
     return "use `generate --without ngram_mix`" if mixes else "`generate` uses the network"
 
 
-def _listed(parts: Any) -> str:
+def _listed(parts: Iterable[str]) -> str:
     return ", ".join(parts)

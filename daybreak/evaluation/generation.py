@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from daybreak.core.errors import UsageError
 from daybreak.evaluation.loaded import Loaded
 from daybreak.models.inference.mixture import Mixture
-from daybreak.models.inference.predictors import Network
+from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.inference.sampling import Sampling
 from daybreak.tasks.continuation import check_stop, continued, continued_together
 from daybreak.tasks.fill_mask import WRITTEN, Filler
@@ -19,17 +18,18 @@ def pieces(loaded: Loaded, prompt: str, sampling: Sampling, *, stop: tuple[str, 
     Raises UsageError: a model that only fills gaps, or a stop string without a character.
     """
     check_stop(stop)
-    _check_continues(loaded)
-    return continued(loaded.predictor, loaded.tokenizer, loaded.tokenizer.encode(prompt), sampling, stop=stop)
+    return continued(_continuing(loaded), loaded.tokenizer, loaded.tokenizer.encode(prompt), sampling, stop=stop)
 
 
-def _check_continues(loaded: Loaded) -> None:
+def _continuing(loaded: Loaded) -> Network | Mixture | Counts:
+    """The predictor. Raises UsageError: it fills gaps."""
     if isinstance(loaded.predictor, Filler):
         raise UsageError(
             "this model fills in masks and does not continue text",
             received=f"{loaded.run}, of the family {loaded.plan.shape.family}",
             attempt=f"use `fill`, with a text that contains {WRITTEN}",
         )
+    return loaded.predictor
 
 
 def continuations(
@@ -37,10 +37,10 @@ def continuations(
 ) -> list[str]:
     """n whole continuations, written together; sample i has the seed seed + i. Raises UsageError as `pieces` does."""
     check_stop(stop)
-    _check_continues(loaded)
+    predictor = _continuing(loaded)
     tokens = loaded.tokenizer.encode(prompt)
     asked = [(tokens, nth(sampling, index)) for index in range(n)]
-    return continued_together(loaded.predictor, loaded.tokenizer, asked, stop=stop)
+    return continued_together(predictor, loaded.tokenizer, asked, stop=stop)
 
 
 def nth(sampling: Sampling, index: int) -> Sampling:
@@ -50,7 +50,7 @@ def nth(sampling: Sampling, index: int) -> Sampling:
 def prompt_tokens(loaded: Loaded, prompt: str) -> tuple[int, int]:
     """How many tokens a prompt has, and how many of them, the last ones, the model sees."""
     count, predictor = len(loaded.tokenizer.encode(prompt)), loaded.predictor
-    network: Any = predictor.network if isinstance(predictor, Mixture) else predictor
+    network = predictor.network if isinstance(predictor, Mixture) else predictor
     # Counts look at a few tokens by their nature, and a filler has a window around each gap.
     return count, min(count, network.decoder.context) if isinstance(network, Network) else count
 

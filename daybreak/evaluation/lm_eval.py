@@ -208,7 +208,7 @@ def _score(key: str, figures: Json, task: Any, samples: Sequence[Json]) -> Json:
     return {"value": float(value), "low": low, "high": high}
 
 
-def interval(values: Sequence[Any], aggregate: Callable[[Sequence[Any]], float] | None) -> tuple[float, float]:
+def interval(values: Sequence[object], aggregate: Callable[[Sequence[object]], float] | None) -> tuple[float, float]:
     """The percentile bootstrap of what lm-eval makes of the values of its questions."""
     form = _RATIOS.get(getattr(aggregate, "__name__", "mean"))
     if form is None:
@@ -235,12 +235,12 @@ _RATIOS: dict[str, Callable[[float], float]] = {
 }
 
 
-def _error_of(key: str, figures: Json) -> Any:
+def _error_of(key: str, figures: Json) -> object:
     metric, _, filtered = key.partition(",")
     return figures.get(f"{metric}_stderr,{filtered}")
 
 
-def _by_error(value: Any, error: Any) -> Json:
+def _by_error(value: object, error: object) -> Json:
     if not isinstance(value, int | float) or not isinstance(error, int | float):
         return {"value": value, "low": None, "high": None}
     return {"value": float(value), "low": value - 1.96 * error, "high": value + 1.96 * error}

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from daybreak.models import families
 from daybreak.models.checkpoints.read import read_model
 from daybreak.models.inference import decode_step
 from daybreak.models.inference.decoder import Decoder
+from daybreak.models.inference.mixture import Mixture
 from daybreak.models.inference.predictors import Counts, Network
 from daybreak.models.module import LanguageModel
 from daybreak.models.ngram import files
@@ -35,7 +35,7 @@ class Loaded:
     plan: Plan
     tokenizer: Tokenizer
     alone: Network | Counts | Filler  # from model/
-    predictor: Any  # with the run's decode techniques
+    predictor: Network | Mixture | Counts | Filler  # with the run's decode techniques
     context_length: int
 
 
@@ -68,11 +68,11 @@ def load(path: str | Path, *, device: str = "", without: tuple[str, ...] = (), p
         shows_text=tokenizer.shows_text,
         prepare=decoder_for,
     )
-    predictor: Any = network
+    predictor: Network | Mixture = network
     on = [(choice.name, techniques.make(choice)) for choice in plan.techniques if choice.name not in without]
     if any(run.mixture_folder.glob("*.json")):
         context = techniques.Context(plan=plan, machine=machines.described(chosen), run=run)
-        predictor, _ = techniques.fold(on, "decode", network, context)
+        predictor, _ = techniques.fold(on, "decode", predictor, context)
     return Loaded(
         run=run,
         plan=plan,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -114,8 +113,7 @@ def _logits(source: Source, opened: Opened, rows: list[list[int]], agreement: Ag
 
 def _continued(source: Source, opened: Opened, rows: list[list[int]], agreement: Agreement, precision: str) -> Json:
     """Greedy texts of both, and their speeds; the rows become as long as these texts. Raises DataError in float32."""
-    module: Any = source.module
-    ours, our_rate = _greedy(decoder_for(module), source, rows)
+    ours, our_rate = _greedy(decoder_for(source.module), source, rows)
     theirs, rate = _greedy(opened, source, rows)
     tied = 0
     for row, one, other in zip(rows, ours, theirs, strict=True):

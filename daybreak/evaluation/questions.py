@@ -5,7 +5,6 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -196,7 +195,7 @@ def _drawn(clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def clusters_of(task: Task) -> np.ndarray:
     """The cluster of each question [I], counted from 0; one that names none stands alone."""
-    numbers: dict[Any, int] = {}
+    numbers: dict[str | int, int] = {}
     keys = (question.cluster or index for index, question in enumerate(task.questions))
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
 

@@ -5,7 +5,7 @@ Axes in tensor names: B rows, T positions, P positions asked for in a row, D wid
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -65,7 +65,7 @@ class Foreign(LanguageModel):
         self._blocks = [part for part in inside.modules() if isinstance(part, GradientCheckpointingLayer)]
         # For techniques, as in Gpt; these two have no place in the class.
         self.attention_mask_fn: Callable[[Tensor], Tensor] | None = None
-        self.dropout_fn: Callable[[Tensor], Any] | None = None
+        self.dropout_fn: Callable[[Tensor], Sequence[Tensor]] | None = None
         self._layer_wrapper: Callable[..., Tensor] | None = None
         self._attention = ""
 
@@ -105,7 +105,7 @@ class Foreign(LanguageModel):
     def device(self) -> torch.device:
         return self.inside.get_input_embeddings().weight.device  # type: ignore[no-any-return]
 
-    def _narrow(self) -> contextlib.AbstractContextManager[Any]:
+    def _narrow(self) -> contextlib.AbstractContextManager[object]:
         if self.compute_dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.compute_dtype)

@@ -1,9 +1,9 @@
 """The ladder: the fixed set of shapes a plan picks from, so that noise does not miss a compile cache."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from daybreak.core.shapes import BertShape, GptShape, LstmShape, T5Shape
+from daybreak.core.values import Json
 
 # Layers and width. Few and wide at the small end, where products of narrow matrices waste a processor; about 64 of
 # width a layer at the large end.
@@ -44,38 +44,38 @@ def mlp_width(width: int, activation: str) -> int:
 
 
 def gpt(
-    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
+    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, object] | None = None
 ) -> GptShape:
     """A shape of this class with the house's proportions, and with what the user set (`changes`) in their place."""
-    changes = dict(changes or {})
-    width = int(changes.pop("width", width))
-    head_dim = int(changes.pop("head_dim", 128 if width >= 1024 and width % 128 == 0 else 64))
-    heads = int(changes.pop("heads", max(1, width // head_dim)))
-    options = {name: changes.pop(name) for name in GptShape.OPTIONS if name in changes}
+    taken: Json = dict(changes or {})
+    width = int(taken.pop("width", width))
+    head_dim = int(taken.pop("head_dim", 128 if width >= 1024 and width % 128 == 0 else 64))
+    heads = int(taken.pop("heads", max(1, width // head_dim)))
+    options = {name: taken.pop(name) for name in GptShape.OPTIONS if name in taken}
     activation = options.get("activation", "swiglu")
     shape = GptShape(
         vocabulary=padded(vocabulary),
-        layers=int(changes.pop("layers", layers)),
+        layers=int(taken.pop("layers", layers)),
         width=width,
         heads=heads,
-        key_value_heads=int(changes.pop("key_value_heads", heads)),
+        key_value_heads=int(taken.pop("key_value_heads", heads)),
         head_dim=head_dim,
-        mlp_width=int(changes.pop("mlp_width", mlp_width(width, activation))),
-        context_length=int(changes.pop("context_length", context_length)),
+        mlp_width=int(taken.pop("mlp_width", mlp_width(width, activation))),
+        context_length=int(taken.pop("context_length", context_length)),
         tied=False,
-        rope_base=float(changes.pop("rope_base", 10000.0 if context_length <= 512 else 100000.0)),
+        rope_base=float(taken.pop("rope_base", 10000.0 if context_length <= 512 else 100000.0)),
         **options,
     )
     head = shape.vocabulary * shape.width
-    return shape.replace(tied=bool(changes.pop("tied", head > TIE_ABOVE * shape.matmul_parameters())))
+    return shape.replace(tied=bool(taken.pop("tied", head > TIE_ABOVE * shape.matmul_parameters())))
 
 
 def bert(
-    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
+    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, object] | None = None
 ) -> BertShape:
     """As `gpt`, for an encoder."""
-    changes = dict(changes or {})
-    width = int(changes.get("width", width))
+    taken: Json = dict(changes or {})
+    width = int(taken.get("width", width))
     ours = {
         "layers": layers,
         "width": width,
@@ -85,16 +85,16 @@ def bert(
         "rope_base": 10000.0 if context_length <= 512 else 160000.0,
         "window": 128 if context_length > 128 else 256,  # which is all of a short row, and needs no mask
     }
-    return BertShape(vocabulary=padded(vocabulary), **{**ours, **changes})
+    return BertShape(vocabulary=padded(vocabulary), **{**ours, **taken})
 
 
 def t5(
-    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
+    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, object] | None = None
 ) -> T5Shape:
     """As `gpt`, for an encoder and a decoder of half the layers each."""
-    changes = dict(changes or {})
-    width = int(changes.get("width", width))
-    half = int(changes.get("layers", max(1, round(layers / 2))))
+    taken: Json = dict(changes or {})
+    width = int(taken.get("width", width))
+    half = int(taken.get("layers", max(1, round(layers / 2))))
     ours = {
         "layers": half,
         "decoder_layers": half,
@@ -104,13 +104,13 @@ def t5(
         "mlp_width": mlp_width(width, "geglu"),
         "context_length": min(context_length, LONGEST_T5),
     }
-    return T5Shape(vocabulary=padded(vocabulary), **{**ours, **changes})
+    return T5Shape(vocabulary=padded(vocabulary), **{**ours, **taken})
 
 
 def lstm(
-    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, Any] | None = None
+    layers: int, width: int, *, vocabulary: int, context_length: int, changes: Mapping[str, object] | None = None
 ) -> LstmShape:
     """Wide and shallow: what goes from position to position is computed one after the other, layer by layer."""
-    changes = dict(changes or {})
+    taken: Json = dict(changes or {})
     ours = {"layers": 1 if layers < 4 else 2, "width": 2 * width, "context_length": context_length}
-    return LstmShape(vocabulary=padded(vocabulary), **{**ours, **changes})
+    return LstmShape(vocabulary=padded(vocabulary), **{**ours, **taken})

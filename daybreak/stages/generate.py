@@ -82,7 +82,7 @@ def command(
     from daybreak.models.inference.sampling import Sampling
     from daybreak.stages.tokenize import text_of
     from daybreak.tasks.continuation import check_stop
-    from daybreak.tasks.fill_mask import CANDIDATES, Filler, filled_json, lines
+    from daybreak.tasks.fill_mask import CANDIDATES, Filler, filled_json, filler_of, lines
     from daybreak.views.progress import harmless
 
     sampling = Sampling(
@@ -98,7 +98,7 @@ def command(
     prompt = text_of(prompt, "") if prompt == "-" and given is None else prompt
     loaded = translate_errors(lambda: load(path, device=device, without=tuple(without or ()), precision=precision))
     if isinstance(loaded.alone, Filler):
-        filled = translate_errors(lambda: loaded.predictor.filled(prompt, sampling, count=max(n, CANDIDATES)))
+        filled = translate_errors(lambda: filler_of(loaded).filled(prompt, sampling, count=max(n, CANDIDATES)))
         print(terminal.as_json(filled_json(prompt, filled)) if as_json else "\n".join(lines(filled, n)))
         return
     if cut := cut_prompt(loaded, prompt):

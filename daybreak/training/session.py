@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daybreak.core import failures, records
 from daybreak.core.clock import Ledger, Stopwatch
@@ -165,7 +165,7 @@ def _option(name: str) -> str:
     return OPTIONS["include" if name == "technique_settings" else name].flag or "the text"
 
 
-def _said(value: Any) -> str:
+def _said(value: object) -> str:
     return (", ".join(value) if isinstance(value, list) else str(value)) or "not given"
 
 

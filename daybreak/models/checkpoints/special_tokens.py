@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from daybreak.core.errors import DataError
 from daybreak.core.run import read_json
@@ -101,12 +100,12 @@ def _object(path: Path) -> Json:
     return data if isinstance(data, dict) else {}
 
 
-def _content(token: Any) -> str | None:
+def _content(token: object) -> str | None:
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) else None
 
 
-def _known(ids: dict[str, int], configured: Any, *names: str | None) -> int | None:
+def _known(ids: dict[str, int], configured: object, *names: str | None) -> int | None:
     if type(configured) is int and configured >= 0:
         return configured
     return next((ids[name] for name in names if name in ids), None)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import xxhash
@@ -127,7 +126,7 @@ def _index(folder: Path) -> dict[str, str]:
     try:
         if path.stat().st_size > MOST_INDEX_BYTES:
             raise ValueError(f"over {MOST_INDEX_BYTES >> 20} MiB")
-        told: Any = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        told: object = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         if not isinstance(told, dict) or not told or not all(isinstance(name, str) for name in told.values()):
             raise ValueError("weight_map is not an object of names")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

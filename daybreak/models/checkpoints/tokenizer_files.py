@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from daybreak.core.types import Specials
 from daybreak.core.values import Json
@@ -10,7 +9,7 @@ from daybreak.models.checkpoints.special_tokens import spelled
 from daybreak.models.families.record import Family
 
 
-def completed(data: Json, family: Family, *, end_of_text: int, token: str, specials: Specials | None) -> Any:
+def completed(data: Json, family: Family, *, end_of_text: int, token: str, specials: Specials | None) -> Json:
     """tokenizer.json with the family's special tokens and the tokens that stand around a text.
 
     What another tool wrote to say so stays. token: how the end of a text is spelled.
@@ -66,8 +65,11 @@ def config_of(family: Family, *, token: str, specials: Specials | None, longest:
     }
 
 
-def copied(source: Path, into: Path, family: Family, **special: Any) -> None:
-    """Writes tokenizer.json, completed, into the folder. special: as for `completed`."""
+def copied(
+    source: Path, into: Path, family: Family, *, end_of_text: int, token: str, specials: Specials | None
+) -> None:
+    """Writes tokenizer.json, completed, into the folder; see `completed`."""
     data = json.loads(source.read_text(encoding="utf-8"))
-    text = json.dumps(completed(data, family, **special), ensure_ascii=False)
+    whole = completed(data, family, end_of_text=end_of_text, token=token, specials=specials)
+    text = json.dumps(whole, ensure_ascii=False)
     (into / "tokenizer.json").write_text(text, encoding="utf-8")

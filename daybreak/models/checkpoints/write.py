@@ -56,8 +56,7 @@ def save(
         if family.generation is not None:
             pad = specials.pad if specials else end_of_text
             write_config(aside / "generation_config.json", family.generation(end_of_text, pad))
-        special = {"end_of_text": end_of_text, "token": token, "specials": specials}
-        tokenizer_files.copied(tokenizer_file, aside, family, **special)
+        tokenizer_files.copied(tokenizer_file, aside, family, end_of_text=end_of_text, token=token, specials=specials)
         told = tokenizer_files.config_of(family, token=token, specials=specials, longest=shape.context_length)
         write_config(aside / "tokenizer_config.json", told)
         if kept is not None:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch import nn
+from torch import Tensor
 
 from daybreak.core.errors import MissingPackage, UsageError, nearest
+from daybreak.core.shapes import NetworkShape
 from daybreak.core.types import Specials
 from daybreak.core.values import Json
 from daybreak.models import families
 from daybreak.models.inference.decoder import State
+from daybreak.models.module import LanguageModel
 
 # The extra of pyproject.toml that each one needs; torch-export needs torch alone.
 EXTRAS = {"hf": "hf", "gguf": "gguf", "onnx": "onnx", "executorch": "executorch", "torch-export": ""}
@@ -31,7 +33,7 @@ class Source:
     """
 
     folder: Path
-    module: nn.Module
+    module: LanguageModel
     tokenizer: Json  # tokenizer.json
     known: int  # tokens that the tokenizer and the family have; rows of the table from here on stand for nothing
     end_of_text: int
@@ -39,7 +41,7 @@ class Source:
     specials: Specials | None = None
 
     @property
-    def shape(self) -> Any:
+    def shape(self) -> NetworkShape:
         return self.module.shape
 
     @property
@@ -118,15 +120,15 @@ class Whole:
     def __init__(self, opened: Opened) -> None:
         self._opened, self._tokens, self.length = opened, list[int](), 0
 
-    def begin(self, tokens: Sequence[int]) -> Any:
+    def begin(self, tokens: Sequence[int]) -> Tensor:
         self._tokens = list(tokens)
         return self._last()
 
-    def step(self, token: int) -> Any:
+    def step(self, token: int) -> Tensor:
         self._tokens.append(token)
         return self._last()
 
-    def _last(self) -> Any:
+    def _last(self) -> Tensor:
         import torch
 
         self.length = len(self._tokens)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from daybreak.core.shapes import GptShape
 from daybreak.models.exports import Opened, Source, vocabularies
 from daybreak.models.exports.gguf_names import named
 from daybreak.models.exports.hf import CHAT_TEMPLATE
@@ -53,6 +54,7 @@ def _metadata(writer: Any, source: Source, precision: str) -> None:
     import gguf
 
     shape = source.shape
+    assert isinstance(shape, GptShape)
     kinds = gguf.LlamaFileType
     writer.add_name(source.folder.resolve().parent.name)
     writer.add_file_type(

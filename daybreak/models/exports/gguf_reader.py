@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from daybreak.models.exports import Source, program, traced
 from daybreak.models.exports.gguf_names import named
+from daybreak.models.gpt import Gpt
 from daybreak.models.inference.decoder import Plain, State
 
 
@@ -24,7 +24,8 @@ class ReadBack:
         read = {
             t.name: torch.from_numpy(np.array(gguf.quants.dequantize(t.data, t.tensor_type))) for t in reader.tensors
         }
-        self.module: Any = traced.apart(source.module)
+        assert isinstance(source.module, Gpt)  # see gguf.refuses
+        self.module = traced.apart(source.module)
         weights = dict(source.module.state_dict())
         for name, weight in weights.items():
             found = read.get(named(name), read["token_embd.weight"] if name == "lm_head.weight" else None)

@@ -83,10 +83,11 @@ def tokenizer_files(source: Source, folder: Path) -> None:
     if "daybreak" in source.tokenizer:
         shutil.copyfile(source.folder / "tokenizer.json", folder / "tokenizer.json")
         return
-    special: Json = {"token": source.token, "specials": source.specials}
-    data = completed(source.tokenizer, source.family, end_of_text=source.end_of_text, **special)
+    data = completed(
+        source.tokenizer, source.family, end_of_text=source.end_of_text, token=source.token, specials=source.specials
+    )
     (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-    told = config_of(source.family, longest=source.shape.context_length, **special)
+    told = config_of(source.family, token=source.token, specials=source.specials, longest=source.shape.context_length)
     config = told | _read(source.folder / "tokenizer_config.json")
     _write(folder / "tokenizer_config.json", config)
     template = source.folder / "chat_template.jinja"

@@ -22,7 +22,7 @@ class Llama:
         import llama_cpp
 
         self.program = f"llama.cpp ({program('llama-cpp-python')})"
-        precision: dict[str, Any] = {"type_k": FLOAT32, "type_v": FLOAT32} if exact else {}
+        precision = {"type_k": FLOAT32, "type_v": FLOAT32} if exact else {}
         with quiet.unheard():
             self.model: Any = llama_cpp.Llama(
                 str(file), n_ctx=0, logits_all=True, n_gpu_layers=0, verbose=False, **precision

@@ -25,7 +25,7 @@ refuses = traced.refuses
 def write(source: Source, folder: Path, precision: str) -> None:
     file = folder / FILE
     file.parent.mkdir()
-    outputs: list[str] | None
+    examples: tuple[object, ...]
     if source.own():
         module, examples, sizes, names, outputs = traced.continuing(source)
     else:
@@ -71,6 +71,7 @@ class Session:
 
     def nothing(self, rows: int) -> list[np.ndarray]:
         """The keys and values of no tokens."""
+        assert isinstance(self._shape, traced.Heads)
         size = (rows, self._shape.key_value_heads, 0, self._shape.head_dim)
         return [np.zeros(size, np.float32) for _ in range(2 * self._shape.layers)]
 

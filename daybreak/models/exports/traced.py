@@ -1,12 +1,25 @@
 """Traced: a module's graph, recorded once for every length and number of texts; ONNX, ExecuTorch and torch take it."""
 
 import copy
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from daybreak.models.exports import Source
+
 EXAMPLE_ROWS, EXAMPLE_LENGTH, EXAMPLE_PAST = 2, 3, 5  # none of them 1, which would be taken for a constant
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@runtime_checkable
+class Heads(Protocol):
+    """Of a shape: what its keys and values have the size of."""
+
+    key_value_heads: int
+    head_dim: int
 
 
 class Scoring(nn.Module):
@@ -52,7 +65,7 @@ class _Nothing(dict[str, Any]):
         return instead
 
 
-def refuses(source: Any) -> str:
+def refuses(source: Source) -> str:
     """Why no graph can be recorded, in words; empty where one can."""
     family = source.family
     if family.signature is not None:
@@ -60,21 +73,24 @@ def refuses(source: Any) -> str:
     return family.not_recorded or f"the inputs of the family {family.name} are not known"
 
 
-def apart(module: nn.Module) -> nn.Module:
+def apart(module: Module) -> Module:
     """Another module on the same weights: what recording leaves in a module is no tensor that could be used again."""
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    copied: Any = copy.deepcopy(module, shared)
-    if hasattr(copied, "_told"):
-        copied._told = _Nothing()
-    return copied.eval()  # type: ignore[no-any-return]
+    copied = copy.deepcopy(module, shared)
+    if "_told" in (kept := vars(copied)):
+        kept["_told"] = _Nothing()
+    return copied.eval()
 
 
-def scoring(source: Any, *, longest: int | None = None, rows: int | None = None) -> tuple[nn.Module, Any, Any]:
+def scoring(
+    source: Source, *, longest: int | None = None, rows: int | None = None
+) -> tuple[nn.Module, tuple[Tensor, ...], tuple[object, ...]]:
     """A module to record, its example inputs, and which of their sizes may change.
 
     longest: the most tokens of a text, for programs that reserve memory for it. rows: a fixed number of texts.
     """
     signature = source.family.signature
+    assert signature is not None
     examples = signature.of(torch.zeros(rows or EXAMPLE_ROWS, 2 * EXAMPLE_LENGTH, dtype=torch.long))
     batch = torch.export.Dim("batch", min=1)
     longest = source.shape.context_length if signature.bounded else longest
@@ -84,11 +100,14 @@ def scoring(source: Any, *, longest: int | None = None, rows: int | None = None)
     return Scoring(apart(source.module), source.known), examples, (sizes,)
 
 
-def continuing(source: Any) -> tuple[nn.Module, Any, Any, list[str], list[str]]:
+def continuing(
+    source: Source,
+) -> tuple[nn.Module, tuple[Tensor, list[Tensor]], tuple[object, ...], list[str], list[str]]:
     """As `scoring`, for GPT with its past; then the names of inputs and outputs, as Optimum and transformers.js have
     them.
     """
     shape, layers = source.shape, source.shape.layers
+    assert isinstance(shape, Heads)
     size = (EXAMPLE_ROWS, shape.key_value_heads, EXAMPLE_PAST, shape.head_dim)
     past = [torch.zeros(size) for _ in range(2 * layers)]
     batch, sequence, before = (torch.export.Dim(name) for name in ("batch", "sequence", "past"))

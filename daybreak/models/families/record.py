@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daybreak.core.shapes import NetworkShape, Shape
 from daybreak.core.types import Specials
@@ -11,6 +11,7 @@ from daybreak.core.types import Specials
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from daybreak.models.gpt import Gpt
     from daybreak.models.inference.decoder import Decoder
     from daybreak.models.module import LanguageModel
 
@@ -25,7 +26,7 @@ class Rung(Protocol):
         *,
         vocabulary: int,
         context_length: int,
-        changes: Mapping[str, Any] | None = None,
+        changes: Mapping[str, object] | None = None,
     ) -> NetworkShape: ...
 
 
@@ -84,19 +85,19 @@ class Words:
     inputs: tuple[str, str] = ("", "")  # a recorded graph is called with; and the line that makes them
 
 
-def _never(shape: Any) -> bool:
+def _never(shape: Shape) -> bool:
     return False
 
 
-def _as_it_is(shape: Any, weights: "dict[str, Tensor]") -> "tuple[Any, dict[str, Tensor]]":
+def _as_it_is(shape: NetworkShape, weights: "dict[str, Tensor]") -> "tuple[NetworkShape, dict[str, Tensor]]":
     return shape, weights
 
 
-def _no_module(shape: Any) -> "LanguageModel":
+def _no_module(shape: Shape) -> "LanguageModel":
     raise TypeError("counts are no module")
 
 
-def _plain(module: Any) -> "Decoder":
+def _plain(module: "Gpt") -> "Decoder":
     from daybreak.models.inference.decoder import Plain
 
     return Plain(module)
@@ -107,27 +108,27 @@ class Family:
     """A family of models. Reading a record imports nothing heavy: the functions in it import what they need.
 
     What stands here is read by planning, training, evaluation, views and exports, which compare no names of families.
+    Its functions take shapes and modules of the family's own classes, in the order that the comments name them.
     """
 
     name: str
     shape: type[Shape]
     objective: str
     listed: bool = True  # can be asked for by name; the others come with a checkpoint
-    variant: "Callable[[Any], Family] | None" = None  # the record of a shape, where shapes of the family differ
+    variant: "Callable[..., Family] | None" = None  # the record of a shape, where shapes of the family differ
 
     # The module
-    module: "Callable[[Any], LanguageModel]" = (
-        _no_module  # of a shape, not initialized. Raises UsageError: it cannot be
-    )
-    loaded: "Callable[[Any, dict[str, Tensor]], LanguageModel] | None" = (
-        None  # with weights, where torch's way does not do
-    )
-    decoder: "Callable[[Any], Decoder]" = _plain  # of the module
-    fast_decoder: "Callable[[Any, Any], Decoder] | None" = None  # likewise, with our compiled step where there is one
+    # Of a shape, not initialized. Raises UsageError: it cannot be.
+    module: "Callable[..., LanguageModel]" = _no_module
+    # Of a shape and its weights by name, where torch's way does not do.
+    loaded: "Callable[..., LanguageModel] | None" = None
+    decoder: "Callable[..., Decoder]" = _plain  # of the module
+    # Of the module and the library of our compiled step, None where there is none.
+    fast_decoder: "Callable[..., Decoder] | None" = None
     embedding: str = ""  # name of the tensor that tokens are looked up in
     head: str = ""  # of the one that they are predicted with
     past: bool = False  # called with keys and values of what came before as well, laid out as Qwen3 has them
-    kernels_fit: Callable[[Any], bool] = _never  # whether our C kernels compute the layers of a shape
+    kernels_fit: Callable[..., bool] = _never  # whether our C kernels compute the layers of a shape
 
     # Text
     special_tokens: SpecialTokens | None = None
@@ -150,7 +151,8 @@ class Family:
     layout: str = ""  # module of models/layouts for the class of transformers; empty: a class of our own
     ours_too: bool = True  # some shapes are written as a class of our own
     in_transformers: bool = False  # the module is that of transformers, and the config.json stays as it was read
-    written_out: "Callable[[Any, dict[str, Tensor]], tuple[Any, dict[str, Tensor]]]" = _as_it_is  # for that class
+    # Of a shape and its weights by name: both as that class has them.
+    written_out: "Callable[..., tuple[NetworkShape, dict[str, Tensor]]]" = _as_it_is
     generation: Callable[[int, int], dict[str, int]] | None = None  # generation_config.json, of end and pad
 
     # Other programs

@@ -12,6 +12,7 @@ from torch import Tensor
 from daybreak.models.gpt import Gpt
 from daybreak.models.kernels.library import Library
 from daybreak.models.norms import NORM_EPSILON
+from daybreak.models.objectives import Head
 
 CHUNK_BYTES = 32 * 2**20  # of logits at a time
 
@@ -102,7 +103,7 @@ class _Layer(torch.autograd.Function):
         return x3.view(B, T, D)
 
     @staticmethod
-    def backward(ctx: Any, dx3: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, dx3: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         kernels, (B, T, D, H, G, K) = ctx.kernels, ctx.sizes
         x, h1, scale1, joint, q, k, v, head_scale, attended, y, x2, h2, scale2, gated, a, *rest = ctx.saved_tensors
         w_qkv, w_o, w_in, w_out, gain1, q_gain, k_gain, gain2, cos, sin = rest
@@ -153,7 +154,7 @@ class _Head(torch.autograd.Function):
         return nats.sum()
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         dhidden, dhead = ctx.saved_tensors
         return None, dhidden * scale.to(dhidden.dtype), dhead * scale, None
 
@@ -168,7 +169,7 @@ class _Norm(torch.autograd.Function):
         return y.view(x_BTD.shape)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, gain, scale = ctx.saved_tensors
         flat = dy.reshape(x.shape).contiguous()
         dx, dgain = ctx.kernels.norm_backward(flat, x, gain, scale, torch.zeros_like(x))
@@ -211,7 +212,7 @@ def _fuse_layer(layer: Any, kernels: _Kernels) -> None:
     layer.forward = forward
 
 
-def head(library: Library) -> Any:
+def head(library: Library) -> Head:
     """A head for the objective: hidden [N, D], head [V, D] and targets [N] to summed nats."""
     kernels = _Kernels(library)
 

@@ -1,7 +1,8 @@
 """Configs: config.json of the class that holds a shape, and the shape of a config.json."""
 
 import importlib
-from typing import Any, cast
+from types import ModuleType
+from typing import cast
 
 from daybreak.core.errors import DataError
 from daybreak.core.shapes import NetworkShape
@@ -19,7 +20,7 @@ def config_of(shape: NetworkShape, end_of_text: int, specials: Specials | None =
     return cast(Json, _layout(layout).config_of(shape, end_of_text, specials))
 
 
-def _layout(name: str) -> Any:
+def _layout(name: str) -> ModuleType:
     return importlib.import_module(f"daybreak.models.layouts.{name}")
 
 
@@ -44,7 +45,7 @@ def shape_of(config: Json) -> NetworkShape:
     """Raises DataError: another kind of model."""
     kind = str(config.get("model_type"))
     if kind.startswith(own.PREFIX):
-        return cast(NetworkShape, own.shape_of(config, {family.name: family.shape for family in _ours()}))
+        return cast(NetworkShape, own.shape_of(config, {family.name: family for family in _ours()}))
     if kind not in (known := layouts()):
         raise DataError(
             "this kind of model is not supported",

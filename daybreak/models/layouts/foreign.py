@@ -38,8 +38,8 @@ class Layout:
 class _Config:
     """Sizes by name. Raises DataError: one that is missing and has no default, or that is none."""
 
-    def __init__(self, config: Json, **defaults: Any) -> None:
-        self.config = {**defaults, **{name: value for name, value in config.items() if value is not None}}
+    def __init__(self, config: Json, **defaults: object) -> None:
+        self.config: Json = {**defaults, **{name: value for name, value in config.items() if value is not None}}
 
     def __getitem__(self, name: str) -> int:
         if name not in self.config:

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from daybreak.core.errors import DataError
-from daybreak.core.shapes import NetworkShape
+from daybreak.core.shapes import NetworkShape, Shape
 from daybreak.core.values import Json
+from daybreak.models.families.record import Family
 
 PREFIX = "daybreak-"
 
@@ -22,14 +22,14 @@ def config_of(shape: NetworkShape, end_of_text: int) -> Json:
     return {**own, **fields, **ends, "torch_dtype": "float32"}
 
 
-def shape_of(config: Json, shapes: Mapping[str, Any]) -> Any:
-    """shapes: by family. Raises DataError: another family. UsageError: a field that is missing or of another type."""
+def shape_of(config: Json, families: Mapping[str, Family]) -> Shape:
+    """families: by name. Raises DataError: another family. UsageError: a field that is missing or of another type."""
     family = str(config.get("model_type", "")).removeprefix(PREFIX)
-    if family not in shapes:
+    if family not in families:
         raise DataError(
             "this kind of model is not supported",
             received=f"model_type {config.get('model_type')!r}",
-            attempt=f"one of {', '.join(PREFIX + name for name in shapes)}",
+            attempt=f"one of {', '.join(PREFIX + name for name in families)}",
         )
-    names = {field.name for field in dataclasses.fields(shapes[family])}
-    return shapes[family].from_json({k: v for k, v in config.items() if k in names}, "config.json")
+    names = families[family].fields()
+    return families[family].shape.from_json({k: v for k, v in config.items() if k in names}, "config.json")
