@@ -2,12 +2,11 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from safetensors.numpy import load_file
 
-from daybreak.core.shapes import GptShape
 from daybreak.models.exports import Opened, Source, vocabularies
 from daybreak.models.exports.gguf_names import named
 from daybreak.models.exports.hf import CHAT_TEMPLATE
@@ -17,6 +16,17 @@ PRECISIONS = ("float32", "float16", "bfloat16", "q8_0")
 LIBRARIES = ("gguf",)
 FILE = "model.gguf"
 BLOCK = 32  # weights that share a scale in q8_0; a row that is no multiple of it stays in float16
+
+
+@runtime_checkable
+class Sizes(Protocol):
+    """Of a shape: what the file tells of the architecture beside what all networks have."""
+
+    mlp_width: int
+    heads: int
+    key_value_heads: int
+    head_dim: int
+    rope_base: float
 
 
 def refuses(source: Source) -> str:
@@ -54,7 +64,7 @@ def _metadata(writer: Any, source: Source, precision: str) -> None:
     import gguf
 
     shape = source.shape
-    assert isinstance(shape, GptShape)
+    assert isinstance(shape, Sizes)
     kinds = gguf.LlamaFileType
     writer.add_name(source.folder.resolve().parent.name)
     writer.add_file_type(
