@@ -157,7 +157,9 @@ def test_from_python_a_model_answers_tasks_and_goes_out(run_of: Any, tmp_path: P
     assert re.search(r"\| pairs, zero-shot, accuracy \| [\d.]+ .*\| 2 questions; chance is 0.5000 \|", card)
 
 
-@pytest.mark.parametrize("family", SETTINGS)
+@pytest.mark.parametrize(
+    "family", [name if name == "bert" else pytest.param(name, marks=pytest.mark.long) for name in SETTINGS]
+)
 def test_what_a_technique_gains_is_measured_in_the_loss_of_the_family(run_of: Any, family: str, tmp_path: Path) -> None:
     run = Run(shutil.copytree(run_of(family).run.path, tmp_path / "run"))
     found = measure.measure(str(run), include=("ema",), share=0.5, most_seeds=2)

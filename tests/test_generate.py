@@ -55,7 +55,7 @@ def test_a_prompt_that_is_cut_is_said_so(folder: Path, capsys: pytest.CaptureFix
     out, told = said(str(folder), "a" * 32, "--max-tokens", "2", "--json", capsys=capsys)
     assert json.loads(out)["prompt_tokens_seen"] == 32 and not told
     model: Any = daybreak.load(str(folder))
-    with pytest.warns(UserWarning, match="the last 32 of 50 tokens"):
+    with pytest.warns(UserWarning, match="50 tokens; the model sees only the last 32"):
         model.generate("a" * 50, max_tokens=1)
 
 

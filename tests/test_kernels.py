@@ -234,7 +234,7 @@ def test_a_compiler_that_fails_is_an_error_with_its_words(tmp_path, monkeypatch)
     with pytest.raises(ResourceError) as caught:
         libraries.library(tmp_path / "made", torch.float32, str(liar))
     assert "no space for a compiler" in caught.value.received
-    assert caught.value.attempt == "--without kernels"
+    assert caught.value.attempt == "use --without kernels"
     assert not list((tmp_path / "made").iterdir())
 
 
@@ -325,3 +325,22 @@ def test_where_nothing_can_be_compiled_the_plan_does_without_the_kernels(small_t
     plan = plan_of_stages.plan_only(request, Late(0).stopwatch, out=str(tmp_path / "run"))
     assert plan.predicted.mode == "eager" and not {"kernels", "thread_parallel"} & {c.name for c in plan.techniques}
     assert "the plan does without the kernels" in Run(tmp_path / "run").log_file.read_text()
+
+
+def test_the_threads_are_those_of_torch_whatever_else_is_loaded(monkeypatch) -> None:
+    ours, theirs = "/site-packages/torch/lib/libgomp.so.1", "/site-packages/scikit_learn.libs/libgomp-e985bcbb.so.1.0.0"
+    monkeypatch.setattr(compiling, "_loaded", lambda: ["/usr/lib/libc.so.6", theirs, ours])
+    assert compiling._threads(("-fopenmp",)) == (ours,)
+    monkeypatch.setattr(compiling, "_loaded", lambda: [theirs])
+    assert compiling._threads(("-fopenmp",)) == ("-fopenmp",)
+    assert compiling._threads(()) == ()
+
+
+def test_a_library_that_does_not_open_is_compiled_again(tmp_path) -> None:
+    source = tmp_path / "one.c"
+    source.write_text("int one(void) { return 1; }")
+    made = compiling.compiled(source, tmp_path / "made", compiler(), ())
+    broken = tmp_path / "other" / made.file.name
+    broken.parent.mkdir()
+    broken.write_bytes(b"no library")
+    assert compiling.compiled(source, tmp_path / "other", compiler(), ()).library.one() == 1

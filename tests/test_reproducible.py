@@ -120,6 +120,7 @@ def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_tex
     assert json.loads(capsys.readouterr().out)["weights_digest"] == finished.figures["weights_digest"]
 
 
+@pytest.mark.long  # of the same kind, and shorter: the run that breaks, below
 def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(
     small_text, tmp_path, unhurried, two_threads, capsys
 ):
@@ -195,14 +196,15 @@ def test_a_stopped_process_is_told_of_its_time_counts_and_it_ends_in_time(small_
     assert all(later <= earlier for earlier, later in itertools.pairwise(rates)) and rates[-1] < 0.1
 
 
-def test_a_ctrl_c_saves_and_leaves_with_its_code(small_text, tmp_path):
-    out = tmp_path / "interrupted"
+@pytest.mark.long
+def test_a_terminated_run_saves_and_leaves_with_its_code(small_text, tmp_path):
+    out = tmp_path / "terminated"
     process = started(small_text, out, 90)
     wait_for_checkpoint(Run(out), process)
-    left_by(process, signal.SIGINT, 130, out)
+    left_by(process, signal.SIGTERM, 75, out)
 
 
-def test_two_processes_do_not_work_in_one_folder_and_a_signal_ends_the_one_that_does(small_text, tmp_path):
+def test_two_processes_do_not_work_in_one_folder_and_ctrl_c_ends_the_one_that_does_with_its_code(small_text, tmp_path):
     out = tmp_path / "shared"
     process = started(small_text, out, 90)
     wait_for_checkpoint(Run(out), process)
@@ -210,7 +212,7 @@ def test_two_processes_do_not_work_in_one_folder_and_a_signal_ends_the_one_that_
     _, errors = second.communicate(timeout=30)
     assert second.returncode == 2
     assert str(process.pid) in errors
-    left_by(process, signal.SIGTERM, 75, out)
+    left_by(process, signal.SIGINT, 130, out)
 
 
 def left_by(process: subprocess.Popen, number: int, code: int, out) -> None:

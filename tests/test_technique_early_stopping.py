@@ -91,7 +91,7 @@ def test_afterwards_the_rate_falls_to_nothing_and_the_run_ends(plan, machine, sc
     assert rates == pytest.approx([0.2, 0.1, 0.0, 0.0])
     assert not stopping.enough
     stopping(None, 0.61)
-    assert "after 20% of the run" in stopping.enough and "more time does not" in stopping.enough
+    assert "after 20% of the run" in stopping.enough and "more time would not" in stopping.enough
 
 
 def test_it_comes_back_from_its_state() -> None:

@@ -110,7 +110,7 @@ def test_fp8_refuses_without_the_hardware_narrow_models_and_uneven_sides(plan, m
     wide = shape(width=1024, heads=16, key_value_heads=16, head_dim=64, mlp_width=2816, context_length=512)
     assert "no float8" in (Fp8().unusable(machine()) or "")
     assert "no float8" in (Fp8().refuses(plan(shape=wide), machine(kind="cuda")) or "")
-    assert "64 wide" in (Fp8().refuses(plan(), hopper) or "")
+    assert "width 64" in (Fp8().refuses(plan(), hopper) or "")
     assert Fp8().refuses(plan(shape=wide), hopper) is None
     assert "2730" in (Fp8().refuses(plan(shape=wide.replace(mlp_width=2730)), hopper) or "")
     assert not Fp8.default

@@ -82,6 +82,6 @@ def test_a_row_of_one_document_is_as_without(packed, network) -> None:
 def test_packing_refuses_long_documents(plan, machine) -> None:
     assert not Packing.default
     predicted = plan().predicted  # a million tokens in rows of 16
-    assert "0.00 borders" in (Packing().refuses(plan(), machine()) or "")
+    assert "0.00 document borders" in (Packing().refuses(plan(), machine()) or "")
     assert Packing().refuses(plan(predicted=predicted.replace(corpus_documents=62_500)), machine()) is None
     assert "0.99" in (Packing().refuses(plan(predicted=predicted.replace(corpus_documents=62_000)), machine()) or "")

@@ -100,7 +100,7 @@ def test_the_loss_is_that_of_the_halves_and_its_head_can_be_replaced(network, pl
 
 def test_it_refuses_where_compiling_takes_more_than_attention(plan, machine, shape) -> None:
     assert not ShortFirst.default
-    assert "half" in (ShortFirst().refuses(plan(shape=shape(context_length=17)), machine()) or "")
+    assert "cannot be halved" in (ShortFirst().refuses(plan(shape=shape(context_length=17)), machine()) or "")
     compiled = plan().predicted.replace(mode="compiled")
     assert "compiling" in (ShortFirst().refuses(plan(predicted=compiled), machine()) or "")
     assert ShortFirst().refuses(plan(shape=shape(context_length=2048), predicted=compiled), machine()) is None

@@ -66,7 +66,7 @@ def test_twenty_levels(tmp_path: Path) -> None:
         data = zipped("a.zip", data) if level % 2 else gzip.compress(data)
     (tmp_path / "deep").write_bytes(data)
     documents, notes = beside(tmp_path / "deep")
-    assert not documents and "compressed more than 4 deep" in notes[0] and "deep" in notes[0]
+    assert not documents and "compressed more than 4 levels deep" in notes[0] and "deep" in notes[0]
     with pytest.raises(DataError) as caught:
         find([str(tmp_path / "deep")])
     assert "deep" in caught.value.received

@@ -192,7 +192,7 @@ def test_a_tokenizer_that_tries_too_many_ways_is_refused(tmp_path: Path, pattern
         token |= {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(told))
-    with pytest.raises(ResourceError, match="cannot cut a text"):
+    with pytest.raises(ResourceError, match="cannot split a text"):
         load_tokenizer(path)
     told["pre_tokenizer"] = {"type": "Whitespace"}
     path.write_text(json.dumps(told))

@@ -58,10 +58,14 @@ def moment_of(text: str, now: datetime.datetime) -> datetime.datetime:
             attempt="a time of day such as --until 07:00, or a date and time such as --until 2030-01-31T07:00",
         ) from None
     if wait <= 0:
-        raise UsageError("the deadline has passed", received=f"--until {text}", attempt="a time in the future")
+        raise UsageError(
+            "the deadline has passed", received=f"--until {text}", attempt="give --until a time in the future"
+        )
     if wait > LONGEST_SECONDS:
         raise UsageError(
-            "the deadline is too far away", received=f"--until {text}", attempt="a time within the next 366 days"
+            "the deadline is too far away",
+            received=f"--until {text}",
+            attempt="give --until a time within the next 366 days",
         )
     return moment
 

@@ -68,6 +68,10 @@ Thing = TypeVar("Thing")
 Candidates: TypeAlias = "dict[str, dict[str, Tensor]]"  # weights that a run may end with, by name
 
 
+class NothingChanged(RuntimeError):
+    """A technique that said that it applies found nothing to change."""
+
+
 class BestMark(Protocol):
     """The best of the held-out losses so far, and the weights that had it."""
 
@@ -244,7 +248,7 @@ def fold(
 ) -> tuple[Thing, list[Touched]]:
     """The thing after every technique that changes this seam, in order, and what each one touched.
 
-    Raises RuntimeError where one touched nothing: a technique that silently does nothing is a defect.
+    Raises NothingChanged where one touched nothing: a technique that silently does nothing is a defect.
     """
     assert seam in SEAMS, seam
     touched = []
@@ -254,7 +258,7 @@ def fold(
             continue
         thing, places = change(thing, run)
         if places == 0 and seam not in MAY_TOUCH_NOTHING:
-            raise RuntimeError(f"the technique {name} changed nothing in {seam}, although it said that it applies")
+            raise NothingChanged(f"the technique {name} changed nothing in {seam}, although it said that it applies")
         touched.append(Touched(technique=name, seam=seam, places=places))
     return thing, touched
 

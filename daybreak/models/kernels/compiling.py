@@ -65,9 +65,19 @@ def compiled(source: Path, folder: Path, compiler: str, options: tuple[str, ...]
         if flags is None:
             folder.mkdir(parents=True, exist_ok=True)
             flags = _compile(source, compiler, options, files)
+        elif not _opens(files[flags]):  # made beside a library that this process lacks
+            flags = _compile(source, compiler, options, files)
         return Native(library=ctypes.CDLL(str(files[flags])), file=files[flags], flags=flags)
     except OSError as error:
         raise _failed(source, str(error)) from error
+
+
+def _opens(file: Path) -> bool:
+    try:
+        ctypes.CDLL(str(file))
+    except OSError:
+        return False
+    return True
 
 
 def _spelled(flags: tuple[str, ...]) -> str:
@@ -135,11 +145,17 @@ def _threads(flags: tuple[str, ...]) -> tuple[str, ...]:
     """The library of threads that torch has loaded: another one beside it would have threads of its own."""
     if "-fopenmp" not in flags:
         return ()
-    if sys.platform == "linux":
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            if "gomp" in line and "/" in line:
-                return (line[line.index("/") :],)
-    return ("-fopenmp",)
+    # Other packages, such as scikit-learn, may have loaded one of theirs, which no other process of daybreak has.
+    of_torch = [path for path in _loaded() if "gomp" in Path(path).name and "torch" in path]
+    return (of_torch[0],) if of_torch else ("-fopenmp",)
+
+
+def _loaded() -> list[str]:
+    """The files that this process has mapped into its memory, in no particular order."""
+    if sys.platform != "linux":
+        return []
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return list(dict.fromkeys(line[line.index("/") :] for line in lines if "/" in line))
 
 
 def _processor() -> str:

@@ -76,9 +76,7 @@ def _built(setup: MeasurementSetup, plan: Plan) -> Trainable:
     """Raises UsageError: a technique that changes nothing here."""
     try:
         return build(plan, setup.machine, setup.device, run=setup.run)
-    except RuntimeError as error:
-        if "touched nothing" not in str(error):
-            raise
+    except techniques.NothingChanged as error:
         raise UsageError("a technique has no effect here", received=str(error), attempt="leave it out") from None
 
 
