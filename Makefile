@@ -35,11 +35,11 @@ lint: $(VENV)/installed-dev
 # Tests that are about seconds wait until nothing else runs.
 test: lint
 	$(BIN)/python -m pytest -q -m 'not long and not alone' -n $(WORKERS) --dist loadgroup
-	$(BIN)/python -m pytest -q -m 'not long and alone'
+	$(BIN)/python -m pytest -q -m 'not long and alone' $$(grep -l mark.alone tests/test_*.py)
 
 test-all: lint $(VENV)/installed-dev-all
 	$(BIN)/python -m pytest -q -m 'not alone' -n $(WORKERS) --dist loadgroup
-	$(BIN)/python -m pytest -q -m alone
+	$(BIN)/python -m pytest -q -m alone $$(grep -l mark.alone tests/test_*.py)
 
 promises: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/promises.py --write docs/reliability.md

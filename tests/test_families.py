@@ -158,7 +158,7 @@ def test_from_python_a_model_answers_tasks_and_goes_out(run_of: Any, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "family", [name if name == "bert" else pytest.param(name, marks=pytest.mark.long) for name in SETTINGS]
+    "family", [name if name == "lstm" else pytest.param(name, marks=pytest.mark.long) for name in SETTINGS]
 )
 def test_what_a_technique_gains_is_measured_in_the_loss_of_the_family(run_of: Any, family: str, tmp_path: Path) -> None:
     run = Run(shutil.copytree(run_of(family).run.path, tmp_path / "run"))

@@ -326,7 +326,7 @@ def test_a_log_repeats_its_run_to_the_last_bit(network, optimizer_choice, schedu
 
 @pytest.mark.promise("where the memory ends in a step, the same batch is taken in smaller parts with the same loss", 1)
 @pytest.mark.parametrize("point", ["step.forward", "step.backward"])
-@pytest.mark.parametrize("turn", [1, 2, 5])
+@pytest.mark.parametrize("turn", [2, *(pytest.param(turn, marks=pytest.mark.long) for turn in (1, 5))])
 def test_a_batch_that_does_not_fit_is_taken_in_smaller_parts_and_the_mathematics_stay(
     network, optimizer_choice, schedule_choice, asked, point: str, turn: int
 ) -> None:

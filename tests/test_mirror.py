@@ -480,6 +480,7 @@ def fakes(tmp_path) -> Path:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see whether a process lives")
+@pytest.mark.long
 def test_mirrors_that_crash_hang_and_flood_cost_the_run_nothing(small_text, tmp_path, fakes, waited):
     tensorboard = ["--mirror", "tensorboard"] if importlib.util.find_spec("tensorboard") else []
     settings = {"layers": 1, "width": 64, "context_length": 32, "tokens": 30000}

@@ -140,6 +140,7 @@ def _check(outputs: dict[str, list[Any]], folder: Path) -> None:
     assert html.unescape(re.search(r'srcdoc="([^"]*)"', frame)[1]) == report
 
 
+@pytest.mark.long
 def test_it_runs_from_top_to_bottom(tmp_path, small_text):
     """With counts in the place of a network, which take a few seconds."""
     prose = tmp_path / "prose.txt"

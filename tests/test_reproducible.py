@@ -92,7 +92,7 @@ OWN |= {"logit_cap": 15.0, "activation": "squared_relu"}
 
 @pytest.mark.parametrize(
     ("settings", "asked"),
-    [(GROUPED, {}), (OWN, {"native": False})],
+    [(GROUPED, {}), pytest.param(OWN, {"native": False}, marks=pytest.mark.long)],
     ids=["grouped and shared", "a class of our own"],
 )
 def test_a_run_of_another_shape_ends_with_a_model_that_is_loaded_alone(small_text, tmp_path, settings, asked, capsys):
@@ -138,6 +138,7 @@ def test_a_timed_run_replayed_from_its_log_is_equal_to_the_last_bit(
     assert json.loads(capsys.readouterr().out)["weights_digest"] == first.figures["weights_digest"]
 
 
+@pytest.mark.long
 def test_saved_killed_and_without_a_terminal_the_same_command_ends_in_time(small_text, tmp_path, waited):
     """SIGUSR1 saves and no more; after a kill, the time used counts; a terminal that goes away is not missed."""
     out, budget, noise = tmp_path / "killed", 20, 3.0  # seconds; a loaded machine imports slowly
