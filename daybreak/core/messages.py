@@ -18,6 +18,8 @@ LANGUAGES = ("en", "zh")
 VARIABLE = "DAYBREAK_LANGUAGE"
 LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # the first that is set counts, as for all programs
 TABLE = Path(__file__).parent.parent / "web" / "messages.json"
+SENTENCE_WORDS = 4  # of English, one behind the other: fewer may be names
+_WORDS = re.compile(r"(?<![\w.\-_/`])[A-Za-z]?[a-z]+(?![\w_=/(\[`])")
 _FIELD = re.compile(r"\{(\w+)(!?)\}")  # {name!} in the other language's line: what it holds is translated, too
 _LITERAL = re.compile(r"\{\w+!?\}")  # what stands between literal parts
 _NUMBERS = ("number", "value", "half", "progress", "days", "hours", "minutes", "seconds")  # fields that hold a number
@@ -94,16 +96,21 @@ def _sentence(sentence: str) -> str | None:
         return exact[sentence]
     for literal, template, line in patterns:
         if literal in sentence and (found := _pattern(template, line).fullmatch(sentence)):
-            return _filled(line, found.groupdict())
+            filled = _filled(line, found.groupdict())
+            if filled is not None:
+                return filled
     return None
 
 
-def _filled(line: str, fields: dict[str, str]) -> str:
-    def field(match: re.Match[str]) -> str:
-        value = fields[match[1]]
-        return (_line(value) if value else "") if match[2] else value
-
-    return _FIELD.sub(field, line)
+def _filled(line: str, fields: dict[str, str]) -> str | None:
+    """The line with its fields; None where one that is to be translated holds a sentence that has no line."""
+    translated = {}
+    for name in {match[1] for match in _FIELD.finditer(line) if match[2]}:
+        value = fields[name]
+        translated[name] = _line(value) if value else ""
+        if translated[name] == value and len(_WORDS.findall(value)) >= SENTENCE_WORDS:
+            return None
+    return _FIELD.sub(lambda match: translated[match[1]] if match[2] else fields[match[1]], line)
 
 
 @functools.cache

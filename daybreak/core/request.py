@@ -85,7 +85,7 @@ class Request(Value):
     )
     family: str = field(
         default="gpt",
-        metadata=_by("--family", "Kind of model: gpt, bert, t5, lstm or ngram.", metavar="FAMILY", group=PLANNING),
+        metadata=_by("--family", "Kind of model: gpt, bert, t5, lstm, ngram.", metavar="FAMILY", group=PLANNING),
     )
     tokenizer: str = field(
         default="auto",
