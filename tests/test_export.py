@@ -522,6 +522,22 @@ def test_what_began_as_the_model_of_others_goes_out_again(made, plan, tmp_path, 
     assert found.get("continued_alike", 2) == 2
 
 
+def test_what_is_recorded_goes_on_from_keys_and_values_of_any_length(network) -> None:
+    """The module of the graph that ONNX takes, before it is recorded."""
+    from daybreak.models.exports.traced import Continuing
+
+    module = network(context_length=16).eval()
+    shape = module.shape
+    tokens = torch.randint(0, shape.vocabulary, (3, 14), generator=torch.Generator().manual_seed(0))
+    past = [torch.zeros(3, shape.key_value_heads, 0, shape.head_dim)] * (2 * shape.layers)
+    parts = []
+    with torch.inference_mode():
+        for piece in tokens.split([7, 1, 6], 1):
+            logits, *past = Continuing(module, shape.vocabulary)(piece, past)
+            parts.append(logits)
+        torch.testing.assert_close(torch.cat(parts, 1), module(tokens), atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.long
 def test_onnx_goes_on_from_keys_and_values_of_any_length(made, learnt) -> None:
     for library in LIBRARIES["onnx"]:

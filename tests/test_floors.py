@@ -45,7 +45,7 @@ TESTED_IN = {
     "cleaning_steps": "data/pages.py data/quality.py data/stop_words.py data/unicode.py",
     "cli": "commands core/failures.py stages/list.py stages/plan.py __main__.py",
     "compare": "evaluation/bootstrap.py evaluation/verdicts.py stages/compare views/comparison.py",
-    "decoder": "models/inference/decode_step.py models/inference/fast.py",
+    "decoder": "models/caches.py models/inference/decode_step.py models/inference/fast.py",
     "doctor": "stages/doctor engine/hardware.py",
     "export": "models/exports stages/export evaluation/parity.py views/cards.py views/snippets.py",
     "families": "tasks/fill_mask.py evaluation/loaded.py stages/evaluate models/families/foreign.py",

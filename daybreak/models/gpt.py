@@ -10,7 +10,6 @@ V vocabulary, E width of keys and values.
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from daybreak.core.shapes import GATE_INPUTS, GptShape
 from daybreak.models import positions
+from daybreak.models.caches import Cache, Caches, LayerCache, RowsCache
 from daybreak.models.module import LanguageModel
 from daybreak.models.norms import RmsNorm, norm_of
 from daybreak.models.objectives import capped
@@ -57,46 +57,6 @@ class Linear(_Filled, nn.Linear):
         return self.product(x, self.weight.to(x.dtype))
 
 
-@dataclass(slots=True)
-class LayerCache:
-    """Keys and values of one layer for decoding, [B, H, S, K]; `length` positions of them are filled."""
-
-    k_BHSK: Tensor
-    v_BHSK: Tensor
-    length: int = 0
-
-    def extend(self, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        stop = self.length + k_BHTK.shape[2]
-        self.k_BHSK[:, :, self.length : stop] = k_BHTK
-        self.v_BHSK[:, :, self.length : stop] = v_BHTK
-        self.length = stop
-        return self.k_BHSK[:, :, :stop], self.v_BHSK[:, :, :stop]
-
-
-@dataclass(slots=True)
-class RowsCache:
-    """Keys and values of one layer for rows at places of their own, [B, H, S, K], for one token more of each.
-
-    Those of the rows `stepping` are kept, at their places; all of them attend to the first `stop` positions, of which a
-    bias hides those behind their own.
-    """
-
-    k_BHSK: Tensor
-    v_BHSK: Tensor
-    places_B: Tensor
-    stepping_N: Tensor
-    stop: int
-
-    def extend(self, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        rows_N = self.stepping_N
-        self.k_BHSK[rows_N, :, self.places_B[rows_N]] = k_BHTK[rows_N, :, 0]
-        self.v_BHSK[rows_N, :, self.places_B[rows_N]] = v_BHTK[rows_N, :, 0]
-        return self.k_BHSK[:, :, : self.stop], self.v_BHSK[:, :, : self.stop]
-
-
-Caches = Sequence[LayerCache] | Sequence[RowsCache]
-
-
 class Attention(nn.Module):
     product = staticmethod(F.linear)
 
@@ -117,7 +77,7 @@ class Attention(nn.Module):
         x_BTD: Tensor,
         cos_T1K: Tensor | None,
         sin_T1K: Tensor | None,
-        cache: LayerCache | RowsCache | None,
+        cache: Cache | RowsCache | None,
         bias_BHTS: Tensor | None = None,
         values_BTE: Tensor | None = None,
     ) -> Tensor:
@@ -206,7 +166,7 @@ class Layer(nn.Module):
         x_BTD: Tensor,
         cos_T1K: Tensor | None,
         sin_T1K: Tensor | None,
-        cache: LayerCache | RowsCache | None = None,
+        cache: Cache | RowsCache | None = None,
         bias_BHTS: Tensor | None = None,
         values_BTE: Tensor | None = None,
         embedded_BTD: Tensor | None = None,
@@ -313,7 +273,7 @@ class Gpt(LanguageModel):
         if rows is not None:
             x_BTD, cos, sin, bias = self._placed(tokens_BT, rows)
         else:
-            start = caches[0].length if caches and isinstance(caches[0], LayerCache) else 0
+            start = caches[0].length if caches and not isinstance(caches[0], RowsCache) else 0
             where = start, start + tokens_BT.shape[1], tokens_BT.device
             x_BTD = self._embedded(tokens_BT, *where)
             cos, sin = self._rotation(*where) if shape.positions == "rotary" else (None, None)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from daybreak.core.shapes import T5Shape
 from daybreak.models import distances
-from daybreak.models.gpt import LONGEST_EXPLICIT, Embedding, LayerCache, Linear
+from daybreak.models.caches import LayerCache
+from daybreak.models.gpt import LONGEST_EXPLICIT, Embedding, Linear
 from daybreak.models.module import LanguageModel
 from daybreak.models.norms import RmsNorm
 

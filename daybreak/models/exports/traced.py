@@ -34,7 +34,7 @@ class Scoring(nn.Module):
 
 
 class _Past:
-    """As gpt.LayerCache, in tensors that grow: what was written over could not be recorded."""
+    """As LayerCache, in tensors that grow: what was written over could not be recorded."""
 
     def __init__(self, k_BHSK: Tensor, v_BHSK: Tensor) -> None:
         self.k_BHSK, self.v_BHSK, self.length = k_BHSK, v_BHSK, k_BHSK.shape[2]

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from daybreak.models.gpt import Gpt, LayerCache, RowsCache
+from daybreak.models.caches import LayerCache, RowsCache
+from daybreak.models.gpt import Gpt
 from daybreak.models.inference.decoder import Plain
 from daybreak.models.inference.rows import Rows, Slots
 
