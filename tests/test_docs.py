@@ -245,7 +245,9 @@ def place(tmp_path_factory) -> Path:
 
 
 def carried_out(place: Path, command: pages.Command) -> subprocess.CompletedProcess[str]:
-    line = re.sub(r"(--for) (?!20s\b)\S+", rf"\1 {SHORT}", command.line.replace("runs/NAME", "runs/novel"))
+    line = command.line.replace("runs/NAME", "runs/novel")
+    if command.words()[0] != "plan":  # which takes as long whatever the budget is
+        line = re.sub(r"(--for) (?!20s\b)\S+", rf"\1 {SHORT}", line)
     line = line.replace("> novel.txt", "> sample.txt")  # runs/novel is of the text that is there
     if "--until" in line:
         end = datetime.datetime.now() + datetime.timedelta(seconds=40)
@@ -293,6 +295,9 @@ def test_the_commands_and_code_of_a_page_work(page, place):
             continue
         if done.returncode and "the Ray cluster cannot be reached" in done.stderr:
             missing.append(f"a cluster, for `{command.line}`")
+            continue
+        if done.returncode == 5 and "--reproducible" in command.line:
+            missing.append(f"a longer run, or a quieter machine, for `{command.line}`")
             continue
         if done.returncode and "there is nothing to measure" in done.stderr:
             # A run of half a minute has no technique but those of the machine, and this machine may lack them all.
