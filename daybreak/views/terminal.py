@@ -1,6 +1,5 @@
 """Terminal: plans and results as lines of text."""
 
-import textwrap
 from typing import Protocol
 
 from daybreak.core import units
@@ -8,7 +7,7 @@ from daybreak.core.messages import localized
 from daybreak.core.metrics import Metric
 from daybreak.core.run import Run
 from daybreak.core.shapes import network_of
-from daybreak.core.terminal import padded
+from daybreak.core.terminal import padded, wrapped
 from daybreak.core.types import UNASKED, Corpus, Plan
 from daybreak.core.values import Json
 
@@ -124,10 +123,6 @@ def _scored_part(finished: FinishedRun, corpus: Corpus) -> str:
     return f"{part}; `daybreak evaluate {finished.run}` scores all of it"
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, LINE, break_long_words=False, break_on_hyphens=False)
-
-
 def finished_lines(finished: FinishedRun) -> list[str]:
     figures = finished.figures
     plan = finished.run.plan()
@@ -150,7 +145,7 @@ def finished_lines(finished: FinishedRun) -> list[str]:
     if figures.get("verdict"):
         lines += [
             "",
-            *textwrap.wrap(localized(figures["verdict"]), LINE, break_long_words=False, break_on_hyphens=False),
+            *wrapped(localized(figures["verdict"]), LINE),
         ]
     lines += [
         "",
