@@ -60,6 +60,7 @@ def test_training_ends_early_enough_for_all_heldout_text_or_for_a_part_of_the_ti
             heldout=SimpleNamespace(bytes=heldout),
             machine=SimpleNamespace(disk_bytes_per_second=1e9),
             costs={"model": 0.1, **costs},
+            contention=SimpleNamespace(factor=lambda: 1.0),  # whatever else this machine does
             **dict.fromkeys(
                 ("corpus", "stopwatch", "ledger", "log", "tokenizer", "train", "show", "signals", "device")
             ),
