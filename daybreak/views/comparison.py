@@ -38,7 +38,10 @@ def page_words(language: str) -> Words:
 def sentence(verdict: Json, facts: Json, words: Words) -> str:
     """One verdict with its interval; where it cannot be told and the interval does not show why, the reason."""
     difference, low, high = (verdict[name] for name in ("difference", "low", "high"))
-    named = {"run": verdict["run"], "than": verdict["than"], "unit": words[f"unit {facts['headline']}"]}
+    unit = words.get(
+        f"unit.{facts['headline']}", facts["headline"].replace("_", " ")
+    )  # a metric from outside has no words
+    named = {"run": verdict["run"], "than": verdict["than"], "unit": unit}
     if verdict["verdict"] == "better":
         return words["better"].format(amount=f"{-difference:.4f}", low=f"{-high:.4f}", high=f"{-low:.4f}", **named)
     if verdict["verdict"] == "worse":

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { make, say } = parts;
+  const { make, named, say } = parts;
   const facts = parts.read("facts");
   const COLOURS = 5; // --series-1 to --series-5 of page.css; more runs differ by their dashes
   const DASHES = ["solid", "dash", "dot", "dashdot"];
@@ -80,7 +80,7 @@
       height: 420,
       xUnit: say(`${view.over} unit`),
       xTitle: say(`${view.over} axis`),
-      yTitle: say(`unit ${facts.headline}`),
+      yTitle: named("unit", facts.headline),
       logX: view.log,
       yRange: range(drawn),
     });

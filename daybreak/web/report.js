@@ -106,7 +106,7 @@ function verdict(facts) {
   const [best, ...rest] = entries;
   const alike = rest.some((entry) => entry.kind === "own" && entry.value <= best.value * ALIKE);
   const key = best.kind === "other" ? best.name === say("bar.xz") ? "xz" : alike ? "alike" : "counting" : counts(facts) ? "ngram" : best.needs === "model/" ? "model" : "mixture";
-  const values = { best: bits(best.value), name: best.name, unit: say(`unit.${headline.name}`), rest: rest.map((entry) => `${entry.kind === "own" ? say(entry.needs === "model/" ? "verdict.alone" : "verdict.mixed") : entry.name} ${bits(entry.value)}`).join(say("list.join")) };
+  const values = { best: bits(best.value), name: best.name, unit: named("unit", headline.name), rest: rest.map((entry) => `${entry.kind === "own" ? say(entry.needs === "model/" ? "verdict.alone" : "verdict.mixed") : entry.name} ${bits(entry.value)}`).join(say("list.join")) };
   return make("p", { class: "verdict-line" }, say(`verdict.${key}`, values));
 }
 
@@ -114,7 +114,7 @@ function figures(facts) {
   const { result, validations, training, headline, now } = facts;
   const list = [];
   const told = (value) => measured(value, headline.unit);
-  const name = say(`unit.${headline.name}`);
+  const name = named("unit", headline.name);
   if (result.model) {
     const own = [result.model, ...result.more];
     if (!headline.higher) own.sort((a, b) => a.value - b.value);
@@ -193,7 +193,7 @@ function fillLoss(body, facts) {
 }
 
 // Losses are told in the unit of the headline; where that is no loss, in nats.
-const lossUnit = (facts) => say(`unit.loss.${facts.headline.name}`);
+const lossUnit = (facts) => named("unit.loss", facts.headline.name);
 
 function lossSpec(facts) {
   const { curves, validations, samples, result, plan, budget, training } = facts;
