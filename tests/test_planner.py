@@ -2,8 +2,10 @@
 
 import itertools
 import re
+import sys
 import tracemalloc
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,35 +28,13 @@ from daybreak.techniques import chosen, class_of
 from daybreak.views.progress import summary
 from daybreak.views.terminal import plan_lines
 
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "benchmarks")]
+import unchanged  # noqa: E402
+
 
 @pytest.fixture
 def corpus():
-    def made(**changes) -> Corpus:
-        plain = Corpus(
-            sources=("text.txt",),
-            heldout="",
-            threshold=0.02,
-            digest="00",
-            files=1,
-            documents=2500,
-            bytes=10_000_000,
-            heldout_documents=50,
-            heldout_bytes=200_000,
-            replaced_bytes=0,
-            languages={"latin": 1.0},
-            bytes_per_token={"257": 1.0, "1024": 2.5, "4096": 3.4},
-            tokens_per_second=2e6,
-            bytes_per_second=5e7,
-            xz_bits_per_byte=2.4,
-            ngram_bits_per_byte=2.0,
-            ngram_unit="byte",
-            ngram_order=7,
-            ngram_bytes=2_000_000,
-            ngram_fall=0.13,
-        )
-        return plain.replace(**changes)
-
-    return made
+    return unchanged.corpora()["english"].replace
 
 
 def unprobed(used: float = 5.0) -> Probe:
