@@ -29,7 +29,7 @@ STEPS = (
     "near_duplicates",
     "decontamination",
 )
-VERSION = 2  # of the cleaning steps; text cleaned by another version is cleaned anew
+VERSION = 3  # of reading and cleaning; text that another version has read or cleaned is read anew
 
 
 @dataclass(frozen=True, slots=True)
