@@ -28,8 +28,9 @@ from hypothesis import strategies as st
 
 from daybreak.core.errors import DataError, UsageError
 from daybreak.data import remote
-from daybreak.data.formats import kinds
+from daybreak.data.formats import reader
 from daybreak.data.formats.findings import Findings
+from daybreak.data.formats.format import Sample
 from daybreak.data.sources import Document, Part, Reading, find, parts
 from daybreak.data.store import PartFacts
 
@@ -101,7 +102,7 @@ HTML = "<!DOCTYPE html><html><head><title>t</title></head><body><p>Hello</p></bo
     ],
 )
 def test_kinds_are_told_by_content(data: str, name: str, kind: str) -> None:
-    assert kinds.recognized(data.encode(), name, whole=True)[0] == kind
+    assert reader.recognized(Sample(data.encode(), name, True))[0].name == kind
 
 
 @pytest.mark.parametrize("name", ["f.txt", "f.jsonl", "f.csv", "f", "f.html"])

@@ -40,7 +40,7 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> None:
 OTHER_TEXT = {
     "core/request.py": "help, which has a test of its own",
     "data/language.py": "common words of languages",
-    "data/formats/kinds.py": "words of programming languages",
+    "data/formats/code.py": "words of programming languages",
     "data/pages.py": "elements of HTML",
     "data/personal.py": "patterns of secrets",
     "data/tokenizers/layout.py": "patterns of tokenizers",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from daybreak.core.errors import DataError
 from daybreak.core.values import Json
-from daybreak.data.formats.columns import Row
 from daybreak.data.formats.files import Watched
 from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
-from daybreak.data.formats.rows import json_rows
+from daybreak.data.formats.rows.json_lines import json_rows
+from daybreak.data.formats.rows.shape import Row
 from daybreak.data.formats.streams import Budget, Stream, expected_errors, packing, unpacked
 
 # What a kind's rows hold; the first kind whose fields a row has is the row's.

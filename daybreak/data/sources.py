@@ -17,7 +17,8 @@ from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits, reader
 from daybreak.data.formats.files import Watched
 from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable, left_out_note, shown
-from daybreak.data.formats.ranges import Part, kind_of, known_shape, parts, range_blocks
+from daybreak.data.formats.format import Text
+from daybreak.data.formats.ranges import Part, known_shape, parts, range_blocks, text_format_of
 from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 __all__ = ["Document", "Part", "Reading", "builtin_sources", "find", "parts", "search"]
@@ -358,12 +359,23 @@ class Reading:
         yield from reader.documents(stream, self.findings)
 
     def _range(self, path: Path, file: Watched, part: Part) -> Iterator[Document]:
-        kind, mark, _ = kind_of(path, file)  # type: ignore[arg-type]
-        known = known_shape(path, file, mark) if kind == "jsonl" else None  # type: ignore[arg-type]
+        record, mark, _ = text_format_of(path, file)  # type: ignore[arg-type]
+        if record is None:
+            raise Unsuitable("its beginning has changed since it was cut into parts")
+        known = known_shape(record, path, file, mark)  # type: ignore[arg-type]
         if known and known.said and not part.start:
             self.findings.say(path.name, known.said)
         blocks = range_blocks(file, part.start, part.stop, self.findings)  # type: ignore[arg-type]
         if mark and not part.start:
             blocks = (block[mark:] if index == 0 else block for index, block in enumerate(blocks))
         stream = Stream(path.name, file, Budget(0))  # type: ignore[arg-type]
-        yield from reader.range_documents(stream, blocks, kind, known, self.findings, continues=part.start > 0)
+        yield from record.documents(
+            Text(
+                stream=stream,
+                blocks=blocks,
+                detail="",
+                findings=self.findings,
+                shape=known,
+                continues=part.start > 0,
+            )
+        )

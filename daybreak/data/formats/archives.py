@@ -14,11 +14,12 @@ from daybreak.core import outputs
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
 from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable
+from daybreak.data.formats.format import BinaryFormat, Read, starts_with
 from daybreak.data.formats.markup import WORD_FILES, page, word_documents
 from daybreak.data.formats.streams import Bounded, Budget, Stream, expected_errors
 
-Read = Callable[[Stream], Iterator[Document]]  # a stream's documents, whatever it is
 Member = tuple[str, int, Callable[[], BinaryIO]]  # a file's name, bytes and how it is opened
+_TAR = slice(257, 262)  # where the header of a tar file says what it is
 _MARK_BYTES = 1 << 20  # read from a file that may identify the kind of its folder
 _INDEX_BYTES = 10_000_000  # most bytes of an EPUB's list of chapters
 
@@ -192,3 +193,9 @@ def _chapters(stream: Stream, archive: zipfile.ZipFile, findings: Findings) -> I
             findings.skip(shown, "a chapter that is not in the book")
         except Unsuitable as error:
             findings.skip(shown, str(error))
+
+
+ZIP = BinaryFormat(
+    name="zip", recognize=starts_with(b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"), documents=zip_documents
+)
+TAR = BinaryFormat(name="tar", recognize=lambda head: head[_TAR] == b"ustar", documents=tar_documents)

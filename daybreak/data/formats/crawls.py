@@ -7,8 +7,9 @@ from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
 from daybreak.data.formats.encodings import decoded, recognized
 from daybreak.data.formats.findings import NO_TEXT, Findings, Stopped, Unsuitable
-from daybreak.data.formats.rows import text_documents
+from daybreak.data.formats.format import BinaryFormat, Read, starts_with
 from daybreak.data.formats.streams import Stream
+from daybreak.data.formats.texts import text_documents
 
 if TYPE_CHECKING:
     from warcio.recordloader import ArcWarcRecord
@@ -17,7 +18,7 @@ _PAGES = ("text/html", "application/xhtml+xml")
 _OTHER = "responses without a page or text"
 
 
-def warc_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
+def warc_documents(stream: Stream, findings: Findings, _: Read) -> Iterator[Document]:
     """The pages and plain texts that were answered with success, and the texts of WET files."""
     from warcio.archiveiterator import ArchiveIterator
     from warcio.exceptions import ArchiveLoadFailed
@@ -80,3 +81,6 @@ def _text(data: bytes, record: "ArcWarcRecord", name: str, findings: Findings) -
         except (LookupError, ValueError):
             continue
     return data[mark:].decode(encoding, "replace")
+
+
+WARC = BinaryFormat(name="warc", recognize=starts_with(b"WARC/1.", b"WARC/0."), documents=warc_documents)

@@ -9,12 +9,20 @@ from xml.parsers import expat
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
+from daybreak.data.formats.code import CODE_ENDINGS
 from daybreak.data.formats.encodings import decoded
 from daybreak.data.formats.findings import LONG_ROW, Findings, Stopped, Unsuitable
+from daybreak.data.formats.format import Sample, Text, TextFormat
 from daybreak.data.formats.pieces import WHOLE, pieces
-from daybreak.data.formats.rows import text_documents
 from daybreak.data.formats.streams import Bounded, Stream
+from daybreak.data.formats.texts import text_documents
 
+_HTML = re.compile(rb"\s*(?:<!--.{0,4000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_XML = re.compile(rb"\s*<(?:\?xml\b|[A-Za-z_][\w:.-]*(?:\s[^<>]*)?>|!DOCTYPE\s)", re.S)
+_XHTML = re.compile(rb"<(?:!doctype\s+html|html)\b", re.I)
+_PAGE_ENDINGS = ("html", "htm", "xhtml")
+_XML_ENDINGS = ("xml", "rss", "atom", "tei", "svg")
+_NO_XML = CODE_ENDINGS | {"md", "jsonl", "csv", "tsv"}
 _SPACES = re.compile(r"[ \t]*\n\s*")
 WORD_FILES = ("word/document.xml", "content.xml")  # of Office Open XML and of OpenDocument
 _NO_PAGE = "a page without text of its own, such as a redirect"
@@ -165,3 +173,35 @@ def counted(stream: Stream, findings: Findings) -> Iterator[bytes]:
     for block in stream.blocks():
         findings.bytes += len(block)
         yield block
+
+
+def _recognize_page(sample: Sample) -> str | None:
+    if sample.start == b"<":
+        if _HTML.match(sample.data) or (_XML.match(sample.data) and _XHTML.search(sample.data[:2000])):
+            return ""
+        if sample.ending in _PAGE_ENDINGS and _is_xml(sample):
+            return ""
+    named = sample.ending in _PAGE_ENDINGS
+    return "" if named and re.search(rb"<(?:p|div|a|h1|table|br)\b", sample.data, re.I) else None
+
+
+def _recognize_xml(sample: Sample) -> str | None:
+    return "" if _is_xml(sample) else None
+
+
+def _is_xml(sample: Sample) -> bool:
+    if sample.start != b"<" or not _XML.match(sample.data) or sample.ending in _NO_XML:
+        return False
+    return sample.data.lstrip()[:5] == b"<?xml" or sample.ending in _XML_ENDINGS or b"</" in sample.data
+
+
+def _read_page(text: Text) -> Iterator[Document]:
+    return page(text.stream, text.blocks, text.findings)
+
+
+def _read_xml(text: Text) -> Iterator[Document]:
+    return xml_documents(text.stream, text.blocks, text.findings)
+
+
+PAGE = TextFormat(name="page", recognize=_recognize_page, documents=_read_page)
+XML = TextFormat(name="xml", recognize=_recognize_xml, documents=_read_xml)

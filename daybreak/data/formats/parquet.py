@@ -5,8 +5,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from daybreak.core.errors import UsageError
-from daybreak.data.formats.columns import Row
+from daybreak.data.cleaning import Document
 from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
+from daybreak.data.formats.format import BinaryFormat, Read, starts_with
+from daybreak.data.formats.rows.documents import row_documents
+from daybreak.data.formats.rows.shape import Row
 from daybreak.data.formats.streams import Stream
 
 if TYPE_CHECKING:
@@ -63,3 +66,10 @@ def _text_columns(schema: "pyarrow.Schema", types: ModuleType) -> list[str]:
         return bool(types.is_string(kind) or types.is_large_string(kind))
 
     return [field.name for field in schema if texts(field.type)]
+
+
+def _documents(stream: Stream, findings: Findings, _: Read) -> Iterator[Document]:
+    return row_documents(parquet_rows(stream, findings), stream.name, findings)
+
+
+PARQUET = BinaryFormat(name="parquet", recognize=starts_with(b"PAR1"), documents=_documents)

@@ -7,13 +7,14 @@ from daybreak.core.errors import UsageError
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
 from daybreak.data.formats.findings import Findings, Unsuitable
+from daybreak.data.formats.format import BinaryFormat, Read, starts_with
 from daybreak.data.formats.pieces import WHOLE, pieces
 from daybreak.data.formats.streams import Stream
 
 _DAMAGED = "pages of PDF files that cannot be read"
 
 
-def pdf_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
+def pdf_documents(stream: Stream, findings: Findings, _: Read) -> Iterator[Document]:
     """One text in pieces. Raises Unsuitable: damaged, encrypted, or pictures; UsageError: the library is missing."""
     try:
         import pypdf
@@ -50,3 +51,6 @@ def pdf_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
         yield Document(piece.decode(), index == 0)
     if not given:
         raise Unsuitable("a PDF file without text, such as a scan")
+
+
+PDF = BinaryFormat(name="pdf", recognize=starts_with(b"%PDF-"), documents=pdf_documents)

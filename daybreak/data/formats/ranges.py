@@ -7,11 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from daybreak.data.formats import limits, rows
-from daybreak.data.formats.columns import Shape, shape
+from daybreak.data.formats import limits
 from daybreak.data.formats.encodings import utf8_blocks
 from daybreak.data.formats.findings import Findings, Unsuitable
-from daybreak.data.formats.reader import text_kind
+from daybreak.data.formats.format import HEAD_BYTES, TextFormat
+from daybreak.data.formats.reader import binary_format, text_format
+from daybreak.data.formats.rows.documents import looked_at
+from daybreak.data.formats.rows.shape import Shape
+from daybreak.data.formats.rows.shapes import shape_of
 from daybreak.data.formats.streams import Budget, Stream, expected_errors, packing
 
 PART_BYTES = 1 << 25
@@ -57,30 +60,32 @@ def _size(path: Path) -> int:
 def _is_lines(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            kind, _, encoding = kind_of(path, file)
+            record, _, encoding = text_format_of(path, file)
     except Unsuitable:
         return False
     except expected_errors():
         return False
-    return encoding == "utf-8" and kind in ("jsonl", "text", "code")
+    return encoding == "utf-8" and record is not None and record.in_ranges
 
 
-def kind_of(path: Path, file: BinaryIO) -> tuple[str, int, str]:
-    """Kind, size of the mark in front, and encoding; empty where it is no plain text."""
+def text_format_of(path: Path, file: BinaryIO) -> tuple[TextFormat | None, int, str]:
+    """Format, size of the mark in front, and encoding; None where it is no plain text."""
     stream = Stream(path.name, file, Budget(0))
-    head = stream.peek(512)
-    if packing(head) or head.startswith((b"PK", b"PAR1", b"%PDF-", b"WARC/")) or head[257:262] == b"ustar":
-        return "", 0, ""
-    kind, _, encoding, mark = text_kind(stream)
-    return kind, mark, encoding
+    head = stream.peek(HEAD_BYTES)
+    if packing(head) or binary_format(head):
+        return None, 0, ""
+    record, _, encoding, mark = text_format(stream)
+    return record, mark, encoding
 
 
-def known_shape(path: Path, file: BinaryIO, mark: int) -> Shape:
-    """Of the rows at the start of a file of JSON lines, as a reading of all of it finds it."""
+def known_shape(record: TextFormat, path: Path, file: BinaryIO, mark: int) -> Shape | None:
+    """Of the rows at the start of a file, as a reading of all of it finds it; None: the format has no rows."""
+    if record.in_rows is None:
+        return None
     file.seek(0)
     aside = Findings()
     stream = Stream(path.name, file, Budget(0))
-    return shape(rows.looked_at(rows.json_rows(utf8_blocks(stream, "utf-8", mark, aside), path.name, aside)))
+    return shape_of(looked_at(iter(record.in_rows(utf8_blocks(stream, "utf-8", mark, aside), path.name, aside))))
 
 
 def range_blocks(file: BinaryIO, start: int, stop: int, findings: Findings) -> Iterator[bytes]:

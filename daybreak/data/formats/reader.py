@@ -1,15 +1,12 @@
 """Reader: the documents of a stream, whatever its bytes turn out to be."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from daybreak.data.cleaning import Document
-from daybreak.data.formats import archives, crawls, encodings, kinds, limits, markup, pieces, rows, trees
-from daybreak.data.formats.columns import Shape
+from daybreak.data.formats import encodings, limits, records
 from daybreak.data.formats.findings import Findings, Unsuitable
+from daybreak.data.formats.format import HEAD_BYTES, BinaryFormat, Sample, Text, TextFormat
 from daybreak.data.formats.streams import Stream, packing, unpacked
-
-_TAR = slice(257, 262)  # where the header of a tar file says what it is
-_PACKED = {b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!": "a RAR archive", b"\xd0\xcf\x11\xe0": "an old Office file"}
 
 
 def documents(stream: Stream, findings: Findings) -> Iterator[Document]:
@@ -23,80 +20,50 @@ def documents(stream: Stream, findings: Findings) -> Iterator[Document]:
 
 
 def _documents(stream: Stream, findings: Findings) -> Iterator[Document]:
-    head = stream.peek(512)
-    packed = packing(head)
-    if packed:
+    head = stream.peek(HEAD_BYTES)
+    if packed := packing(head):
         yield from documents(unpacked(stream, packed), findings)
-    elif head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
-        yield from archives.zip_documents(stream, findings, lambda inner: documents(inner, findings))
-    elif head[_TAR] == b"ustar":
-        yield from archives.tar_documents(stream, findings, lambda inner: documents(inner, findings))
-    elif head.startswith(b"PAR1"):
-        from daybreak.data.formats.parquet import parquet_rows
-
-        yield from rows.row_documents(parquet_rows(stream, findings), stream.name, findings)
-    elif head.startswith(b"%PDF-"):
-        from daybreak.data.formats.pdf import pdf_documents
-
-        yield from pdf_documents(stream, findings)
-    elif head.startswith((b"WARC/1.", b"WARC/0.")):
-        yield from crawls.warc_documents(stream, findings)
+    elif binary := binary_format(head):
+        yield from binary.documents(stream, findings, lambda inner: documents(inner, findings))
     else:
-        for magic, what in _PACKED.items():
-            if head.startswith(magic):
-                raise Unsuitable(f"{what}, which is not read")
         yield from _text_documents(stream, findings)
 
 
-def text_kind(stream: Stream) -> tuple[str, str, str, int]:
-    """Kind, delimiter, encoding and size of the mark of a text. Raises Unsuitable: it is none."""
-    sample = stream.peek(limits.SNIFFED_BYTES)
-    whole = len(sample) < limits.SNIFFED_BYTES
-    encoding, mark = encodings.recognized(sample, whole=whole)
-    start = sample[mark:]
+def binary_format(head: bytes) -> BinaryFormat | None:
+    """The format that the first HEAD_BYTES tell. Raises Unsuitable: one that is not read."""
+    for record in records.BINARY:
+        if record.recognize(head):
+            return record
+    for magic, what in records.UNREAD.items():
+        if head.startswith(magic):
+            raise Unsuitable(f"{what}, which is not read")
+    return None
+
+
+def text_format(stream: Stream) -> tuple[TextFormat, str, str, int]:
+    """Format, its detail, encoding and size of the mark of a text. Raises Unsuitable: it is none."""
+    data = stream.peek(limits.SNIFFED_BYTES)
+    whole = len(data) < limits.SNIFFED_BYTES
+    encoding, mark = encodings.recognized(data, whole=whole)
+    start = data[mark:]
     if encoding != "utf-8":
         start = start.decode(encoding, "replace").encode("utf-8", "replace")
-    kind, delimiter = kinds.recognized(start, stream.name, whole=whole)
-    return kind, delimiter, encoding, mark
+    record, detail = recognized(Sample(start, stream.name, whole))
+    return record, detail, encoding, mark
+
+
+def recognized(sample: Sample) -> tuple[TextFormat, str]:
+    """The format of a text and its detail; the name of the file decides only where the content is ambiguous."""
+    for record in records.TEXT:
+        detail = record.recognize(sample)
+        if detail is not None:
+            return record, detail
+    raise AssertionError("the last record takes every text")
 
 
 def _text_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
-    kind, delimiter, encoding, mark = text_kind(stream)
+    record, detail, encoding, mark = text_format(stream)
     if encoding != "utf-8":
         findings.say(stream.name, f"its encoding is {encoding}")
     blocks = encodings.utf8_blocks(stream, encoding, mark, findings)
-    name = stream.name
-    if kind == "page":
-        yield from markup.page(stream, blocks, findings)
-    elif kind == "xml":
-        yield from markup.xml_documents(stream, blocks, findings)
-    elif kind == "jsonl":
-        yield from rows.row_documents(rows.json_rows(blocks, name, findings), name, findings)
-    elif kind == "json":
-        yield from rows.row_documents(trees.tree_rows(blocks, name, findings), name, findings)
-    elif kind == "table":
-        yield from rows.row_documents(rows.table_rows(blocks, delimiter, name, findings), name, findings)
-    elif kind == "tagged":
-        yield from plain_documents(rows.tagged_text(blocks, name, findings), "text", name, findings)
-    else:
-        yield from plain_documents(blocks, kind, name, findings)
-
-
-def plain_documents(
-    blocks: Iterable[bytes], kind: str, name: str, findings: Findings, *, continues: bool = False
-) -> Iterator[Document]:
-    """Text in pieces that join up to exactly it; a text of blanks alone is none."""
-    for index, piece in enumerate(pieces.pieces(blocks, pieces.WHOLE)):
-        if index or continues or piece.strip():
-            yield Document(encodings.decoded(piece, name, findings), index == 0 and not continues, kind)
-
-
-def range_documents(
-    stream: Stream, blocks: Iterable[bytes], kind: str, known: Shape | None, findings: Findings, *, continues: bool
-) -> Iterator[Document]:
-    """Of a part of a file of lines in UTF-8, of a kind and shape that its start has told."""
-    if kind == "jsonl":
-        read = rows.json_rows(blocks, stream.name, findings)
-        yield from rows.row_documents(read, stream.name, findings, known)
-    else:
-        yield from plain_documents(blocks, kind, stream.name, findings, continues=continues)
+    yield from record.documents(Text(stream=stream, blocks=blocks, detail=detail, findings=findings))

@@ -3,28 +3,17 @@
 from collections.abc import Iterator
 from itertools import chain
 
+from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
-from daybreak.data.formats.columns import Row
 from daybreak.data.formats.findings import BROKEN_ROW, LONG_ROW, Findings, Stopped, Unsuitable
+from daybreak.data.formats.format import Sample, Text, TextFormat
+from daybreak.data.formats.rows.documents import row_documents
+from daybreak.data.formats.rows.json_kind import kind_of_json
+from daybreak.data.formats.rows.shape import Row
 
 _DEEPEST = 100  # most nesting in a row; deeper ones hold no text
 _READ_BYTES = 1 << 16
 _START, _END = ("start_map", "start_array"), ("end_map", "end_array")
-
-
-def is_json(sample: bytes, *, whole: bool) -> bool:
-    """The sample begins like JSON and breaks nowhere."""
-    import ijson
-
-    events: list[tuple[str, object]] = ijson.sendable_list()
-    parser = ijson.basic_parse_coro(events, multiple_values=True)
-    try:
-        parser.send(sample)
-        if whole:
-            parser.close()
-    except (ijson.JSONError, ValueError):
-        return False
-    return bool(events)
 
 
 class _Fed:
@@ -118,3 +107,14 @@ def _built(first: str, events: Iterator[tuple[str, object]], fed: _Fed) -> Row |
         if not depth:
             break
     return builder.value if builder else None
+
+
+def _documents(text: Text) -> Iterator[Document]:
+    return row_documents(tree_rows(text.blocks, text.name, text.findings), text.name, text.findings)
+
+
+def _recognize(sample: Sample) -> str | None:
+    return "" if kind_of_json(sample) == "json" else None
+
+
+JSON = TextFormat(name="json", recognize=_recognize, documents=_documents)

@@ -1,0 +1,78 @@
+"""Documents of rows: the first rows tell where the text is, and every row becomes a document."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from daybreak.data.cleaning import Document
+from daybreak.data.formats import limits
+from daybreak.data.formats.findings import Findings
+from daybreak.data.formats.pieces import WHOLE_ROW
+from daybreak.data.formats.rows.shape import Row, Shape
+from daybreak.data.formats.rows.shapes import shape_of
+from daybreak.data.formats.texts import text_documents
+
+_LICENCES = ("license", "licence", "licenses", "max_stars_repo_licenses", "copyright_license")  # columns
+_LICENCE_CHARACTERS = 60
+
+
+def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Shape | None = None) -> Iterator[Document]:
+    """A document a row; only a book in a row is cut. The first rows tell where the text is, unless it is `known`.
+
+    Raises Unsuitable: no text is in them.
+    """
+    rows = iter(rows)
+    first = [] if known else looked_at(rows)
+    found = known or shape_of(first)
+    if found.said and not known:
+        findings.say(name, found.said)
+    plain = not found.said  # text as it is: only then its own blanks matter
+    text_of, kind = found.text, found.kind
+    for row in chain(first, rows):
+        text = text_of(row)
+        if not text or not text.strip():
+            findings.skip_row(found.missing(row), _size_of(row))
+            continue
+        findings.rows_seen += 1
+        if named := licence(row):
+            findings.licence(named)
+        if plain and len(text) <= WHOLE_ROW // 4 and text.isascii():
+            yield Document(text, True, kind)
+        else:
+            yield from text_documents(text, kind, name, findings)
+
+
+def _size_of(row: Row) -> int:
+    """About how many bytes the row takes as JSON."""
+    import orjson
+
+    try:
+        return len(orjson.dumps(row, default=str))
+    except (TypeError, ValueError):  # half of a surrogate pair, or deeper than that goes
+        return 0
+
+
+def licence(row: Row) -> str:
+    """The licence that a row names; empty where it names none."""
+    if not isinstance(row, dict):
+        return ""
+    for name in _LICENCES:
+        if value := row.get(name):
+            values = value if isinstance(value, list) else [value]
+            return ", ".join(sorted({v.strip() for v in values if isinstance(v, str)}))[:_LICENCE_CHARACTERS]
+    return ""
+
+
+def looked_at(rows: Iterator[Row]) -> list[Row]:
+    """The first rows, enough to guess from."""
+    first: list[Row] = []
+    size = 0
+    for row in rows:
+        first.append(row)
+        size += len(row) if isinstance(row, str) else sum(len(v) for v in _values(row) if isinstance(v, str))
+        if len(first) == limits.LOOKED_AT_ROWS or size > limits.LOOKED_AT_BYTES:
+            break
+    return first
+
+
+def _values(row: Row) -> Iterable[object]:
+    return row.values() if isinstance(row, dict) else row if isinstance(row, list) else ()

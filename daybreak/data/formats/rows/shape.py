@@ -1,0 +1,54 @@
+"""Shape: where in a file's rows the text is and how a row becomes text; what guesses of it share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from daybreak.data.formats.findings import NO_TEXT
+
+Row = object  # a string, a dictionary of a row's columns, or a list
+MOST = 0.5  # share of the sampled rows that must have a shape
+SAID = ("content", "value", "text", "utterance", "message")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The kind of a file's rows, how a row becomes text, and how the text may be cleaned."""
+
+    said: str
+    text: Callable[[Row], str | None]
+    kind: str = "text"
+    column: str = ""  # the one column that holds the text
+
+    def missing(self, row: Row) -> str:
+        """Why the row has no text, in a few words."""
+        if not self.column or not isinstance(row, dict):
+            return NO_TEXT
+        return f"the column {self.column!r} is empty" if self.column in row else f"they have no column {self.column!r}"
+
+
+def share(rows: Sequence[Row], name: str, kind: type | tuple[type, ...] = str) -> float:
+    """The share of the rows with a value of this kind in the column."""
+    return sum(isinstance(row, dict) and isinstance(row.get(name), kind) for row in rows) / len(rows)
+
+
+def first(rows: Sequence[Row], names: Sequence[str], kind: type | tuple[type, ...] = str) -> str:
+    return next((name for name in names if share(rows, name, kind) >= MOST), "")
+
+
+def joined(*parts: object, by: str = "\n") -> str:
+    return by.join(text for part in parts if (text := plain(part)))
+
+
+def plain(value: object) -> str:
+    """The text of a column: a string, or strings in a list, as sentences of an abstract and answers come."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return " ".join(part.strip() for part in value if isinstance(part, str))
+    if isinstance(value, dict):
+        return plain(next((value[name] for name in (*SAID, "output") if name in value), ""))
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

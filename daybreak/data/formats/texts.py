@@ -1,0 +1,45 @@
+"""Texts: documents of plain text, whole where it is short and in pieces where it is long."""
+
+from collections.abc import Iterable, Iterator
+
+from daybreak.data.cleaning import Document
+from daybreak.data.formats import encodings, pieces
+from daybreak.data.formats.findings import Findings
+from daybreak.data.formats.format import Sample, Text, TextFormat
+from daybreak.data.formats.pieces import WHOLE_ROW
+
+
+def plain_documents(
+    blocks: Iterable[bytes], kind: str, name: str, findings: Findings, *, continues: bool = False
+) -> Iterator[Document]:
+    """Text in pieces that join up to exactly it; a text of blanks alone is none."""
+    for index, piece in enumerate(pieces.pieces(blocks, pieces.WHOLE)):
+        if index or continues or piece.strip():
+            yield Document(encodings.decoded(piece, name, findings), index == 0 and not continues, kind)
+
+
+def text_documents(text: str, kind: str, name: str, findings: Findings) -> Iterator[Document]:
+    """A text, cut where it is a book."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, UTF-8 cannot
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        findings.replaced[name] += 3 * (whole.count("\ufffd") - text.count("\ufffd"))
+        text, data = whole, whole.encode()
+    if len(data) <= WHOLE_ROW:
+        yield Document(text, True, kind)
+        return
+    for index, piece in enumerate(pieces.pieces([data], WHOLE_ROW)):
+        yield Document(piece.decode(), index == 0, kind)
+
+
+def _documents(text: Text) -> Iterator[Document]:
+    return plain_documents(text.blocks, "text", text.name, text.findings, continues=text.continues)
+
+
+def _recognize(_: Sample) -> str:
+    """Whatever no other format has recognised."""
+    return ""
+
+
+TEXT = TextFormat(name="text", recognize=_recognize, documents=_documents, in_ranges=True)
