@@ -549,3 +549,12 @@ def test_findings_of_parts_add_up() -> None:
         total.add(PartFacts.from_json(json.loads(json.dumps(kept.to_json()))).findings)
     assert total.notes() == apart.notes() and "and 11 more" in total.notes()[0] and "12 files" in total.notes()[1]
     assert total.files == 12 and total.licences == {"mit": 12}
+
+
+def test_parts_that_are_left_out_of_documents_are_counted_with_their_bytes() -> None:
+    total = Findings(files=1, bytes=1000)
+    for _ in range(2):
+        one = Findings()
+        one.leave_part("quoted text", 50)
+        total.add(one)
+    assert total.told == 2 and total.passed_over() == ("2 parts left out: quoted text (100 B, 10.0% of the bytes)",)

@@ -29,6 +29,7 @@ class Findings:
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files, by reason or by what was said; a few
     said: Counter[str] = field(default_factory=Counter)  # files by what was decided about them
     rows: Counter[str] = field(default_factory=Counter)  # passed over, by reason
+    parts: Counter[str] = field(default_factory=Counter)  # of documents that were read without them, by what they are
     rows_seen: int = 0  # those that were passed over and those that were read
     lost: Counter[str] = field(default_factory=Counter)  # bytes of files and rows that were passed over, by reason
     licences: Counter[str] = field(default_factory=Counter)  # documents by the licence that they name
@@ -54,6 +55,11 @@ class Findings:
         self.rows[reason] += 1
         self.rows_seen += 1
         self.lost[reason] += size
+
+    def leave_part(self, what: str, size: int = 0) -> None:
+        """A part of a document is left out: quoted text, an output, a time stamp; `size`: its bytes, where known."""
+        self.parts[what] += 1
+        self.lost[what] += size
 
     def say(self, name: str, sentence: str) -> None:
         self.said[sentence] += 1
@@ -84,7 +90,7 @@ class Findings:
     @property
     def told(self) -> int:
         """How often something was passed over."""
-        return sum(counts.total() for counts in (self.skipped, self.stopped, self.left_out, self.rows))
+        return sum(counts.total() for counts in (self.skipped, self.stopped, self.left_out, self.rows, self.parts))
 
     def add(self, other: "Findings") -> None:
         """Those of what comes next."""
@@ -99,6 +105,7 @@ class Findings:
             (self.lost, other.lost),
             (self.said, other.said),
             (self.rows, other.rows),
+            (self.parts, other.parts),
             (self.licences, other.licences),
         ):
             mine.update(theirs)
@@ -129,6 +136,10 @@ class Findings:
             what = "rows" if of or count > 1 else "row"
             lost = self._lost(reason, "")
             notes.append(f"{count:,}{of} {what} skipped: {reason}{f' ({lost})' if lost else ''}")
+        for what, count in self.parts.items():
+            lost = self._lost(what, "")
+            named = "part" if count == 1 else "parts"
+            notes.append(f"{count:,} {named} left out: {what}{f' ({lost})' if lost else ''}")
         if self.replaced:
             most = [f"{shown(name)}: {count}" for name, count in self.replaced.most_common(limits.NAMED_FILES)]
             told = listed(most, len(self.replaced))
