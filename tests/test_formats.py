@@ -557,4 +557,4 @@ def test_parts_that_are_left_out_of_documents_are_counted_with_their_bytes() -> 
         one = Findings()
         one.leave_part("quoted text", 50)
         total.add(one)
-    assert total.told == 2 and total.passed_over() == ("2 parts left out: quoted text (100 B, 10.0% of the bytes)",)
+    assert total.told == 2 and total.passed_over() == ("2 parts left out: quoted text (100 bytes, 10.0% of the bytes)",)
