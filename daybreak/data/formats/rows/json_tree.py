@@ -16,7 +16,7 @@ _READ_BYTES = 1 << 16
 _START, _END = ("start_map", "start_array"), ("end_map", "end_array")
 
 
-class _Fed:
+class Fed:
     """The blocks as a file; it knows how much went in since something came out."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -42,7 +42,7 @@ def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterato
     """
     import ijson
 
-    fed = _Fed(blocks)
+    fed = Fed(blocks)
     rows = 0
     try:
         for row in _rows(fed, findings):
@@ -55,7 +55,7 @@ def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterato
         raise Unsuitable(f"broken JSON: {reason}") from None
 
 
-def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
+def _rows(fed: Fed, findings: Findings) -> Iterator[Row]:
     import ijson
 
     path: list[str] = []  # the open objects and lists around a row: 'map' or 'array'
@@ -77,7 +77,7 @@ def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
             lists = lists or len(path) == 2
         elif event in _START:
             start = fed.offset
-            row = _built(event, events, fed)
+            row = built(event, events, fed)
             if row is None:
                 findings.skip_row(LONG_ROW, fed.offset - start)
                 continue
@@ -91,7 +91,7 @@ def _rows(fed: _Fed, findings: Findings) -> Iterator[Row]:
             findings.skip_row(BROKEN_ROW)
 
 
-def _built(first: str, events: Iterator[tuple[str, object]], fed: _Fed) -> Row | None:
+def built(first: str, events: Iterator[tuple[str, object]], fed: Fed) -> Row | None:
     """The row that begins with the event; None where it is too large or too deep, and then it is passed over."""
     import ijson
 
