@@ -50,11 +50,13 @@ class Findings:
         self.left_out[what] += 1
         self._name(what, name)
 
-    def skip_row(self, reason: str, size: int = 0) -> None:
-        """A row, a page of a crawl or a record was passed over."""
+    def skip_row(self, reason: str, size: int = 0, name: str = "", place: str = "") -> None:
+        """A row, a page of a crawl or a record was passed over; place: where in the file `name` it is, as `line 17`."""
         self.rows[reason] += 1
         self.rows_seen += 1
         self.lost[reason] += size
+        if place:
+            self._name(reason, name, place)
 
     def leave_part(self, what: str, size: int = 0) -> None:
         """A part of a document is left out: quoted text, an output, a time stamp; `size`: its bytes, where known."""
@@ -134,8 +136,9 @@ class Findings:
         for reason, count in self.rows.items():
             of = f" of {self.rows_seen:,}" if self.rows_seen >= count else ""
             what = "rows" if of or count > 1 else "row"
-            lost = self._lost(reason, "")
-            notes.append(f"{count:,}{of} {what} skipped: {reason}{f' ({lost})' if lost else ''}")
+            places = listed(where, count) if (where := self.names.get(reason)) else ""
+            told = places + self._lost(reason, "; " if places else "")
+            notes.append(f"{count:,}{of} {what} skipped: {reason}{f' ({told})' if told else ''}")
         for what, count in self.parts.items():
             lost = self._lost(what, "")
             named = "part" if count == 1 else "parts"
