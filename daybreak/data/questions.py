@@ -11,9 +11,11 @@ from daybreak.core.errors import DataError
 from daybreak.core.values import Json
 from daybreak.data.formats.files import Watched
 from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
+from daybreak.data.formats.format import HEAD_BYTES
+from daybreak.data.formats.packings import packing, unpacked
 from daybreak.data.formats.rows.json_lines import json_rows
 from daybreak.data.formats.rows.shape import Row
-from daybreak.data.formats.streams import Budget, Stream, expected_errors, packing, unpacked
+from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 # What a kind's rows hold; the first kind whose fields a row has is the row's.
 KINDS = {
@@ -173,8 +175,8 @@ def _rows(path: Path) -> Iterator[Row]:
     try:
         with Watched(path) as file:
             stream = Stream(path.name, file, Budget(file.size))  # type: ignore[arg-type]
-            while kind := packing(stream.peek(512)):
-                stream = unpacked(stream, kind)
+            while kind := packing(stream.peek(HEAD_BYTES), stream.name):
+                stream = unpacked(stream, kind, findings)
             if stream.peek(3) == codecs.BOM_UTF8:
                 stream.read(3)
             for row in json_rows(stream.blocks(), path.name, findings):
@@ -188,6 +190,8 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def _whole(path: Path, findings: Findings) -> None:
+    if findings.stopped:
+        raise Stopped(next(iter(findings.stopped)))
     if findings.rows:
         raise DataError(
             "a line of the task file is not JSON", received=f"{path}: {next(iter(findings.rows))}", attempt=_fields()

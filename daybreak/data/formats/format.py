@@ -11,7 +11,7 @@ from daybreak.data.formats.streams import Stream
 
 Read = Callable[[Stream], Iterator[Document]]  # a stream's documents, whatever it is
 HEAD_BYTES = 512  # of the beginning, for recognising a binary format
-_PACKED_ENDINGS = (".gz", ".xz", ".bz2", ".zst", ".lzma")
+_PACKED_ENDINGS = (".gz", ".bgz", ".xz", ".bz2", ".zst", ".lzma", ".lz4", ".br", ".zz")
 
 
 @dataclass(frozen=True, kw_only=True)

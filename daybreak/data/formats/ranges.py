@@ -11,11 +11,12 @@ from daybreak.data.formats import limits
 from daybreak.data.formats.encodings import utf8_blocks
 from daybreak.data.formats.findings import Findings, Unsuitable
 from daybreak.data.formats.format import HEAD_BYTES, TextFormat
+from daybreak.data.formats.packings import packing
 from daybreak.data.formats.reader import binary_format, text_format
 from daybreak.data.formats.rows.documents import looked_at
 from daybreak.data.formats.rows.shape import Shape
 from daybreak.data.formats.rows.shapes import shape_of
-from daybreak.data.formats.streams import Budget, Stream, expected_errors, packing
+from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 PART_BYTES = 1 << 25
 
@@ -72,7 +73,7 @@ def text_format_of(path: Path, file: BinaryIO) -> tuple[TextFormat | None, int, 
     """Format, size of the mark in front, and encoding; None where it is no plain text."""
     stream = Stream(path.name, file, Budget(0))
     head = stream.peek(HEAD_BYTES)
-    if packing(head) or binary_format(head):
+    if packing(head, path.name) or binary_format(head):
         return None, 0, ""
     record, _, encoding, mark = text_format(stream)
     return record, mark, encoding

@@ -6,7 +6,8 @@ from daybreak.data.cleaning import Document
 from daybreak.data.formats import encodings, limits, records
 from daybreak.data.formats.findings import Findings, Unsuitable
 from daybreak.data.formats.format import HEAD_BYTES, BinaryFormat, Sample, Text, TextFormat
-from daybreak.data.formats.streams import Stream, packing, unpacked
+from daybreak.data.formats.packings import packing, unpacked
+from daybreak.data.formats.streams import Stream
 
 
 def documents(stream: Stream, findings: Findings) -> Iterator[Document]:
@@ -21,8 +22,8 @@ def documents(stream: Stream, findings: Findings) -> Iterator[Document]:
 
 def _documents(stream: Stream, findings: Findings) -> Iterator[Document]:
     head = stream.peek(HEAD_BYTES)
-    if packed := packing(head):
-        yield from documents(unpacked(stream, packed), findings)
+    if packed := packing(head, stream.name):
+        yield from documents(unpacked(stream, packed, findings), findings)
     elif binary := binary_format(head):
         yield from binary.documents(stream, findings, lambda inner: documents(inner, findings))
     else:

@@ -1,9 +1,7 @@
-"""Streams: the bytes of a file or of a member of one, and what is packed in them, within the limits of unpacking."""
+"""Streams: the bytes of a file, or of what is inside it, within the limits of unpacking."""
 
-import gzip
 import io
 import lzma
-import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -12,13 +10,6 @@ from daybreak.data.formats.findings import Stopped, Unsuitable
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-_PACKINGS = (
-    ("gz", re.compile(rb"\x1f\x8b\x08")),
-    ("xz", re.compile(rb"\xfd7zXZ\x00")),
-    ("bz2", re.compile(rb"BZh[1-9]1AY&SY")),
-    ("zst", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")),
-)
 
 
 class Budget:
@@ -100,6 +91,10 @@ class Stream:
             return self._file
         return io.BytesIO(self.whole(limits.HELD_BYTES))
 
+    def unpacks(self, outer: "Stream", unpack: Callable[["Stream"], "Stream"]) -> None:
+        """This stream is what another one unpacks to, and may be had again as often as that one."""
+        self._again = lambda: unpack(again) if (again := outer.again()) else None
+
     def _rewound(self) -> "Stream":
         self._file.seek(0)
         return Stream(self.name, self._file, self.budget.unused(), depth=self.depth, seekable=True)
@@ -142,56 +137,6 @@ class Bounded(io.RawIOBase):
             data = self.read(len(view))
             view[: len(data)] = data
         return len(data)
-
-
-def packing(head: bytes) -> str:
-    """gz, xz, bz2, zst or nothing, told by the first bytes whatever the name says."""
-    return next((name for name, magic in _PACKINGS if magic.match(head)), "")
-
-
-def unpacked(stream: Stream, kind: str) -> Stream:
-    """The unpacked stream. Raises Unsuitable: nested too deep."""
-    if kind == "gz":
-        file: Readable = gzip.GzipFile(fileobj=stream)  # type: ignore[call-overload]
-    elif kind == "xz":
-        file = _Xz(stream)
-    elif kind == "bz2":
-        import bz2
-
-        file = bz2.BZ2File(stream)  # type: ignore[call-overload]
-    else:
-        import zstandard
-
-        decompressor = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_WINDOW_BYTES)
-        file = decompressor.stream_reader(stream, read_across_frames=True)  # type: ignore[arg-type]
-    inner = stream.inside(stream.name, Bounded(file, lambda: stream.offset, stream.budget))  # type: ignore[arg-type]
-    inner._again = lambda: unpacked(outer, kind) if (outer := stream.again()) else None
-    return inner
-
-
-class _Xz:
-    """Like lzma.LZMAFile, with a limit on memory: a header can ask for 4 GB."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._decompressor: lzma.LZMADecompressor | None = None
-
-    def read(self, size: int) -> bytes:
-        while True:
-            if self._decompressor is None or self._decompressor.eof:
-                rest = b"" if self._decompressor is None else self._decompressor.unused_data
-                rest = (rest or self._stream.read(limits.BLOCK_BYTES)).lstrip(b"\0")  # zeros fill up between streams
-                if not rest:
-                    return b""
-                self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, limits.XZ_MEMORY_BYTES)
-            elif self._decompressor.needs_input:
-                rest = self._stream.read(limits.BLOCK_BYTES)
-                if not rest:
-                    raise EOFError("the end is missing")
-            else:
-                rest = b""
-            if data := self._decompressor.decompress(rest, size):
-                return data
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
