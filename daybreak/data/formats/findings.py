@@ -1,5 +1,6 @@
 """Findings: counts and notes made while reading, and the reasons why a file is skipped."""
 
+import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Findings:
     rows_seen: int = 0  # those that were passed over and those that were read
     lost: Counter[str] = field(default_factory=Counter)  # bytes of files and rows that were passed over, by reason
     licences: Counter[str] = field(default_factory=Counter)  # documents by the licence that they name
+    rows_read: Counter[str] = field(default_factory=Counter)  # otherwise than the others of their file, by how
 
     def skip(self, name: str, reason: str, detail: str = "", size: int = 0) -> None:
         """The file `name` was passed over; detail: of this file alone; size: its bytes, as far as they are known."""
@@ -66,6 +68,13 @@ class Findings:
     def say(self, name: str, sentence: str) -> None:
         self.said[sentence] += 1
         self._name(sentence, name)
+
+    def say_rows(self, name: str, how: str) -> None:
+        """A row of the file `name` is read, but otherwise than the others of it."""
+        how = how if how in self.rows_read or len(self.rows_read) < limits.ROWS_SAID else OTHERWISE
+        self.rows_read[how] += 1
+        if name not in self.names.get(how, ()):
+            self._name(how, name)
 
     def licence(self, named: str) -> None:
         """A document whose row names its licence."""
@@ -109,6 +118,7 @@ class Findings:
             (self.rows, other.rows),
             (self.parts, other.parts),
             (self.licences, other.licences),
+            (self.rows_read, other.rows_read),
         ):
             mine.update(theirs)
         for why, names in other.names.items():
@@ -121,6 +131,12 @@ class Findings:
         for sentence, count in self.said.items():
             first = self.names[sentence][0]
             decided.append(f"{first}{f' and {count - 1} more' if count > 1 else ''}: {sentence}")
+        for how, count in self.rows_read.items():
+            first, *more = self.names[how]
+            named = f"{first}{f' and {len(more)} more' if more else ''}"
+            if count == 1:
+                how = re.sub(r"^are\b", "is", re.sub(r"^have their\b", "has its", how))
+            decided.append(f"{named}: {count:,} {'rows' if count > 1 else 'row'} {how}")
         return (*decided, *self.passed_over())
 
     def passed_over(self) -> tuple[str, ...]:
@@ -184,4 +200,5 @@ HIDDEN = "hidden"
 SPECIAL = "not a regular file, or a broken link"
 BROKEN_ROW = "not a complete row"
 NO_TEXT = "no text in them"
+OTHERWISE = "are read in other ways than the first rows"
 LONG_ROW = f"over {limits.ROW_BYTES // 1_000_000} MB or a million values in one row; perhaps a quote is not closed"

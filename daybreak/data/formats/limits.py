@@ -15,6 +15,7 @@ ZSTD_WINDOW_BYTES = 1 << 27  # zstd --ultra --long=27, the most that its own too
 MEMBERS = 1_000_000  # files in an archive
 PDF_PAGES = 10_000
 LICENCES = 1000  # told apart
+ROWS_SAID = 100  # ways to read rows, told apart
 NAMED_FILES = 5  # in the notes, of each reason; the rest are counted
 SNIFFED_BYTES = 1 << 16  # of a file's beginning, for detecting format and encoding
 LOOKED_AT_ROWS = 100  # at the beginning, for detecting the column of the text

@@ -5,10 +5,10 @@ from itertools import chain
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
-from daybreak.data.formats.findings import Findings
+from daybreak.data.formats.findings import Findings, Unsuitable
 from daybreak.data.formats.pieces import WHOLE_ROW
 from daybreak.data.formats.rows.shape import Row, Shape
-from daybreak.data.formats.rows.shapes import shape_of
+from daybreak.data.formats.rows.shapes import NONE, Choices, shape_of
 from daybreak.data.formats.texts import text_documents
 
 _LICENCES = ("license", "licence", "licenses", "max_stars_repo_licenses", "copyright_license")  # columns
@@ -16,7 +16,8 @@ _LICENCE_CHARACTERS = 60
 
 
 def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Shape | None = None) -> Iterator[Document]:
-    """A document a row; only a book in a row is cut. The first rows tell where the text is, unless it is `known`.
+    """A document a row; only a book in a row is cut. The first rows tell where the text is, unless it is `known`; a row
+    that has none there chooses for itself.
 
     Raises Unsuitable: no text is in them.
     """
@@ -25,20 +26,45 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
     found = known or shape_of(first)
     if found.said and not known:
         findings.say(name, found.said)
-    plain = not found.said  # text as it is: only then its own blanks matter
-    text_of, kind = found.text, found.kind
+    choices, text_of, unsure = Choices(found), found.text, not found.named
+    waiting: list[tuple[str, int]] | None = [] if found is NONE and not known else None  # reasons, before any text
     for row in chain(first, rows):
-        text = text_of(row)
-        if not text or not text.strip():
-            findings.skip_row(found.missing(row), _size_of(row))
-            continue
+        text, shape = text_of(row), found
+        if not text or text.isspace() or (unsure and _is_unusual(row, found)):
+            other = choices.of(row)
+            if other and (other.named or not text):
+                text, shape = other.text(row), other
+                findings.say_rows(name, other.unlike(found))
+            if not text or text.isspace():
+                if waiting is None:
+                    findings.skip_row(found.missing(row), _size_of(row))
+                else:
+                    waiting.append((found.missing(row), _size_of(row)))
+                continue
+        if waiting is not None:
+            _skip(findings, waiting)
+            waiting = None
         findings.rows_seen += 1
         if named := licence(row):
             findings.licence(named)
-        if plain and len(text) <= WHOLE_ROW // 4 and text.isascii():
-            yield Document(text, True, kind)
+        if len(text) <= WHOLE_ROW // 4 and text.isascii():
+            yield Document(text, True, shape.kind)
         else:
-            yield from text_documents(text, kind, name, findings)
+            yield from text_documents(text, shape.kind, name, findings)
+    if waiting:
+        raise Unsuitable("it has no column of text")
+
+
+def _skip(findings: Findings, rows: Iterable[tuple[str, int]]) -> None:
+    for reason, size in rows:
+        findings.skip_row(reason, size)
+
+
+def _is_unusual(row: Row, found: Shape) -> bool:
+    """It has other columns than the first rows, or something in a column that was empty in them."""
+    if not isinstance(row, dict):
+        return False
+    return tuple(row) not in found.usual or any(row.get(name) for name in found.blank)
 
 
 def _size_of(row: Row) -> int:

@@ -18,12 +18,29 @@ class Shape:
     text: Callable[[Row], str | None]
     kind: str = "text"
     column: str = ""  # the one column that holds the text
+    named: bool = True  # by its name or its form; False: by how the values look, which a name in another row outweighs
+    # What the first rows of a file have told:
+    usual: frozenset[tuple[object, ...]] = frozenset()  # their columns
+    beside: frozenset[object] = frozenset()  # columns with something in them, in rows whose text is elsewhere
+    blank: frozenset[object] = frozenset()  # columns with a name of text and nothing in them
 
     def missing(self, row: Row) -> str:
         """Why the row has no text, in a few words."""
         if not self.column or not isinstance(row, dict):
             return NO_TEXT
-        return f"the column {self.column!r} is empty" if self.column in row else f"they have no column {self.column!r}"
+        if self.column not in row:
+            return f"they have no column {self.column!r}"
+        value = row[self.column]
+        empty = value is None or value in ("", [], {}) or (isinstance(value, str) and value.isspace())
+        return f"the column {self.column!r} is empty" if empty else f"the column {self.column!r} holds no text"
+
+    def unlike(self, first: "Shape") -> str:
+        """What rows of this shape are, in a file whose first rows have another."""
+        if self.column and first.column:
+            return f"have their text in {self.column!r}, not in {first.column!r}"
+        if self.column:
+            return f"have their text in {self.column!r}, unlike the first rows"
+        return f"are read in another way than the first rows: {self.said}" if self.said else "are nothing but a text"
 
 
 def share(rows: Sequence[Row], name: str, kind: type | tuple[type, ...] = str) -> float:
@@ -44,7 +61,10 @@ def plain(value: object) -> str:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, list):
-        return " ".join(part.strip() for part in value if isinstance(part, str))
+        parts = (
+            part.strip() if isinstance(part, str) else plain(part) for part in value if isinstance(part, str | dict)
+        )
+        return " ".join(part for part in parts if part)
     if isinstance(value, dict):
         return plain(next((value[name] for name in (*SAID, "output") if name in value), ""))
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
