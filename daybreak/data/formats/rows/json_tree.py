@@ -1,18 +1,25 @@
-"""Trees: JSON that is one value, however long, read as a stream of rows: elements of its lists, or its objects."""
+"""Trees: JSON that is one value, however long, as rows: the elements of its lists, its objects, or itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
+from daybreak.data.formats.encodings import decoded
 from daybreak.data.formats.findings import BROKEN_ROW, LONG_ROW, Findings, Stopped, Unsuitable
 from daybreak.data.formats.format import Sample, Text, TextFormat
+from daybreak.data.formats.rows import frames, lenient, settings
+from daybreak.data.formats.rows.around import before_value, without_tail
 from daybreak.data.formats.rows.documents import row_documents
+from daybreak.data.formats.rows.finite import finite
 from daybreak.data.formats.rows.json_kind import kind_of_json
+from daybreak.data.formats.rows.layout import Layout, characters, is_like, layout_of, rows_of
 from daybreak.data.formats.rows.shape import Row
 
 _DEEPEST = 100  # most nesting in a row; deeper ones hold no text
 _READ_BYTES = 1 << 16
+_WHOLE_BYTES = 1 << 23  # a file up to here is read at once, longer ones as a stream
 _START, _END = ("start_map", "start_array"), ("end_map", "end_array")
 
 
@@ -36,16 +43,121 @@ class Fed:
 
 
 def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterator[Row]:
-    """The elements of a list, or of the lists and objects in an object; an object without any is itself a row.
+    """The rows of one JSON value, or of several after one another, where the first levels of the tree say they lie.
 
-    Raises Unsuitable: broken from the start; Stopped: broken further on, or a value that is too long.
+    A short file is read at once, and may be what Python or JavaScript write in place of JSON. A long one is a stream;
+    columns one after another must be held to become rows, and are up to a limit.
+
+    Raises Unsuitable: broken from the start, or settings and no text; Stopped: broken further on, or a value that is
+    too long.
     """
+    held, ended = _held(blocks, _WHOLE_BYTES)
+    start = b"".join(held)
+    start = start[before_value(start) :]
+    if ended and _values_in(start) <= limits.ROW_VALUES:
+        yield from _of_values(whole_values(start, name, findings), name, findings)
+        return
+    beginning = _beginning(start[: limits.LOOKED_AT_BYTES])
+    if frames.is_begun(beginning) and frames.split_names(beginning) is None:  # type: ignore[arg-type]
+        more, ended = _held(blocks, limits.HELD_BYTES - len(start))
+        start = b"".join([start, *more])
+        if not ended:
+            raise Unsuitable(
+                f"columns one after another that take over {limits.HELD_BYTES // 1_000_000} MB; write a row a line "
+                "instead, as pandas does with to_json(orient='records', lines=True)"
+            )
+        yield from _of_values(whole_values(start, name, findings), name, findings)
+        return
+    layout = layout_of(beginning)
+    yield from _streamed(chain([start], blocks), layout, name, findings)
+
+
+def _held(blocks: Iterable[bytes], most: int) -> tuple[list[bytes], bool]:
+    """Blocks up to a size, and whether these are all."""
+    held: list[bytes] = []
+    size = 0
+    for block in blocks:
+        held.append(block)
+        size += len(block)
+        if size > most:
+            return held, False
+    return held, True
+
+
+def _values_in(data: bytes) -> int:
+    """About how many values there are; commas in texts count, too."""
+    return sum(data.count(sign) for sign in (b",", b"[", b"{")) - data.count(b", ")
+
+
+def whole_values(data: bytes, name: str, findings: Findings) -> list[object]:
+    """The values of a text that is held whole. Raises Unsuitable: broken."""
+    import orjson
+
+    try:
+        return [orjson.loads(data)]
+    except ValueError:
+        pass
+    values: list[object] = []
+    text = decoded(data, name, findings)
+    try:
+        for value in lenient.values(text):
+            values.append(value)
+    except ValueError as error:
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        if not values:
+            raise Unsuitable(f"broken JSON at line {line}: {error}") from None
+        findings.stop(name, "broken JSON", f"at line {line}: {error}")
+    return values
+
+
+def _of_values(values: list[object], name: str, findings: Findings) -> Iterator[Row]:
+    for value in values:
+        if (what := settings.what_it_is(value)) and len(values) == 1:
+            raise Unsuitable(what)
+        if (rows := frames.frame_rows(value)) is not None:
+            yield from rows
+            continue
+        layout = layout_of(value)
+        _say_beside(layout, name, findings)
+        for row in rows_of(value, layout):
+            if isinstance(row, str | dict | list):
+                yield row
+            else:
+                findings.skip_row(BROKEN_ROW)
+
+
+def _say_beside(layout: Layout, name: str, findings: Findings) -> None:
+    if layout.beside:
+        listed = ", ".join(map(repr, layout.beside[:5])) + (" and more" if len(layout.beside) > 5 else "")
+        findings.say(name, f"the lists {listed} beside its rows are not read")
+
+
+def _beginning(data: bytes) -> object:
+    """The first value, as far as it goes."""
     import ijson
 
-    fed = Fed(blocks)
+    builder = ijson.ObjectBuilder()
+    depth, any_value = 0, False
+    events: list[tuple[str, object]] = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events, multiple_values=True, use_float=True)
+    with suppress(ijson.JSONError, ValueError):
+        parser.send(data)
+    for event, value in events:
+        any_value = True
+        depth += (event in _START) - (event in _END)
+        builder.event(event, value)
+        if not depth:
+            break
+    return builder.value if any_value else None
+
+
+def _streamed(blocks: Iterator[bytes], layout: Layout, name: str, findings: Findings) -> Iterator[Row]:
+    import ijson
+
+    fed = Fed(finite(without_tail(blocks)))
     rows = 0
     try:
-        for row in _rows(fed, findings):
+        for row in _rows(fed, layout, name, findings):
             rows += 1
             yield row
     except ijson.JSONError as error:
@@ -55,40 +167,53 @@ def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterato
         raise Unsuitable(f"broken JSON: {reason}") from None
 
 
-def _rows(fed: Fed, findings: Findings) -> Iterator[Row]:
+def _rows(fed: Fed, layout: Layout, name: str, findings: Findings) -> Iterator[Row]:
     import ijson
 
-    path: list[str] = []  # the open objects and lists around a row: 'map' or 'array'
-    own: dict[str, object] = {}  # values of an object that are neither list nor object
-    key, lists = "", False
+    steps, deep = layout.steps, len(layout.steps)
+    keys: list[str | None] = []  # of each open object the key whose value comes, None of each open list
+    decided, beside, header = layout.like is None, False, layout.header
     events = ijson.basic_parse(fed, multiple_values=True, use_float=True, buf_size=_READ_BYTES)
     for event, value in events:
         fed.heard = fed.offset
         if event == "map_key":
-            key = value
+            keys[-1] = value
         elif event in _END:
-            ended = path.pop()
-            if not path and ended == "map":
-                if own and not lists:
-                    yield own
-                own, lists = {}, False
-        elif event in _START and (not path or (len(path) == 1 and path[0] == "map" and event == "start_array")):
-            path.append("map" if event == "start_map" else "array")
-            lists = lists or len(path) == 2
-        elif event in _START:
-            start = fed.offset
-            row = built(event, events, fed)
-            if row is None:
-                findings.skip_row(LONG_ROW, fed.offset - start)
-                continue
-            lists = lists or path == ["map"]
-            yield row
-        elif path == ["map"]:
-            own[key] = value
-        elif event == "string":
-            yield value
+            keys.pop()
+        elif keys and steps[len(keys) - 1] not in (None, keys[-1]):
+            _pass(event, events, fed)
+        elif len(keys) < deep:  # on the way to the rows
+            if event in _START:
+                keys.append(None)
+                decided, beside = layout.like is None or len(keys) < deep, False
+        elif beside:
+            _pass(event, events, fed)
         else:
-            findings.skip_row(BROKEN_ROW)
+            start = fed.offset
+            row = built(event, events, fed) if event in _START else value
+            if not decided:  # the first element tells whether the list has rows
+                decided, beside = True, not is_like([row], layout.like)
+                if beside:
+                    if characters(row):
+                        _say_beside(Layout(beside=(str(keys[-2]),)), name, findings)
+                    continue
+            if row is None and event in _START:
+                findings.skip_row(LONG_ROW, fed.offset - start)
+            elif header:
+                header = False
+            elif isinstance(row, str | dict | list):
+                yield layout.row(row)
+            else:
+                findings.skip_row(BROKEN_ROW)
+
+
+def _pass(event: str, events: Iterator[tuple[str, object]], fed: Fed) -> None:
+    """Goes to the end of the value that has begun."""
+    depth = int(event in _START)
+    while depth:
+        event, _ = next(events)
+        fed.heard = fed.offset
+        depth += (event in _START) - (event in _END)
 
 
 def built(first: str, events: Iterator[tuple[str, object]], fed: Fed) -> Row | None:

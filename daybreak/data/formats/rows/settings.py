@@ -1,0 +1,59 @@
+"""Settings: JSON that programs keep for themselves, which is no text whatever sentences are in it."""
+
+from collections.abc import Mapping
+
+_TOO_FEW = 20
+
+# The keys that tell it, of which all must be there, and what the file is.
+_KNOWN: tuple[tuple[frozenset[str], str], ...] = tuple(
+    (frozenset(keys), what)
+    for keys, what in (
+        (("version", "added_tokens", "model"), "the tokenizer of a model"),
+        (("tokenizer_class",), "settings of a tokenizer"),
+        (("architectures",), "settings of a model"),
+        (("model_type",), "settings of a model"),
+        (("transformers_version",), "settings of a model"),
+        (("weight_map", "metadata"), "settings of a model"),
+        (("bos_token", "eos_token"), "settings of a tokenizer"),
+        (("image_processor_type",), "settings of a model"),
+        (("features", "splits"), "a description of a data set"),
+        (("features", "download_checksums"), "a description of a data set"),
+        (("features", "citation"), "a description of a data set"),
+        (("_data_files",), "a description of a data set"),
+        (("splits", "dataset_name"), "a description of a data set"),
+        (("citation", "description", "homepage"), "a description of a data set"),
+        (("name", "version", "dependencies"), "settings of a program"),
+        (("name", "version", "devDependencies"), "settings of a program"),
+        (("name", "version", "scripts"), "settings of a program"),
+        (("name", "lockfileVersion"), "settings of a program"),
+        (("name", "require"), "settings of a program"),
+        (("compilerOptions",), "settings of a program"),
+        (("eslintConfig",), "settings of a program"),
+        (("manifest_version",), "settings of a program"),
+        (("$schema", "properties"), "a schema of JSON"),
+        (("$schema", "definitions"), "a schema of JSON"),
+        (("$schema", "$defs"), "a schema of JSON"),
+        (("openapi", "paths"), "a description of a program's interface"),
+        (("swagger", "paths"), "a description of a program's interface"),
+    )
+)
+
+
+def what_it_is(value: object) -> str:
+    """What the value is where it is no text, for the notes; empty: perhaps it is text."""
+    if not isinstance(value, dict) or not value:
+        return ""
+    if what := _known(value):
+        return what
+    parts = list(value.values())
+    if all(isinstance(part, dict) for part in parts) and all(_known(part) for part in parts):
+        return _known(parts[0])  # of each configuration of a data set
+    numbers = sum(isinstance(part, int | float) for part in parts)
+    if len(parts) >= _TOO_FEW and numbers == len(parts):
+        return "numbers by their names, as a vocabulary has them"
+    return ""
+
+
+def _known(value: Mapping[str, object]) -> str:
+    keys = value.keys()
+    return next((f"{what}, no text" for known, what in _KNOWN if known <= keys), "")
