@@ -41,6 +41,7 @@ OTHER_TEXT = {
     "core/request.py": "help, which has a test of its own",
     "data/language.py": "common words of languages",
     "data/formats/code.py": "words of programming languages",
+    "data/formats/documents/general.py": "elements of XML",
     "data/pages.py": "elements of HTML",
     "data/personal.py": "patterns of secrets",
     "data/tokenizers/layout.py": "patterns of tokenizers",

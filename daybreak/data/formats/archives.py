@@ -13,9 +13,10 @@ from xml.etree import ElementTree
 from daybreak.core import outputs
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
+from daybreak.data.formats.documents.word import WORD_FILES, word_documents
 from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable
 from daybreak.data.formats.format import BinaryFormat, Read, starts_with
-from daybreak.data.formats.markup import WORD_FILES, page, word_documents
+from daybreak.data.formats.markup import page
 from daybreak.data.formats.streams import Bounded, Budget, Stream, expected_errors
 
 Member = tuple[str, int, Callable[[], BinaryIO]]  # a file's name, bytes and how it is opened

@@ -1,6 +1,7 @@
 """Records: the formats that are read, in the order in which they are tried."""
 
 from daybreak.data.formats import archives, code, crawls, markup, parquet, pdf, texts
+from daybreak.data.formats.documents import xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
 
@@ -13,7 +14,7 @@ BINARY: tuple[BinaryFormat, ...] = (
 )
 TEXT: tuple[TextFormat, ...] = (
     markup.PAGE,
-    markup.XML,
+    xml.XML,
     json_lines.JSON_LINES,
     json_tree.JSON,
     code.NAMED_CODE,

@@ -1,0 +1,1 @@
+"""Documents: texts that are kept with their layout: vocabularies of XML, office files, books, RTF and PDF."""

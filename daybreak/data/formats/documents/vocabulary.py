@@ -1,0 +1,52 @@
+"""Vocabulary: a record of how a kind of XML is recognised by its root element and how its documents are read."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from xml.parsers import expat
+
+from daybreak.data.cleaning import Document
+from daybreak.data.formats.format import Text
+
+
+@dataclass(frozen=True)
+class Root:
+    """The start of the first element of an XML file."""
+
+    name: str  # without its prefix
+    namespace: str  # empty: none
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """A kind of XML."""
+
+    name: str
+    recognize: Callable[[Root], bool]
+    documents: Callable[[Text], Iterator[Document]]  # of a text whose blocks are UTF-8, whatever it declares
+
+
+def named(*names: str, namespace: str = "") -> Callable[[Root], bool]:
+    """Recognises a root of one of these names, if given in a namespace that contains this."""
+    return lambda root: root.name in names and namespace in root.namespace
+
+
+class _Found(Exception):
+    pass
+
+
+def root_of(start: bytes) -> Root | None:
+    """The root of an XML file by its beginning as UTF-8; None: there is none, or it comes later."""
+    found: list[Root] = []
+
+    def opened(name: str, attributes: dict[str, str]) -> None:
+        prefix, _, local = name.rpartition(":")
+        found.append(Root(local, attributes.get(f"xmlns:{prefix}" if prefix else "xmlns", ""), attributes))
+        raise _Found
+
+    parser = expat.ParserCreate("utf-8")
+    parser.StartElementHandler = opened
+    with contextlib.suppress(_Found, expat.ExpatError):
+        parser.Parse(start, False)
+    return found[0] if found else None
