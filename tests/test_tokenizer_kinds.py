@@ -75,6 +75,12 @@ def test_ten_thousand_strange_strings_come_back(kinds: dict[str, Tokenizer], kin
         assert tokenizer.end_of_text not in tokens
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mark_that_is_spelled_out_is_text(kinds: dict[str, Tokenizer], kind: str) -> None:
+    for mark in (END_OF_TEXT, kinds[kind].end_of_text_token):
+        assert kinds[kind].end_of_text not in kinds[kind].encode(f"One{mark}two {mark} three {mark}")
+
+
 @settings(max_examples=40, deadline=None)
 @given(text=st.text(st.characters(), max_size=40))
 def test_round_trip_of_any_text(kinds: dict[str, Tokenizer], text: str) -> None:

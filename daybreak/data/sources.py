@@ -18,7 +18,7 @@ from daybreak.data.formats import limits, reader
 from daybreak.data.formats.files import Watched
 from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable, left_out_note, shown
 from daybreak.data.formats.format import Text
-from daybreak.data.formats.ranges import Part, known_shape, parts, range_blocks, text_format_of
+from daybreak.data.formats.ranges import Part, bytes_before, known_shape, parts, range_blocks, text_format_of
 from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 __all__ = ["Document", "Part", "Reading", "builtin_sources", "find", "parts", "search"]
@@ -359,12 +359,13 @@ class Reading:
         yield from reader.documents(stream, self.findings)
 
     def _range(self, path: Path, file: Watched, part: Part) -> Iterator[Document]:
-        record, mark, _ = text_format_of(path, file)  # type: ignore[arg-type]
+        record, detail, mark, _ = text_format_of(path, file)  # type: ignore[arg-type]
         if record is None:
             raise Unsuitable("its beginning has changed since it was cut into parts")
         known = known_shape(record, path, file, mark)  # type: ignore[arg-type]
         if known and known.said and not part.start:
             self.findings.say(path.name, known.said)
+        before = bytes_before(file, part.start)  # type: ignore[arg-type]
         blocks = range_blocks(file, part.start, part.stop, self.findings)  # type: ignore[arg-type]
         if mark and not part.start:
             blocks = (block[mark:] if index == 0 else block for index, block in enumerate(blocks))
@@ -373,9 +374,9 @@ class Reading:
             Text(
                 stream=stream,
                 blocks=blocks,
-                detail="",
+                detail=detail,
                 findings=self.findings,
                 shape=known,
-                continues=part.start > 0,
+                before=before,
             )
         )

@@ -50,7 +50,7 @@ def _is_code(text: str) -> bool:
 
 
 def _documents(text: Text) -> Iterator[Document]:
-    return plain_documents(text.blocks, "code", text.name, text.findings, continues=text.continues)
+    return plain_documents(text.blocks, "code", text.name, text.findings, before=text.before)
 
 
 NAMED_CODE = TextFormat(name="code", recognize=by_name, documents=_documents, in_ranges=True)

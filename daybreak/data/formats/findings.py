@@ -35,6 +35,8 @@ class Findings:
     lost: Counter[str] = field(default_factory=Counter)  # bytes of files and rows that were passed over, by reason
     licences: Counter[str] = field(default_factory=Counter)  # documents by the licence that they name
     rows_read: Counter[str] = field(default_factory=Counter)  # otherwise than the others of their file, by how
+    borders: Counter[str] = field(default_factory=Counter)  # marks between texts, by mark
+    kept_marks: Counter[str] = field(default_factory=Counter)  # such marks within a text, where they are text
 
     def skip(self, name: str, reason: str, detail: str = "", size: int = 0) -> None:
         """The file `name` was passed over; detail: of this file alone; size: its bytes, as far as they are known."""
@@ -76,13 +78,23 @@ class Findings:
         if name not in self.names.get(how, ()):
             self._name(how, name)
 
+    def border(self, name: str, mark: str, count: int) -> None:
+        """So many marks in the file `name` were borders of documents."""
+        self.borders[mark] += count
+        self._name(_border_name(mark), name, once=True)
+
+    def keep_mark(self, name: str, mark: str, count: int) -> None:
+        """So many marks in the file `name` stand within a text, and stay."""
+        self.kept_marks[mark] += count
+        self._name(_kept_name(mark), name, once=True)
+
     def licence(self, named: str) -> None:
         """A document whose row names its licence."""
         self.licences[named if named in self.licences or len(self.licences) < limits.LICENCES else OTHERS] += 1
 
-    def _name(self, why: str, name: str, detail: str = "") -> None:
+    def _name(self, why: str, name: str, detail: str = "", *, once: bool = False) -> None:
         names = self.names.get(why, ())
-        if len(names) < limits.NAMED_FILES:
+        if len(names) < limits.NAMED_FILES and not (once and shown(name) in names):
             self.names[why] = (*names, shown(name) + (f": {detail}" if detail else ""))
 
     @property
@@ -119,6 +131,8 @@ class Findings:
             (self.parts, other.parts),
             (self.licences, other.licences),
             (self.rows_read, other.rows_read),
+            (self.borders, other.borders),
+            (self.kept_marks, other.kept_marks),
         ):
             mine.update(theirs)
         for why, names in other.names.items():
@@ -142,6 +156,12 @@ class Findings:
     def passed_over(self) -> tuple[str, ...]:
         """Sentences on all that was not read as it is: the one place that says it, for whoever shows it."""
         notes = []
+        for mark, count in self.borders.items():
+            where = ", ".join(self.names[_border_name(mark)])
+            notes.append(f"{count:,} times {mark} between texts: borders of documents, not text ({where})")
+        for mark, count in self.kept_marks.items():
+            where = ", ".join(self.names[_kept_name(mark)])
+            notes.append(f"{count:,} times {mark} within a text: kept as text ({where})")
         for what, count in self.left_out.items():
             notes.append(left_out_note(what, self.names[what], count))
         for reason, count in self.skipped.items():
@@ -174,6 +194,14 @@ class Findings:
             return ""
         whole = self.bytes + self.skipped_bytes  # rows are a part of what was read
         return f"{before}{units.size(size)}, {size / max(whole, size):.1%} of the bytes"
+
+
+def _border_name(mark: str) -> str:
+    return f"border {mark}"
+
+
+def _kept_name(mark: str) -> str:
+    return f"kept {mark}"
 
 
 def left_out_note(what: str, names: Collection[str], count: int) -> str:

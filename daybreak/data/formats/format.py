@@ -65,7 +65,7 @@ class Text:
     detail: str
     findings: Findings
     shape: Shape | None = None  # of a range's rows, as the beginning of the file has told it
-    continues: bool = False  # a range that is not at the beginning of its file
+    before: bytes = b""  # what stands in front of a range: its last bytes; none at the beginning of the file
 
     @property
     def name(self) -> str:

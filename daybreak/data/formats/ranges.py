@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daybreak.data.formats import limits
+from daybreak.data.formats.borders import BEFORE_BYTES
 from daybreak.data.formats.encodings import utf8_blocks
 from daybreak.data.formats.findings import Findings, Unsuitable
 from daybreak.data.formats.format import HEAD_BYTES, TextFormat
@@ -61,7 +62,7 @@ def _size(path: Path) -> int:
 def _is_lines(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            record, _, encoding = text_format_of(path, file)
+            record, _, _, encoding = text_format_of(path, file)
     except Unsuitable:
         return False
     except expected_errors():
@@ -69,14 +70,14 @@ def _is_lines(path: Path) -> bool:
     return encoding == "utf-8" and record is not None and record.in_ranges
 
 
-def text_format_of(path: Path, file: BinaryIO) -> tuple[TextFormat | None, int, str]:
-    """Format, size of the mark in front, and encoding; None where it is no plain text."""
+def text_format_of(path: Path, file: BinaryIO) -> tuple[TextFormat | None, str, int, str]:
+    """Format, its detail, size of the mark in front, and encoding; None where it is no plain text."""
     stream = Stream(path.name, file, Budget(0))
     head = stream.peek(HEAD_BYTES)
     if packing(head, path.name) or binary_format(head):
-        return None, 0, ""
-    record, _, encoding, mark = text_format(stream)
-    return record, mark, encoding
+        return None, "", 0, ""
+    record, detail, encoding, mark = text_format(stream)
+    return record, detail, mark, encoding
 
 
 def known_shape(record: TextFormat, path: Path, file: BinaryIO, mark: int) -> Shape | None:
@@ -100,6 +101,16 @@ def range_blocks(file: BinaryIO, start: int, stop: int, findings: Findings) -> I
         offset += len(block)
         findings.bytes += len(block)
         yield block
+
+
+def bytes_before(file: BinaryIO, start: int) -> bytes:
+    """What stands in front of a range that begins there: the end of the range before it, at most BEFORE_BYTES."""
+    if not start:
+        return b""
+    offset = _next_line(file, start - 1)
+    first = max(0, offset - BEFORE_BYTES)
+    file.seek(first)
+    return file.read(offset - first)
 
 
 def _next_line(file: BinaryIO, offset: int) -> int:

@@ -3,19 +3,24 @@
 from collections.abc import Iterable, Iterator
 
 from daybreak.data.cleaning import Document
-from daybreak.data.formats import encodings, pieces
+from daybreak.data.formats import borders, encodings, pieces
 from daybreak.data.formats.findings import Findings
 from daybreak.data.formats.format import Sample, Text, TextFormat
 from daybreak.data.formats.pieces import WHOLE_ROW
 
 
 def plain_documents(
-    blocks: Iterable[bytes], kind: str, name: str, findings: Findings, *, continues: bool = False
+    blocks: Iterable[bytes], kind: str, name: str, findings: Findings, *, always: str = "", before: bytes = b""
 ) -> Iterator[Document]:
-    """Text in pieces that join up to exactly it; a text of blanks alone is none."""
-    for index, piece in enumerate(pieces.pieces(blocks, pieces.WHOLE)):
-        if index or continues or piece.strip():
-            yield Document(encodings.decoded(piece, name, findings), index == 0 and not continues, kind)
+    """Texts between borders in pieces that join up to exactly them; a text of blanks alone is none.
+
+    always, before: as `borders.documents_between` takes them.
+    """
+    texts = borders.documents_between(blocks, name, findings, always=always, before=before)
+    for starts, text in texts:
+        for index, piece in enumerate(pieces.pieces(text, pieces.WHOLE)):
+            if index or not starts or piece.strip():
+                yield Document(encodings.decoded(piece, name, findings), starts and index == 0, kind)
 
 
 def text_documents(text: str, kind: str, name: str, findings: Findings) -> Iterator[Document]:
@@ -34,12 +39,12 @@ def text_documents(text: str, kind: str, name: str, findings: Findings) -> Itera
 
 
 def _documents(text: Text) -> Iterator[Document]:
-    return plain_documents(text.blocks, "text", text.name, text.findings, continues=text.continues)
+    return plain_documents(text.blocks, "text", text.name, text.findings, always=text.detail, before=text.before)
 
 
-def _recognize(_: Sample) -> str:
+def _recognize(sample: Sample) -> str:
     """Whatever no other format has recognised."""
-    return ""
+    return borders.always(sample.data)
 
 
 TEXT = TextFormat(name="text", recognize=_recognize, documents=_documents, in_ranges=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from daybreak.data.cleaning import Document
+from daybreak.data.formats import borders
 from daybreak.data.formats.code import CODE_ENDINGS
 from daybreak.data.formats.documents.vocabularies import VOCABULARIES
 from daybreak.data.formats.documents.vocabulary import Root, root_of
@@ -17,7 +18,9 @@ _NO_XML = CODE_ENDINGS | {"md", "jsonl", "csv", "tsv"}
 def is_xml(sample: Sample) -> bool:
     if sample.start != b"<" or not _XML.match(sample.data) or sample.ending in _NO_XML:
         return False
-    return sample.data.lstrip()[:5] == b"<?xml" or sample.ending in _XML_ENDINGS or b"</" in sample.data
+    if sample.ending in _XML_ENDINGS:
+        return True
+    return not borders.begins(sample.data) and (sample.data.lstrip()[:5] == b"<?xml" or b"</" in sample.data)
 
 
 def _recognize(sample: Sample) -> str | None:

@@ -5,6 +5,7 @@ from itertools import chain
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
+from daybreak.data.formats.borders import texts_in
 from daybreak.data.formats.findings import Findings, Unsuitable
 from daybreak.data.formats.pieces import WHOLE_ROW
 from daybreak.data.formats.rows.shape import Row, Shape
@@ -47,10 +48,11 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
         findings.rows_seen += 1
         if named := licence(row):
             findings.licence(named)
-        if len(text) <= WHOLE_ROW // 4 and text.isascii():
-            yield Document(text, True, shape.kind)
-        else:
-            yield from text_documents(text, shape.kind, name, findings)
+        for part in texts_in(text, name, findings):
+            if len(part) <= WHOLE_ROW // 4 and part.isascii():
+                yield Document(part, True, shape.kind)
+            else:
+                yield from text_documents(part, shape.kind, name, findings)
     if waiting:
         raise Unsuitable("it has no column of text")
 
