@@ -89,7 +89,11 @@ def test_what_is_left_out_is_said(tmp_path: Path, name: str, data: bytes | str, 
 def test_a_row_that_is_too_long_is_said_with_its_bytes(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jsonl", rows({"text": "a"}, {"text": "b" * 17_000_000}))
     texts, notes = read(path)
-    assert texts == ["a"] and notes[0].startswith("1 of 2 rows skipped: over 16 MB") and "(17 MB, 100.0%" in notes[0]
+    assert (
+        texts == ["a"]
+        and notes[0].startswith("1 of 2 rows skipped: over 16 MB")
+        and "line 2; 17 MB, 100.0%" in notes[0]
+    )
 
 
 def test_members_of_archives_are_said(tmp_path: Path) -> None:

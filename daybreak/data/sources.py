@@ -18,7 +18,15 @@ from daybreak.data.formats import limits, reader
 from daybreak.data.formats.files import Watched
 from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable, left_out_note, shown
 from daybreak.data.formats.format import Text
-from daybreak.data.formats.ranges import Part, bytes_before, known_shape, parts, range_blocks, text_format_of
+from daybreak.data.formats.ranges import (
+    Part,
+    bytes_before,
+    first_line,
+    known_shape,
+    parts,
+    range_blocks,
+    text_format_of,
+)
 from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 __all__ = ["Document", "Part", "Reading", "builtin_sources", "find", "parts", "search"]
@@ -365,8 +373,8 @@ class Reading:
         known = known_shape(record, path, file, mark)  # type: ignore[arg-type]
         if known and known.said and not part.start:
             self.findings.say(path.name, known.said)
-        before = bytes_before(file, part.start)  # type: ignore[arg-type]
-        blocks = range_blocks(file, part.start, part.stop, self.findings)  # type: ignore[arg-type]
+        before = bytes_before(file, part.start, record.begins)  # type: ignore[arg-type]
+        blocks = range_blocks(file, part.start, part.stop, self.findings, record.begins)  # type: ignore[arg-type]
         if mark and not part.start:
             blocks = (block[mark:] if index == 0 else block for index, block in enumerate(blocks))
         stream = Stream(path.name, file, Budget(0))  # type: ignore[arg-type]
@@ -378,5 +386,6 @@ class Reading:
                 findings=self.findings,
                 shape=known,
                 before=before,
+                first_line=lambda: first_line(path, part.start, record.begins),
             )
         )

@@ -1,5 +1,6 @@
 """Format: a record of how the bytes of a format are recognised and how its documents are read."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,6 +67,7 @@ class Text:
     findings: Findings
     shape: Shape | None = None  # of a range's rows, as the beginning of the file has told it
     before: bytes = b""  # what stands in front of a range: its last bytes; none at the beginning of the file
+    first_line: Callable[[], int] = lambda: 1  # tells the number of its first line in the file
 
     @property
     def name(self) -> str:
@@ -80,4 +82,5 @@ class TextFormat:
     recognize: Callable[[Sample], str | None]  # a detail such as a delimiter, mostly empty; None: it is not this one
     documents: Callable[[Text], Iterator[Document]]
     in_ranges: bool = False  # every range of its lines can be read alone
+    begins: re.Pattern[bytes] | None = None  # of the lines between which ranges are cut; None: between any
     in_rows: Callable[[Iterable[bytes], str, Findings], Iterator[Row]] | None = None  # of its lines

@@ -1,5 +1,6 @@
 """Ranges: files shared out for several processes, many small ones together and a big one in byte ranges of lines."""
 
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from daybreak.data.formats.rows.shapes import shape_of
 from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 PART_BYTES = 1 << 25
+_LINE_END = re.compile(rb"\n")
+_LOOKED_BACK = 64  # bytes that are seen again with the next block: a line end and what tells how the next line begins
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,18 @@ def known_shape(record: TextFormat, path: Path, file: BinaryIO, mark: int) -> Sh
     return shape_of(looked_at(iter(record.in_rows(utf8_blocks(stream, "utf-8", mark, aside), path.name, aside))))
 
 
-def range_blocks(file: BinaryIO, start: int, stop: int, findings: Findings) -> Iterator[bytes]:
-    """From the first line that begins at or after `start` up to the last that begins before `stop`."""
+def range_blocks(
+    file: BinaryIO, start: int, stop: int, findings: Findings, begins: re.Pattern[bytes] | None = None
+) -> Iterator[bytes]:
+    """From the first line that begins at or after `start` up to the last that begins before `stop`.
+
+    begins: of the lines that count; those between two of them stay together.
+    """
+    cut = _cut(begins)
     offset = start
     if start:
-        offset = _next_line(file, start - 1)
-    end = max(offset, _next_line(file, stop - 1)) if stop else 0
+        offset = _next_line(file, start - 1, cut)
+    end = max(offset, _next_line(file, stop - 1, cut)) if stop else 0
     file.seek(offset)
     while offset < end and (block := file.read(min(limits.BLOCK_BYTES, end - offset))):
         offset += len(block)
@@ -103,22 +112,42 @@ def range_blocks(file: BinaryIO, start: int, stop: int, findings: Findings) -> I
         yield block
 
 
-def bytes_before(file: BinaryIO, start: int) -> bytes:
+def bytes_before(file: BinaryIO, start: int, begins: re.Pattern[bytes] | None = None) -> bytes:
     """What stands in front of a range that begins there: the end of the range before it, at most BEFORE_BYTES."""
     if not start:
         return b""
-    offset = _next_line(file, start - 1)
+    offset = _next_line(file, start - 1, _cut(begins))
     first = max(0, offset - BEFORE_BYTES)
     file.seek(first)
     return file.read(offset - first)
 
 
-def _next_line(file: BinaryIO, offset: int) -> int:
-    """Where the first line begins that ends after `offset`, or the end of the file."""
+def _cut(begins: re.Pattern[bytes] | None) -> re.Pattern[bytes]:
+    return re.compile(rb"\n(?=" + begins.pattern + rb")") if begins else _LINE_END
+
+
+def _next_line(file: BinaryIO, offset: int, cut: re.Pattern[bytes]) -> int:
+    """Where the first line begins behind a line end at or after `offset`, or the end of the file."""
     file.seek(offset)
-    while block := file.read(limits.BLOCK_BYTES):
-        found = block.find(b"\n")
-        if found >= 0:
-            return offset + found + 1
-        offset += len(block)
-    return offset
+    block = b""
+    while more := file.read(limits.BLOCK_BYTES):
+        block += more
+        if found := cut.search(block):
+            return offset + found.end()
+        offset += max(0, len(block) - _LOOKED_BACK)
+        block = block[-_LOOKED_BACK:]
+    return offset + len(block)
+
+
+def first_line(path: Path, start: int, begins: re.Pattern[bytes] | None) -> int:
+    """The number of the line at which the range from `start` begins."""
+    if not start:
+        return 1
+    with path.open("rb") as file:
+        offset = _next_line(file, start - 1, _cut(begins))
+        file.seek(0)
+        count = 1
+        while offset > 0 and (block := file.read(min(limits.BLOCK_BYTES, offset))):
+            count += block.count(b"\n")
+            offset -= len(block)
+    return count

@@ -13,10 +13,10 @@ BINARY: tuple[BinaryFormat, ...] = (
     crawls.WARC,
 )
 TEXT: tuple[TextFormat, ...] = (
+    json_lines.JSON_LINES,  # before pages: an error of a server can stand in front of its rows
+    json_tree.JSON,
     markup.PAGE,
     xml.XML,
-    json_lines.JSON_LINES,
-    json_tree.JSON,
     code.NAMED_CODE,
     tagged.TAGGED,
     tables.TABLE,

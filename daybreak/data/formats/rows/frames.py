@@ -86,9 +86,9 @@ def _listed(value: Mapping[str, Sequence[object]]) -> Iterator[Row]:
         yield dict(zip(value, cells, strict=True))
 
 
-def is_begun(value: object) -> bool:
+def is_begun(value: Mapping[str, object]) -> bool:
     """What may be the beginning of a frame in columns that is too long to see how it ends."""
-    if not isinstance(value, dict) or not value:
+    if not value:
         return False
     first = next(iter(value.values()))
     if isinstance(first, dict):

@@ -1,7 +1,6 @@
 """Trees: JSON that is one value, however long, as rows: the elements of its lists, its objects, or itself."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 
 from daybreak.data.cleaning import Document
@@ -15,12 +14,12 @@ from daybreak.data.formats.rows.documents import row_documents
 from daybreak.data.formats.rows.finite import finite
 from daybreak.data.formats.rows.json_kind import kind_of_json
 from daybreak.data.formats.rows.layout import Layout, characters, is_like, layout_of, rows_of
+from daybreak.data.formats.rows.partial import END, START, beginning
 from daybreak.data.formats.rows.shape import Row
 
 _DEEPEST = 100  # most nesting in a row; deeper ones hold no text
 _READ_BYTES = 1 << 16
 _WHOLE_BYTES = 1 << 23  # a file up to here is read at once, longer ones as a stream
-_START, _END = ("start_map", "start_array"), ("end_map", "end_array")
 
 
 class Fed:
@@ -54,11 +53,11 @@ def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterato
     held, ended = _held(blocks, _WHOLE_BYTES)
     start = b"".join(held)
     start = start[before_value(start) :]
-    if ended and _values_in(start) <= limits.ROW_VALUES:
-        yield from _of_values(whole_values(start, name, findings), name, findings)
+    if ended and _values_in(start) <= limits.ROW_VALUES and (values := whole_values(start, name, findings)):
+        yield from _of_values(values, name, findings)
         return
-    beginning = _beginning(start[: limits.LOOKED_AT_BYTES])
-    if frames.is_begun(beginning) and frames.split_names(beginning) is None:  # type: ignore[arg-type]
+    first = beginning(start[: limits.LOOKED_AT_BYTES])
+    if isinstance(first, dict) and frames.is_begun(first) and frames.split_names(first) is None:
         more, ended = _held(blocks, limits.HELD_BYTES - len(start))
         start = b"".join([start, *more])
         if not ended:
@@ -68,7 +67,7 @@ def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterato
             )
         yield from _of_values(whole_values(start, name, findings), name, findings)
         return
-    layout = layout_of(beginning)
+    layout = layout_of(first)
     yield from _streamed(chain([start], blocks), layout, name, findings)
 
 
@@ -90,7 +89,10 @@ def _values_in(data: bytes) -> int:
 
 
 def whole_values(data: bytes, name: str, findings: Findings) -> list[object]:
-    """The values of a text that is held whole. Raises Unsuitable: broken."""
+    """The values of a text that is held whole; none where it breaks amid the rows of the first, which can be read.
+
+    Raises Unsuitable: broken, and no rows before that.
+    """
     import orjson
 
     try:
@@ -104,6 +106,8 @@ def whole_values(data: bytes, name: str, findings: Findings) -> list[object]:
             values.append(value)
     except ValueError as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        if not values and isinstance(error, lenient.Unfinished) and layout_of(beginning(data)).steps:
+            return []
         if not values:
             raise Unsuitable(f"broken JSON at line {line}: {error}") from None
         findings.stop(name, "broken JSON", f"at line {line}: {error}")
@@ -130,25 +134,6 @@ def _say_beside(layout: Layout, name: str, findings: Findings) -> None:
     if layout.beside:
         listed = ", ".join(map(repr, layout.beside[:5])) + (" and more" if len(layout.beside) > 5 else "")
         findings.say(name, f"the lists {listed} beside its rows are not read")
-
-
-def _beginning(data: bytes) -> object:
-    """The first value, as far as it goes."""
-    import ijson
-
-    builder = ijson.ObjectBuilder()
-    depth, any_value = 0, False
-    events: list[tuple[str, object]] = ijson.sendable_list()
-    parser = ijson.basic_parse_coro(events, multiple_values=True, use_float=True)
-    with suppress(ijson.JSONError, ValueError):
-        parser.send(data)
-    for event, value in events:
-        any_value = True
-        depth += (event in _START) - (event in _END)
-        builder.event(event, value)
-        if not depth:
-            break
-    return builder.value if any_value else None
 
 
 def _streamed(blocks: Iterator[bytes], layout: Layout, name: str, findings: Findings) -> Iterator[Row]:
@@ -178,26 +163,28 @@ def _rows(fed: Fed, layout: Layout, name: str, findings: Findings) -> Iterator[R
         fed.heard = fed.offset
         if event == "map_key":
             keys[-1] = value
-        elif event in _END:
+        elif event in END:
             keys.pop()
         elif keys and steps[len(keys) - 1] not in (None, keys[-1]):
             _pass(event, events, fed)
         elif len(keys) < deep:  # on the way to the rows
-            if event in _START:
+            if event == "start_map" and layout.like is not None and len(keys) == deep - 1:
+                _pass(event, events, fed)
+            elif event in START:
                 keys.append(None)
                 decided, beside = layout.like is None or len(keys) < deep, False
         elif beside:
             _pass(event, events, fed)
         else:
             start = fed.offset
-            row = built(event, events, fed) if event in _START else value
+            row = built(event, events, fed) if event in START else value
             if not decided:  # the first element tells whether the list has rows
                 decided, beside = True, not is_like([row], layout.like)
                 if beside:
                     if characters(row):
                         _say_beside(Layout(beside=(str(keys[-2]),)), name, findings)
                     continue
-            if row is None and event in _START:
+            if row is None and event in START:
                 findings.skip_row(LONG_ROW, fed.offset - start)
             elif header:
                 header = False
@@ -209,11 +196,11 @@ def _rows(fed: Fed, layout: Layout, name: str, findings: Findings) -> Iterator[R
 
 def _pass(event: str, events: Iterator[tuple[str, object]], fed: Fed) -> None:
     """Goes to the end of the value that has begun."""
-    depth = int(event in _START)
+    depth = int(event in START)
     while depth:
         event, _ = next(events)
         fed.heard = fed.offset
-        depth += (event in _START) - (event in _END)
+        depth += (event in START) - (event in END)
 
 
 def built(first: str, events: Iterator[tuple[str, object]], fed: Fed) -> Row | None:
@@ -224,7 +211,7 @@ def built(first: str, events: Iterator[tuple[str, object]], fed: Fed) -> Row | N
     depth, start = 0, fed.offset
     for values, (event, value) in enumerate(chain([(first, None)], events), -1):
         fed.heard = fed.offset
-        depth += (event in _START) - (event in _END)
+        depth += (event in START) - (event in END)
         if builder and (values > limits.ROW_VALUES or depth > _DEEPEST or fed.offset - start > limits.ROW_BYTES):
             builder = None
         if builder:

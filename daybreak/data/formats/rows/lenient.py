@@ -48,6 +48,11 @@ class Unfinished(Broken):
     """The text ends inside a value."""
 
 
+def is_blank(text: str) -> bool:
+    """Blanks and comments alone."""
+    return _BLANK.match(text, 0).end() == len(text)  # type: ignore[union-attr]
+
+
 def values(text: str) -> Iterator[object]:
     """The values that follow one another: objects, lists and strings; commas and closing brackets between are left out.
 
@@ -97,7 +102,10 @@ class _Reader:
             return self._named(named[0], named.end(), depth)
         if printed := _OBJECT.match(text, at):
             return None, printed.end()
-        raise Broken(f"{sign!r} where a value was expected", at)
+        raise Broken(f"{self._shown(at)} where a value was expected", at)
+
+    def _shown(self, at: int) -> str:
+        return repr(self._text[at : at + 20].partition("\n")[0])
 
     def _blank(self, at: int) -> int:
         """Where the next sign is. Raises Unfinished: there is none."""
@@ -131,7 +139,7 @@ class _Reader:
         if name == "new" and (made := _NAME.match(self._text, after)):  # JavaScript's new Date(...)
             return self._named(made[0], made.end(), depth)
         if self._text[after : after + 1] != "(":
-            raise Broken(f"{name[:40]!r} where a value was expected", at - len(name))
+            raise Broken(f"{self._shown(at - len(name))} where a value was expected", at - len(name))
         given, at = self._list(after + 1, depth, ")")
         return given[0] if len(given) == 1 else given, at
 
@@ -165,7 +173,7 @@ class _Reader:
             if self._text[at] in ",}" and not found:
                 return self._list(at, depth, "}") if self._text[at] == "}" else self._set(key, at, depth)
             if self._text[at] not in ":=":
-                raise Broken(f"{self._text[at]!r} where a colon was expected", at)
+                raise Broken(f"{self._shown(at)} where a colon was expected", at)
             at += 2 if self._text.startswith("=>", at) else 1  # Ruby and PHP
             found[key], at = self.value(self._blank(at), depth + 1)
             at = self._after(at, "}")
@@ -176,18 +184,19 @@ class _Reader:
         return [first, *rest], at
 
     def _key(self, at: int) -> tuple[str, int]:
-        if self._text[at] in _STRING:
+        at += self._text[at] == ":"  # a symbol of Ruby
+        if self._text[at : at + 1] in _STRING:
             return self._string(at)
         for form in (_NUMBER, _PREFIXED, _NAME):
             if found := form.match(self._text, at):
                 return self._prefixed(found) if form is _PREFIXED else (found[0], found.end())
-        raise Broken(f"{self._text[at]!r} where a key was expected", at)
+        raise Broken(f"{self._shown(at)} where a key was expected", at)
 
     def _after(self, at: int, end: str) -> int:
         """What follows a value: a comma, or the end of what it is in."""
         at = self._blank(at)
         if self._text[at] != end and self._text[at] != ",":
-            raise Broken(f"{self._text[at]!r} where a comma was expected", at)
+            raise Broken(f"{self._shown(at)} where a comma was expected", at)
         return at
 
 
