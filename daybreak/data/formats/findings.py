@@ -172,7 +172,7 @@ class Findings:
         for reason, count in self.rows.items():
             of = f" of {self.rows_seen:,}" if self.rows_seen >= count else ""
             what = "rows" if of or count > 1 else "row"
-            places = listed(where, count) if (where := self.names.get(reason)) else ""
+            places = listed(known, count) if (known := self.names.get(reason)) else ""
             told = places + self._lost(reason, "; " if places else "")
             notes.append(f"{count:,}{of} {what} skipped: {reason}{f' ({told})' if told else ''}")
         for what, count in self.parts.items():
