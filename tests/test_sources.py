@@ -86,8 +86,8 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
         list(Reading([gone], named=[gone]))
     torn = tmp_path / "torn.gz"
     torn.write_bytes(gzip.compress(prose(50_000).encode())[:-400])
-    with pytest.raises(DataError):
-        list(Reading([torn], named=[torn]))
+    reading = Reading([torn], named=[torn])
+    assert len(list(reading)) > 1 and "its compressed data ends too early" in reading.notes[0]
 
 
 def test_builtin() -> None:

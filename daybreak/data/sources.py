@@ -17,7 +17,9 @@ from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits, reader
 from daybreak.data.formats.files import Watched
 from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable, left_out_note, shown
+from daybreak.data.formats.folders import beside_text
 from daybreak.data.formats.format import Text
+from daybreak.data.formats.members import MARK_BYTES, is_hidden
 from daybreak.data.formats.ranges import (
     Part,
     bytes_before,
@@ -186,14 +188,17 @@ class _Walk:
                 continue
             entered.add(identity)
             for name in (*below, *names):
-                if name[0] == ".":
+                if is_hidden(name):
                     self.left_out[HIDDEN].append(folder / name)
             below[:] = sorted(
                 child
                 for child in below
-                if child[0] != "." and child not in self._names and not self._is_left_out(folder / child)
+                if not is_hidden(child) and child not in self._names and not self._is_left_out(folder / child)
             )
-            yield folder, [name for name in names if name[0] != "."]
+            aside = beside_text(names, lambda name, folder=folder: _start_of(folder / name))  # type: ignore[misc]
+            for name, what in aside.items():
+                self.left_out[what].append(folder / name)
+            yield folder, [name for name in names if name not in aside and not is_hidden(name)]
 
     def expanded(self, pattern: str) -> Iterator[Path]:
         """Like glob.glob(recursive=True), which follows links around in circles."""
@@ -256,6 +261,15 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def _start_of(path: Path) -> bytes:
+    """The beginning of a file; empty where it cannot be read, which is told when it is read."""
+    try:
+        with Watched(path) as file:
+            return file.read(MARK_BYTES)
+    except (OSError, Unsuitable):
+        return b""
 
 
 def _is_folder(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from daybreak.data.cleaning import Document
-from daybreak.data.formats import encodings, limits, records
+from daybreak.data.formats import archives, encodings, kinds, limits, records
 from daybreak.data.formats.findings import Findings, Unsuitable
 from daybreak.data.formats.format import HEAD_BYTES, BinaryFormat, Sample, Text, TextFormat
 from daybreak.data.formats.packings import packing, unpacked
@@ -24,10 +24,23 @@ def _documents(stream: Stream, findings: Findings) -> Iterator[Document]:
     head = stream.peek(HEAD_BYTES)
     if packed := packing(head, stream.name):
         yield from documents(unpacked(stream, packed, findings), findings)
-    elif binary := binary_format(head):
+    elif binary := _binary_format_of(stream, head):
         yield from binary.documents(stream, findings, lambda inner: documents(inner, findings))
     else:
         yield from _text_documents(stream, findings)
+
+
+def _binary_format_of(stream: Stream, head: bytes) -> BinaryFormat | None:
+    """None: it is a text. Raises Unsuitable: neither."""
+    try:
+        binary = binary_format(head)
+        if binary is None:
+            text_format(stream)
+    except Unsuitable:
+        if not archives.has_zip(stream):
+            raise
+        return archives.ZIP
+    return binary
 
 
 def binary_format(head: bytes) -> BinaryFormat | None:
@@ -35,9 +48,8 @@ def binary_format(head: bytes) -> BinaryFormat | None:
     for record in records.BINARY:
         if record.recognize(head):
             return record
-    for magic, what in records.UNREAD.items():
-        if head.startswith(magic):
-            raise Unsuitable(f"{what}, which is not read")
+    if what := kinds.not_text(head):
+        raise Unsuitable(what)
     return None
 
 

@@ -1,13 +1,13 @@
 """Records: the formats that are read, in the order in which they are tried."""
 
-from daybreak.data.formats import archives, code, crawls, markup, parquet, pdf, texts
+from daybreak.data.formats import archives, code, crawls, markup, parquet, pdf, tars, texts
 from daybreak.data.formats.documents import xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
 
 BINARY: tuple[BinaryFormat, ...] = (
     archives.ZIP,
-    archives.TAR,
+    tars.TAR,
     parquet.PARQUET,
     pdf.PDF,
     crawls.WARC,
@@ -23,4 +23,3 @@ TEXT: tuple[TextFormat, ...] = (
     code.CODE,
     texts.TEXT,
 )
-UNREAD = {b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!": "a RAR archive", b"\xd0\xcf\x11\xe0": "an old Office file"}

@@ -84,6 +84,11 @@ class Stream:
         """
         return self._again() if self._again else None
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file itself and not something packed."""
+        return self._seekable
+
     def seekable(self) -> BinaryIO:
         """A file to go back and forth in: the file itself, or all of a packed one. Raises Unsuitable: that is long."""
         if self._seekable:
