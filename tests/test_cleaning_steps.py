@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daybreak.core.types import Request
 from daybreak.data.cleaning import Cleaning, Document
 from daybreak.data.language import LanguageFilter
 from daybreak.data.pages import HtmlText
 from daybreak.data.quality import Quality
 from daybreak.data.stop_words import StopWords, listed
 from daybreak.data.unicode import ControlCharacters, Normalization, UnicodeRepair
-from daybreak.techniques import class_of
+from daybreak.techniques import TextContext, class_of
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 NAMES = (
@@ -78,7 +79,7 @@ def done(step: Any, text: str, kind: str = "text") -> tuple[str | None, Counter[
 @pytest.mark.parametrize("name", NAMES)
 def test_a_technique_switches_its_step_on(name: str) -> None:
     kind = class_of(name)
-    cleaning, places = kind().documents(Cleaning(), None)  # type: ignore[attr-defined]
+    cleaning, places = kind().documents(Cleaning(), TextContext(request=Request(sources=(), seconds=0.0)))  # type: ignore[attr-defined]
     assert [step.name for step in cleaning.steps] == [name] and places == 1
     assert kind.default is (name not in ("stop_words", "language_filter"))
 

@@ -109,7 +109,7 @@ def test_where_nothing_is_left_the_step_that_took_it_is_named(tmp_path: Path) ->
     noise = "\n".join("".join(draw.choices("bcdfghjklmnpqrstvwxz ", k=80)) for _ in range(2000))
     (tmp_path / "noise.txt").write_text(noise)
     with pytest.raises(DataError) as caught:
-        prepare_only(asked(tmp_path / "noise.txt"), out=str(tmp_path / "run"))
+        prepare_only(asked(tmp_path / "noise.txt", "quality"), out=str(tmp_path / "run"))
     assert "quality removed" in caught.value.received and "letters at random" in caught.value.received
     assert not (tmp_path / "run").exists()
 

@@ -113,6 +113,7 @@ def pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Whole:
 
     class Reading:
         findings = Findings(files=1, bytes=6)
+        file = Path("any")
 
         def __init__(self, parts: object, named: object) -> None: ...
 
@@ -134,13 +135,13 @@ def test_streams_keep_neighbours_joined(pieces: Whole) -> None:
 def test_what_is_taken_away_across_documents_breaks_the_text_there(pieces: Whole, tmp_path: Path) -> None:
     whole = stored(tmp_path / "again", [tmp_path / "any"], Cleaning().with_across(NoVowel()))
     whole.shares = pieces.shares
-    (account,) = whole.judge([NoVowel()])
+    (account,) = whole.judge(Cleaning(across=(NoVowel(),)))
     assert (account.documents, account.removed_documents, account.removed_bytes) == (6, 2, 2)
     assert {before for _, before, _ in account.examples} == {"a", "e"}
     training, unseen = sides(whole, 0.1)
     assert training == [Document("d"), Document("f")]
     assert unseen == [Document("b"), Document("c", False)]
-    assert whole.judge([NoVowel()])[0].removed_documents == 0
+    assert whole.judge(Cleaning(across=(NoVowel(),)))[0].removed_documents == 0
 
 
 def test_a_beginning_in_hash_order_is_from_all_over() -> None:

@@ -40,6 +40,7 @@ class Document:
     starts: bool = True  # False: it continues the piece before it
     kind: str = "text"  # or page (HTML as it was found), code, dialogue
     language: str = ""  # ISO 639-1, where it was told
+    doubted: str = ""  # the step that would take it away, were it not for what that says of the whole text
 
 
 Note = Callable[[str], None]  # counts what a step found, or why it took a document away, in a few words
@@ -52,12 +53,18 @@ class Step(Protocol):
     def name(self) -> str: ...
 
     def __call__(self, document: Document, note: Note) -> Document | None:
-        """The document (the same object where nothing changed), or None where it is taken away."""
+        """The document (the same object where nothing changed), or None where it is taken away; or the document with
+        `doubted`, where it goes unless too much of its file or of all the text would.
+        """
         ...
 
 
 class Across(Protocol):
-    """A step over all documents: computes a signature of each, then decides which stay. A frozen dataclass, too."""
+    """A step over all documents: computes a signature of each, then decides which stay. A frozen dataclass, too.
+
+    One with an attribute `cautious` that is true and a method `copies`, as `duplicates.NearDuplicates`, takes nothing
+    away where that would be too much of a file or of all the text.
+    """
 
     @property
     def name(self) -> str: ...

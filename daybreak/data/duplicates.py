@@ -77,6 +77,7 @@ class NearDuplicates:
     least_similarity: float = 0.5
     least_words: int = 20  # in shorter texts one other word is another meaning
     values: int = 128
+    cautious: bool = False  # where most of a file, or of all the text, would go, it stays
     name: str = dataclasses.field(default="near_duplicates", init=False)
 
     def __post_init__(self) -> None:
@@ -139,19 +140,26 @@ class NearDuplicates:
 
     def kept(self, signatures: np.ndarray) -> np.ndarray:
         """bool [documents]. Repeated until nothing more goes, so that text which was cleaned stays as it is."""
-        kept = np.ones(len(signatures), dtype=bool)
+        return self.copies(signatures) < 0
+
+    def copies(self, signatures: np.ndarray) -> np.ndarray:
+        """int64 [documents]: the earlier document that each is a copy of; -1 for those that stay."""
+        found = np.full(len(signatures), -1)
         compared = np.flatnonzero(signatures.any(axis=1))
         while len(compared):
-            repeated = self._repeated(signatures, compared)
+            earlier = self._repeated(signatures, compared)
+            repeated = earlier >= 0
             if not repeated.any():
                 break
-            kept[compared[repeated]] = False
+            found[compared[repeated]] = compared[earlier[repeated]]
             compared = compared[~repeated]
-        return kept
+        return found
 
     def _repeated(self, signatures: np.ndarray, compared: np.ndarray) -> np.ndarray:
-        """bool [compared]: similar to an earlier one, of those that share a band the first and the last before it."""
-        repeated = np.zeros(len(compared), dtype=bool)
+        """int64 [compared]: the place of an earlier one that is similar, of those that share a band the first and the
+        last before it; else -1.
+        """
+        repeated = np.full(len(compared), -1)
         for band in range(self.width):
             keys = signatures[compared, band]
             order = np.argsort(keys, kind="stable")
@@ -161,9 +169,10 @@ class NearDuplicates:
             starts = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
             for earlier in (starts[places], places - 1):
                 ones, others = order[places], order[earlier]
-                open_ = ~repeated[ones]
+                open_ = repeated[ones] < 0
                 ones, others = ones[open_], others[open_]
-                repeated[ones[self._similar(signatures, compared[ones], compared[others])]] = True
+                similar = self._similar(signatures, compared[ones], compared[others])
+                repeated[ones[similar]] = others[similar]
         return repeated
 
     def _similar(self, signatures: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -43,13 +43,14 @@ class Quality:
     most_repeated_runs: float = 0.5  # share of the words in repeated runs
     run_words: int = 10  # in such a run
     link_lines: int = 8  # so many short lines without punctuation are a list of links
+    cautious: bool = False  # documents are doubted, not taken away: too many of them say that this text is so
 
     def __call__(self, document: Document, note: Note) -> Document | None:
         reason = self.reason(document)
         if not reason:
             return document
         note(reason)
-        return None
+        return dataclasses.replace(document, doubted=self.name) if self.cautious else None
 
     def reason(self, document: Document) -> str:
         """Why the document goes, in a few words; empty where it stays."""

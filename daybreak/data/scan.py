@@ -1,5 +1,7 @@
 """Scan: facts of cleaned text, and its two parts, training and held out."""
 
+import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +12,13 @@ import numpy as np
 from daybreak.core import units
 from daybreak.core.errors import DataError
 from daybreak.data import heldout as held
-from daybreak.data.cleaning import EXAMPLES, SHOWN_CHARACTERS, Account, Across, Document
-from daybreak.data.formats.findings import Findings
+from daybreak.data.cleaning import EXAMPLES, SHOWN_CHARACTERS, Account, Cleaning, Document
+from daybreak.data.formats.findings import Findings, listed, shown
+from daybreak.data.formats.limits import NAMED_FILES
 from daybreak.data.sources import Reading
-from daybreak.data.store import Stored
+from daybreak.data.store import SEVERAL_DOCUMENTS, Stored
+
+MOST_TAKEN = 0.5  # share of documents or bytes above which a cautious step takes none of them
 
 SAMPLE_BYTES = 6_000_000
 PACKED_BYTES = 1_000_000  # bytes of the sample that are compressed with xz
@@ -36,7 +41,6 @@ class Scan:
     languages: dict[str, float]  # share of the characters by script; sums to 1
     sample: tuple[str, ...]  # whole documents of the training part, chosen by their hash, in order
     heldout_sample: tuple[str, ...]  # the same from the held-out part; small
-    accounts: tuple[Account, ...]  # from the steps over all documents
     notes: tuple[str, ...]
     skipped: tuple[str, ...]  # the notes on parts of the held-out file that are not read
 
@@ -50,30 +54,87 @@ class Whole:
         self.digests = _concatenated([part.digests for part in self.parts], np.uint8, (0, 16))
         self.shares = held.shares(self.digests)
         self.kept = np.ones(len(self.sizes), bool)
+        self.stood_back: list[str] = []  # what steps would have taken, had it not been most of a file or of the text
         self._ends = np.cumsum([len(part.sizes) for part in self.parts], dtype=np.int64)
 
-    def judge(self, across: Sequence[Across]) -> tuple[Account, ...]:
-        """Removes the documents that the steps over all documents reject; returns their accounts."""
+    def judge(self, cleaning: Cleaning) -> tuple[Account, ...]:
+        """Removes the documents that steps doubt or that steps over all documents reject; returns their accounts.
+
+        Of a cautious step, what would be most of a file or of all the text stays, and `stood_back` tells it.
+        """
         accounts = []
-        for step in across:
+        doubted = _concatenated([part.doubted for part in self.parts], np.uint8)
+        for number, step in enumerate(cleaning.steps, 1):
+            gone = np.flatnonzero((doubted == number) & self.kept)
+            if len(gone):
+                stays = self._too_many(step.name, np.flatnonzero(self.kept), gone, gone)
+                accounts.append(self._removed(step.name, gone[~stays]))
+        for across in cleaning.across:
             places = np.flatnonzero(self.kept)
-            signatures = _concatenated([p.signatures(step.name) for p in self.parts], np.uint64, (0, step.width))
-            stays = step.kept(signatures[places])
-            gone = places[~stays]
-            self.kept[gone] = False
-            first = gone[np.argsort(self.shares[gone], kind="stable")][:EXAMPLES]
-            shown = {place: next(self.texts([place]))[:SHOWN_CHARACTERS] for place in first.tolist()}
-            accounts.append(
-                Account(
-                    name=step.name,
-                    documents=len(places),
-                    bytes=int(self.sizes[places].sum()),
-                    removed_documents=len(gone),
-                    removed_bytes=int(self.sizes[gone].sum()),
-                    examples=tuple((self.digests[p, :8].tobytes().hex(), text, "") for p, text in shown.items()),
-                )
-            )
+            signatures = _concatenated([p.signatures(across.name) for p in self.parts], np.uint64, (0, across.width))
+            if getattr(across, "cautious", False):
+                copies = across.copies(signatures[places])  # type: ignore[attr-defined]
+                gone = places[copies >= 0]
+                earlier = places[copies[copies >= 0]]
+                stays = self._too_many(across.name, places, gone, gone[self._files[gone] == self._files[earlier]])
+                gone = gone[~stays]
+            else:
+                gone = places[~across.kept(signatures[places])]
+            seen = int(self.sizes[places].sum())
+            accounts.append(dataclasses.replace(self._removed(across.name, gone), documents=len(places), bytes=seen))
         return tuple(accounts)
+
+    def _removed(self, name: str, gone: np.ndarray) -> Account:
+        """Takes documents away; the account of that, without those that were seen."""
+        self.kept[gone] = False
+        first = gone[np.argsort(self.shares[gone], kind="stable")][:EXAMPLES]
+        shown = {place: next(self.texts([place]))[:SHOWN_CHARACTERS] for place in first.tolist()}
+        return Account(
+            name=name,
+            removed_documents=len(gone),
+            removed_bytes=int(self.sizes[gone].sum()),
+            examples=tuple((self.digests[p, :8].tobytes().hex(), text, "") for p, text in shown.items()),
+        )
+
+    def _too_many(self, name: str, places: np.ndarray, gone: np.ndarray, alike: np.ndarray) -> np.ndarray:
+        """bool [gone]: which stay, because they are most of their file, of several documents, or most of the text.
+
+        places: all documents that are left. alike: those of `gone` that speak for their file, which is what they are.
+        """
+        stays = np.zeros(len(gone), dtype=bool)
+        if not len(gone):
+            return stays
+        files, of_file = np.unique(self._files[places], return_inverse=True)
+        lost = of_file[np.searchsorted(places, alike)]
+        sizes = self.sizes[places]
+        documents = np.bincount(of_file, minlength=len(files))
+        most = (np.bincount(lost, minlength=len(files)) > MOST_TAKEN * documents) | (
+            np.bincount(lost, self.sizes[alike], len(files)) > MOST_TAKEN * np.bincount(of_file, sizes, len(files))
+        )
+        most &= documents >= SEVERAL_DOCUMENTS
+        stays = np.isin(gone, alike[most[lost]])
+        if stays.any():
+            self.stood_back.append(self._of_files(name, int(stays.sum()), files[most]))
+        rest = gone[~stays]
+        most_of_all = len(rest) > MOST_TAKEN * len(places) or self.sizes[rest].sum() > MOST_TAKEN * sizes.sum()
+        if most_of_all and (len(places) >= SEVERAL_DOCUMENTS or len(rest) == len(places)):
+            of = f"{len(rest):,} of {len(places):,}"
+            self.stood_back.append(
+                f"{name} would take {of} documents, most of the text; they stay. --with {name} takes them"
+            )
+            stays[:] = True
+        return stays
+
+    def _of_files(self, name: str, count: int, files: np.ndarray) -> str:
+        names = {number: told for part in self.parts for number, told in part.facts.files.items()}
+        known = sorted({shown(names[str(number)]) for number in files.tolist() if str(number) in names})
+        told = listed(known[:NAMED_FILES], max(len(files), len(known)))
+        return f"{name} would take {count:,} documents, most of {told}; they stay. --with {name} takes them"
+
+    @functools.cached_property
+    def _files(self) -> np.ndarray:
+        """uint64 [documents]: a number for the file that each is of."""
+        return _concatenated([part.files for part in self.parts], np.uint64)
 
     def findings(self) -> Findings:
         """The findings of reading all parts."""
@@ -102,17 +163,15 @@ class Whole:
 
 def scan(
     whole: Whole,
-    across: Sequence[Across] = (),
     *,
     heldout: Path | None = None,
     notes: tuple[str, ...] = (),
     sample_bytes: int = SAMPLE_BYTES,
 ) -> Scan:
-    """Facts of cleaned text, in bounded memory.
+    """Facts of cleaned text that was judged, in bounded memory.
 
     Raises DataError: too little text, or a held-out file without text.
     """
-    accounts = whole.judge(across)
     places = np.flatnonzero(whole.kept)
     starts, sizes, shares = whole.starts()[places], whole.sizes[places], whole.shares[places]
     summed = hashlib.blake2b(digest_size=16)
@@ -157,7 +216,6 @@ def scan(
         languages=languages(sample),
         sample=sample,
         heldout_sample=heldout_sample,
-        accounts=accounts,
         notes=notes,
         skipped=skipped,
     )

@@ -329,6 +329,7 @@ class Reading:
         self._parts = tuple(path if isinstance(path, Part) else Part((path,)) for path in paths)
         self._named = frozenset(named)
         self.findings = Findings()  # on everything read so far
+        self.file = Path()  # that the last document came from
 
     @property
     def replaced_bytes(self) -> int:
@@ -345,6 +346,7 @@ class Reading:
         self.findings = Findings()
         for part in self._parts:
             for path in part.paths:
+                self.file = path
                 yield from self._file(path, part)
 
     def _file(self, path: Path, part: Part) -> Iterator[Document]:

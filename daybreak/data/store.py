@@ -27,6 +27,7 @@ LANGUAGE_SAMPLED = 8  # one document in so many tells the language of all
 UNKNOWN_SHARE = 0.02  # share of text whose language neither script nor commonest words tell
 _LANGUAGE_CHARACTERS = 4000
 LANGUAGE_MODEL_SECONDS = 2.0  # to load it, on a machine that is a little busy
+SEVERAL_DOCUMENTS = 10  # in a file, from which on a share of them says what kind of text the file is
 LEAST_CHARACTERS = 200_000  # read from a part even if time is over: less is too little to count and to score
 
 
@@ -41,6 +42,7 @@ class PartFacts(Value):
     accounts: tuple[Account, ...]
     languages: dict[str, int] = field(default_factory=dict)  # bytes by identified language
     kinds: dict[str, int] = field(default_factory=dict)  # documents, as they were found
+    files: dict[str, str] = field(default_factory=dict)  # names of files of several documents, by their numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +96,14 @@ def make(work: Work, *, until: float = math.inf) -> PartFacts:
                 key = work.cut_key
                 return
 
+    def placed() -> Iterator[Document]:
+        for document in work.cleaning.cleaned(read(), tallies):
+            columns.place(reading.file)
+            yield document
+
     try:
         with beside.open("wb") as file:
-            for batch in batches(work.cleaning.cleaned(read(), tallies)):
+            for batch in batches(placed()):
                 for data in columns.add(batch):
                     file.write(data)
         with arrays.open("wb") as file:
@@ -111,6 +118,7 @@ def make(work: Work, *, until: float = math.inf) -> PartFacts:
             accounts=tuple(tally.account() for tally in tallies),
             languages=columns.told(hurried=until - boot_seconds() < LANGUAGE_MODEL_SECONDS),
             kinds=dict(kinds),
+            files=columns.names_of_files(),
         )
         write_json(work.folder / f"{key}.json", facts.to_json())
         return facts
@@ -133,10 +141,20 @@ class _Columns:
         self._across = cleaning.across
         self.sizes: list[int] = []
         self._starts: list[bool] = []
+        self._doubted: list[int] = []
+        self._steps = {step.name: number for number, step in enumerate(cleaning.steps, 1)}
+        self._files: Counter[Path] = Counter()  # documents of each
         self._digests: list[bytes] = []
         self._signatures: list[list[np.ndarray]] = [[] for _ in cleaning.across]
         self.languages: Counter[str] = Counter()
         self._unknown: list[tuple[str, int]] = []
+
+    def place(self, path: Path) -> None:
+        """The next document is of this file."""
+        self._files[path] += 1
+
+    def names_of_files(self) -> dict[str, str]:
+        return {str(number_of(path)): path.name for path, count in self._files.items() if count >= SEVERAL_DOCUMENTS}
 
     def add(self, batch: Sequence[Document]) -> list[bytes]:
         """The texts as bytes."""
@@ -144,6 +162,7 @@ class _Columns:
         for document, data in zip(batch, encoded, strict=True):
             self.sizes.append(len(data))
             self._starts.append(document.starts)
+            self._doubted.append(self._steps[document.doubted] if document.doubted else 0)
             self._digests.append(digest(data))
             self._tell_language(document, data)
         texts = [document.text for document in batch]
@@ -184,6 +203,10 @@ class _Columns:
         arrays = {
             "sizes": np.array(self.sizes, np.int64),
             "starts": np.array(self._starts, bool),
+            "doubted": np.array(self._doubted, np.uint8),
+            "files": np.repeat(
+                np.array([number_of(path) for path in self._files], np.uint64), list(self._files.values())
+            ),
             "digests": np.frombuffer(b"".join(self._digests), np.uint8).reshape(count, -1 if count else 16),
         }
         for step, found in zip(self._across, self._signatures, strict=True):
@@ -217,6 +240,16 @@ class Stored:
         return self._arrays["starts"]
 
     @property
+    def doubted(self) -> np.ndarray:
+        """uint8 [documents]: the step, counted from 1, that would take it away; 0: none."""
+        return self._arrays["doubted"]
+
+    @property
+    def files(self) -> np.ndarray:
+        """uint64 [documents]: a number for the file that each is of."""
+        return self._arrays["files"]
+
+    @property
     def digests(self) -> np.ndarray:
         """uint8 [documents, 16]."""
         return self._arrays["digests"]
@@ -246,6 +279,11 @@ class Stored:
             received=f"{self.folder / self.key}: {error}",
             attempt="repeat the command: this part is made again",
         )
+
+
+def number_of(path: Path) -> int:
+    """Of 64 bits, the same for all ranges of a file."""
+    return int.from_bytes(hashlib.blake2b(os.fsencode(path), digest_size=8).digest(), "big")
 
 
 def readable(work: Work) -> bool:

@@ -56,12 +56,13 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
     groups = [[key for key in group if key in chosen] for group in groups]
     whole = scanning.Whole(run.documents_folder, [key for group in groups for key in group])
     whole.kept = np.cumsum(whole.sizes) <= max(most, int(whole.sizes[0]) if len(whole.sizes) else 0)
-    accounts = store.total(part.facts.accounts for part in whole.parts)
+    accounts = store.total([*(part.facts.accounts for part in whole.parts), whole.judge(cleaning)])
     findings = whole.findings()
-    notes = (*left_out, *findings.notes(), *large_removals(accounts))
-    skipped = before if before is not None else (*left_out, *findings.passed_over(), *large_removals(accounts))
+    removed = (*whole.stood_back, *large_removals(accounts))
+    notes = (*left_out, *findings.notes(), *removed)
+    skipped = before if before is not None else (*left_out, *findings.passed_over(), *removed)
     heldout = Path(request.heldout) if request.heldout else None
-    facts = scanning.scan(whole, cleaning.across, heldout=heldout, notes=notes, sample_bytes=TRIED_BYTES)
+    facts = scanning.scan(whole, heldout=heldout, notes=notes, sample_bytes=TRIED_BYTES)
     for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
         old.unlink()
     keep_documents(run, made_of, groups, whole)

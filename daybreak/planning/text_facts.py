@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # which needs torch
     from daybreak.models.checkpoints.source import Checkpoint
 
 SAMPLES, SAMPLE_CHARACTERS = 5, 400  # in the data card
+LARGE_REMOVAL = 0.2  # share of the bytes that it gets
 USUAL_FALL = 0.1  # taken where there is too little text to measure it
 PART = 6  # a sixth of the counted text, to measure how fast the score falls with more
 
@@ -68,13 +69,13 @@ def scan(run: Run, request: Request, *, checkpoint: "Checkpoint | None" = None) 
     work = [one for group in groups for one in group]
     made, unread = cleaned_parts(work, request, left_out=left_out)
     whole = scanning.Whole(run.documents_folder, list(made.values()))
-    accounts = store.total(part.facts.accounts for part in whole.parts)
+    accounts = store.total([*(part.facts.accounts for part in whole.parts), whole.judge(cleaning)])
     findings = whole.findings()
-    notes = (*left_out, *findings.notes(), *large_removals(accounts))
-    skipped = (*left_out, *findings.passed_over(), *large_removals(accounts))
+    removed = (*whole.stood_back, *large_removals(accounts))
+    notes = (*left_out, *findings.notes(), *removed)
+    skipped = (*left_out, *findings.passed_over(), *removed)
     facts = scanning.scan(
         whole,
-        cleaning.across,
         heldout=heldout,
         notes=notes,
         sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
@@ -191,7 +192,7 @@ def corpus_facts(
         read_bytes=findings.bytes,
         unread_bytes=unread,
         cleaning=steps,
-        accounts=(*accounts, *facts.accounts),
+        accounts=accounts,
         spoken=_shares(part.facts.languages for part in whole.parts),
         kinds=_sums(part.facts.kinds for part in whole.parts),
         licences=dict(findings.licences.most_common()),
@@ -273,17 +274,20 @@ def unread(corpus: Corpus) -> tuple[str, ...]:
 
 
 def large_removals(accounts: Iterable[Account]) -> tuple[str, ...]:
-    """Warnings about cleaning steps that removed more than half of the text, which may not suit them."""
-    return tuple(
-        (
-            f"{account.name} removed {account.removed_documents} of {account.documents} "
-            "documents "
-            f"({', '.join(sorted(account.counts, key=lambda what: -account.counts[what])[:3])}); "
-            f"--without {account.name} keeps them"
-        )
-        for account in accounts
-        if account.removed_bytes > 0.5 * account.bytes
-    )
+    """Warnings about cleaning steps that removed more than a fifth of the text, which may not suit them."""
+    told = []
+    for account in accounts:
+        if account.removed_bytes > LARGE_REMOVAL * account.bytes:
+            name, share = account.name, account.removed_bytes / account.bytes
+            reasons = ", ".join(sorted(account.counts, key=lambda what: -account.counts[what])[:3])
+            of = f"{account.removed_documents:,} of {account.documents:,}"
+            if reasons:
+                told.append(
+                    f"{name} removed {of} documents, {share:.0%} of the bytes ({reasons}); --without {name} keeps them"
+                )
+            else:
+                told.append(f"{name} removed {of} documents, {share:.0%} of the bytes; --without {name} keeps them")
+    return tuple(told)
 
 
 def keep_documents(run: Run, made_of: Sequence[str], groups: list[list[str]], whole: scanning.Whole) -> None:

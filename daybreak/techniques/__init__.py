@@ -124,6 +124,12 @@ class TextContext:
     evaluation_texts: Sequence[str] = ()  # that the run is scored on, where they were given
 
 
+def asked_by_name(name: str, run: Context | TextContext) -> bool:
+    """Whether the user has asked for a technique that may be on by default, too."""
+    request = run.request if isinstance(run, TextContext) else getattr(run.plan, "request", None)
+    return request is not None and name in request.include
+
+
 @dataclass(frozen=True, kw_only=True)
 class Technique:
     """What all techniques share: the number that should move, and when they do not apply.

@@ -5,12 +5,16 @@ from typing import ClassVar
 
 from daybreak.data import quality
 from daybreak.data.cleaning import Cleaning
-from daybreak.techniques import Context, Technique
+from daybreak.techniques import Context, Technique, TextContext, asked_by_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality(Technique):
-    """Filters after Gopher (arXiv:2112.11446), C4 (arXiv:1910.10683) and FineWeb (arXiv:2406.17557)."""
+    """Filters after Gopher (arXiv:2112.11446), C4 (arXiv:1910.10683) and FineWeb (arXiv:2406.17557).
+
+    Where they would take more than half of a file or of the text, as of numbers, logs and lists, that is what the text
+    is: unless they are asked for by name they leave it, and say so.
+    """
 
     claim: ClassVar[str] = "bits_per_byte"
     standing: ClassVar[str] = (
@@ -24,12 +28,13 @@ class Quality(Technique):
     most_repeated_lines: float = 0.5  # of the characters, in lines that stood before
     most_repeated_runs: float = 0.5  # of the words, in runs of ten that stood before
 
-    def documents(self, cleaning: Cleaning, run: Context) -> tuple[Cleaning, int]:
+    def documents(self, cleaning: Cleaning, run: Context | TextContext) -> tuple[Cleaning, int]:
         return cleaning.with_step(
             quality.Quality(
                 least_words=self.least_words,
                 least_letters=self.least_letters,
                 most_repeated_lines=self.most_repeated_lines,
                 most_repeated_runs=self.most_repeated_runs,
+                cautious=not asked_by_name("quality", run),
             )
         ), 1
