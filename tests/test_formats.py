@@ -161,7 +161,7 @@ def test_books_and_word_files(tmp_path: Path) -> None:
     book = {"mimetype": b"application/epub+zip", "META-INF/container.xml": container, "OEBPS/b.opf": opf}
     book |= {"OEBPS/1.xhtml": b"<html>one</html>", "OEBPS/two b.xhtml": b"<html>two</html>"}
     documents, _ = read(written(tmp_path, "book.epub", zipped(book)))
-    assert [(d.text, d.kind) for d in documents] == [("<html>two</html>", "page"), ("<html>one</html>", "page")]
+    assert [(d.text, d.kind) for d in documents] == [("two\n", "text"), ("one\n", "text")]
     xml = b'<w:document xmlns:w="w"><w:body><w:p><w:r><w:rPr><w:b/></w:rPr><w:t>He</w:t></w:r><w:r><w:t>llo</w:t>'
     xml += b"</w:r></w:p><w:p><w:r><w:t>a</w:t><w:tab/><w:t>b &amp; c</w:t></w:r></w:p></w:body></w:document>"
     word = {"[Content_Types].xml": b"<Types/>", "word/document.xml": xml}

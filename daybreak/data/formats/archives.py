@@ -1,22 +1,19 @@
 """Archives: zip files, which are archives of files, books or documents."""
 
-import posixpath
 import struct
 import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO
-from urllib.parse import unquote
-from xml.etree import ElementTree
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits, zips
-from daybreak.data.formats.documents.word import WORD_FILES, word_documents
+from daybreak.data.formats.documents.package import Package
+from daybreak.data.formats.documents.packages import PACKAGES
 from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
 from daybreak.data.formats.folders import outside_text
 from daybreak.data.formats.format import BinaryFormat, Read, starts_with
-from daybreak.data.formats.markup import page
 from daybreak.data.formats.members import MARK_BYTES, member_documents
-from daybreak.data.formats.streams import Bounded, Budget, Stream, expected_errors
+from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 NO_LIST = "a zip archive without its list of files, such as one that ends too early"
 _INDEX_BYTES = 10_000_000  # most bytes of an EPUB's list of chapters
@@ -37,12 +34,9 @@ def zip_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Do
         names = set(archive.namelist())
         if len(names) > limits.MEMBERS:
             raise Unsuitable(f"an archive of more than {limits.MEMBERS} files")
-        if "META-INF/container.xml" in names:
-            yield from _chapters(stream, archive, findings)
-        elif names & {"[Content_Types].xml", "mimetype"} and names & set(WORD_FILES):
-            yield from word_documents(stream, file, findings)
-        elif "[Content_Types].xml" in names or "mimetype" in names:
-            raise Unsuitable("an office file without body text")
+        package = Package(stream, archive, frozenset(names), findings, read)
+        if record := next((one for one in PACKAGES if one.recognize(package)), None):
+            yield from record.documents(package)
         elif any(name.endswith("/data.pkl") for name in names):
             raise Unsuitable("weights of PyTorch, a pickle, which is never opened")
         else:
@@ -85,41 +79,6 @@ def _found_documents(stream: Stream, file: BinaryIO, findings: Findings, read: R
 def has_zip(stream: Stream) -> bool:
     """Whether a file that begins otherwise is a zip archive, too, such as a program that unpacks itself."""
     return stream.is_file and zipfile.is_zipfile(stream.seekable())
-
-
-def _chapters(stream: Stream, archive: zipfile.ZipFile, findings: Findings) -> Iterator[Document]:
-    """A page a chapter, in the order of the spine of the package (EPUB 3.3, W3C)."""
-
-    def held(name: str, most: int) -> bytes:
-        member = archive.getinfo(name)
-        with archive.open(member) as raw:
-            data = Bounded(raw, lambda: member.compress_size, stream.budget).read(most + 1)
-        if len(data) > most:
-            raise Unsuitable(f"a chapter over {most // 1_000_000} MB")
-        return data
-
-    def parsed(name: str) -> ElementTree.Element:
-        try:
-            return ElementTree.fromstring(held(name, _INDEX_BYTES))
-        except (ElementTree.ParseError, KeyError):
-            raise Unsuitable("an EPUB without a list of its chapters") from None
-
-    root = next((e for e in parsed("META-INF/container.xml").iter() if e.tag.endswith("rootfile")), None)
-    package = root.get("full-path", "") if root is not None else ""
-    book = parsed(package)
-    files = {e.get("id", ""): e.get("href", "") for e in book.iter() if e.tag.endswith("}item")}
-    order = [files.get(e.get("idref", ""), "") for e in book.iter() if e.tag.endswith("}itemref")]
-    for href in order:
-        name = posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(href)))
-        shown = f"{stream.name}/{name}"
-        try:
-            data = held(name, limits.PAGE_BYTES)
-            findings.bytes += len(data)
-            yield from page(stream, [data], findings)
-        except KeyError:
-            findings.skip(shown, "a chapter that is not in the book")
-        except Unsuitable as error:
-            findings.skip(shown, str(error))
 
 
 ZIP = BinaryFormat(

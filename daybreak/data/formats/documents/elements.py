@@ -13,14 +13,14 @@ from daybreak.data.formats.format import Text
 from daybreak.data.formats.pieces import WHOLE, pieces
 from daybreak.data.formats.texts import text_documents
 
-_SPACE, _LINE, _TAB, _PARAGRAPH, _CELL, _ROW = "\1\2\3\4\5\6"  # as no XML holds them: to be told from its own blanks
-_KEPT = str.maketrans({" ": _SPACE, "\n": _LINE, "\t": _TAB})
-_BACK = str.maketrans({_SPACE: " ", _LINE: "\n", _TAB: "\t"})
+SPACE, LINE, TAB, _PARAGRAPH, _CELL, _ROW = "\1\2\3\4\5\6"  # as no XML holds them: to be told from its own blanks
+_KEPT = str.maketrans({" ": SPACE, "\n": LINE, "\t": TAB})
+_BACK = str.maketrans({SPACE: " ", LINE: "\n", TAB: "\t"})
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _BLANK_LINE = re.compile(r"[ \t\r]*\n[ \t\r]*\n\s*")
 _PARAGRAPHS = re.compile(rf"[ \t\n]*{_PARAGRAPH}[ \t\n{_PARAGRAPH}]*")
 _CELLS = re.compile(rf"[ \n]*{_CELL}[ \n]*")
-_ROWS = re.compile(rf"[ \t\n]*{_ROW}\s*")
+_ROWS = re.compile(rf"[ \n{TAB}]*{_ROW}\s*")
 _LINES = re.compile(r"[ \t]*\n\s*")
 _SEVERAL = re.compile(r" {2,}")
 _MOST_WAITING = 1 << 20  # parts of a line that wait for what decides whether it is one
@@ -58,8 +58,11 @@ class Elements:
     skipped: frozenset[str] = frozenset()  # no text
     left_out: Mapping[str, str] = field(default_factory=dict)  # text that is not the document's, and what it is
     left_out_where: Mapping[str, Callable[[Attributes], str]] = field(default_factory=dict)  # by attributes; empty: not
-    second: frozenset[str] = frozenset()  # only where what stands before it in its element has no text
-    stands_for: Mapping[str, Callable[[Attributes], str]] = field(default_factory=dict)  # text that an element is
+    first_of: frozenset[str] = frozenset()  # of what is in these only the first that has text
+    separated: frozenset[str] = frozenset()  # within a line, with a blank before and after
+    stands_for: Mapping[str, Callable[[Attributes], str]] = field(
+        default_factory=dict
+    )  # text that one is, with SPACE..
     text_in: frozenset[str] = frozenset()  # only in these is text; empty: in all
     each: frozenset[str] = frozenset()  # a document each; empty: all is one
     blanks: Blanks = Blanks.COLLAPSED
@@ -87,20 +90,21 @@ class _Open:
         self.children = 0
 
 
-_GUESS, _BLOCK, _INLINE, _ROW_OF, _CELL_OF, _APART, _PRESERVED, _SKIP = range(8)
+_GUESS, _BLOCK, _INLINE, _ROW_OF, _CELL_OF, _APART, _PRESERVED, _SKIP, _SEPARATED = range(9)
 
 
 class ElementText:
     """Takes the events of XML and keeps the text until it is asked for."""
 
     def __init__(self, elements: Elements, findings: Findings) -> None:
-        self.elements, self._findings = elements, findings
+        self.elements, self.findings = elements, findings
         self.done: list[str] = []  # texts of elements that are documents, or the last of a root element
         self._other = _GUESS if elements.guessed else _INLINE
         self._actions: dict[str, int] = {}
         for action, names in (
             (_BLOCK, elements.blocks),
             (_INLINE, elements.inline),
+            (_SEPARATED, elements.separated),
             (_ROW_OF, elements.rows),
             (_CELL_OF, elements.cells),
             (_APART, elements.apart),
@@ -131,12 +135,14 @@ class ElementText:
         what = elements.left_out.get(name, "")
         if name in elements.left_out_where:
             what = elements.left_out_where[name](attributes)
-        if what or action == _SKIP or (name in elements.second and self._texts > parent.texts):
+        if what or action == _SKIP or (parent.name in elements.first_of and self._texts > parent.texts):
             self._skipping, self._what, self._lost = 1, what, 0
             return
         before = None
         if action == _GUESS:
             before = self._gap(name, None)
+        elif action == _SEPARATED:
+            self._parts.append(" ")
         elif action != _INLINE:
             if action == _APART:
                 self._outer.append(self._parts)
@@ -153,14 +159,14 @@ class ElementText:
                 self._parts, self._outer, self._notes = [], [], []
             self._document += 1
         if stands_for := elements.stands_for.get(name):
-            self._keep(stands_for(attributes).translate(_KEPT))
+            self._keep(stands_for(attributes))
         self._open.append(_Open(name, action, self._texts, before))
 
     def end(self, name: str) -> None:
         if self._skipping:
             self._skipping -= 1
             if not self._skipping and self._what and self._lost:
-                self._findings.leave_part(self._what, self._lost)
+                self.findings.leave_part(self._what, self._lost)
             return
         elements, closed = self.elements, self._open.pop()
         parent, action = self._open[-1], closed.action
@@ -187,6 +193,8 @@ class ElementText:
             self._gap(name, True)
             self._notes.append(self._parts)
             self._parts = self._outer.pop()
+        elif action == _SEPARATED:
+            self._parts.append(" ")
         elif action != _INLINE:
             self._preserving -= action == _PRESERVED
             self._gap(name, True)
@@ -235,6 +243,16 @@ class ElementText:
             text = _BLANK_LINE.sub(_PARAGRAPH, text)
         self._keep(text)
 
+    def is_text(self) -> bool:
+        """Whether text at this place is the document's."""
+        return not self._skipping and (not self.elements.text_in or self._inside > 0)
+
+    def add(self, text: str) -> None:
+        """Text that an element stands for, with its own blanks."""
+        if not self._skipping:
+            self._texts += 1
+            self._keep(text.translate(_KEPT))
+
     def _keep(self, text: str) -> None:
         self._parts.append(text)
         if len(self._parts) > _MOST_WAITING and self._outer:
@@ -280,19 +298,27 @@ class ElementText:
 def _cleaned(text: str) -> str:
     """Blanks and line breaks as they are to be: those that were told apart by marks, and the file's own."""
     if _CELL in text:
-        text = _CELLS.sub("\t", text)
+        text = _CELLS.sub(TAB, text)
     if _ROW in text:
         text = _ROWS.sub("\n", text)
     if _PARAGRAPH in text:
-        text = _PARAGRAPHS.sub(_LINE + "\n", text)
+        text = _PARAGRAPHS.sub(LINE + "\n", text)
     text = _LINES.sub("\n", _SEVERAL.sub(" ", text))
     return text.lstrip(" \n").translate(_BACK)
 
 
-def element_documents(elements: Elements, text: Text, encoding: str | None = "utf-8") -> Iterator[Document]:
-    """The text of all elements as one text, of each root; or a document for each element that is one."""
-    kept = ElementText(elements, text.findings)
-    events = parsed(text.blocks, kept, text.name, text.findings, encoding)
+def element_texts(kept: ElementText, text: Text, encoding: str | None) -> Iterator[str]:
+    """The text of all elements, a few lines at a time."""
+    for _ in parsed(text.blocks, kept, text.name, text.findings, encoding):
+        yield from kept.done
+        kept.done = []
+        yield kept.take()
+
+
+def element_documents(elements: Elements, text: Text, kept: ElementText | None = None) -> Iterator[Document]:
+    """Of a text in UTF-8: all elements as one text, of each root; or a document for each element that is one."""
+    kept = kept or ElementText(elements, text.findings)
+    events = parsed(text.blocks, kept, text.name, text.findings)
     if elements.each:
         for _ in events:
             done, kept.done = kept.done, []
@@ -301,11 +327,11 @@ def element_documents(elements: Elements, text: Text, encoding: str | None = "ut
                     text.findings.rows_seen += 1
                     yield from text_documents(one, "text", text.name, text.findings)
         return
-    for _, texts in itertools.groupby(_taken(kept, events), key=lambda taken: taken[0]):
+    for _, texts in itertools.groupby(_numbered(kept, events), key=lambda taken: taken[0]):
         yield from one_text(one for _, one in texts)
 
 
-def _taken(kept: ElementText, events: Iterator[None]) -> Iterator[tuple[int, str]]:
+def _numbered(kept: ElementText, events: Iterator[None]) -> Iterator[tuple[int, str]]:
     """Texts in turn, each with the number of the root that it is of."""
     root = 0
     for _ in events:

@@ -16,6 +16,8 @@ class Root:
     name: str  # without its prefix
     namespace: str  # empty: none
     attributes: Mapping[str, str]
+    doctype: str = ""  # the name and the identifiers of its definition; empty: none
+    seen: frozenset[str] = frozenset()  # elements in the beginning of the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,21 +34,26 @@ def named(*names: str, namespace: str = "") -> Callable[[Root], bool]:
     return lambda root: root.name in names and namespace in root.namespace
 
 
-class _Found(Exception):
-    pass
-
-
 def root_of(start: bytes) -> Root | None:
     """The root of an XML file by its beginning as UTF-8; None: there is none, or it comes later."""
-    found: list[Root] = []
+    found: list[tuple[str, str, dict[str, str]]] = []
+    types: list[str] = []
+    seen = set[str]()
+
+    def typed(name: str, system: str | None, public: str | None, _: bool) -> None:
+        types.append(f"{name} {public} {system}")
 
     def opened(name: str, attributes: dict[str, str]) -> None:
         prefix, _, local = name.rpartition(":")
-        found.append(Root(local, attributes.get(f"xmlns:{prefix}" if prefix else "xmlns", ""), attributes))
-        raise _Found
+        seen.add(local)
+        if not found:
+            found.append((local, attributes.get(f"xmlns:{prefix}" if prefix else "xmlns", ""), attributes))
 
     parser = expat.ParserCreate("utf-8")
+    parser.StartDoctypeDeclHandler = typed
     parser.StartElementHandler = opened
-    with contextlib.suppress(_Found, expat.ExpatError):
+    parser.UseForeignDTD(True)
+    parser.ExternalEntityRefHandler = lambda *_: 1
+    with contextlib.suppress(expat.ExpatError):
         parser.Parse(start, False)
-    return found[0] if found else None
+    return Root(*found[0], "".join(types), frozenset(seen)) if found else None

@@ -1,0 +1,479 @@
+"""Documents: texts with a layout, office files, books and vocabularies of XML; nothing lost in silence, no markup."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from daybreak.core.errors import DataError
+from daybreak.data.sources import Reading
+
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+TYPES = (
+    '<Types><Override PartName="/{}" ContentType="application/vnd.openxmlformats-officedocument.{}.main+xml"/></Types>'
+)
+
+
+def zipped(members: Mapping[str, str | bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def read(folder: Path, data: str | bytes | Mapping[str, str | bytes], name: str = "f") -> tuple[str, tuple[str, ...]]:
+    """The texts of a file, with a line between them, and what is told of it."""
+    path = folder / name
+    if not isinstance(data, str | bytes):
+        data = zipped(data)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    reading = Reading([path], named=[path])
+    texts = [document.text for document in reading]
+    return "---\n".join(texts), reading.notes
+
+
+def relations(*of: tuple[str, str]) -> str:
+    listed = "".join(f'<Relationship Id="r{i}" Type="x/{kind}" Target="{to}"/>' for i, (kind, to) in enumerate(of))
+    return f"<Relationships>{listed}</Relationships>"
+
+
+def docx(body: str, *, main: str = "word/document.xml", **parts: str) -> dict[str, str | bytes]:
+    folder, _, name = main.rpartition("/")
+    kinds = {"footnotes": "footnotes", "endnotes": "endnotes", "comments": "comments", "header1": "header"}
+    named = [(kinds[part], f"{part}.xml") for part in parts]
+    return {
+        "[Content_Types].xml": TYPES.format(main, "wordprocessingml.document"),
+        "_rels/.rels": relations(("officeDocument", main)),
+        f"{folder}/_rels/{name}.rels": relations(*named),
+        main: f"<w:document {W}><w:body>{body}</w:body></w:document>",
+        **{f"{folder}/{part}.xml": f"<w:{part} {W}>{xml}</w:{part}>" for part, xml in parts.items()},
+    }
+
+
+def run(text: str, properties: str = "") -> str:
+    return f'<w:r>{properties}<w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def paragraph(*runs: str) -> str:
+    return f"<w:p>{''.join(runs)}</w:p>"
+
+
+BOX = "<w:txbxContent><w:p><w:r><w:t>In a box</w:t></w:r></w:p></w:txbxContent>"
+WORD = {
+    "a main part of another name": (docx(paragraph(run("Hello")), main="word/document2.xml"), "Hello\n"),
+    "a main part in another folder": (docx(paragraph(run("Hello")), main="content/main.xml"), "Hello\n"),
+    "notes": (
+        docx(
+            paragraph(run("Body"), '<w:r><w:footnoteReference w:id="1"/></w:r>', run(" goes on.")),
+            footnotes=f"<w:footnote>{paragraph(run('At the foot.'))}</w:footnote>",
+            endnotes=f"<w:endnote>{paragraph(run('At the end.'))}</w:endnote>",
+        ),
+        "Body goes on.\nAt the foot.\nAt the end.\n",
+    ),
+    "a box, twice": (
+        docx(
+            paragraph(
+                run("Before"),
+                f"<w:r><mc:AlternateContent xmlns:mc='m'><mc:Choice>{BOX}</mc:Choice>"
+                f"<mc:Fallback>{BOX}</mc:Fallback></mc:AlternateContent></w:r>",
+                run(" and after."),
+            )
+        ),
+        "Before and after.\nIn a box\n",
+    ),
+    "a box for older programs alone": (
+        docx(
+            paragraph(
+                "<w:r><mc:AlternateContent xmlns:mc='m'><mc:Choice><w:drawing/></mc:Choice>"
+                f"<mc:Fallback>{BOX}</mc:Fallback></mc:AlternateContent></w:r>"
+            )
+        ),
+        "In a box\n",
+    ),
+    "hyphens": (
+        docx("<w:p><w:r><w:t>well</w:t><w:noBreakHyphen/><w:t>known co</w:t><w:softHyphen/><w:t>op</w:t></w:r></w:p>"),
+        "well-known coop\n",
+    ),
+    "tabs, breaks and stops": (
+        docx(
+            "<w:p><w:pPr><w:tabs><w:tab w:val='left'/></w:tabs></w:pPr>"
+            "<w:r><w:t>a</w:t><w:tab/><w:t>b</w:t><w:br/><w:t>c</w:t><w:cr/><w:t>d</w:t></w:r></w:p>"
+        ),
+        "a\tb\nc\nd\n",
+    ),
+    "symbols": (
+        docx('<w:p><w:r><w:sym w:font="Symbol" w:char="F061"/><w:sym w:font="Wingdings" w:char="F0FC"/></w:r></w:p>'),
+        "α✓\n",
+    ),
+    "fields": (
+        docx(
+            paragraph(
+                '<w:r><w:fldChar w:fldCharType="begin"/><w:instrText> HYPERLINK "http://a" </w:instrText></w:r>',
+                run("a link"),
+            )
+        ),
+        "a link\n",
+    ),
+    "a table": (
+        docx(
+            f"{paragraph(run('Above'))}<w:tbl><w:tr><w:tc>{paragraph(run('a'))}</w:tc><w:tc>{paragraph(run('b'))}"
+            f"{paragraph(run('c'))}</w:tc></w:tr><w:tr><w:tc><w:p/></w:tc><w:tc>{paragraph(run('d'))}</w:tc></w:tr>"
+            f"</w:tbl>{paragraph(run('Below'))}"
+        ),
+        "Above\na\tb\nc\n\td\nBelow\n",
+    ),
+    "blanks": (docx(paragraph(run("a  "), run(" b"), run("\u3000c"))), "a   b\u3000c\n"),
+}
+
+
+@pytest.mark.parametrize("case", WORD)
+def test_docx(tmp_path: Path, case: str) -> None:
+    data, text = WORD[case]
+    assert read(tmp_path, data) == (text, ())
+
+
+def test_what_a_docx_holds_beside_its_text_is_counted(tmp_path: Path) -> None:
+    body = paragraph(
+        run("Kept"),
+        '<w:ins w:id="1"><w:r><w:t>, put in</w:t></w:r></w:ins>',
+        '<w:del w:id="2"><w:r><w:delText>, taken out</w:delText></w:r></w:del>',
+        '<w:moveFrom w:id="3"><w:r><w:t>moved</w:t></w:r></w:moveFrom>',
+        run("hidden", "<w:rPr><w:vanish/></w:rPr>"),
+        run(".", '<w:rPr><w:vanish w:val="0"/></w:rPr>'),
+    )
+    note = f"<w:comment>{paragraph(run('Really?'))}</w:comment>"
+    text, notes = read(tmp_path, docx(body, comments=note, header1=paragraph(run("Page of a paper"))))
+    assert text == "Kept, put in.\n"
+    told = " ".join(notes)
+    for what, size in (("tracked changes have deleted", 16), ("hides", 6), ("comments", 7), ("headers", 15)):
+        assert f"{what}" in told and f"({size} bytes" in told, told
+
+
+def test_a_docx_in_one_file_of_xml(tmp_path: Path) -> None:
+    flat = f"""<?xml version="1.0"?><?mso-application progid="Word.Document"?>
+        <pkg:package xmlns:pkg="http://schemas.microsoft.com/office/2006/xmlPackage">
+        <pkg:part pkg:name="/word/document.xml"><pkg:xmlData><w:document {W}><w:body>{paragraph(run("Hel"), run("lo"))}
+        </w:body></w:document></pkg:xmlData></pkg:part>
+        <pkg:part pkg:name="/docProps/app.xml"><pkg:xmlData><Pages>1</Pages></pkg:xmlData></pkg:part></pkg:package>"""
+    assert read(tmp_path, flat, "f.xml") == ("Hello\n", ())
+
+
+ODF = (
+    'xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:text="t" xmlns:table="b" xmlns:draw="d" '
+    'xmlns:dc="c"'
+)
+
+
+def odt(body: str) -> dict[str, str | bytes]:
+    content = f"<office:document-content {ODF}><office:body><office:text>{body}</office:text></office:body>"
+    return {
+        "mimetype": "application/vnd.oasis.opendocument.text",
+        "content.xml": f"{content}</office:document-content>",
+    }
+
+
+OPEN = {
+    "spaces": ('<text:p>a<text:s text:c="3"/>b<text:s/>c\n  d</text:p>', "a   b c d\n"),
+    "tabs and breaks": ("<text:p>a<text:tab/>b<text:line-break/>c</text:p>", "a\tb\nc\n"),
+    "words in styles": (
+        "<text:h>Ti<text:span>tle</text:span></text:h><text:p><text:a>x</text:a>y</text:p>",
+        "Title\nxy\n",
+    ),
+    "a note": (
+        "<text:p>Body<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>At the foot.</text:p>"
+        "</text:note-body></text:note> goes on.</text:p><text:p>More.</text:p>",
+        "Body goes on.\nAt the foot.\nMore.\n",
+    ),
+    "a box": (
+        "<text:p>Be<draw:frame><draw:text-box><text:p>In a box</text:p></draw:text-box></draw:frame>fore</text:p>",
+        "Before\nIn a box\n",
+    ),
+    "a table": (
+        "<table:table><table:table-row><table:table-cell><text:p>a</text:p></table:table-cell><table:table-cell>"
+        "<text:p>b</text:p></table:table-cell></table:table-row></table:table>",
+        "a\tb\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OPEN)
+def test_odt(tmp_path: Path, case: str) -> None:
+    body, text = OPEN[case]
+    assert read(tmp_path, odt(body)) == (text, ())
+    flat = (
+        f'<?xml version="1.0"?><office:document {ODF}><office:meta><dc:title>No</dc:title></office:meta><office:body>'
+    )
+    assert read(tmp_path, f"{flat}<office:text>{body}</office:text></office:body></office:document>") == (text, ())
+
+
+def test_what_an_odt_holds_beside_its_text_is_counted(tmp_path: Path) -> None:
+    body = (
+        "<text:tracked-changes><text:changed-region><text:deletion><office:change-info><dc:creator>A</dc:creator>"
+        "</office:change-info><text:p>taken out</text:p></text:deletion></text:changed-region></text:tracked-changes>"
+        "<text:p>Ke<office:annotation><dc:creator>A B</dc:creator><text:p>Really?</text:p></office:annotation>pt"
+        "</text:p>"
+    )
+    text, notes = read(tmp_path, odt(body))
+    assert text == "Kept\n" and "deleted" in " ".join(notes) and "comments" in " ".join(notes)
+
+
+def test_an_encrypted_odt_is_no_text(tmp_path: Path) -> None:
+    manifest = '<m:manifest xmlns:m="m"><m:file-entry><m:encryption-data/></m:file-entry></m:manifest>'
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, odt("") | {"content.xml": b"\x93\x01\xfe" * 50, "META-INF/manifest.xml": manifest})
+    assert "encrypted" in caught.value.received
+
+
+def test_slides_in_the_order_of_the_presentation_with_their_notes(tmp_path: Path) -> None:
+    def slide(*lines: str) -> str:
+        number = '<a:p><a:fld type="slidenum"><a:t>7</a:t></a:fld></a:p>'
+        shown = "".join(f"<a:p><a:r><a:t>{line}</a:t></a:r></a:p>" for line in lines)
+        return f"<p:sld xmlns:a='a' xmlns:p='p'>{shown}{number}</p:sld>"
+
+    text, _ = read(
+        tmp_path,
+        {
+            "[Content_Types].xml": TYPES.format("ppt/presentation.xml", "presentationml.presentation"),
+            "_rels/.rels": relations(("officeDocument", "/ppt/presentation.xml")),
+            "ppt/presentation.xml": '<p:p xmlns:p="p" xmlns:r="r"><p:sldId r:id="r1"/><p:sldId r:id="r0"/></p:p>',
+            "ppt/_rels/presentation.xml.rels": relations(
+                ("slide", "slides/slide1.xml"), ("slide", "slides/slide2.xml")
+            ),
+            "ppt/slides/slide1.xml": slide("Second"),
+            "ppt/slides/slide2.xml": slide("First", "of all"),
+            "ppt/slides/_rels/slide2.xml.rels": relations(("notesSlide", "../notesSlides/n.xml")),
+            "ppt/notesSlides/n.xml": slide("Say hello."),
+        },
+    )
+    assert text.split("\n") == ["First", "of all", "Say hello.", "", "Second", ""]
+
+
+def test_sheets_are_read_as_tables(tmp_path: Path) -> None:
+    def row(*cells: str) -> str:
+        return f"<row>{''.join(cells)}</row>"
+
+    shared = "<sst><si><t>text</t></si><si><r><t>Said </t></r><r><t>twice, here.</t></r></si></sst>"
+    rows = [row('<c r="A1" t="inlineStr"><is><t>id</t></is></c>', '<c r="C1" t="s"><v>0</v></c>')]
+    rows += [row(f'<c r="A{i}"><v>{i}</v></c>', f'<c r="C{i}" t="s"><v>1</v></c>') for i in (2, 3)]
+    text, _ = read(
+        tmp_path,
+        {
+            "[Content_Types].xml": TYPES.format("xl/workbook.xml", "spreadsheetml.sheet"),
+            "_rels/.rels": relations(("officeDocument", "xl/workbook.xml")),
+            "xl/workbook.xml": '<w xmlns="s" xmlns:r="r"><sheet name="One" r:id="r0"/></w>',
+            "xl/_rels/workbook.xml.rels": relations(
+                ("worksheet", "sheet1.xml"), ("sharedStrings", "sharedStrings.xml")
+            ),
+            "xl/sharedStrings.xml": shared,
+            "xl/sheet1.xml": f"<worksheet><sheetData>{''.join(rows)}</sheetData></worksheet>",
+        },
+    )
+    assert text == "Said twice, here.---\nSaid twice, here."
+    cells = "".join(
+        f"<table:table-row><table:table-cell><text:p>{a}</text:p></table:table-cell><table:table-cell>"
+        f"<text:p>{b}</text:p></table:table-cell></table:table-row>"
+        for a, b in (("id", "text"), ("1", "Said once, here."), ("2", "Said again, there."))
+    )
+    sheet = odt(f'<table:table table:name="One">{cells}</table:table>')
+    text, _ = read(tmp_path, sheet | {"mimetype": "application/vnd.oasis.opendocument.spreadsheet"})
+    assert text == "Said once, here.---\nSaid again, there."
+
+
+# Books
+
+CONTAINER = '<container><rootfiles><rootfile full-path="OEBPS/b.opf"/></rootfiles></container>'
+
+
+def book(
+    items: str, spine: str, *, start: str = '<package xmlns="http://www.idpf.org/2007/opf">'
+) -> dict[str, str | bytes]:
+    return {
+        "mimetype": "application/epub+zip",
+        "META-INF/container.xml": CONTAINER,
+        "OEBPS/b.opf": f"{start}<manifest>{items}</manifest><spine>{spine}</spine></package>",
+        "OEBPS/1.xhtml": "<html xmlns='h'><head><title>No</title></head><body><h1>One</h1><p>The <i>fi</i>rst.</p>"
+        "</body></html>",
+        "OEBPS/two b.xhtml": "<html><body><p>Two<br>lines&nbsp;here<p>unclosed</body></html>",
+    }
+
+
+ITEMS = '<item id="one" href="1.xhtml"/><item id="two" href="two%20b.xhtml"/>'
+SPINE = '<itemref idref="two"/><itemref idref="one"/>'
+ONE, TWO = "One\nThe first.\n", "Two\nlines\u00a0here\nunclosed\n"
+
+
+@pytest.mark.parametrize("start", ['<package xmlns="o">', "<package>", '<opf:package xmlns:opf="o">'])
+def test_books_have_their_chapters_in_reading_order(tmp_path: Path, start: str) -> None:
+    data = book(ITEMS, SPINE, start=start)
+    if "opf:" in start:
+        data["OEBPS/b.opf"] = str(data["OEBPS/b.opf"]).replace("</package", "</opf:package")
+    assert read(tmp_path, data) == (f"{TWO}---\n{ONE}", ())
+
+
+def test_a_chapter_with_a_bad_checksum_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    data = bytearray(zipped(book(ITEMS, SPINE)))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        crc = archive.getinfo("OEBPS/1.xhtml").CRC
+    place = data.rindex(struct.pack("<I", crc))
+    data[place : place + 4] = struct.pack("<I", crc ^ 1)
+    text, notes = read(tmp_path, bytes(data))
+    assert text == TWO and "OEBPS/1.xhtml" in notes[0] and "1 file skipped" in notes[0]
+
+
+def encryption(*of: tuple[str, str]) -> str:
+    listed = "".join(
+        f'<e:EncryptedData><e:EncryptionMethod Algorithm="{way}"/><e:CipherData><e:CipherReference URI="{uri}"/>'
+        "</e:CipherData></e:EncryptedData>"
+        for uri, way in of
+    )
+    return f'<encryption xmlns:e="http://www.w3.org/2001/04/xmlenc#">{listed}</encryption>'
+
+
+def test_encrypted_chapters_are_told_and_fonts_are_none(tmp_path: Path) -> None:
+    aes = "http://www.w3.org/2001/04/xmlenc#aes256-cbc"
+    locked = encryption(("OEBPS/1.xhtml", aes), ("OEBPS/f.otf", "http://www.idpf.org/2008/embedding"))
+    text, notes = read(tmp_path, book(ITEMS, SPINE) | {"META-INF/encryption.xml": locked})
+    assert text == TWO and "encrypted" in notes[0] and "1.xhtml" in notes[0]
+    fonts = encryption(("OEBPS/1.xhtml", "http://ns.adobe.com/pdf/enc#RC"))
+    assert read(tmp_path, book(ITEMS, SPINE) | {"META-INF/encryption.xml": fonts})[1] == ()
+    whole = encryption(("OEBPS/1.xhtml", aes), ("OEBPS/two%20b.xhtml", aes))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, book(ITEMS, SPINE) | {"META-INF/encryption.xml": whole})
+    assert "encrypted" in caught.value.received
+
+
+def test_a_table_of_contents_is_no_text(tmp_path: Path) -> None:
+    nav = '<html xmlns:epub="e"><body><nav epub:type="toc"><ol><li>Listed</li></ol></nav></body></html>'
+    for items in ('<item id="n" href="nav.xhtml" properties="nav"/>', '<item id="n" href="nav.xhtml"/>'):
+        text, notes = read(tmp_path, book(items + ITEMS, '<itemref idref="n"/>' + SPINE) | {"OEBPS/nav.xhtml": nav})
+        assert text == f"{TWO}---\n{ONE}" and "1 part left out: tables of contents" in notes[0]
+
+
+def test_a_book_without_a_list_is_read_by_the_names_of_its_pages(tmp_path: Path) -> None:
+    data = {
+        "mimetype": "application/epub+zip",
+        "c10.xhtml": "<html><p>Ten</p></html>",
+        "c9.html": "<html><p>Nine</p></html>",
+    }
+    text, notes = read(tmp_path, data)
+    assert text == "Nine\n---\nTen\n" and "order of their names" in notes[0]
+
+
+def test_chapters_are_blocks_cells_and_preserved_lines(tmp_path: Path) -> None:
+    page = (
+        "<html xmlns:epub='e'><body><p>Split <span epub:type='pagebreak'>12</span>word <b>bo</b>ld</p><pre>a\n  b</pre>"
+        "<table><tr><td>x</td><td><p>y</p></td></tr></table><ruby>漢<rt>かん</rt></ruby><script>no()</script>"
+        "</body></html>"
+    )
+    text, _ = read(tmp_path, book(ITEMS, '<itemref idref="one"/>') | {"OEBPS/1.xhtml": page})
+    assert text == "Split word bold\na\n  b\nx\ty\n漢\n"
+
+
+# Vocabularies of XML
+
+JATS = (
+    '<article article-type="x"><front><journal-meta><journal-id>No</journal-id></journal-meta>'
+    "<article-meta><title-group>"
+    "<article-title>On <italic>x</italic>-rays</article-title></title-group><contrib-group><name><surname>No</surname>"
+    "</name></contrib-group><abstract><p>Short.</p></abstract></article-meta></front><body><sec>"
+    "<title>Me<sub>t</sub>hod"
+    '</title><p>We <bold>s</bold>aw <xref rid="a">1</xref>,\n  <italic>in vivo</italic> <sup>2</sup>,'
+    "<fn><p>At the foot."
+    "</p></fn> that.</p></sec></body><back><ref-list><ref>No</ref></ref-list></back></article>"
+)
+VOCABULARIES = {
+    "fb2": (
+        '<?xml version="1.0"?><FictionBook xmlns="f"><description><title-info><genre>No</genre></title-info>'
+        "</description><body><section><title><p>One</p></title><p>She <emphasis>had</emphasis>\n gone.</p>"
+        "<poem><stanza>"
+        '<v>a</v><v>b</v></stanza></poem></section></body><binary id="c.jpg">aGVsbG8=</binary></FictionBook>',
+        "One\nShe had gone.\na\nb\n",
+    ),
+    "jats": (JATS, "On x-rays\nShort.\nMethod\nWe saw 1, in vivo 2, that.\nAt the foot.\n"),
+    "jats in a set": (
+        f"<pmc-articleset>{JATS}{JATS}</pmc-articleset>",
+        "---\n".join(["On x-rays\nShort.\nMethod\nWe saw 1, in vivo 2, that.\nAt the foot.\n"] * 2),
+    ),
+    "docbook 5": (
+        '<book xmlns="http://docbook.org/ns/docbook"><info><author><personname>No</personname></author>'
+        "</info><title>T</title>"
+        "<chapter><title>One</title><para>Use <command>ls</command>,<footnote><para>Or dir.</para></footnote>\n with"
+        " <option>-l</option>.</para><programlisting>a =\n  1</programlisting><itemizedlist><listitem><para>x</para>"
+        "</listitem></itemizedlist></chapter></book>",
+        "T\nOne\nUse ls, with -l.\nOr dir.\na =\n  1\nx\n",
+    ),
+    "docbook 4": (
+        '<!DOCTYPE article PUBLIC "-//OASIS//DTD DocBook XML V4.5//EN" "d.dtd"><article><title>A &mdash; B'
+        "</title><para>See"
+        ' <filename>x</filename><superscript>2</superscript>.</para><para><ulink url="u">A link</ulink>'
+        "</para></article>",
+        "A — B\nSee x2.\nA link\n",
+    ),
+    "tei": (
+        '<TEI xmlns="http://www.tei-c.org/ns/1.0"><teiHeader><fileDesc><p>No</p></fileDesc></teiHeader>'
+        "<text><body><div>"
+        '<head>One</head><p>A <hi rend="i">w</hi>ord<note>At the foot.</note> bro<lb break="no"/>ken,'
+        "<lb/>and <choice><sic>"
+        "teh</sic><corr>the</corr></choice> rest.</p><lg><l>a</l><l>b</l></lg></div></body></text></TEI>",
+        "One\nA word broken, and teh rest.\nAt the foot.\na\nb\n",
+    ),
+    "tei in a corpus": (
+        "<teiCorpus><teiHeader><p>No</p></teiHeader><TEI><text><p>a</p></text></TEI><TEI><text><p>b</p></text></TEI>"
+        "</teiCorpus>",
+        "a\n---\nb\n",
+    ),
+    "none that is known": (
+        "<r><m><b>Note</b> <i>x</i> this <foo>b</foo>ar, <baz>c</baz>.</m>\n  <m>Two</m><row><id>1</id><n>A"
+        "</n></row></r>",
+        "Note x this bar, c.\nTwo\n1\nA\n",
+    ),
+    "several roots": (
+        '<doc id="1">\nOne\n\nand &amp; on.\n</doc>\n<doc id="2">\nTwo\n</doc>\n',
+        "One\n\nand & on.\n---\nTwo\n",
+    ),
+    "entities without a definition": ('<?xml version="1.0"?><a>caf&eacute;&nbsp;&mdash; x</a>', "café\u00a0— x\n"),
+    "entities of its own": ('<!DOCTYPE a [<!ENTITY x "y &amp; z">]><a>x, &x;</a>', "x, y & z\n"),
+}
+
+
+@pytest.mark.parametrize("case", VOCABULARIES)
+def test_vocabularies(tmp_path: Path, case: str) -> None:
+    data, text = VOCABULARIES[case]
+    found, notes = read(tmp_path, data, "f.xml")
+    assert found == text
+    assert (">No<" in data) == bool(notes)
+
+
+def test_what_is_read_does_not_depend_on_how_it_comes_in_pieces(tmp_path: Path) -> None:
+    many = "".join(f"<m><b>Note {i}</b> is <i>of</i> it.</m><row><id>{i}</id><name>A</name></row>" for i in range(9000))
+    text, notes = read(tmp_path, f"<r>{many}</r>", "f.xml")
+    assert text.replace("---\n", "") == "".join(f"Note {i} is of it.\n{i}\nA\n" for i in range(9000)) and notes == ()
+
+
+def test_files_that_xml_names_are_not_opened_and_counted(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a secret")
+    text, notes = read(tmp_path, f'<!DOCTYPE a [<!ENTITY x SYSTEM "{secret.as_uri()}">]><a>one &x; two</a>', "f.xml")
+    assert text == "one two\n" and "another file" in notes[0]
+
+
+@pytest.mark.parametrize("where", ["f.xml", "word"])
+def test_entities_that_multiply_are_no_text(tmp_path: Path, where: str) -> None:
+    named = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 20}">' for i in range(1, 9))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a0 "lol">{named}]><a>&a8;</a>'
+    data = bomb if where == "f.xml" else docx("") | {"word/document.xml": bomb}
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, data, where)
+    assert "XML" in caught.value.received and "line 1" in caught.value.received
+
+
+def test_xml_that_is_broken_is_told_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "<a>\n<p>one</p>\n<p>two</a>", "f.xml")
+    assert "line 3" in caught.value.received
