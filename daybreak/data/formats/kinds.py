@@ -142,7 +142,9 @@ _OTHERS = {
     "encrypted": rb"Salted__|\x85[\x01-\x04].\x03|\x8c\x0d\x04",
     "a Kindle book, which is not read; calibre makes an EPUB of it": rb".{60}(?:BOOKMOBI|TEXtREAd)",
     "a help file of Windows, which is not read": rb"ITSF\x03\0\0\0|\x3f_\x03\0",
-    "an old or an encrypted Office file, which is not read: save it as .docx, .xlsx or .pptx without a password": rb"\xd0\xcf\x11\xe0",
+    "an old Office file or one with a password, which is not read: save it as .docx, .xlsx or .pptx": (
+        rb"\xd0\xcf\x11\xe0"
+    ),
 }
 _OF_TEXT = {  # those of which the beginning may be nothing but text
     "a Debian package, which is not read": rb"!<arch>\ndebian-binary",
