@@ -3,12 +3,14 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from daybreak.data.formats.rows import chats, columns, questions
+from daybreak.data.formats.rows import cells, chats, columns, nested, questions
 from daybreak.data.formats.rows.shape import Row, Shape
 
 GUESSES: tuple[Callable[[Sequence[Row]], Shape | None], ...] = (
+    nested.trees,
     columns.code,
     columns.text,
+    nested.translations,
     chats.turns,
     chats.instructions,
     questions.squad,
@@ -16,7 +18,11 @@ GUESSES: tuple[Callable[[Sequence[Row]], Shape | None], ...] = (
     questions.answers,
     columns.pairs,
     columns.notebook,
+    nested.turns,
+    nested.wrapped,
+    nested.dotted,
     columns.prose,
+    nested.cells,
 )
 PLAIN = Shape("", lambda row: row if isinstance(row, str) else None)
 NONE = Shape("", lambda row: None, named=False)  # the first rows hold no text: each chooses for itself
@@ -25,11 +31,13 @@ NONE = Shape("", lambda row: None, named=False)  # the first rows hold no text: 
 def shape_of(rows: Sequence[Row]) -> Shape:
     """The shape of a file's rows, guessed from the first ones, and what they tell of others; NONE: no text in them."""
     if not rows or all(isinstance(row, str) for row in rows):
-        return PLAIN
+        return cells.shape_in_cells(rows, PLAIN, shape_of, NONE) or PLAIN
     found = next((found for guess in GUESSES if (found := guess(rows))), None)
     blank = columns.blank(rows)
     if found is None or columns.only_titles(found):
         found = columns.instead_of_titles(rows, blank) or found
+    if (in_cells := cells.shape_in_cells(rows, found, shape_of, NONE)) is not None:
+        return in_cells
     if found is None:
         return NONE
     kept = [row for row in rows if isinstance(row, dict)]
@@ -74,7 +82,7 @@ class Choices:
 def _by_name(row: Row) -> Shape | None:
     for guess in GUESSES:
         found = guess([row]) if guess is not columns.prose else columns.named(row)
-        if found and (found.text(row) or "").strip():
+        if found and found.named and (found.text(row) or "").strip():
             return found
     return None
 
