@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from daybreak.data.formats.rows import chats, columns
 from daybreak.data.formats.rows.chats import spoken
@@ -22,16 +22,17 @@ _BARE_LANGUAGE = re.compile(r"[a-z]{2}|[a-z]{2,3}[_-][A-Za-z]{2,8}")  # longer n
 # Wrapped rows
 
 
-def wrapped(rows: Sequence[Row]) -> Shape | None:
-    """The rows are in one column, as searches and viewers answer: {"_source": {"text": ..}}, {"row": {"text": ..}}."""
-    from daybreak.data.formats.rows.shapes import NONE, shape_of  # they try this guess, too
+def wrapped(rows: Sequence[Row], shape_of: Callable[[Sequence[Row]], Shape], none: Shape) -> Shape | None:
+    """The rows are in one column, as searches and viewers answer: {"_source": {"text": ..}}, {"row": {"text": ..}}.
 
+    shape_of: guesses the shape of what is in it; none: what it gives where it finds none.
+    """
     column = _wrapping(rows)
     if not column:
         return None
     inner = [row[column] for row in rows if isinstance(row, dict) and isinstance(row.get(column), dict)]
     found = shape_of(inner)
-    if found is NONE:
+    if found is none:
         return None
     said = f"in {column!r}, {found.said}" if found.said else ""
     name = f"{column}.{found.column}" if found.column else ""

@@ -6,6 +6,11 @@ from collections.abc import Callable, Sequence
 from daybreak.data.formats.rows import cells, chats, columns, nested, questions
 from daybreak.data.formats.rows.shape import Row, Shape
 
+
+def _wrapped(rows: Sequence[Row]) -> Shape | None:
+    return nested.wrapped(rows, shape_of, NONE)
+
+
 GUESSES: tuple[Callable[[Sequence[Row]], Shape | None], ...] = (
     nested.trees,
     columns.code,
@@ -19,7 +24,7 @@ GUESSES: tuple[Callable[[Sequence[Row]], Shape | None], ...] = (
     columns.pairs,
     columns.notebook,
     nested.turns,
-    nested.wrapped,
+    _wrapped,
     nested.dotted,
     columns.prose,
     nested.cells,
