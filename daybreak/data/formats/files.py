@@ -19,7 +19,7 @@ class Watched(io.RawIOBase):
         # Not to wait: a pipe that has taken a file's place would never begin.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         self._file = open(descriptor, "rb", buffering=0)  # noqa: SIM115
-        self._path, self._opened = path, os.fstat(descriptor)
+        self.path, self._opened = path, os.fstat(descriptor)
         if not stat.S_ISREG(self._opened.st_mode):
             self._file.close()
             raise Unsuitable("not a regular file")
@@ -60,7 +60,7 @@ class Watched(io.RawIOBase):
     def changed(self) -> str:
         """What happened to the file since it was opened, or nothing."""
         try:
-            now = self._path.stat()
+            now = self.path.stat()
         except OSError:
             return "it vanished while it was read"
         if (now.st_dev, now.st_ino) != (self._opened.st_dev, self._opened.st_ino):

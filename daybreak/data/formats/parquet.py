@@ -1,75 +1,63 @@
-"""Parquet: rows out of columnar files, some at a time, within the memory that their headers say they need."""
+"""Parquet: rows out of columnar files, within the memory that their headers say they need."""
 
-from collections.abc import Iterator
-from types import ModuleType
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from daybreak.core.errors import UsageError
 from daybreak.data.cleaning import Document
-from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
+from daybreak.data.formats import limits
+from daybreak.data.formats.columnar import GROUP_BYTES, ROWS, library, rows
+from daybreak.data.formats.findings import Findings
 from daybreak.data.formats.format import BinaryFormat, Read, starts_with
 from daybreak.data.formats.rows.documents import row_documents
-from daybreak.data.formats.rows.shape import Row
 from daybreak.data.formats.streams import Stream
 
 if TYPE_CHECKING:
     import pyarrow
-
-_ROWS = 256  # at a time
-_GROUP_BYTES = 2_000_000_000  # of a row group, unpacked: files of data sets have up to some hundred megabytes
+    from pyarrow.parquet import RowGroupMetaData
 
 
-def parquet_rows(stream: Stream, findings: Findings) -> Iterator[Row]:
-    """Raises Unsuitable: damaged; UsageError: the library is missing."""
-    try:
-        import pyarrow
+class _Table:
+    def __init__(self, stream: Stream, findings: Findings) -> None:
         from pyarrow import parquet
-    except ImportError:
-        raise UsageError(
-            "reading Parquet files needs the library pyarrow",
-            received=stream.name,
-            attempt="run pip install '.[parquet]' in the checkout",
-        ) from None
-    given = False
-    try:
-        file = parquet.ParquetFile(stream.seekable(), memory_map=False, pre_buffer=False)
-        names = _text_columns(file.schema_arrow, pyarrow.types)
-        if not names:
-            raise Unsuitable("it has no column of text")
-        for group in range(file.metadata.num_row_groups):
-            size = file.metadata.row_group(group).total_byte_size
-            if not 0 <= size <= _GROUP_BYTES:
-                findings.stop(stream.name, f"a row group over {_GROUP_BYTES // 10**9} GB")
-                continue
-            for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=names, use_threads=False):
-                stream.budget.take(batch.nbytes)
-                findings.bytes += batch.nbytes
-                given = True
-                yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        if given:
-            raise Stopped(f"a damaged Parquet file: {reason}") from None
-        raise Unsuitable(f"a damaged Parquet file: {reason}") from None
+
+        self._name, self._findings = stream.name, findings
+        self._file = parquet.ParquetFile(stream.seekable(), memory_map=False, pre_buffer=False)
+
+    @property
+    def schema(self) -> "pyarrow.Schema":
+        return self._file.schema_arrow
+
+    def first(self, columns: Sequence[str]) -> "pyarrow.RecordBatch | None":
+        return next(self._read(columns, limits.LOOKED_AT_ROWS, Findings()), None)
+
+    def batches(self, columns: Sequence[str]) -> Iterator["pyarrow.RecordBatch"]:
+        return self._read(columns, ROWS, self._findings)
+
+    def _read(self, columns: Sequence[str], size: int, findings: Findings) -> Iterator["pyarrow.RecordBatch"]:
+        for group in range(self._file.metadata.num_row_groups):
+            if 0 <= _size(self._file.metadata.row_group(group), columns) <= GROUP_BYTES:
+                yield from self._file.iter_batches(
+                    batch_size=size, row_groups=[group], columns=columns, use_threads=False
+                )
+            else:
+                findings.stop(self._name, f"a row group over {GROUP_BYTES // 10**9} GB")
 
 
-def _text_columns(schema: "pyarrow.Schema", types: ModuleType) -> list[str]:
-    """Columns that are, or hold, strings; binary ones and numbers are not even read."""
-
-    def texts(kind: "pyarrow.DataType") -> bool:
-        if types.is_list(kind) or types.is_large_list(kind):
-            return texts(kind.value_type)
-        if types.is_struct(kind):
-            return any(texts(kind.field(i).type) for i in range(kind.num_fields))
-        if types.is_dictionary(kind):
-            return texts(kind.value_type)
-        return bool(types.is_string(kind) or types.is_large_string(kind))
-
-    return [field.name for field in schema if texts(field.type)]
+def _size(group: "RowGroupMetaData", names: Sequence[str]) -> int:
+    """Bytes of the columns, unpacked; negative where one of them lies."""
+    sizes = [
+        column.total_uncompressed_size
+        for column in map(group.column, range(group.num_columns))
+        if column.path_in_schema in names or column.path_in_schema.partition(".")[0] in names
+    ]
+    return -1 if any(size < 0 for size in sizes) else sum(sizes)
 
 
 def _documents(stream: Stream, findings: Findings, _: Read) -> Iterator[Document]:
-    return row_documents(parquet_rows(stream, findings), stream.name, findings)
+    """Raises Unsuitable: damaged, or no text; UsageError: the library is missing."""
+    pyarrow = library(stream, "Parquet")
+    found = rows(stream, lambda: _Table(stream, findings), findings, "Parquet", pyarrow)
+    return row_documents(found, stream.name, findings)
 
 
 PARQUET = BinaryFormat(name="parquet", recognize=starts_with(b"PAR1"), documents=_documents)

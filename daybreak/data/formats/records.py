@@ -1,6 +1,6 @@
 """Records: the formats that are read, in the order in which they are tried."""
 
-from daybreak.data.formats import archives, code, crawls, markup, parquet, pdf, tars, texts
+from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, pdf, sqlite, tars, texts
 from daybreak.data.formats.documents import xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
@@ -9,6 +9,10 @@ BINARY: tuple[BinaryFormat, ...] = (
     archives.ZIP,
     tars.TAR,
     parquet.PARQUET,
+    arrow.ARROW,
+    arrow.ARROW_STREAM,
+    arrow.ORC,
+    sqlite.SQLITE,
     pdf.PDF,
     crawls.WARC,
 )

@@ -3,9 +3,11 @@
 import io
 import lzma
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from daybreak.data.formats import limits
+from daybreak.data.formats.files import Watched
 from daybreak.data.formats.findings import Stopped, Unsuitable
 
 if TYPE_CHECKING:
@@ -88,6 +90,11 @@ class Stream:
     def is_file(self) -> bool:
         """Whether it is a file itself and not something packed."""
         return self._seekable
+
+    @property
+    def path(self) -> Path | None:
+        """Of the file itself; None: it is packed, or no file of this machine."""
+        return self._file.path if self._seekable and isinstance(self._file, Watched) else None
 
     def seekable(self) -> BinaryIO:
         """A file to go back and forth in: the file itself, or all of a packed one. Raises Unsuitable: that is long."""
