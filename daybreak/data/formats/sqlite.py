@@ -26,7 +26,7 @@ _MODES = slice(18, 20)  # of the header: 2 is for a write-ahead log, which a dat
 _MOST_LENGTH = 256_000_000  # of a row or a value, in bytes: more of them than a row may have are read and counted
 _SEARCHED = re.compile(r"CREATE\s+VIRTUAL\s+TABLE\s.*?\sUSING\s+(fts[345])\b", re.I | re.S)
 _KEPT = {"fts3": "_content", "fts4": "_content", "fts5": "_content"}  # where a search keeps its texts
-_SCHEMA = "SELECT type, name, sql\nFROM sqlite_master ORDER BY rowid"
+_SCHEMA = "SELECT * FROM sqlite_master ORDER BY rowid"
 _BESIDE = ("_segments", "_segdir", "_docsize", "_stat", "_data", "_idx", "_config")  # its own tables
 
 
@@ -89,7 +89,7 @@ def _schema(database: sqlite3.Connection) -> list[tuple[str, str, str]]:
     """Type, name and definition of all that is in the database. Raises sqlite3.Error."""
     for again in (False, True):
         try:
-            return database.execute(_SCHEMA).fetchall()
+            return [(kind, name, sql) for kind, name, _, _, sql in database.execute(_SCHEMA)]
         except sqlite3.DatabaseError:
             if again:
                 raise
