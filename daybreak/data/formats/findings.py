@@ -149,7 +149,7 @@ class Findings:
             first, *more = self.names[how]
             named = f"{first}{f' and {len(more)} more' if more else ''}"
             if count == 1:
-                how = re.sub(r"^are\b", "is", re.sub(r"^have their\b", "has its", how))
+                how = re.sub(r"\btheir\b", "its", re.sub(r"^have\b", "has", re.sub(r"^are\b", "is", how)))
             decided.append(f"{named}: {count:,} {'rows' if count > 1 else 'row'} {how}")
         return (*decided, *self.passed_over())
 

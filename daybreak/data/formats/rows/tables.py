@@ -1,26 +1,38 @@
 """Tables: comma- and tab-separated values (RFC 4180 and what programs write in its name), a document a row."""
 
-import csv
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
 from daybreak.data.formats.encodings import decoded
-from daybreak.data.formats.findings import BROKEN_ROW, LONG_ROW, Findings
+from daybreak.data.formats.findings import LONG_ROW, Findings
 from daybreak.data.formats.format import Sample, Text, TextFormat
 from daybreak.data.formats.pieces import lines
+from daybreak.data.formats.rows.delimited import Rows
+from daybreak.data.formats.rows.dialect import SEPARATOR, delimiter_of, dialect_of
 from daybreak.data.formats.rows.documents import row_documents
 
-_FIELD_CHARACTERS = 4_000_000  # most in a field of a table: an unclosed quote takes the rest of the file into one
-_NO_TABLES = ("md", "rst", "tex")  # ends of names of texts that hold tables and are none
+_NAMED = ("csv", "tsv", "tab", "psv")  # ends of names of tables
+_NO_TABLES = ("md", "rst", "tex", "log", "srt", "vtt", "org", "adoc")  # and of texts that may hold some and are none
+_RECOGNIZED_LINES = 200
+_LOOKED_AT_LINES = 1000
+_SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
+_ABOVE = "a line above the names of the columns"
+_REPEATED = "the names of the columns once more"
 
 
 def _recognize(sample: Sample) -> str | None:
     if sample.ending in _NO_TABLES:
         return None
-    return delimiter_of(sample.lines, named=sample.ending if sample.ending in ("csv", "tsv") else "") or None
+    named = sample.ending if sample.ending in _NAMED else ""
+    text = sample.data.decode("utf-8", "replace")
+    if ends_with_return(text):
+        text = _swapped(text)
+    found = text.split("\n")
+    if not sample.whole and len(found) > 1:
+        found.pop()
+    return delimiter_of(found[:_RECOGNIZED_LINES], named=named) or None
 
 
 def _documents(text: Text) -> Iterator[Document]:
@@ -28,76 +40,79 @@ def _documents(text: Text) -> Iterator[Document]:
     return row_documents(rows, text.name, text.findings)
 
 
+def ends_with_return(text: str) -> bool:
+    """Lines end with a carriage return alone, as on old Macs; a line feed is in quotes at most."""
+    if "\r" not in text:
+        return False
+    outside = "".join(text.split('"')[::2]) if "\n" in text else text
+    return "\n" not in outside and "\r" in outside
+
+
+def _swapped(text: str) -> str:
+    return text.translate({10: 13, 13: 10})
+
+
 def table_rows(blocks: Iterable[bytes], delimiter: str, name: str, findings: Findings) -> Iterator[dict[str, str]]:
     """Rows as dictionaries. Without a row of names above the data the columns are 'column 1', 'column 2' and so on."""
-    csv.field_size_limit(_FIELD_CHARACTERS)
-    text = (decoded(line, name, findings) for line in lines(blocks, limits.ROW_BYTES))
-    head = next(text, "")
-    bare = delimiter == "\t" and '"' not in head  # tabs need no quotes: then they are the text's own
-    lined = chain([head], text)
-    if bare:
-        reader = csv.reader(lined, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(lined, delimiter=delimiter)
-    names: list[str] | None = None
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            findings.skip_row(LONG_ROW if names else BROKEN_ROW)
+    blocks = iter(blocks)
+    start = b""
+    while len(start) < limits.SNIFFED_BYTES and (block := next(blocks, b"")):
+        start += block
+    blocks = chain([start], blocks)
+    swapped = ends_with_return(start[: limits.SNIFFED_BYTES].decode("utf-8", "replace"))
+    if swapped:
+        blocks = (block.translate(_SWAPPED) for block in blocks)
+    told = _lines(blocks, name, findings)
+    first = _first(told)
+    if first and SEPARATOR.fullmatch(first[0]):
+        del first[0]
+    dialect = dialect_of(first, delimiter)
+    rows = Rows(
+        chain(first, told),
+        dialect.signs,
+        dialect.form,
+        lambda how: findings.say_rows(name, how),
+        lambda size: findings.skip_row(LONG_ROW, size),
+    )
+    found = iter(rows)
+    for row in islice(found, dialect.above - bool(dialect.header)):
+        findings.skip_row(_ABOVE, _size(row))
+    if dialect.header:
+        next(found, None)
+    names, header = dialect.names, [*dialect.header]
+    for row in found:
+        if len(row) == len(header) and [cell.strip() for cell in row] == header:  # of a table that was put behind it
+            findings.skip_row(_REPEATED, _size(row))
             continue
-        if names is None:
-            names = _header(row)
-            if names == row:
-                continue
-        if row:
+        if swapped:
+            row = [cell.replace("\r", "\n") for cell in row]
+        if any(row):
             yield dict(zip(names, row, strict=False))
 
 
-def _header(row: list[str]) -> list[str]:
-    if any(row) and len(set(row)) == len(row) and all(len(name) <= 60 and not _is_data(name) for name in row):
-        return row
-    return [f"column {index + 1}" for index in range(len(row))]
+def _size(row: Sequence[str]) -> int:
+    return sum(len(cell.encode("utf-8", "replace")) + 1 for cell in row)
 
 
-def _is_data(name: str) -> bool:
-    """A number, or a sentence: names of columns are neither."""
-    name = name.strip()
-    return name.replace(".", "", 1).isdigit() or name.endswith((".", "!", "?", "。", "！", "？")) or name.count(" ") > 4
+def _first(told: Iterator[str]) -> list[str]:
+    first: list[str] = []
+    size = 0
+    for line in islice(told, _LOOKED_AT_LINES):
+        first.append(line)
+        size += len(line)
+        if size > limits.SNIFFED_BYTES:
+            break
+    return first
 
 
-def delimiter_of(sample: str, *, named: str = "") -> str:
-    """The delimiter of a table; empty: it is none. `named`: csv or tsv by its file name, which needs less proof."""
-    rows = sample.splitlines(keepends=True)
-    head = rows[0] if rows else ""
-    if named == "tsv":
-        return "\t"
-    if named == "csv":
-        return max(",;\t|", key=lambda sign: _regular(rows[:100], sign))
-    for delimiter, least_rows, least_columns in (("\t", 3, 2), (",", 6, 3), (";", 6, 3)):
-        if head.count(delimiter) < least_columns - 1 or 2 * sample.count(f"{delimiter} ") > sample.count(delimiter):
-            continue  # few, or with a space after it, as sentences have it
-        # A quote between tabs is the text's own: one that opens and never closes is no reason against a table.
-        plain = [row.replace('"', " ") for row in rows] if delimiter == "\t" else rows
-        try:
-            found = [len(row) for row in csv.reader(plain, delimiter=delimiter, strict=True)]
-        except csv.Error:  # the sample ends inside quotes, or this is no table
-            continue
-        if len(found) >= least_rows and len(set(found)) == 1 and found[0] >= least_columns:
-            return delimiter
-    return ""
-
-
-def _regular(rows: list[str], delimiter: str) -> tuple[float, int]:
-    """How many of the rows have as many columns as most, and how many columns that is."""
-    try:
-        found = Counter(len(row) for row in csv.reader(rows, delimiter=delimiter) if row)
-    except csv.Error:
-        return 0.0, 0
-    columns, often = found.most_common(1)[0] if found else (0, 0)
-    return (often / found.total() if columns > 1 else 0.0), columns
+def _lines(blocks: Iterable[bytes], name: str, findings: Findings) -> Iterator[str]:
+    """Without their line feeds."""
+    lost: list[int] = []
+    for line in lines(blocks, limits.ROW_BYTES, lost):
+        if line:
+            yield decoded(line[:-1] if line.endswith(b"\n") else line, name, findings)
+        else:
+            findings.skip_row(LONG_ROW, lost.pop())
 
 
 TABLE = TextFormat(name="table", recognize=_recognize, documents=_documents)

@@ -1,0 +1,350 @@
+"""Delimited: the lines of a table as rows of cells, quoted or not (RFC 4180 and what programs write in its name).
+
+What is regular is split by the library or by `str.split`. Where a row is not, its faults are mended one by one, so
+that none reaches beyond its row: a quote that never closes ends with its line, and delimiters that nothing quotes stay
+in the text.
+"""
+
+import csv
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from daybreak.data.formats import limits
+
+ONE_COLUMN = "\n"  # the delimiter of a table of one column: it is in no line
+UNQUOTED = "have delimiters in their text that nothing quotes"
+UNCLOSED = "have a quote that never closes and is read as text"
+_NUMBER = re.compile(r"[\s\"'#]*[-+]?[\d.,:/ %-]*\d[\d.,:/ %-]*[\s\"']*")
+_LOOKED_THROUGH = 64  # lines inside of quotes, after which they are looked at: perhaps they are rows
+_CAUTIOUS_COLUMNS, _CAUTIOUS_LINES = 3, 3  # at least, before lines inside of quotes count as rows without a number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signs:
+    """How the cells of a row are parted."""
+
+    delimiter: str
+    quote: str = '"'  # empty: there is none
+    escaped: bool = False  # a quote inside of quotes has a backslash in front, and is not doubled
+    bare: bool = (
+        False  # quotes are signs only where a cell needs them: in tables with tabs they are mostly the text's own
+    )
+
+    @cached_property
+    def runs(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.quote) + "+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What the first rows have told of all."""
+
+    columns: int  # 0: not known
+    wide: int = 0  # the column that takes delimiters that nothing quotes: the last one of text
+    number_first: bool = False  # the first cell of each row is a number
+
+
+def is_number(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def cells_of(line: str, signs: Signs, *, spaced: bool = False, lenient: bool = False) -> tuple[list[str], bool]:
+    """The cells of a line, and whether the last one is inside of quotes at its end; then it has its quote still.
+
+    spaced: blanks may be before a quote; lenient: two quotes may be one of the text and the closing one.
+    """
+    delimiter, quote = signs.delimiter, signs.quote
+    if not quote or quote not in line:
+        return line.split(delimiter), False
+    cells: list[str] = []
+    at, step = 0, len(delimiter)
+    while True:
+        start = at
+        if spaced:
+            while line.startswith(" ", start):
+                start += 1
+        if line.startswith(quote, start):
+            end = _closing(line, start + 1, signs, lenient=lenient)
+            if end < 0:
+                cells.append(line[start:])
+                return cells, True
+            cells.append(_unquoted(line[start + 1 : end], signs))
+            at = line.find(delimiter, end + 1)
+        else:
+            end = at
+            at = line.find(delimiter, at)
+            cells.append(line[end:] if at < 0 else line[end:at])
+        if at < 0:
+            return cells, False
+        at += step
+
+
+def _closing(line: str, at: int, signs: Signs, *, lenient: bool = False) -> int:
+    """Where the quote is that closes a cell; -1: not in this line. One in the midst of words does not."""
+    for run in signs.runs.finditer(line, at):
+        start, end = run.span()
+        if signs.escaped and _is_escaped(line, start, at):
+            start += 1
+        size = end - start
+        if size and (size % 2 or lenient) and _is_end(line, end, signs):
+            return end - 1
+    return -1
+
+
+def _is_escaped(line: str, at: int, least: int) -> bool:
+    slashes = 0
+    while at - slashes > least and line[at - slashes - 1] == "\\":
+        slashes += 1
+    return slashes % 2 == 1
+
+
+def _is_end(line: str, at: int, signs: Signs) -> bool:
+    """A cell may end here: the line does, or a delimiter follows, with blanks before it or none."""
+    size = len(line)
+    if at == size or line.startswith(signs.delimiter, at):
+        return True
+    while at < size and line[at] in " \r":
+        at += 1
+    return at == size or line.startswith(signs.delimiter, at)
+
+
+def _unquoted(cell: str, signs: Signs) -> str:
+    quote = signs.quote
+    if signs.escaped and "\\" in cell:
+        cell = re.sub(rf"\\([{quote}\\])", r"\1", cell)
+    return cell.replace(quote * 2, quote) if quote in cell else cell
+
+
+def _opens(line: str, signs: Signs) -> bool:
+    """A quote in the line opens a cell, in a way that no text inside of quotes has."""
+    for run in signs.runs.finditer(line):
+        start, end = run.span()
+        first = not start or line.startswith(signs.delimiter, start - len(signs.delimiter))
+        if first and ((end - start) % 2 == 1) != _is_end(line, end, signs):
+            return True
+    return False
+
+
+@dataclass
+class Rows:
+    """The rows of cells of a table's lines, which have no line feed at their end.
+
+    say: is told of each row that was mended, in words; lost: of one that is too long, with its characters.
+    """
+
+    lines: Iterator[str]
+    signs: Signs
+    form: Form
+    say: Callable[[str], None]
+    lost: Callable[[int], None]
+    _ahead: deque[str] = field(default_factory=deque)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        signs, columns, ahead, lines = self.signs, self.form.columns, self._ahead, self.lines
+        delimiter, quote = signs.delimiter, signs.quote
+        reader = {"delimiter": delimiter, "quotechar": quote or '"'}
+        quick = bool(quote) and not signs.escaped and not signs.bare and delimiter != ONE_COLUMN
+        while True:
+            if ahead:
+                line = ahead.popleft()
+            else:
+                line = next(lines, None)  # type: ignore[assignment]
+                if line is None:
+                    return
+            if line.endswith("\r"):
+                bare, line = line[:-1], line
+            else:
+                bare = line
+            if not bare:
+                continue
+            if "\r" in bare and self._parted(bare):
+                continue
+            if not quote or quote not in bare:
+                cells = bare.split(delimiter)
+                if len(cells) != columns and columns:
+                    cells = self._mended(bare, cells)
+                yield cells
+                continue
+            if quick:
+                try:
+                    cells = next(csv.reader((bare,), strict=True, **reader))  # type: ignore[arg-type]
+                except csv.Error:
+                    cells = []
+                if len(cells) == columns:
+                    yield cells
+                    continue
+            found = self._quoted(line, bare)
+            if found is not None:
+                yield found
+
+    def _next(self) -> str | None:
+        return self._ahead.popleft() if self._ahead else next(self.lines, None)
+
+    def _parted(self, line: str) -> bool:
+        """Rows that end with a carriage return alone, among others: they are taken apart, where each is whole."""
+        parts = line.split("\r")
+        columns = self.form.columns
+        if columns < 2 or any(self._exactly(part) is None for part in parts):
+            return False
+        self._ahead.extendleft(reversed(parts))
+        return True
+
+    def _exactly(self, line: str) -> list[str] | None:
+        """The cells of a line that is a row as it should be."""
+        cells, opened = cells_of(line, self.signs)
+        return cells if not opened and len(cells) == self.form.columns else None
+
+    def _quoted(self, line: str, bare: str) -> list[str] | None:
+        """A row with quotes, that may go on over further lines; None: it is too long."""
+        signs, columns = self.signs, self.form.columns
+        if signs.bare:
+            literal = bare.split(signs.delimiter)
+            if len(literal) >= columns > 0 and not (literal[-1].startswith(signs.quote) and self._goes_on()):
+                return [_if_quoted(cell, signs) for cell in self._fitted(bare, literal)]
+        cells, opened = cells_of(bare, signs)
+        if opened:
+            over = self._over_lines(line, cells)
+            if over != []:
+                return over
+            for spaced in (False, True):
+                cells, opened = cells_of(bare, signs, spaced=spaced, lenient=True)
+                if not opened and len(cells) == columns:
+                    return cells
+            self.say(UNCLOSED)
+            return self._fitted(bare, [_without_quote(cell, signs) for cell in bare.split(signs.delimiter)])
+        if len(cells) == columns or not columns:
+            return cells
+        spaced_cells, opened = cells_of(bare, signs, spaced=True, lenient=True)
+        if not opened and len(spaced_cells) == columns:
+            return spaced_cells
+        if len(cells) == 1 < columns and signs.quote not in (cells[0][:1], ""):  # all of the row is in quotes
+            inner = self._exactly(cells[0])
+            if inner:
+                return inner
+        return self._mended(bare, cells)
+
+    def _goes_on(self) -> bool:
+        """The next line is not a row of its own."""
+        line = self._next()
+        if line is None:
+            return False
+        self._ahead.appendleft(line)
+        return len(line.split(self.signs.delimiter)) < self.form.columns
+
+    def _over_lines(self, line: str, cells: list[str]) -> list[str] | None:
+        """The row with cells of several lines; empty: its quote never closes; None: it is too long, and gone."""
+        signs, columns = self.signs, self.form.columns
+        cells = [*cells[:-1], cells[-1][1:] + ("\r" if line.endswith("\r") else "") + "\n"]
+        held, taken, size = [cells.pop()], [], len(line)
+        while True:
+            one = self._next()
+            if one is None:
+                break
+            taken.append(one)
+            size += len(one) + 1
+            bare = one.removesuffix("\r")
+            end = _closing(bare, 0, signs) if signs.quote in bare else -1
+            if signs.quote in bare and _opens(bare if end < 0 else bare[:end], signs) and self._is_row(bare):
+                break
+            if end < 0:
+                held.append(one + "\n")
+                if size > limits.ROW_BYTES:
+                    if self._are_rows(taken):
+                        break
+                    self._pass_over(size)
+                    return None
+                if len(taken) % _LOOKED_THROUGH == 0 and self._are_rows(taken[-_LOOKED_THROUGH:]):
+                    break
+                continue
+            held.append(bare[:end])
+            cells.append(_unquoted("".join(held), signs))
+            at = bare.find(signs.delimiter, end + 1)
+            opened = False
+            if at >= 0:
+                more, opened = cells_of(bare[at + len(signs.delimiter) :], signs)
+                cells += more
+            if opened:
+                held = [cells.pop()[1:] + one[len(bare) :] + "\n"]
+                continue
+            if (columns and len(_trimmed(cells, columns)) != columns) or self._are_rows(taken):
+                break
+            return _trimmed(cells, columns)
+        self._ahead.extendleft(reversed(taken))
+        return []
+
+    def _pass_over(self, size: int) -> None:
+        """Passes over the rest of a cell that is too long."""
+        while (line := self._next()) is not None:
+            size += len(line) + 1
+            if self.signs.quote in line and _closing(line.removesuffix("\r"), 0, self.signs) >= 0:
+                break
+        self.lost(size)
+
+    def _is_row(self, line: str) -> bool:
+        cells, opened = cells_of(line, self.signs)
+        if self.form.columns <= 1:
+            return True
+        if self.form.number_first and not is_number(cells[0]):
+            return False
+        return 1 < len(cells) <= self.form.columns if opened else len(cells) == self.form.columns
+
+    def _are_rows(self, lines: list[str]) -> bool:
+        """Lines inside of quotes are rows: each has all columns, and a number in front if the others have one."""
+        columns, delimiter = self.form.columns, self.signs.delimiter
+        lines = [line for line in lines if line.strip()]
+        if columns < 2 or not lines:
+            return False
+        if not self.form.number_first and (columns < _CAUTIOUS_COLUMNS or len(lines) < _CAUTIOUS_LINES):
+            return False
+        rows = [line.split(delimiter) for line in lines]
+        fitting = sum(len(row) >= columns and (not self.form.number_first or is_number(row[0])) for row in rows)
+        return fitting >= 0.9 * len(rows)
+
+    def _mended(self, line: str, cells: list[str]) -> list[str]:
+        """A row with more or fewer cells than the others have."""
+        columns = self.form.columns
+        if len(cells) > columns:
+            cells = _trimmed(cells, columns)
+        if len(cells) <= columns:
+            return cells
+        self.say(UNQUOTED)
+        return self._fitted(line, line.split(self.signs.delimiter))
+
+    def _fitted(self, line: str, cells: list[str]) -> list[str]:
+        """Cells of a row in which delimiters are text, too: they go to the column of the text."""
+        columns, wide, delimiter = self.form.columns, self.form.wide, self.signs.delimiter
+        if not columns or len(_trimmed(cells, columns)) <= columns:
+            return _trimmed(cells, columns)
+        for parting in (rf"(?<!\\){re.escape(delimiter)}", rf"{re.escape(delimiter)}(?! )"):
+            parts = re.split(parting, line)
+            if len(parts) == columns and len(parts) > 1:
+                return [part.replace("\\" + delimiter, delimiter) for part in parts]
+        more = len(cells) - columns
+        return [*cells[:wide], delimiter.join(cells[wide : wide + more + 1]), *cells[wide + more + 1 :]]
+
+
+def _trimmed(cells: list[str], columns: int) -> list[str]:
+    """Without empty cells behind the last column, as some programs end each row with a delimiter."""
+    while columns and len(cells) > columns and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
+
+
+def _without_quote(cell: str, signs: Signs) -> str:
+    """The text of a cell whose quote never closes."""
+    if cell.startswith(signs.quote) and cell.count(signs.quote) % 2:
+        return _unquoted(cell[1:], signs)
+    return _if_quoted(cell, signs)
+
+
+def _if_quoted(cell: str, signs: Signs) -> str:
+    """The text of a cell that is quoted as a whole."""
+    quote = signs.quote
+    if len(cell) > 1 and cell.startswith(quote) and cell.endswith(quote):
+        inner = cell[1:-1]
+        if quote not in inner.replace(quote * 2, ""):
+            return _unquoted(inner, signs)
+    return cell
