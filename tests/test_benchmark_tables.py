@@ -37,7 +37,7 @@ def test_what_is_no_table_has_to_come_out_as_its_text() -> None:
 
 def test_every_file_holds_its_texts_and_no_two_are_the_same() -> None:
     made = tables.cases()
-    assert len(made) >= 60 and len({one.data for one in made.values()}) == len(made)
+    assert len(made) >= 60 and len({(one.name, one.data) for one in made.values()}) == len(made)
     assert all(one.texts and len(set(one.texts)) == len(one.texts) for one in made.values())
 
 
