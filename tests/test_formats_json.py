@@ -44,6 +44,8 @@ LOOSE = {
     "commas and brackets on lines of their own": "[\n" + ",\n".join(LINES) + "\n]\n",
     "brackets at the first and last row": "[" + ",\n".join(LINES) + "]\n",
     "commas in front": "\n,".join(LINES),
+    "line ends spelt out": "\\n".join(LINES),
+    "bars": "|".join(LINES),
     "semicolons": ";\n".join(LINES) + ";",
     "Python's dictionaries": "\n".join(repr(row | {"of": None, "ok": True, "pair": (1, "a")}) for row in ROWS),
     "Python's bytes": "\n".join(repr({"text": text.encode()}) for text in TEXTS),
@@ -92,18 +94,19 @@ def test_lines_that_are_not_quite_json(case: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("in words", "in\nwords"), "in\nwords"),
-        (("in words", "in\twords"), "in\twords"),
-        (("in words", "in \x0b words"), "in \x0b words"),
-        (("in words", r"in \x41 \d \' words"), "in A \\d ' words"),
-        (("in words", r"in \ud83d\ude00 words"), "in \U0001f600 words"),
-        (("in words", r"in \ud83d words"), "in \ufffd words"),
+        (("in words", "in\nwords"), "in\nwords."),
+        (("in words", "in\twords"), "in\twords."),
+        (("in words.", "in words.\n"), "in words.\n"),  # the next line begins with the quote
+        (("in words", "in \x0b words"), "in \x0b words."),
+        (("in words", r"in \x41 \d \' words"), "in A \\d ' words."),
+        (("in words", r"in \ud83d\ude00 words"), "in \U0001f600 words."),
+        (("in words", r"in \ud83d words"), "in \ufffd words."),
     ],
 )
 def test_strings_that_are_not_quite_json(change: tuple[str, str], expected: str) -> None:
     lines = [json.dumps({"text": f"Number {number} in words."}) for number in range(3)]
     texts, notes = read("\n".join(line.replace(*change) for line in lines))
-    assert texts == [f"Number {number} {expected}." for number in range(3)], notes
+    assert texts == [f"Number {number} {expected}" for number in range(3)], notes
 
 
 @pytest.mark.parametrize(
@@ -147,6 +150,8 @@ def test_a_page_of_an_error_in_front_of_the_rows(name: str) -> None:
         ("(see above) It is 'so', they said: a text\n" * 3, "f.txt"),
         ("[link]: http://a.b 'title'\n[other]: http://c.d\n", "f.md"),
         ("{ color: red; }\n", "f.txt"),
+        ("# numbers\n[1, 2]\n", "f.py"),
+        ("primes = [2, 3, 5]\n", "f.txt"),
     ],
 )
 def test_brackets_alone_make_no_json(data: str, name: str) -> None:
@@ -300,6 +305,11 @@ NO_TEXT = {
     "vocab.json": {f"word{n}": n for n in range(50)},
     "dataset_infos.json": {"default": {"description": A, "citation": B, "features": {}, "splits": {}}},
     "numbers.json": [[1, 2], [3, 4]],
+    "messages.json": {
+        "menu": {"open": "Open a file", "close": "Close the file"},
+        "help": {"about": "About this tool", "home": "Visit our home"},
+    },
+    "settings.json": {"editor.rulers": [80], "terminal.title": "My own title", "git.message": "A message of mine"},
     "schema.json": {"$schema": "http://json-schema.org/draft-07", "properties": {"a": {"description": A}}},
 }
 

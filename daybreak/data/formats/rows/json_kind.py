@@ -13,8 +13,9 @@ from daybreak.data.formats.rows.partial import beginning
 
 LINES_NAMED = ("jsonl", "ndjson", "jsonlines", "ldjson", "jsonseq")
 _TREES_NAMED = ("json", "json5", "geojson", "jsonld", "jsonc")
-# A line that begins a row: all that stands before its bracket or quote is a mark, a comma or the list's own bracket.
-BEGINS = re.compile(rb"(?:\xef\xbb\xbf|[\x1e\0,])*(?:\[[ \t]*)?[{\[(\"']")
+# A line that begins a row and cannot go on with one from the line before: a quote that opens a string and closes none.
+BEGINS = re.compile(rb"""(?:\xef\xbb\xbf|[\x1e\0,])*(?:\{|\[[ \t]*["'\[{]|"(?=[^\s,:}\]"]))""")
+_LIKE_ROW = re.compile(rb"(?:\xef\xbb\xbf|[\x1e\0,])*(?:\[[ \t]*)?[{\[(\"']")
 _BRACKETS = (b"[", b"{", b"(", b"")
 # How JSON goes on behind its first bracket, and a name with its value: what broken JSON has, too.
 _OPENS = re.compile(rb"""[\[({]\s*["'{\[(}\]]|\{\s*[A-Za-z_]\w*\s*:""")
@@ -37,6 +38,8 @@ def _kind(data: bytes, named: str, whole: bool) -> str:
         return _behind_others(text)
     if is_wrapped(data):
         return _wrapped(text, named, whole)
+    if named in CODE_ENDINGS and len(data.lstrip()) > len(text):
+        return ""  # a program's comment, and an expression below it
     lines = [line for line in text.splitlines()[:_LOOKED_AT] if line.strip()]
     if not whole and len(lines) > 1 and len(lines) < _LOOKED_AT:
         lines.pop()  # its end is missing
@@ -68,9 +71,9 @@ def _wrapped(text: bytes, named: str, whole: bool) -> str:
     value = beginning(text)
     if not isinstance(value, dict | list) or not is_json(text.rstrip(b"\r\n\t ;)"), whole=whole):
         return ""
-    if named in CODE_ENDINGS:
-        rows = value if isinstance(value, list) else []
-        return "json" if rows and isinstance(rows[0], dict) else ""
+    first = value[0] if isinstance(value, list) and value else value
+    if not isinstance(first, dict) or (named in CODE_ENDINGS and isinstance(value, dict)):
+        return ""
     return "json"
 
 
@@ -134,7 +137,7 @@ def _not_quite(text: bytes, lines: list[bytes], named: str, whole: bool) -> str:
 
 def _begin_rows(lines: list[bytes]) -> bool:
     """Most lines begin a row."""
-    return 2 * sum(BEGINS.match(line) is not None and line.strip() not in _BRACKETS for line in lines) > len(lines)
+    return 2 * sum(_LIKE_ROW.match(line) is not None and line.strip() not in _BRACKETS for line in lines) > len(lines)
 
 
 def _is_row(line: bytes) -> bool:
@@ -151,7 +154,7 @@ def _is_row(line: bytes) -> bool:
 
 def _is_loose_row(line: bytes) -> bool:
     """A line that holds an object, or several, in whatever spelling."""
-    if not BEGINS.match(line.lstrip(b" \t")):
+    if not _LIKE_ROW.match(line.lstrip(b" \t")):
         return False
     text = line.decode("utf-8", "replace").strip(" \t\r\n,\ufeff\x1e\0")
     try:

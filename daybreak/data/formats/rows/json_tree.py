@@ -13,7 +13,7 @@ from daybreak.data.formats.rows.around import before_value, without_tail
 from daybreak.data.formats.rows.documents import row_documents
 from daybreak.data.formats.rows.finite import finite
 from daybreak.data.formats.rows.json_kind import kind_of_json
-from daybreak.data.formats.rows.layout import Layout, characters, is_like, layout_of, rows_of
+from daybreak.data.formats.rows.layout import Layout, has_prose, is_like, layout_of, rows_of
 from daybreak.data.formats.rows.partial import END, START, beginning
 from daybreak.data.formats.rows.shape import Row
 
@@ -122,6 +122,8 @@ def _of_values(values: list[object], name: str, findings: Findings) -> Iterator[
             yield from rows
             continue
         layout = layout_of(value)
+        if not layout.steps and len(values) == 1 and isinstance(value, dict) and settings.are_scattered(value):
+            raise Unsuitable("an object of many short texts and no row of one")
         _say_beside(layout, name, findings)
         for row in rows_of(value, layout):
             if isinstance(row, str | dict | list):
@@ -181,7 +183,7 @@ def _rows(fed: Fed, layout: Layout, name: str, findings: Findings) -> Iterator[R
             if not decided:  # the first element tells whether the list has rows
                 decided, beside = True, not is_like([row], layout.like)
                 if beside:
-                    if characters(row):
+                    if has_prose(row):
                         _say_beside(Layout(beside=(str(keys[-2]),)), name, findings)
                     continue
             if row is None and event in START:

@@ -31,6 +31,7 @@ _NAME = re.compile(r"[^\W\d][\w .-]{0,40}")
 LANGUAGE = re.compile(r"[a-z]{2,3}(?:[_-][A-Za-z]{2,8}){0,2}")  # BCP 47, and zho_Hans as FLORES has it
 _DIGITS = re.compile(r"\d+")
 _WORDS = re.compile(r"\w[,;:.!?]?\s+\W?\w|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{2}")
+_LEAST_PROSE = 20  # characters of a sentence
 _OPENING = 2000  # characters of a text that tell whether it is prose
 
 
@@ -100,7 +101,7 @@ def _lists(value: Mapping[str, object], key: str, steps: Sequence[str | None]) -
     if rows and isinstance(rows[0], list):
         return _of_list(rows, (*steps, key, None))
     lists = {name: child for name, child in value.items() if isinstance(child, list) and child}
-    others = [name for name, child in lists.items() if not is_like(child, like) and characters(child)]
+    others = [name for name, child in lists.items() if not is_like(child, like) and has_prose(child)]
     return Layout((*steps, None, None), like, tuple(others))
 
 
@@ -223,6 +224,14 @@ def characters(value: object, depth: int = 0) -> float:
         return 0
     looked = parts[: max(2, _LOOKED_AT >> (2 * depth))]
     return sum(characters(part, depth + 1) for part in looked) * len(parts) / len(looked)
+
+
+def has_prose(value: object, depth: int = 0) -> bool:
+    """There is a sentence in the first of what is below."""
+    if isinstance(value, str):
+        return len(value) >= _LEAST_PROSE and prose_characters(value) == len(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < _DEEPEST and any(has_prose(part, depth + 1) for part in list(parts)[: _LOOKED_AT >> depth])
 
 
 def rows_of(value: object, layout: Layout) -> Iterator[Row]:

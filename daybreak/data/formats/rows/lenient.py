@@ -11,7 +11,7 @@ from daybreak.data.formats import limits
 
 DEEPEST = 100  # most nesting; deeper values hold no text
 _BLANK = re.compile(r"(?:[\s\ufeff\x1e\0]+|//[^\n]*|#[^\n]*|/\*.*?\*/)*", re.S)
-_BETWEEN = re.compile(r"[,;\])}]*")  # between values that follow one another, and behind the last
+_BETWEEN = re.compile(r"(?:[,;|\])}]|\\[nr])*")  # between values that follow one another, and behind the last
 _STRING = {
     '"': re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.S),
     "'": re.compile(r"'([^'\\]*(?:\\.[^'\\]*)*)'", re.S),

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 
+from daybreak.data.formats.rows.shapes import NONE, shape_of
+
 _TOO_FEW = 20
+_LEAST_READ = 0.7  # share of an object's characters in the text of the row that it would be
+_DEEPEST = 100
 
 # The keys that tell it, of which all must be there, and what the file is.
 _KNOWN: tuple[tuple[frozenset[str], str], ...] = tuple(
@@ -52,6 +56,22 @@ def what_it_is(value: object) -> str:
     if len(parts) >= _TOO_FEW and numbers == len(parts):
         return "numbers by their names, as a vocabulary has them"
     return ""
+
+
+def are_scattered(value: Mapping[str, object]) -> bool:
+    """Its strings are spread over the object as in settings and in the words of a program, and none is the text."""
+    found = shape_of([value])
+    if found.named or found is NONE:
+        return False
+    read = len(found.text(value) or "")
+    return read < _LEAST_READ * _characters(value)
+
+
+def _characters(value: object, depth: int = 0) -> int:
+    if isinstance(value, str):
+        return len(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(_characters(part, depth + 1) for part in parts) if depth < _DEEPEST else 0
 
 
 def _known(value: Mapping[str, object]) -> str:
