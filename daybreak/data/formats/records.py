@@ -1,6 +1,7 @@
 """Records: the formats that are read, in the order in which they are tried."""
 
 from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, pdf, sqlite, tars, texts
+from daybreak.data.formats.conversations import exports, whole
 from daybreak.data.formats.documents import xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
@@ -17,6 +18,8 @@ BINARY: tuple[BinaryFormat, ...] = (
     crawls.WARC,
 )
 TEXT: tuple[TextFormat, ...] = (
+    exports.MESSENGER,
+    whole.CONVERSATION,
     json_lines.JSON_LINES,  # before pages: an error of a server can stand in front of its rows
     json_tree.JSON,
     markup.PAGE,

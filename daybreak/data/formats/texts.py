@@ -25,17 +25,22 @@ def plain_documents(
 
 def text_documents(text: str, kind: str, name: str, findings: Findings) -> Iterator[Document]:
     """A text, cut where it is a book."""
-    try:
-        data = text.encode()
-    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, UTF-8 cannot
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        findings.replaced[name] += 3 * (whole.count("\ufffd") - text.count("\ufffd"))
-        text, data = whole, whole.encode()
+    data = in_utf8(text, name, findings)
     if len(data) <= WHOLE_ROW:
-        yield Document(text, True, kind)
+        yield Document(data.decode(), True, kind)
         return
     for index, piece in enumerate(pieces.pieces([data], WHOLE_ROW)):
         yield Document(piece.decode(), index == 0, kind)
+
+
+def in_utf8(text: str, name: str, findings: Findings) -> bytes:
+    """The text as UTF-8. JSON can spell half of a surrogate pair, UTF-8 cannot: that is replaced and counted."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        findings.replaced[name] += 3 * (whole.count("\ufffd") - text.count("\ufffd"))
+        return whole.encode()
 
 
 def _documents(text: Text) -> Iterator[Document]:

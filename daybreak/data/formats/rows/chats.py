@@ -1,35 +1,18 @@
 """Chats: rows with turns of a conversation, and rows of instructions, as lines of speakers."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 
-from daybreak.data.formats.rows.shape import MOST, SAID, Row, Shape, first, joined, listed, plain, share
+from daybreak.data.formats.rows.messages import contents, spoken, turn
+from daybreak.data.formats.rows.shape import MOST, Row, Shape, first, joined, listed, plain, share
 
-_NAMES = {
-    "human": "User",
-    "user": "User",
-    "usr": "User",
-    "prompter": "User",
-    "customer": "User",
-    "gpt": "Assistant",
-    "chatgpt": "Assistant",
-    "bot": "Assistant",
-    "assistant": "Assistant",
-    "model": "Assistant",
-    "sys": "Assistant",  # in dialogue corpora "sys" is the answering side, not a system prompt
-    "agent": "Assistant",
-    "system": "System",
-    "tool": "Tool",
-    "function": "Tool",
-    "observation": "Tool",
-}
-_TURNS = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "chat")
-_SPEAKER = ("role", "from", "speaker", "author", "user")
-
-
-def spoken(speaker: object, text: object) -> str:
-    """A line of one speaker: the usual names become User, Assistant, System and Tool, others stay."""
-    name = str(speaker or "").strip()
-    return f"{_NAMES.get(name.lower(), name or 'Speaker')}: {plain(text)}"
+TURNS = (  # columns, or where in one they are
+    "messages", "conversations", "conversation", "turns", "dialogue", "dialog", "chat", "chat_messages", "contents",
+    "chosen", "body.messages", "request.contents", "input.messages", "chat.messages", "chunkedPrompt.chunks",
+    "completion", "preferred_output",
+)  # fmt: skip
+_AFTER = ("completion", "preferred_output")  # columns that go on from those
+_SYSTEM = ("system", "system_prompt", "systemPrompt", "system_message", "systemInstruction", "system_instruction")
 
 
 def exchange(asked: object, answer: object, row: Mapping[str, object]) -> str | None:
@@ -38,53 +21,69 @@ def exchange(asked: object, answer: object, row: Mapping[str, object]) -> str | 
         return None
     system = row.get("system") or row.get("system_prompt")
     lines = [spoken("system", system)] if isinstance(system, str) and system.strip() else []
+    for pair in listed(row.get("history")):  # the rounds before
+        if isinstance(pair, list) and len(pair) == 2:
+            lines += [f"User: {plain(pair[0])}", f"Assistant: {plain(pair[1])}"]
     return "\n".join([*lines, f"User: {asked}", f"Assistant: {answer}"])
 
 
 # Turns
 
 
+def arena(rows: Sequence[Row]) -> Shape | None:
+    """Two conversations beside each other, of which people chose one (LMSYS, arXiv:2403.04132)."""
+    if share(rows, "conversation_a", list) < MOST or share(rows, "conversation_b", list) < MOST:
+        return None
+
+    def text(row: Row) -> str | None:
+        won = isinstance(row, dict) and row.get("winner") in ("model_b", "b", "B")
+        return _conversation(row, "conversation_b" if won else "conversation_a")
+
+    return Shape("rows are pairs of conversations; the one that won is read", text, "dialogue")
+
+
 def turns(rows: Sequence[Row]) -> Shape | None:
-    column = first(rows, _TURNS, list)
-    if column:
-        turns = [turn for row in rows if isinstance(row, dict) for turn in listed(row.get(column))]
-        if turns and sum(_turn(turn) is not None for turn in turns) >= MOST * len(turns):
-            named = sum(isinstance(turn, dict) and "from" in turn for turn in turns) >= MOST * len(turns)
-            style = "sharegpt conversations" if named else f"dialogues, in the column {column!r}"
-            if column == "messages":
-                style = "conversations of messages"
-            return Shape(f"rows are {style}", lambda row: _conversation(row, column), "dialogue")
-    if sum(isinstance(row, list) and bool(row) and all(_turn(turn) for turn in row) for row in rows) > MOST * len(rows):
-        return Shape("rows are lists of turns", lambda row: _conversation({"": row}, ""), "dialogue")
+    for column in TURNS:
+        found = [turns for row in rows if (turns := _listed(row, column))]
+        every = [one for turns in found for one in turns]
+        if len(found) < MOST * len(rows) or sum(turn(one) is not None for one in every) < MOST * len(every):
+            continue
+        named = sum(isinstance(one, dict) and "from" in one for one in every) >= MOST * len(every)
+        style = "sharegpt conversations" if named else f"dialogues, in the column {column!r}"
+        if column == "messages":
+            style = "conversations of messages"
+        text = functools.partial(_conversation, column=column)
+        return Shape(f"rows are {style}", text, "dialogue")
+    if sum(isinstance(row, list) and bool(row) and all(map(turn, row)) for row in rows) > MOST * len(rows):
+        return Shape("rows are lists of turns", lambda row: _lines(listed(row)), "dialogue")
     return None
 
 
-def _turn(turn: object) -> str | None:
-    """A turn as one line: the speaker and the text."""
-    if isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn):
-        speaker = "sys" if turn[0].lower() == "system" else turn[0]  # in pairs it is the side that answers
-        return spoken(speaker, turn[1])
-    if isinstance(turn, dict):
-        said = next((turn[name] for name in SAID if isinstance(turn.get(name), str)), None)
-        if said is None and isinstance(turn.get("content"), list):  # parts of a message, of which some are text
-            said = " ".join(plain(part) for part in turn["content"])
-        speaker = next((turn[name] for name in _SPEAKER if isinstance(turn.get(name), str)), None)
-        if said and said.strip() and (speaker is not None or len(turn) <= 3):
-            return spoken(speaker, said)
-    if isinstance(turn, str) and turn.strip():
-        return turn.strip()
-    return None
+def _listed(row: Row, column: str) -> list[object]:
+    """The turns in a column, or in what its path leads to."""
+    for name in column.split("."):
+        row = row.get(name) if isinstance(row, dict) else None
+    return listed(row)
+
+
+def _lines(turns: Iterable[object]) -> str | None:
+    return "\n".join(filter(None, map(turn, turns))) or None
 
 
 def _conversation(row: Row, column: str) -> str | None:
     if not isinstance(row, dict):
         return None
-    lines = [line for turn in listed(row.get(column)) if (line := _turn(turn))]
-    if isinstance(row.get("system"), str) and row["system"].strip():
-        lines.insert(0, spoken("system", row["system"]))
+    before = listed(row.get("prompt"))
+    after = [one for name in _AFTER if name != column for one in listed(row.get(name))]
+    turns = [*before, *_listed(row, column), *after]
+    inner = row.get(column.partition(".")[0])
+    of = [row, inner] if isinstance(inner, dict) else [row]
+    system = next((text for one in of for name in _SYSTEM if (text := contents(one.get(name)))), "")
+    if system:
+        turns.insert(0, {"role": "system", "content": system})
     if "rejected" in row and isinstance(row.get("chosen"), dict):  # preferences: the answer that was preferred
-        lines += [line] if (line := _turn(row["chosen"])) else []
-    return "\n".join(lines) or None
+        turns.append(row["chosen"])
+    return _lines(turns)
 
 
 # Instructions

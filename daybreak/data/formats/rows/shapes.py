@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from daybreak.data.formats.conversations import assistants
 from daybreak.data.formats.rows import cells, chats, columns, nested, questions
 from daybreak.data.formats.rows.shape import Row, Shape
 
@@ -16,6 +17,10 @@ GUESSES: tuple[Callable[[Sequence[Row]], Shape | None], ...] = (
     columns.code,
     columns.text,
     nested.translations,
+    assistants.chatgpt,
+    assistants.gemini_activity,
+    assistants.titles,
+    chats.arena,
     chats.turns,
     chats.instructions,
     questions.squad,

@@ -1,0 +1,1 @@
+"""Conversations: exports of messengers and assistants, and logs of chats; one document a conversation."""
