@@ -53,6 +53,7 @@ TESTED_IN = {
     "guard": "engine/faults.py engine/memory.py",
     "in_time": "training/alarm.py training/execution.py planning/corpus_to_count.py",
     "kernels": "models/kernels",
+    "left_out_text": "core/passed_over.py",
     "likelihoods": "models/inference/cloze.py",
     "long_runs": "engine/time_budget.py engine/world.py training/state.py training/train.py training/checkpointing.py",
     "losses": "models/fused_loss.py models/objectives.py",

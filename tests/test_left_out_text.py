@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 import zipfile
@@ -14,13 +15,16 @@ from pathlib import Path
 import pytest
 
 from daybreak.core.clock import Stopwatch, boot_seconds
+from daybreak.core.passed_over import PassedOver
 from daybreak.core.run import Run
 from daybreak.core.types import Request
+from daybreak.core.values import plain
 from daybreak.data.sources import Reading, find
 from daybreak.planning import corpus_to_count
 from daybreak.stages.plan import plan_only
 from daybreak.stages.prepare import prepare_only
-from daybreak.training.execution import Finished
+from daybreak.views import report_data
+from daybreak.views.run_facts import Facts
 from daybreak.views.terminal import fact_lines, plan_lines
 
 TURN = {"role": "user", "content": "hello you"}
@@ -171,10 +175,72 @@ def test_a_run_that_had_no_time_for_more_says_what_is_left_out(dirty: Path, tmp_
     assert corpus_to_count.corpus_to_count(run, request, seconds=10.0).skipped == corpus.skipped
 
 
-def test_run_says_what_is_left_out(dirty: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-P", "-m", "daybreak", "run", str(dirty), "--for", "40s", "--family", "ngram", "--json"]
-    done = subprocess.run([*words, "--out", str(tmp_path / "run")], capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def every_loss(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> tuple[Path, Path, PassedOver]:
+    """A folder and a held-out file with every kind of loss, and what is lost."""
+    folder = tmp_path_factory.mktemp("losses")
+    texts = [small_text.read_text()[start : start + 450] for start in range(0, 120_000, 450)]
+    lost = {"body": "x"}
+    written(folder, "rows.jsonl", rows(*[{"text": text} for text in texts], *[lost] * 100) + '{"text": "b\n')
+    bytes_lost = 100 * len(json.dumps(lost, separators=(",", ":"))) + len('{"text": "b\n')
+    bytes_lost += len(written(folder, "picture.png", b"\x89PNG\0\0data").read_bytes())
+    written(folder, "empty.txt", "")
+    (folder / ".hidden").write_text(LINE)
+    (folder / ".git").mkdir()
+    written(folder, "odd.txt", LINE.encode() * 9 + b"caf\xe9 " + b"\xc3\xa9" * 99)
+    packed = gzip.compress(random.Random(0).randbytes(3000).hex().encode())
+    written(folder, "cut.txt.gz", packed[: len(packed) // 2])
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in {"a.txt": LINE * 3, "b.bin": "\0\1" * 900, ".d/e.txt": LINE}.items():
+            archive.writestr(name, data)
+    written(folder, "z.zip", file.getvalue())
+    heldout = written(
+        tmp_path_factory.mktemp("heldout"), "heldout.jsonl", rows(*[{"text": text} for text in texts[:60]], 7, None)
+    )
+    truth = PassedOver(
+        files=3,  # picture, empty, b.bin
+        files_in_part=1,  # cut
+        rows=103,
+        left_out=3,  # .hidden, .git, .d
+        bytes=bytes_lost + 1800 + len("7\n") + len("null\n"),
+        replaced_bytes=1,
+    )
+    return folder, heldout, truth
+
+
+def test_the_sum_of_what_is_left_out_is_one_wherever_it_is_said(
+    every_loss: tuple[Path, Path, PassedOver], tmp_path: Path
+) -> None:
+    folder, heldout, truth = every_loss
+    words = [sys.executable, "-P", "-m", "daybreak", "run", str(folder), "--for", "40s", "--family", "ngram", "--json"]
+    words += ["--heldout", str(heldout), "--out", str(tmp_path / "run")]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    check(json.loads(done.stdout.splitlines()[-1])["skipped"])
-    check(Finished(run=Run(tmp_path / "run"), figures={}).skipped)
-    assert "100 of 300 rows skipped: they have no column 'text'" in " ".join(done.stderr.split())
+    run, printed = Run(tmp_path / "run"), json.loads(done.stdout.splitlines()[-1])
+    assert run.corpus().passed_over == truth
+    assert run.plan().passed_over == truth and printed["passed_over"] == plain(truth)
+    sentence = truth.sentence()
+    assert printed["skipped"][0] == sentence and run.plan().skipped == tuple(printed["skipped"])
+    assert f"warning: {sentence}" in " ".join(done.stderr.split())
+    lines = plan_lines(run.plan())
+    assert lines[lines.index("not read") + 1].strip() == sentence
+    facts = Facts(run)
+    facts.read()
+    report = report_data.of_run(facts)["corpus"]
+    assert report["notes"][: len(printed["skipped"])] == printed["skipped"]
+    assert {**PassedOver.from_json(report["passed_over"]).to_json()} == truth.to_json()
+    prepared = prepare_only(
+        Request(sources=(str(folder),), heldout=str(heldout), seconds=0.0, settings={"vocabulary": "257"}),
+        out=str(tmp_path / "prepared"),
+    )
+    assert (prepared["skipped"], prepared["passed_over"]) == (printed["skipped"], printed["passed_over"])
+    asked = Request(sources=(str(folder),), heldout=str(heldout), seconds=20.0)
+    counted = corpus_to_count.corpus_to_count(Run(tmp_path / "counted"), asked, seconds=10.0)
+    assert counted.passed_over == truth and list(counted.not_read()) == printed["skipped"]
+
+
+def test_a_text_of_which_all_is_read_has_no_sum(small_text: Path, tmp_path: Path) -> None:
+    request = Request(sources=(str(small_text),), seconds=0.0, settings={"vocabulary": "257"})
+    facts = prepare_only(request, out=str(tmp_path / "run"))
+    assert facts["skipped"] == [] and not any(facts["passed_over"].values())

@@ -69,7 +69,7 @@ PARTS = {
     "{} of order {} over {}s",
     "{}{}, {} of the bytes",
     "{}{}: {}",
-    "{} read in part: {} ({})",
+    "{} read in part: {} ({}{})",
     "{}{} {} skipped: {}{}",
     "held-out text of ",
     "no space left",

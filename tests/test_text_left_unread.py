@@ -48,11 +48,12 @@ def test_what_was_read_in_its_share_of_the_time_is_the_text(texts: Path, tmp_pat
     run = Run(tmp_path / "run")
     corpus = text_facts.scanned(run, asked(texts, 2.4))  # a quarter of which is six parts of twenty
     assert corpus.unread_bytes > 100_000 and corpus.read_bytes > 100_000
-    (told,) = text_facts.unread(corpus)
+    total, told = corpus.not_read()
+    assert total == corpus.passed_over.sentence() and corpus.passed_over.unread_bytes == corpus.unread_bytes
     assert "left out" in told and "daybreak prepare" in told
     assert text_facts.scanned(run, asked(texts, 2.4)) == corpus, "an interrupted run goes on with what it has"
     whole = text_facts.scanned(run, asked(texts, 0.0))
-    assert not whole.unread_bytes and not text_facts.unread(whole)
+    assert not whole.unread_bytes and not whole.not_read()
     assert corpus.read_bytes + corpus.unread_bytes == whole.read_bytes
 
 

@@ -122,7 +122,7 @@ def baselines(
             "of text, and scored on the same held-out text. The text was read once; the "
             f"{units.duration(reading)} that took are counted in each model's time."
         ),
-        *text_facts.unread(corpus),
+        *corpus.not_read(),
         *(f"{row['model']} was not trained: {row['why']}" for row in rows if not row["trained"]),
     ]
     compared = None

@@ -22,6 +22,8 @@ class Finished(Protocol):
 
     @property
     def skipped(self) -> Sequence[str]: ...
+    @property
+    def passed_over(self) -> Json: ...
 
 
 def print_facts(facts: Json, as_json: bool) -> None:
@@ -46,7 +48,8 @@ def print_by_tasks(facts: Json, words: dict[str, str], as_json: bool) -> None:
 
 def print_finished(finished: Finished, as_json: bool) -> None:
     if as_json:
-        print(terminal.as_json({"run": str(finished.run), **finished.figures, "skipped": finished.skipped}))
+        not_read = {"skipped": finished.skipped, "passed_over": finished.passed_over}
+        print(terminal.as_json({"run": str(finished.run), **finished.figures, **not_read}))
     else:
         from daybreak.views.terminal import finished_lines
 

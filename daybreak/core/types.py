@@ -5,8 +5,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
+from daybreak.core import units
 from daybreak.core.former_techniques import plan_of_today
 from daybreak.core.metrics import OF_OLD_PLANS, Metric
+from daybreak.core.passed_over import PassedOver
 from daybreak.core.request import Request as Request  # a plan keeps it
 from daybreak.core.shapes import NetworkShape, Shape, network_of
 from daybreak.core.values import Json, Value, digest, plain
@@ -109,6 +111,7 @@ class Corpus(Value):
     ngram_fall: float  # exponent s of its bits per byte ~ bytes^-s, from a smaller part of the text
     notes: tuple[str, ...] = ()  # decisions that a user should see, such as which column holds the text
     skipped: tuple[str, ...] = ()  # the notes on text that is left out, or not read as it is
+    passed_over: PassedOver = field(default_factory=PassedOver)  # the sum of it
     read_bytes: int = 0  # text before cleaning
     unread_bytes: int = 0  # size of the files that there was no time to read
     cleaning: tuple["TechniqueChoice", ...] = ()  # the steps, in their order
@@ -123,6 +126,18 @@ class Corpus(Value):
     end_of_text: int | None = None  # its token; None: the last one
     origin: Origin | None = None  # whose tokenizer it is
     bytes_per_token_tried: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind, then by vocabulary
+
+    def not_read(self) -> tuple[str, ...]:
+        """Sentences on what of the sources is not read, as whoever shows them does: the sum, and what it is made of."""
+        told = [] if self.passed_over.nothing else [self.passed_over.sentence()]
+        told += self.skipped
+        if self.unread_bytes:
+            told.append(
+                f"{units.size(self.read_bytes)} of text were read in the time for reading; "
+                f"{units.size(self.unread_bytes)} of files are left out. `daybreak prepare` "
+                "reads all of it beforehand"
+            )
+        return tuple(told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +270,7 @@ class Plan(Value):
     request: Request | None = None  # so that the same command continues
     mixture: tuple[float, ...] = ()  # weights of the sources, in their order; none: one text
     skipped: tuple[str, ...] = ()  # sentences on what of the sources is not read
+    passed_over: PassedOver = field(default_factory=PassedOver)  # the sum of it
     metric: Metric | None = None  # how the model is scored; None in plans of older versions
 
     @classmethod

@@ -37,12 +37,10 @@ class Scan:
     bytes: int
     heldout_documents: int
     heldout_bytes: int
-    replaced_bytes: int
     languages: dict[str, float]  # share of the characters by script; sums to 1
     sample: tuple[str, ...]  # whole documents of the training part, chosen by their hash, in order
     heldout_sample: tuple[str, ...]  # the same from the held-out part; small
-    notes: tuple[str, ...]
-    skipped: tuple[str, ...]  # the notes on parts of the held-out file that are not read
+    findings: Findings  # on all sources and on the held-out file
 
 
 class Whole:
@@ -165,10 +163,13 @@ def scan(
     whole: Whole,
     *,
     heldout: Path | None = None,
+    findings: Findings | None = None,
     notes: tuple[str, ...] = (),
     sample_bytes: int = SAMPLE_BYTES,
 ) -> Scan:
     """Facts of cleaned text that was judged, in bounded memory.
+
+    findings: on the sources; those on the held-out file are added. notes: further ones, for an error.
 
     Raises DataError: too little text, or a held-out file without text.
     """
@@ -176,8 +177,8 @@ def scan(
     starts, sizes, shares = whole.starts()[places], whole.sizes[places], whole.shares[places]
     summed = hashlib.blake2b(digest_size=16)
     summed.update(np.column_stack([whole.digests[places], starts.astype(np.uint8)]).tobytes())
-    findings = whole.findings()
-    replaced, skipped = findings.replaced_bytes, tuple[str, ...]()
+    findings = whole.findings() if findings is None else findings
+    notes = (*findings.notes(), *notes)
     if heldout is None:
         draw = held.Draw()
         for share, size in zip(shares.tolist(), sizes.tolist(), strict=True):
@@ -197,8 +198,7 @@ def scan(
             texts.append((held.share(held.digest(data)), len(data), document.text))
         heldout_documents, heldout_bytes = len(texts), sum(size for _, size, _ in texts)
         _check_sizes(int(sizes.sum()), heldout_bytes, heldout, notes)
-        replaced, notes = replaced + test.replaced_bytes, notes + test.notes
-        skipped = test.findings.passed_over()
+        findings.add(dataclasses.replace(test.findings, files=0))
         order = _chosen(-np.array([t[0] for t in texts]), np.array([t[1] for t in texts]), HELDOUT_SAMPLE_BYTES)
         heldout_sample = tuple(texts[place][2] for place in order.tolist())
     trained = shares >= threshold
@@ -212,12 +212,10 @@ def scan(
         bytes=int(sizes[trained].sum()),
         heldout_documents=heldout_documents,
         heldout_bytes=heldout_bytes,
-        replaced_bytes=replaced,
         languages=languages(sample),
         sample=sample,
         heldout_sample=heldout_sample,
-        notes=notes,
-        skipped=skipped,
+        findings=findings,
     )
 
 

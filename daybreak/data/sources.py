@@ -14,9 +14,9 @@ from daybreak.core import cache, outputs
 from daybreak.core.errors import DataError, UsageError
 from daybreak.data import remote
 from daybreak.data.cleaning import Document
-from daybreak.data.formats import limits, reader
+from daybreak.data.formats import reader
 from daybreak.data.formats.files import Watched
-from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable, left_out_note, shown
+from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable
 from daybreak.data.formats.folders import beside_text
 from daybreak.data.formats.format import Text
 from daybreak.data.formats.members import MARK_BYTES, is_hidden
@@ -50,12 +50,20 @@ class Found:
     files: tuple[Path, ...]
     left_out: dict[str, tuple[str, ...]]  # names by what they are
 
+    def tell(self, findings: Findings, told: set[str] | None = None) -> None:
+        """Tells findings of the files that are left out, but for those in `told`, which gets them."""
+        told = set() if told is None else told
+        for what, names in self.left_out.items():
+            for name in names:
+                if name not in told:
+                    findings.leave_out(name, what)
+                    told.add(name)
+
     def notes(self) -> tuple[str, ...]:
         """Sentences on the files that are left out."""
-        return tuple(
-            left_out_note(what, [shown(name) for name in names[: limits.NAMED_FILES]], len(names))
-            for what, names in self.left_out.items()
-        )
+        findings = Findings()
+        self.tell(findings)
+        return findings.passed_over()
 
 
 def find(sources: Sequence[str]) -> list[Path]:
@@ -351,11 +359,15 @@ class Reading:
 
     def _file(self, path: Path, part: Part) -> Iterator[Document]:
         findings, name, first = self.findings, path.name, not part.start
+        left = 0
         if first and (origin := remote.origin(path)):
             findings.say(name, origin)
         try:
             with Watched(path) as file:
-                yield from self._range(path, file, part) if part.stop else self._whole(path, file)
+                try:
+                    yield from self._range(path, file, part) if part.stop else self._whole(path, file)
+                finally:
+                    left = max(0, (part.stop or file.size) - file.offset)
                 if change := file.changed():
                     findings.stop(name, change, f"at byte {file.offset}")
             findings.files += first
@@ -367,7 +379,7 @@ class Reading:
         except Stopped as error:
             if path in self._named:
                 raise _unreadable(path, error) from None
-            findings.stop(name, str(error))
+            findings.stop(name, str(error), size=left)
         except UsageError as error:  # a library is missing
             if path in self._named:
                 raise

@@ -13,6 +13,7 @@ from daybreak.core.types import Corpus, Request
 from daybreak.data import scan as scanning
 from daybreak.data import store
 from daybreak.data.cleaning import Cleaning
+from daybreak.data.formats.findings import Findings
 from daybreak.models.ngram.baseline import ngram_figure
 from daybreak.planning import tokenizer_choice
 from daybreak.planning.reading import (
@@ -37,9 +38,9 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
     is the bytes. The facts take the place of those that are there. Raises DataError.
     """
     cleaning, steps = cleaning_of(request)
-    left_out: list[str] = []
-    before = run.corpus().skipped if run.corpus_file.exists() else None
-    made_of, groups, paths, every_byte = _read_so_far(run, request, cleaning, left_out, seconds=seconds / 2)
+    findings = Findings()
+    before = run.corpus() if run.corpus_file.exists() else None
+    made_of, groups, paths, every_byte = _read_so_far(run, request, cleaning, findings, seconds=seconds / 2)
     begun, seconds = time.perf_counter(), seconds / 2
     parts = [store.Stored(run.documents_folder, key) for key in sorted(key for group in groups for key in group)]
     text = "".join(_little(parts, TRIED_BYTES))
@@ -57,12 +58,10 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
     whole = scanning.Whole(run.documents_folder, [key for group in groups for key in group])
     whole.kept = np.cumsum(whole.sizes) <= max(most, int(whole.sizes[0]) if len(whole.sizes) else 0)
     accounts = store.total([*(part.facts.accounts for part in whole.parts), whole.judge(cleaning)])
-    findings = whole.findings()
+    findings.add(whole.findings())
     removed = (*whole.stood_back, *large_removals(accounts))
-    notes = (*left_out, *findings.notes(), *removed)
-    skipped = before if before is not None else (*left_out, *findings.passed_over(), *removed)
     heldout = Path(request.heldout) if request.heldout else None
-    facts = scanning.scan(whole, heldout=heldout, notes=notes, sample_bytes=TRIED_BYTES)
+    facts = scanning.scan(whole, heldout=heldout, findings=findings, notes=removed, sample_bytes=TRIED_BYTES)
     for old in (*run.corpus_folder.glob("train-*.json"), *run.corpus_folder.glob("heldout-*.json")):
         old.unlink()
     keep_documents(run, made_of, groups, whole)
@@ -82,31 +81,34 @@ def corpus_to_count(run: Run, request: Request, *, seconds: float) -> Corpus:
         paths=paths,
         steps=steps,
         accounts=accounts,
-        skipped=skipped,
+        removed=removed,
         found=found,
         figures=figures,
         unread=max(0, every_byte - findings.bytes - findings.skipped_bytes),
         reading_seconds=time.perf_counter() - begun,
         grouped=groups,
     )
+    if before is not None:  # which told it of all that was read, not of what is counted
+        told = before.passed_over.replace(unread_bytes=corpus.unread_bytes)
+        corpus = corpus.replace(skipped=before.skipped, passed_over=told)
     found.tokenizer.save(run.merges_file)
     write_json(run.corpus_file, corpus.to_json())
     return corpus
 
 
 def _read_so_far(
-    run: Run, request: Request, cleaning: Cleaning, left_out: list[str], *, seconds: float
+    run: Run, request: Request, cleaning: Cleaning, findings: Findings, *, seconds: float
 ) -> tuple[list[str], list[list[str]], tuple[str, ...], int]:
     """Keys of the parts that the text is made of; by source those that are on disk; its files, and their bytes.
 
-    Where nothing is on disk, it is read now, for so many seconds. left_out: as of parts_by_source, where it looks.
+    Where nothing is on disk, it is read now, for so many seconds. findings: as of parts_by_source, where it looks.
     """
     parts_file = run.documents_folder / "parts.json"
     if parts_file.exists() and run.corpus_file.exists():
         told, corpus = read_json(parts_file, "another --out"), run.corpus()
         groups = told.get("groups") or [told["keys"]]
         return told["made_of"], groups, corpus.sources, corpus.read_bytes + corpus.unread_bytes
-    groups = parts_by_source(run, request, cleaning, left_out)
+    groups = parts_by_source(run, request, cleaning, findings)
     work = [one for group in groups for one in group]
 
     def found() -> dict[str, str]:
@@ -114,7 +116,7 @@ def _read_so_far(
 
     if not (stored := found()):
         with contextlib.suppress(BudgetTooShort):  # however little it is
-            cleaned_parts(work, request.replace(seconds=seconds / READING_SHARE), alone=True, left_out=left_out)
+            cleaned_parts(work, request.replace(seconds=seconds / READING_SHARE), alone=True, findings=findings)
         stored = found()
     keys = [[stored[one.key] for one in group if one.key in stored] for group in groups]
     return [one.key for one in work], keys, paths_of(work), sum(map(part_bytes_of, work))

@@ -16,6 +16,7 @@ from daybreak.core.types import Request, TechniqueChoice
 from daybreak.data import scan as scanning
 from daybreak.data import sources, store, workers
 from daybreak.data.cleaning import Cleaning
+from daybreak.data.formats.findings import Findings
 from daybreak.data.tokenizers.byte_level import cores
 from daybreak.data.workers import APART_BYTES, each
 from daybreak.engine import faults
@@ -53,21 +54,21 @@ def parts_of(run: Run, request: Request, cleaning: Cleaning) -> list[store.Work]
 
 
 def parts_by_source(
-    run: Run, request: Request, cleaning: Cleaning, left_out: list[str] | None = None
+    run: Run, request: Request, cleaning: Cleaning, findings: Findings | None = None
 ) -> list[list[store.Work]]:
     """The parts of each source, where sources are mixed; else of all of them together.
 
-    left_out: is given sentences on what lies among the sources and is not read.
+    findings: are told what lies among the sources and is not read.
     """
     heldout = Path(request.heldout) if request.heldout else None
     named = tuple(Path(source) for source in request.sources if Path(source).is_file())
     asked = [request.replace(sources=(source,)) for source in request.sources] if request.weights else [request]
-    groups, seen = [], set[Path]()
+    groups, seen, told = [], set[Path](), set[str]()
     for one in asked:
         found = _found(run, one)
         paths = [path for path in scanning.training_paths(found.files, heldout) if path not in seen]
-        if left_out is not None:
-            left_out += [note for note in found.notes() if note not in left_out]
+        if findings is not None:
+            found.tell(findings, told)
         seen.update(paths)
         parts = sources.parts(paths, part_bytes=PART_BYTES)
         groups.append(
@@ -83,13 +84,13 @@ def parts_by_source(
 
 
 def cleaned_parts(
-    work: Sequence[store.Work], request: Request, *, alone: bool = False, left_out: list[str] | None = None
+    work: Sequence[store.Work], request: Request, *, alone: bool = False, findings: Findings | None = None
 ) -> tuple[dict[str, str], int]:
     """Of each part that is cleaned and on disk, the key and the key of what was read of it, which may be its beginning;
     and how many bytes of files there was no time for.
 
-    What is there already is not made again. alone: in this process, where there is no time to start others. left_out:
-    is given a sentence on each part whose process ended, or was stuck, twice. Raises BudgetTooShort: too little was
+    What is there already is not made again. alone: in this process, where there is no time to start others. findings:
+    are told each part whose process ended, or was stuck, twice. Raises BudgetTooShort: too little was
     read in its share of the time; ResourceError: a part was given up, and the run must repeat; and DataError.
     """
     begun = time.perf_counter()
@@ -116,8 +117,8 @@ def cleaned_parts(
                         attempt="free some memory, or repeat the command: finished parts are kept",
                     )
                 failed.add(one.key)
-                if left_out is not None:
-                    left_out.append(f"{result.name} was left out: {result.reason}")
+                if findings is not None:
+                    findings.give_up(result.name, result.reason, part_bytes_of(one))
                 continue
             faults.at("prepare.part")
             if request.cluster:  # whose machines tell only that a part is done, and always do the whole of it

@@ -17,6 +17,7 @@ from daybreak.core.run import Run, read_json, write_json
 from daybreak.core.types import Account, Corpus, Origin, Request, TechniqueChoice
 from daybreak.data import remote, store
 from daybreak.data import scan as scanning
+from daybreak.data.formats.findings import Findings
 from daybreak.engine import faults
 from daybreak.models.ngram.baseline import ngram_figure
 from daybreak.planning import tokenizer_choice
@@ -64,20 +65,19 @@ def scan(run: Run, request: Request, *, checkpoint: "Checkpoint | None" = None) 
     run.make()
     cleaning, steps = cleaning_of(request)
     check_weights(request)
-    left_out: list[str] = []
-    groups = parts_by_source(run, request, cleaning, left_out)
+    findings = Findings()
+    groups = parts_by_source(run, request, cleaning, findings)
     work = [one for group in groups for one in group]
-    made, unread = cleaned_parts(work, request, left_out=left_out)
+    made, unread = cleaned_parts(work, request, findings=findings)
     whole = scanning.Whole(run.documents_folder, list(made.values()))
     accounts = store.total([*(part.facts.accounts for part in whole.parts), whole.judge(cleaning)])
-    findings = whole.findings()
+    findings.add(whole.findings())
     removed = (*whole.stood_back, *large_removals(accounts))
-    notes = (*left_out, *findings.notes(), *removed)
-    skipped = (*left_out, *findings.passed_over(), *removed)
     facts = scanning.scan(
         whole,
         heldout=heldout,
-        notes=notes,
+        findings=findings,
+        notes=removed,
         sample_bytes=_within(seconds * SAMPLE_BYTES_PER_SECOND, 5e5, scanning.SAMPLE_BYTES),
     )
     grouped = [[made[one.key] for one in group if one.key in made] for group in groups]
@@ -124,7 +124,7 @@ def scan(run: Run, request: Request, *, checkpoint: "Checkpoint | None" = None) 
         paths=paths_of(work),
         steps=steps,
         accounts=accounts,
-        skipped=skipped,
+        removed=removed,
         found=found,
         figures=figures,
         unread=unread,
@@ -157,7 +157,7 @@ def corpus_facts(
     paths: tuple[str, ...],
     steps: tuple[TechniqueChoice, ...],
     accounts: tuple[Account, ...],
-    skipped: tuple[str, ...],
+    removed: tuple[str, ...],
     found: tokenizer_choice.Learnt,
     figures: TextBaselines,
     unread: int,
@@ -165,37 +165,38 @@ def corpus_facts(
     grouped: list[list[str]],
     origin: Origin | None = None,
 ) -> Corpus:
-    findings = whole.findings()
+    findings, read = facts.findings, whole.findings()
     return Corpus(
         sources=paths,
         heldout=request.heldout,
         threshold=facts.threshold,
         digest=facts.digest,
-        files=facts.files,
+        files=read.files,
         documents=facts.documents,
         bytes=facts.bytes,
         heldout_documents=facts.heldout_documents,
         heldout_bytes=facts.heldout_bytes,
-        replaced_bytes=facts.replaced_bytes,
+        replaced_bytes=findings.replaced_bytes,
         languages=facts.languages,
         bytes_per_token=found.bytes_per_token,
         tokens_per_second=found.tokens_per_second,
-        bytes_per_second=findings.bytes / max(reading_seconds, 1e-9),
+        bytes_per_second=read.bytes / max(reading_seconds, 1e-9),
         xz_bits_per_byte=figures.xz,
         ngram_bits_per_byte=figures.bits,
         ngram_unit=figures.unit,
         ngram_order=figures.order,
         ngram_bytes=figures.fitted,
         ngram_fall=figures.fall,
-        notes=(*facts.notes, *found.notes),
-        skipped=(*skipped, *facts.skipped),
-        read_bytes=findings.bytes,
+        notes=(*findings.notes(), *removed, *found.notes),
+        skipped=(*findings.passed_over(), *removed),
+        passed_over=findings.total(unread_bytes=unread),
+        read_bytes=read.bytes,
         unread_bytes=unread,
         cleaning=steps,
         accounts=accounts,
         spoken=_shares(part.facts.languages for part in whole.parts),
         kinds=_sums(part.facts.kinds for part in whole.parts),
-        licences=dict(findings.licences.most_common()),
+        licences=dict(read.licences.most_common()),
         samples=_samples(facts.sample),
         sizes=_sizes(whole.sizes[whole.kept]),
         tokenizer=found.kind,
@@ -257,20 +258,6 @@ def check_weights(request: Request) -> None:
             received=f"no weight for {', '.join(missing)}",
             attempt=f"--weight {missing[0]}=1, or no --weight at all: then each source counts by its size",
         )
-
-
-def unread(corpus: Corpus) -> tuple[str, ...]:
-    """Sentences on sources that are not read: for lack of time, or because they hold no readable text."""
-    if not corpus.unread_bytes:
-        return corpus.skipped
-    return (
-        *corpus.skipped,
-        (
-            f"{units.size(corpus.read_bytes)} of text were read in the time for reading; "
-            f"{units.size(corpus.unread_bytes)} of files are left out. `daybreak prepare` "
-            "reads all of it beforehand"
-        ),
-    )
 
 
 def large_removals(accounts: Iterable[Account]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from daybreak.commands.printing import print_facts
 from daybreak.core.clock import Stopwatch
 from daybreak.core.failures import translate_errors
 from daybreak.core.request import Request, request_of
-from daybreak.core.values import Json
+from daybreak.core.values import Json, plain
 from daybreak.planning import names
 from daybreak.training.session import folder_of, open_session
 
@@ -38,7 +38,8 @@ def prepare_only(request: Request, *, out: str) -> Json:
         "tokenizer": choice.kind,
         "heldout": {"documents": corpus.heldout_documents, "bytes": corpus.heldout_bytes, "tokens": len(held)},
         "read_bytes": corpus.read_bytes,
-        "skipped": list(text_facts.unread(corpus)),
+        "skipped": list(corpus.not_read()),
+        "passed_over": plain(corpus.passed_over),
         "removed": {account.name: account.removed_documents for account in corpus.accounts},
     }
 

@@ -11,7 +11,7 @@ from daybreak.core.errors import DataError
 from daybreak.core.records import Event, Measurement
 from daybreak.core.run import Run
 from daybreak.core.types import Corpus
-from daybreak.core.values import Json
+from daybreak.core.values import Json, plain
 from daybreak.engine import faults, hardware
 from daybreak.training.alarm import Alarm, OutOfTime, lifting
 from daybreak.training.session import Display, Prepared, Session
@@ -27,7 +27,9 @@ LEAVING_SECONDS = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """Where the model is and what it reaches; the keys of `figures` are those of --json, which adds `skipped`."""
+    """Where the model is and what it reaches; the keys of `figures` are those of --json, which adds `skipped` and
+    `passed_over`.
+    """
 
     run: Run
     figures: Json
@@ -35,9 +37,12 @@ class Finished:
     @property
     def skipped(self) -> list[str]:
         """Sentences on what of the sources was not read."""
-        from daybreak.planning import text_facts
+        return list(self.run.corpus().not_read())
 
-        return list(text_facts.unread(self.run.corpus()))
+    @property
+    def passed_over(self) -> Json:
+        """The sum of it."""
+        return plain(self.run.corpus().passed_over)
 
 
 def execute(

@@ -79,7 +79,7 @@ def check_hope(session: Session, contention: Contention) -> None:
 
 def plan_to_count(session: Session, refusal: BudgetTooShort) -> Prepared:
     """Prepares as much as can be counted in the time that is left, and plans that. Raises DataError."""
-    from daybreak.planning import corpus_to_count, text_facts
+    from daybreak.planning import corpus_to_count
     from daybreak.planning.counting import counting_plan
 
     folder, request, ledger = session.folder, session.request, session.ledger
@@ -94,7 +94,7 @@ def plan_to_count(session: Session, refusal: BudgetTooShort) -> Prepared:
     reason = f"{what} ({units.size(corpus.bytes)}). For a network, try --for {longer}"
     asked = request.replace(family=families.COUNTED, settings={}, include=(), technique_settings={}, weights={})
     plan = counting_plan(corpus, asked, instead=reason, held_bytes=hardware.held_memory_bytes())
-    plan = plan.replace(request=request.shown(), skipped=text_facts.unread(corpus))
+    plan = plan.replace(request=request.shown(), skipped=corpus.not_read(), passed_over=corpus.passed_over)
     folder.forget_training()
     write_json(folder.plan_file, plan.to_json())
     folder.amend("family", family=families.COUNTED, reason=reason)

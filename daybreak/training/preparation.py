@@ -50,11 +50,11 @@ def prepare_plan(session: Session, alarm: Alarm) -> Prepared:
     display.phase("scan")
     faults.at("phase.scan")
     corpus = text_facts.scanned(folder, request, checkpoint=session.checkpoint)
-    for what in text_facts.unread(corpus):
+    for what in corpus.not_read():
         session.warn(what)
     alarm.check()
     ready = _counting(corpus, request) if counting else _of_a_network(corpus, session)
-    plan = ready.plan.replace(skipped=text_facts.unread(corpus))
+    plan = ready.plan.replace(skipped=corpus.not_read(), passed_over=corpus.passed_over)
     alarm.check()
     alarm.set(give_up_at(session, STEP_BY, contention))
     write_json(folder.plan_file, plan.to_json())

@@ -11,7 +11,7 @@ from typing import TypeVar
 from daybreak.core import units
 from daybreak.core.messages import localized
 from daybreak.core.metrics import BITS_PER_BYTE, Metric
-from daybreak.core.types import Account
+from daybreak.core.types import Account, Corpus
 from daybreak.core.values import Json
 from daybreak.views.run_facts import MOST_EVENTS, MOST_SOURCES, Facts
 
@@ -38,7 +38,7 @@ def of_run(facts: Facts) -> Json:
         "plan": plan.to_json() if plan else None,
         "headline": dataclasses.asdict(headline),
         "parameters": plan.shape.parameters() if plan is not None else None,
-        "corpus": _card(corpus.to_json()) if corpus else None,
+        "corpus": _card(corpus) if corpus else None,
         "machine": facts.told.get("machine"),
         "versions": facts.told.get("versions"),
         "unreadable": dict(facts.unreadable),
@@ -291,8 +291,11 @@ def sentence(facts: Json) -> str:
     return f"{facts['name']}: {facts['state']}, {told}, {used} used"
 
 
-def _card(corpus: Json) -> Json:
-    return {**corpus, "sources": corpus["sources"][:MOST_SOURCES]}
+def _card(corpus: Corpus) -> Json:
+    """Its notes begin with what was not read, as the terminal says it."""
+    not_read = corpus.not_read()
+    notes = [*not_read, *(note for note in corpus.notes if note not in not_read)]
+    return {**corpus.to_json(), "sources": list(corpus.sources[:MOST_SOURCES]), "notes": notes}
 
 
 def _thinned(values: list[T], most: int) -> list[T]:

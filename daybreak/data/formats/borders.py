@@ -9,8 +9,8 @@ from operator import itemgetter
 from daybreak.data.formats.findings import Findings
 
 # How GPT-2, Llama 3, DeepSeek and gpt-2-simple end and begin a text; in prose they stand only where they are the topic.
-_PLAIN = ("<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "<|startoftext|>", "<|begin_of_text|>")
-_PLAIN += ("<|begin▁of▁sentence|>",)
+_PLAIN: tuple[str, ...] = ("<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "<|startoftext|>")
+_PLAIN += ("<|begin_of_text|>", "<|begin▁of▁sentence|>")
 _OFTEN_MARKUP = ("</s>", "<s>", "<eos>", "<EOS>", "<bos>", "<BOS>", "[EOS]", "[BOS]")  # SentencePiece's and others
 _MARKS = tuple(mark.encode() for mark in (*_PLAIN, *_OFTEN_MARKUP))
 _MARK = re.compile(b"|".join(map(re.escape, _MARKS)))

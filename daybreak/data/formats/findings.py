@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from daybreak.core import units
+from daybreak.core.passed_over import PassedOver
 from daybreak.data.formats import limits
 
 
@@ -26,6 +27,7 @@ class Findings:
     replaced: Counter[str] = field(default_factory=Counter)  # bytes that are in no encoding, by file
     skipped: Counter[str] = field(default_factory=Counter)  # files, and members of packed ones, by reason
     stopped: Counter[str] = field(default_factory=Counter)  # likewise: read in part
+    given_up: Counter[str] = field(default_factory=Counter)  # pieces of the text, by what became of their process
     left_out: Counter[str] = field(default_factory=Counter)  # folders and files that are no text of the user's
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files, by reason or by what was said; a few
     said: Counter[str] = field(default_factory=Counter)  # files by what was decided about them
@@ -44,10 +46,17 @@ class Findings:
         self.lost[reason] += size
         self._name(reason, name, detail)
 
-    def stop(self, name: str, reason: str, detail: str = "") -> None:
-        """Only a part of the file `name` was read."""
+    def stop(self, name: str, reason: str, detail: str = "", size: int = 0) -> None:
+        """Only a part of the file `name` was read; size: the bytes of the rest, as far as they are known."""
         self.stopped[reason] += 1
+        self.lost[reason] += size
         self._name(reason, name, detail)
+
+    def give_up(self, name: str, reason: str, size: int) -> None:
+        """A piece of the text could not be read, because its process ended or was stuck."""
+        self.given_up[reason] += 1
+        self.lost[reason] += size
+        self._name(reason, name)
 
     def leave_out(self, name: str, what: str) -> None:
         """The folder or file `name` is none of the user's."""
@@ -107,13 +116,27 @@ class Findings:
 
     @property
     def skipped_bytes(self) -> int:
-        """Of files that were passed over."""
-        return sum(self.lost[reason] for reason in self.skipped)
+        """Of files, rests of files and pieces of the text that were passed over."""
+        return sum(self.lost[reason] for reason in {*self.skipped, *self.stopped, *self.given_up})
 
     @property
     def told(self) -> int:
         """How often something was passed over."""
         return sum(counts.total() for counts in (self.skipped, self.stopped, self.left_out, self.rows, self.parts))
+
+    def total(self, *, unread_bytes: int = 0) -> PassedOver:
+        """All of it in one sum; unread_bytes: of files that there was no time for."""
+        return PassedOver(
+            files=self.skipped.total(),
+            files_in_part=self.stopped.total(),
+            left_out=self.left_out.total(),
+            rows=self.rows.total(),
+            parts=self.parts.total(),
+            given_up=self.given_up.total(),
+            bytes=self.lost.total(),
+            replaced_bytes=self.replaced_bytes,
+            unread_bytes=unread_bytes,
+        )
 
     def add(self, other: "Findings") -> None:
         """Those of what comes next."""
@@ -124,6 +147,7 @@ class Findings:
             (self.replaced, other.replaced),
             (self.skipped, other.skipped),
             (self.stopped, other.stopped),
+            (self.given_up, other.given_up),
             (self.left_out, other.left_out),
             (self.lost, other.lost),
             (self.said, other.said),
@@ -156,19 +180,16 @@ class Findings:
     def passed_over(self) -> tuple[str, ...]:
         """Sentences on all that was not read as it is: the one place that says it, for whoever shows it."""
         notes = []
-        for mark, count in self.borders.items():
-            where = ", ".join(self.names[_border_name(mark)])
-            notes.append(f"{count:,} times {mark} between texts: borders of documents, not text ({where})")
-        for mark, count in self.kept_marks.items():
-            where = ", ".join(self.names[_kept_name(mark)])
-            notes.append(f"{count:,} times {mark} within a text: kept as text ({where})")
         for what, count in self.left_out.items():
             notes.append(left_out_note(what, self.names[what], count))
+        for reason, count in self.given_up.items():
+            notes.append(f"{listed(self.names[reason], count)} was left out: {reason}{self._lost(reason, '; ')}")
         for reason, count in self.skipped.items():
             listing = listed(self.names[reason], count)
             notes.append(f"{_files(count)} skipped: {reason} ({listing}{self._lost(reason, '; ')})")
         for reason, count in self.stopped.items():
-            notes.append(f"{_files(count)} read in part: {reason} ({listed(self.names[reason], count)})")
+            listing = listed(self.names[reason], count)
+            notes.append(f"{_files(count)} read in part: {reason} ({listing}{self._lost(reason, '; ')})")
         for reason, count in self.rows.items():
             of = f" of {self.rows_seen:,}" if self.rows_seen >= count else ""
             what = "rows" if of or count > 1 else "row"
@@ -185,6 +206,12 @@ class Findings:
             notes.append(
                 f"{self.replaced_bytes} bytes that are not valid in the file's encoding were replaced ({told})"
             )
+        for mark, count in self.borders.items():
+            where = ", ".join(self.names[_border_name(mark)])
+            notes.append(f"{count:,} times {mark} between texts: borders of documents, not text ({where})")
+        for mark, count in self.kept_marks.items():
+            where = ", ".join(self.names[_kept_name(mark)])
+            notes.append(f"{count:,} times {mark} within a text: kept as text ({where})")
         return tuple(notes)
 
     def _lost(self, reason: str, before: str) -> str:
