@@ -477,3 +477,50 @@ def test_xml_that_is_broken_is_told_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path, "<a>\n<p>one</p>\n<p>two</a>", "f.xml")
     assert "line 3" in caught.value.received
+
+
+# RTF
+
+
+def rtf(body: str, fonts: str = "") -> str:
+    table = f"{{\\fonttbl{{\\f0\\froman\\fcharset0 Times;}}{fonts}}}"
+    return f"{{\\rtf1\\ansi\\ansicpg1252\\deff0{table}{{\\colortbl;\\red0;}}{{\\info{{\\title No}}}}\n{body}}}"
+
+
+RTF = {
+    "paragraphs": (r"\pard One {\b b}old.\par\pard Two\line three\par", "One bold.\nTwo\nthree\n"),
+    "bytes of the code page": (r"caf\'e9 \'93so\'94 \emdash\ldblquote x\rdblquote\par", "café “so” —“x”\n"),
+    "bytes of a font": (
+        r"{\f1 \'cf\'f0\'e8\'e2\'e5\'f2} {\f2 \'c4\'e3\'ba\'c3} {\f3 a\'b7}\par",
+        "Привет 你好 α•\n",
+    ),
+    "characters of Unicode": (r"\u8217? \uc2\u20320\'c4\'e3\u-10179??\u-8704??\uc0\u233 x\par", "’ 你😀éx\n"),
+    "a character without a fallback": (r"\u8217\b0 text\par", "’text\n"),
+    "a table": (r"\trowd\intbl a\cell b\cell\row\trowd\intbl c\cell\cell\row\pard d\par", "a\tb\nc\nd\n"),
+    "a note": (
+        r"Body{\super 1}{\footnote\pard At the foot.} goes on.\par More.\par",
+        "Body1 goes on.\nAt the foot.\nMore.\n",
+    ),
+    "a field": (r'{\field{\*\fldinst{HYPERLINK "http://a"}}{\fldrslt{a link}}}\par', "a link\n"),
+    "pictures and data": (r"a{\pict\pngblip 89504e47}{\*\unknown no}\bin3 {}xb\par", "ab\n"),
+    "twice, as bytes and as Unicode": (r"{\upr{?}{\*\ud{\u960 ?}}}\par", "π\n"),
+    "signs": (r"a\~b co\-op well\_known \{x\} \\\par", "a\u00a0b coop well-known {x} \\\n"),
+}  # fmt: skip
+FONTS = r"{\f1\fcharset204 Arial Cyr;}{\f2\fcharset134 SimSun;}{\f3\fcharset2 Symbol;}"
+
+
+@pytest.mark.parametrize("case", RTF)
+def test_rtf(tmp_path: Path, case: str) -> None:
+    body, text = RTF[case]
+    assert read(tmp_path, rtf(body, FONTS)) == (text, ())
+
+
+def test_what_an_rtf_holds_beside_its_text_is_counted(tmp_path: Path) -> None:
+    body = r"{\header A head\par}Kept{\deleted  gone}{\v hidden}{\*\annotation Really?}.\par"
+    text, notes = read(tmp_path, rtf(body))
+    assert text == "Kept.\n"
+    told = " ".join(notes)
+    assert "headers" in told and "deleted (5 bytes" in told and "hides (6 bytes" in told
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, rtf(""))
+    assert "without text" in caught.value.received

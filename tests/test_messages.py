@@ -47,6 +47,7 @@ OTHER_TEXT = {
     "data/formats/documents/hypertext.py": "elements of HTML",
     "data/formats/documents/opendocument.py": "elements of XML",
     "data/formats/documents/publishing.py": "elements of XML",
+    "data/formats/documents/rtf.py": "words of RTF",
     "data/pages.py": "elements of HTML",
     "data/personal.py": "patterns of secrets",
     "data/tokenizers/layout.py": "patterns of tokenizers",

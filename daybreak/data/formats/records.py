@@ -2,7 +2,7 @@
 
 from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, pdf, sqlite, tars, texts
 from daybreak.data.formats.conversations import exports, whole
-from daybreak.data.formats.documents import xml
+from daybreak.data.formats.documents import rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
 
@@ -15,6 +15,7 @@ BINARY: tuple[BinaryFormat, ...] = (
     arrow.ORC,
     sqlite.SQLITE,
     pdf.PDF,
+    rtf.RTF,
     crawls.WARC,
 )
 TEXT: tuple[TextFormat, ...] = (

@@ -101,7 +101,7 @@ def _texts(package: Package) -> Iterator[str]:
     for kinds, what in ((("comments",), COMMENTS), (("header", "footer"), FURNITURE)):
         for part in package.referred(main, *kinds):
             found = "".join(element_texts(WordText(ELEMENTS, package.findings), package.text(part), None))
-            if found.strip():
+            if any(map(str.isalpha, found)):  # not only a number
                 package.findings.leave_part(what, len(found.strip().encode()))
     for part in package.referred(main, "aFChunk"):  # a part in a format of its own
         for document in package.read(package.text(part).stream):
