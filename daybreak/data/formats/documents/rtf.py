@@ -25,11 +25,63 @@ _CHARACTERS = {
 _SYMBOLS = {"~": "\u00a0", "_": "-", "-": "", "\\": "\\", "{": "{", "}": "}", "\n": "\n", "\r": "\n", "|": "", ":": ":"}
 # Groups that hold no text of the document, beside those that are marked to be passed over where they are not known.
 _NOT_TEXT = frozenset(
-    "fonttbl colortbl stylesheet info pict object objdata fldinst datafield listtable listoverridetable rsidtbl"
-    " generator xmlnstbl themedata colorschememapping latentstyles datastore revtbl filetbl listtext pntext pntxta"
-    " pntxtb bkmkstart bkmkend shpinst sp sn sv nonshppict xe tc tcn rxe txe operator author title subject"
-    " keywords doccomm background private1 pgptbl mmathPr wgrffmtfilter ftnsep ftnsepc ftncn aftnsep aftnsepc aftncn"
-    " nonesttables shprslt".split()  # noqa: SIM905
+    [
+        "fonttbl",
+        "colortbl",
+        "stylesheet",
+        "info",
+        "pict",
+        "object",
+        "objdata",
+        "fldinst",
+        "datafield",
+        "listtable",
+        "listoverridetable",
+        "rsidtbl",
+        "generator",
+        "xmlnstbl",
+        "themedata",
+        "colorschememapping",
+        "latentstyles",
+        "datastore",
+        "revtbl",
+        "filetbl",
+        "listtext",
+        "pntext",
+        "pntxta",
+        "pntxtb",
+        "bkmkstart",
+        "bkmkend",
+        "shpinst",
+        "sp",
+        "sn",
+        "sv",
+        "nonshppict",
+        "xe",
+        "tc",
+        "tcn",
+        "rxe",
+        "txe",
+        "operator",
+        "author",
+        "title",
+        "subject",
+        "keywords",
+        "doccomm",
+        "background",
+        "private1",
+        "pgptbl",
+        "mmathPr",
+        "wgrffmtfilter",
+        "ftnsep",
+        "ftnsepc",
+        "ftncn",
+        "aftnsep",
+        "aftnsepc",
+        "aftncn",
+        "nonesttables",
+        "shprslt",
+    ]
 )
 _COUNTED = {
     **dict.fromkeys(("header", "headerl", "headerr", "headerf"), parts.FURNITURE),
@@ -225,9 +277,7 @@ class _Rtf:
             self._group = replace(group, what=group.what or _COUNTED[name])
         elif name in _INSIDE_NOT_TEXT:
             self._group = replace(group, skipped=False, name=name)
-        elif name in _NOT_TEXT or (marked and name not in _READ_THOUGH_MARKED):
-            self._group = replace(group, skipped=True, name=name)
-        elif name == "upr":  # twice: in an encoding, and then as Unicode
+        elif name in _NOT_TEXT or (marked and name not in _READ_THOUGH_MARKED) or name == "upr":
             self._group = replace(group, skipped=True, name=name)
         elif name == "ud":
             self._group = replace(group, skipped=False, name=name)
