@@ -194,6 +194,15 @@ def test_ranges_of_lines_give_what_the_whole_gives(tmp_path: Path) -> None:
         assert list(cut) == expected and cut.notes == whole.notes
 
 
+def test_a_long_line_of_many_rows(tmp_path: Path) -> None:
+    data = "".join(json.dumps({"text": f"{n}. {TEXTS[n % 3]}"}) for n in range(2000))
+    assert len(data) > 2 * 65536
+    assert len(read(data, "f.jsonl")[0]) == len(read(data, "f.json")[0]) == 2000
+    book = json.dumps({"title": "A book", "text": " ".join(TEXTS * 600), "tags": ["a"]})
+    texts, notes = read(f"{book}\n{book}", "f.jsonl")
+    assert "".join(texts) == 2 * " ".join(TEXTS * 600) and notes == ()
+
+
 # Frames: tables in columns, as pandas and others write them
 
 FRAMES: dict[str, object] = {

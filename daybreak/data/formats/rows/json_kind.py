@@ -9,7 +9,7 @@ from daybreak.data.formats.rows import frames, lenient
 from daybreak.data.formats.rows.around import before_value, is_wrapped
 from daybreak.data.formats.rows.finite import finite
 from daybreak.data.formats.rows.layout import layout_of
-from daybreak.data.formats.rows.partial import beginning
+from daybreak.data.formats.rows.partial import beginning, has_end
 
 LINES_NAMED = ("jsonl", "ndjson", "jsonlines", "ldjson", "jsonseq")
 _TREES_NAMED = ("json", "json5", "geojson", "jsonld", "jsonc")
@@ -106,7 +106,9 @@ def _inner(line: bytes) -> bytes:
 
 
 def _is_long_row(text: bytes) -> bool:
-    """One line without an end in sight is a row, not a list or a frame with rows in it."""
+    """One line without an end in sight is a row, not several of them, or a list or a frame with rows in it."""
+    if has_end(text):
+        return False
     value = beginning(text)
     return isinstance(value, dict) and not frames.is_begun(value) and not layout_of(value).steps
 

@@ -38,6 +38,7 @@ def json_rows(
     loads = orjson.loads
     lost: list[int] = []
     mending = _Mending(name, findings, first_line)
+    waiting = mending.waiting  # looked at for every row
     for index, line in enumerate(lines(blocks, limits.ROW_BYTES, lost)):
         if not line:
             findings.skip_row(LONG_ROW, lost.pop(), name, mending.place(index))
@@ -48,7 +49,7 @@ def json_rows(
             if line.strip():
                 yield from mending.rows(line, index)
             continue
-        if mending.waiting:
+        if waiting:
             yield from mending.rows(line, index)
         elif isinstance(row, str | dict | list):
             yield row
@@ -114,7 +115,8 @@ class _Mending:
         """The row that waits has no end: its first line is passed over, and the others are read by themselves."""
         if not self.waiting:
             return []
-        (first, *others), self.waiting = self.waiting, []
+        first, *others = self.waiting
+        self.waiting.clear()
         self._skip(first, self._index)
         return [row for at, line in enumerate(others, self._index + 1) for row in self._alone(line, at)]
 
@@ -129,7 +131,7 @@ class _Mending:
             except ValueError:
                 found = []
             if found:
-                self.waiting = []
+                self.waiting.clear()
                 return found
         if self._attempts >= _ATTEMPTS or self._size > _JOINED_BYTES:
             return self.give_up()
@@ -146,8 +148,8 @@ class _Mending:
             if text[0] == "[" and text[1:].lstrip()[:1] in ("{", "["):  # the list's own bracket before its first row
                 return self._loose(text[1:].strip(_BETWEEN), line, index)
             if not found and text[0] in "{[(" and BEGINS.match(line):
-                self.waiting, self._index = [line], index
-                self._attempts, self._size = 0, len(line)
+                self.waiting.append(line)
+                self._index, self._attempts, self._size = index, 0, len(line)
                 return []
             self._skip(line, index)
         except ValueError:

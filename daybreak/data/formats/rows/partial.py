@@ -7,6 +7,23 @@ from daybreak.data.formats.rows.finite import finite
 START, END = ("start_map", "start_array"), ("end_map", "end_array")
 
 
+def has_end(data: bytes) -> bool:
+    """The first value of JSON ends in what is there of the text."""
+    import ijson
+
+    events: list[tuple[str, object]] = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events, multiple_values=True, use_float=True)
+    with suppress(ijson.JSONError, ValueError):
+        for block in finite([data]):
+            parser.send(block)
+    depth = 0
+    for event, _ in events:
+        depth += (event in START) - (event in END)
+        if not depth:
+            return True
+    return False
+
+
 def beginning(data: bytes) -> object:
     """The first value of JSON, with what is there of it; None: there is none."""
     import ijson
