@@ -2,7 +2,6 @@
 
 import dataclasses
 import html
-import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING
 from daybreak.data.cleaning import Document, Note
 
 if TYPE_CHECKING:
-    import lxml.html
+    from collections.abc import Callable
 
-_MOST_BYTES = 1 << 20  # the largest page for the extractor, which needs seconds for one megabyte
+_MOST_CHARACTERS = 8 << 20  # the largest page that is parsed: its tree takes some twenty times the memory
 _DEEPEST = 200  # nesting, likewise: above it parsers recurse, or take the square of it
 _ROUNDS = 8  # entities may hide entities
 _LOOKED_AT = 1 << 11  # characters, for the beginning of a page
@@ -38,32 +37,15 @@ _ENTITY = re.compile(
     r"|copy|reg|trade|deg|times|laquo|raquo|ensp|emsp|thinsp|zwnj|zwj|shy|[aeiouAEIOU](?:acute|grave|circ|uml)"
     r"|[nao]tilde|[cC]cedil|szlig|aring|oslash|aelig|euro|pound|yen|cent|sect|para);"
 )
-_TABLE_PARTS = ("tbody", "thead", "tfoot", "tr", "td", "th")
-_CELL_BLOCKS = (
-    "p",
-    "div",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "ul",
-    "ol",
-    "table",
-    "blockquote",
-    "pre",
-    "hr",
-)  # in no table of data
-_BEGINNING = 24  # characters that tell a line from others
-_MENU_LINKS, _MENU_SHARE = 4, 0.8  # links, and characters in them, from which on a table is a menu
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
 _SPACES = re.compile(r"[ \t\r\f\v]*\n\s*\n[ \t\r\f\v]*|[ \t\r\f\v]+|\n")
 
 
 @dataclass(frozen=True, kw_only=True)
 class HtmlText:
-    """The main text of pages by trafilatura (Barbaresi 2021, https://aclanthology.org/2021.acl-demo.15), without menus,
-    banners and footers; where it finds nothing, or the page is too large or too deep for it, all text outside of such
-    elements. In text that only has stray formatting tags and entities, these are undone; never in code.
+    """The main text of pages without menus, banners and footers (data/page_body.py says how it is found); where there
+    is next to none, or the page is too large or too deep to be parsed, all text outside of such elements. In text that
+    only has stray formatting tags and entities, these are undone; never in code.
     """
 
     name: str = dataclasses.field(default="html_text", init=False)
@@ -74,7 +56,9 @@ class HtmlText:
         if document.kind == "code" or ("<" not in text and "&" not in text):
             return document
         if (document.kind == "page" and _TAG.search(text)) or _PAGE.match(text, 0, _LOOKED_AT):
-            return dataclasses.replace(document, text=self._plain(_of_page(text, note), note), kind="text")
+            return dataclasses.replace(
+                document, text=_of_page(text, lambda part: self._plain(part, note), note), kind="text"
+            )
         plain = self._plain(text, note)
         return document if plain == text else dataclasses.replace(document, text=plain)
 
@@ -123,60 +107,19 @@ def _unescaped(found: re.Match[str]) -> str:
     return html.unescape(entity).replace("\u00a0", " ")
 
 
-def _of_page(text: str, note: Note) -> str:
-    if len(text) <= _MOST_BYTES and not _too_deep(text):
+def _of_page(text: str, plain: "Callable[[str], str]", note: Note) -> str:
+    if len(text) <= _MOST_CHARACTERS and not _too_deep(text):
         try:
-            found = _extracted(text)
+            from daybreak.data import page_body, page_text
+
+            blocks = page_body.body_of(text)
         except Exception:  # a parser failed on a broken page; its text can still be read
-            found = ""
-        if found:
+            blocks = []
+        if blocks:
             note("pages")
-            return found
+            return page_text.text_of(blocks, plain)
     note("pages without a main text")
-    return _all_text(text)
-
-
-def _extracted(text: str) -> str:
-    import trafilatura
-
-    tree = trafilatura.load_html(text.encode("utf-8", "replace").decode().replace("\0", ""))
-    if tree is None:
-        return ""
-    _without_layout(tree)
-    tight = {_beginning(br.tail or "") for br in tree.iter("br")}
-    tight |= {_beginning(line) for pre in tree.iter("pre") for line in "".join(pre.itertext()).split("\n")}
-    found = trafilatura.extract(tree, include_comments=False, include_tables=True, fast=True) or ""
-    return _apart(found.split("\n"), tight - {""})
-
-
-def _apart(lines: list[str], tight: set[str]) -> str:
-    """Blocks with an empty line between them; lines of one block, of a list or of a table without one.
-
-    tight: how lines begin that a break or preformatted text has put under another.
-    """
-    parts = lines[:1]
-    for above, line in itertools.pairwise(lines):
-        together = _beginning(line) in tight or any(above.startswith(s) and line.startswith(s) for s in ("- ", "|"))
-        parts.append(("\n" if together else "\n\n") + line)
-    return "".join(parts)
-
-
-def _beginning(line: str) -> str:
-    return " ".join(line.split())[:_BEGINNING]
-
-
-def _without_layout(tree: "lxml.html.HtmlElement") -> None:
-    """Tables that only place things, as on the older web: their cells are blocks, and rows of links are menus."""
-    for table in list(tree.iter("table")):
-        own = [part for part in table.iter(*_TABLE_PARTS) if next(part.iterancestors("table")) is table]
-        cells = [part for part in own if part.tag in ("td", "th")]
-        texts = ["".join(cell.itertext()).strip() for cell in cells]
-        links = ["".join(link.itertext()).strip() for cell in cells for link in cell.iter("a")]
-        if len(links) >= _MENU_LINKS and sum(map(len, links)) > _MENU_SHARE * sum(map(len, texts)):
-            table.drop_tree()
-        elif any(next(cell.iter(*_CELL_BLOCKS), None) is not None for cell in cells):
-            for part in [table, *own]:
-                part.tag = "div"
+    return plain(_all_text(text))
 
 
 def _too_deep(text: str) -> bool:
