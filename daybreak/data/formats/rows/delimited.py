@@ -20,6 +20,7 @@ UNCLOSED = "have a quote that never closes and is read as text"
 _NUMBER = re.compile(r"[\s\"'#]*[-+]?[\d.,:/ %-]*\d[\d.,:/ %-]*[\s\"']*")
 _LOOKED_THROUGH = 64  # lines inside of quotes, after which they are looked at: perhaps they are rows
 _CAUTIOUS_COLUMNS, _CAUTIOUS_LINES = 3, 3  # at least, before lines inside of quotes count as rows without a number
+_MANY_LINES = 50  # as many where there are two columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +141,7 @@ class Rows:
     form: Form
     say: Callable[[str], None]
     lost: Callable[[int], None]
+    whole: bool = True  # there are no more lines; else a quote that is open at the end may close
     _ahead: deque[str] = field(default_factory=deque)
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -154,10 +156,7 @@ class Rows:
                 line = next(lines, None)  # type: ignore[assignment]
                 if line is None:
                     return
-            if line.endswith("\r"):
-                bare, line = line[:-1], line
-            else:
-                bare = line
+            bare = line.rstrip("\r") if line.endswith("\r") else line
             if not bare:
                 continue
             if "\r" in bare and self._parted(bare):
@@ -173,7 +172,7 @@ class Rows:
                     cells = next(csv.reader((bare,), strict=True, **reader))  # type: ignore[arg-type]
                 except csv.Error:
                     cells = []
-                if len(cells) == columns:
+                if cells and len(cells) == (columns or len(cells)):
                     yield cells
                     continue
             found = self._quoted(line, bare)
@@ -203,7 +202,8 @@ class Rows:
         if signs.bare:
             literal = bare.split(signs.delimiter)
             if len(literal) >= columns > 0 and not (literal[-1].startswith(signs.quote) and self._goes_on()):
-                return [_if_quoted(cell, signs) for cell in self._fitted(bare, literal)]
+                cells = self._fitted(bare, literal)
+                return [_if_quoted(cell, signs) if signs.quote * 2 in cell else cell for cell in cells]
         cells, opened = cells_of(bare, signs)
         if opened:
             over = self._over_lines(line, cells)
@@ -238,14 +238,17 @@ class Rows:
         """The row with cells of several lines; empty: its quote never closes; None: it is too long, and gone."""
         signs, columns = self.signs, self.form.columns
         cells = [*cells[:-1], cells[-1][1:] + ("\r" if line.endswith("\r") else "") + "\n"]
-        held, taken, size = [cells.pop()], [], len(line)
+        held, size = [cells.pop()], len(line)
+        taken: list[str] = []
         while True:
             one = self._next()
             if one is None:
+                if not self.whole and not self._are_rows(taken):
+                    return [*cells, _unquoted("".join(held), signs)]
                 break
             taken.append(one)
             size += len(one) + 1
-            bare = one.removesuffix("\r")
+            bare = one.rstrip("\r")
             end = _closing(bare, 0, signs) if signs.quote in bare else -1
             if signs.quote in bare and _opens(bare if end < 0 else bare[:end], signs) and self._is_row(bare):
                 break
@@ -297,7 +300,8 @@ class Rows:
         lines = [line for line in lines if line.strip()]
         if columns < 2 or not lines:
             return False
-        if not self.form.number_first and (columns < _CAUTIOUS_COLUMNS or len(lines) < _CAUTIOUS_LINES):
+        few = len(lines) < (_CAUTIOUS_LINES if columns >= _CAUTIOUS_COLUMNS else _MANY_LINES)
+        if few and not self.form.number_first:
             return False
         rows = [line.split(delimiter) for line in lines]
         fitting = sum(len(row) >= columns and (not self.form.number_first or is_number(row[0])) for row in rows)

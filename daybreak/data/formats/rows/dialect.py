@@ -49,12 +49,15 @@ class Dialect:
     fitting: float = 0.0  # share of the rows with as many cells as there are columns
     sure: bool = False  # the names are those of columns
     rows: int = 0  # of data, among those looked at
+    numbered: bool = False  # a column holds numbers
+    labelled: bool = False  # a column holds the same few words
+    indented: bool = False  # nothing is in the first column
 
 
-def dialect_of(lines: Sequence[str], delimiter: str) -> Dialect:
-    """The dialect of a table of whole lines without their line feeds, the first one of the file first."""
+def dialect_of(lines: Sequence[str], delimiter: str, *, whole: bool = True) -> Dialect:
+    """The dialect of a table of lines without their line feeds, from its first on; whole: there are no more of them."""
     signs = signs_of(lines, delimiter)
-    rows = _rows(lines, signs, Form(columns=0))
+    rows = _rows(lines, signs, Form(columns=0), whole=whole)
     usual = _usual_columns(lines, rows, signs)
     above, header = _header(rows, usual)
     data = rows[above:]
@@ -65,7 +68,7 @@ def dialect_of(lines: Sequence[str], delimiter: str) -> Dialect:
     number_first = bool(data) and sum(bool(row) and is_number(row[0]) for row in data) >= 0.9 * len(data)
     form = Form(columns=columns, number_first=number_first and columns > 1)
     if len(signs.quote) and columns > 1:  # once more, now that it is known what a row is
-        data = _rows(lines, signs, form)[above:]
+        data = _rows(lines, signs, form, whole=whole)[above:]
     exact = [row for row in data if len(row) == columns]
     form = Form(columns=columns, wide=_wide(exact or data, names, columns), number_first=form.number_first)
     return Dialect(
@@ -77,11 +80,25 @@ def dialect_of(lines: Sequence[str], delimiter: str) -> Dialect:
         fitting=sum(len(row) == columns for row in data) / max(1, len(data)),
         sure=any(_usual(name) for name in header),
         rows=len(data),
+        numbered=any(_has_numbers(exact, column) for column in range(columns)),
+        labelled=_has_labels(exact),
+        indented=not any(row[0].strip() for row in data if row),
     )
 
 
-def _rows(lines: Sequence[str], signs: Signs, form: Form) -> list[list[str]]:
-    return list(Rows(iter(lines), signs, form, lambda _: None, lambda _: None))
+def _has_numbers(data: Sequence[Sequence[str]], column: int) -> bool:
+    filled = [row[column] for row in data if column < len(row) and row[column].strip()]
+    return bool(filled) and sum(map(is_number, filled)) >= 0.9 * len(filled)
+
+
+def _has_labels(data: Sequence[Sequence[str]]) -> bool:
+    """One column has few values again and again, and another has a different one in most rows."""
+    shares = [len(set(column)) / len(data) for column in zip(*data, strict=True)] if len(data) > 4 else []
+    return bool(shares) and min(shares) <= 0.2 and max(shares) >= 0.5
+
+
+def _rows(lines: Sequence[str], signs: Signs, form: Form, *, whole: bool) -> list[list[str]]:
+    return list(Rows(iter(lines), signs, form, lambda _: None, lambda _: None, whole=whole))
 
 
 def signs_of(lines: Sequence[str], delimiter: str) -> Signs:
@@ -115,10 +132,11 @@ def _usual_columns(lines: Sequence[str], rows: Sequence[Sequence[str]], signs: S
     if not counts:
         return 1
     columns, often = counts.most_common(1)[0]
-    if often < 0.9 * len(rows) and signs.delimiter in ",;":
+    if signs.delimiter in ",;":
         close = Counter(len(re.split(rf"{signs.delimiter}(?!\s)", line)) for line in lines if line.strip())
         other, as_often = close.most_common(1)[0]
-        if other > 1 and as_often > often:
+        plain = len(close) == 1 and not any(signs.quote in line for line in lines)
+        if other > 1 and ((often < 0.9 * len(rows) and as_often > often) or (plain and other < columns)):
             return other
     return columns
 
@@ -221,8 +239,11 @@ def _named(names: Sequence[str], columns: int) -> list[str]:
 # Whether it is a table
 
 
-def delimiter_of(lines: Sequence[str], *, named: str = "") -> str:
-    """The delimiter of a table; empty: it is none. `named`: csv, tsv, by its file name, which needs less proof."""
+def delimiter_of(lines: Sequence[str], *, named: str = "", whole: bool = True) -> str:
+    """The delimiter of a table; empty: it is none.
+
+    named: csv or tsv by its file name, which needs less proof; whole: there are no more lines.
+    """
     filled = [line for line in lines if line.strip()]
     if not filled:
         return ""
@@ -233,13 +254,13 @@ def delimiter_of(lines: Sequence[str], *, named: str = "") -> str:
     for delimiter in ("\x01", "\t", ",", ";", "|"):
         if not any(delimiter in line for line in filled[:_ABOVE]):
             continue
-        found = dialect_of(lines, delimiter)
+        found = dialect_of(lines, delimiter, whole=whole)
         if not _is_table(found, lines, named):
             continue
         score = (float(found.sure), float(found.fitting > 0.9), float(delimiter == usual), found.form.columns)
         if score > most:
             best, most = delimiter, score
-    return best or (ONE_COLUMN if named and _is_one_column(filled) else "")
+    return best or (ONE_COLUMN if _is_one_column(filled, named=bool(named)) else "")
 
 
 def _is_table(found: Dialect, lines: Sequence[str], named: str) -> bool:
@@ -269,18 +290,22 @@ def _is_table(found: Dialect, lines: Sequence[str], named: str) -> bool:
         if delimiter == "\t" and named in ("tsv", "tab"):
             return True
         regular = max(found.fitting, wide if not spaced else 0) >= 0.8
-        return regular and (not spaced or (found.fitting == 1 and found.form.number_first))
+        close = sum(bool(line.strip()) for line in lines) <= len(re.findall(rf"{re.escape(delimiter)}(?!\s)", text))
+        return regular and (not spaced or (found.fitting == 1 and (found.numbered or (close and found.labelled))))
     least_rows, least_columns = (3, 2) if delimiter == "\t" else (6, 3)
     rows = found.rows + bool(found.header)
-    return not spaced and rows >= least_rows and columns >= least_columns and found.fitting == 1
+    return not spaced and not found.indented and rows >= least_rows and columns >= least_columns and found.fitting == 1
 
 
-def _is_one_column(lines: Sequence[str]) -> bool:
+def _is_one_column(lines: Sequence[str], *, named: bool) -> bool:
     """A name, and lines of text below it; or nothing but quoted texts."""
     head, *rest = lines
     name = head.strip().strip("\"'\ufeff ")
-    if rest and (name.lower() in USUAL_NAMES or (name.isidentifier() and _words(name) <= 2)):
-        if name.lower() in USUAL_NAMES:
-            return True
-        return sorted(map(_words, rest))[len(rest) // 2] >= 4 * max(1, _words(name))
-    return all(re.fullmatch(r'"(?:[^"]|"")*"\r?', line) for line in lines)
+    quoted = all(re.fullmatch(r'"(?:[^"]|"")*"\r*', line) for line in rest)
+    if not named:  # such as lines of a dialogue, if there is no name
+        return bool(rest) and quoted and _usual(name)
+    if rest and _usual(name):
+        return True
+    if rest and _words(name) <= 3 and (name.isidentifier() or all(word[:1].isupper() for word in name.split())):
+        return _IDENTIFIER.fullmatch(name) is not None and sorted(map(_words, rest))[len(rest) // 2] >= 4 * _words(name)
+    return quoted and re.fullmatch(r'"(?:[^"]|"")*"\r*', head) is not None

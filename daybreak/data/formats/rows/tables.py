@@ -32,7 +32,8 @@ def _recognize(sample: Sample) -> str | None:
     found = text.split("\n")
     if not sample.whole and len(found) > 1:
         found.pop()
-    return delimiter_of(found[:_RECOGNIZED_LINES], named=named) or None
+    whole = sample.whole and len(found) <= _RECOGNIZED_LINES
+    return delimiter_of(found[:_RECOGNIZED_LINES], named=named, whole=whole) or None
 
 
 def _documents(text: Text) -> Iterator[Document]:
@@ -66,9 +67,10 @@ def table_rows(blocks: Iterable[bytes], delimiter: str, name: str, findings: Fin
     first = _first(told)
     if first and SEPARATOR.fullmatch(first[0]):
         del first[0]
-    dialect = dialect_of(first, delimiter)
+    after = next(told, None)
+    dialect = dialect_of(first, delimiter, whole=after is None)
     rows = Rows(
-        chain(first, told),
+        chain(first, told if after is None else chain([after], told)),
         dialect.signs,
         dialect.form,
         lambda how: findings.say_rows(name, how),
