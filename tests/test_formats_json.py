@@ -199,8 +199,12 @@ def test_a_long_line_of_many_rows(tmp_path: Path) -> None:
     assert len(data) > 2 * 65536
     assert len(read(data, "f.jsonl")[0]) == len(read(data, "f.json")[0]) == 2000
     book = json.dumps({"title": "A book", "text": " ".join(TEXTS * 600), "tags": ["a"]})
-    texts, notes = read(f"{book}\n{book}", "f.jsonl")
-    assert "".join(texts) == 2 * " ".join(TEXTS * 600) and notes == ()
+    for data in (f"{book}\n{book}", f'{{"text": "short"}}\n{book}'):
+        for name in ("f.jsonl", "f.json", "f"):
+            texts, notes = read(data, name)
+            assert "".join(texts).endswith(" ".join(TEXTS * 600)) and notes == ()
+            kind, _, _, _ = reader.text_format(Stream(name, io.BytesIO(data.encode()), Budget(len(data))))
+            assert kind.name == "jsonl" or not data.startswith('{"text": "short"'), name
 
 
 # Frames: tables in columns, as pandas and others write them

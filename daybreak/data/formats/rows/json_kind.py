@@ -43,6 +43,8 @@ def _kind(data: bytes, named: str, whole: bool) -> str:
     lines = [line for line in text.splitlines()[:_LOOKED_AT] if line.strip()]
     if not whole and len(lines) > 1 and len(lines) < _LOOKED_AT:
         lines.pop()  # its end is missing
+        if len(lines) == 1 and _is_row(_inner(lines[0])) and lines[0][:1] != b"[":
+            return "jsonl"
     if len(lines) < 2 and (whole or not lines_named):
         return _one_line(text, named, whole)
     if _has_strict_rows(lines, named, text, whole):
