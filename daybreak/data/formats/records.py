@@ -1,7 +1,7 @@
 """Records: the formats that are read, in the order in which they are tried."""
 
 from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, pdf, sqlite, tars, texts
-from daybreak.data.formats.conversations import exports, whole
+from daybreak.data.formats.conversations import exports, logs, whole
 from daybreak.data.formats.documents import rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
@@ -25,6 +25,7 @@ TEXT: tuple[TextFormat, ...] = (
     json_tree.JSON,
     markup.PAGE,
     xml.XML,
+    logs.CHAT_LOG,
     code.NAMED_CODE,
     tagged.TAGGED,
     tables.TABLE,
