@@ -14,6 +14,8 @@ import pytest
 from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data import store
+from daybreak.data.cleaning import Document
+from daybreak.data.quality import Quality
 from daybreak.data.scan import Whole
 from daybreak.planning import reading
 from daybreak.planning.text_facts import large_removals
@@ -90,6 +92,7 @@ class Cleaned:
     removed: dict[str, int]
     said: tuple[str, ...]
     documents: int
+    bytes: int
 
 
 def cleaned(folder: Path, *sources: Path, include: tuple[str, ...] = ()) -> Cleaned:
@@ -99,7 +102,12 @@ def cleaned(folder: Path, *sources: Path, include: tuple[str, ...] = ()) -> Clea
     whole = Whole(run.documents_folder, list(made.values()))
     accounts = store.total([*(part.facts.accounts for part in whole.parts), whole.judge(cleaning)])
     removed = {account.name: account.removed_documents for account in accounts if account.removed_documents}
-    return Cleaned(removed, (*whole.stood_back, *large_removals(accounts)), int(whole.kept.sum()))
+    return Cleaned(
+        removed,
+        (*whole.stood_back, *large_removals(accounts)),
+        int(whole.kept.sum()),
+        int(whole.sizes[whole.kept].sum()),
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,6 +144,39 @@ def test_copies_and_noise_go_all_the_same(tmp_path: Path) -> None:
     corpus = cleaned(tmp_path, rows(tmp_path / "a.jsonl", [*texts, *noise]))
     assert corpus.removed["near_duplicates"] >= 0.9 * len(copies) and corpus.removed["quality"] == len(noise)
     assert not corpus.said  # less than a fifth
+
+
+def test_a_copy_goes_although_the_other_is_cut(tmp_path: Path) -> None:
+    """A text file of more than 8 KB is stored in pieces, a row and a page are not."""
+    draw = random.Random(3)
+    texts = planted.made_texts(draw, 24, "en", 3000)
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for index, text in enumerate(texts):
+        (folder / f"{index:02}.txt").write_text(text)
+    rows(folder / "rows.jsonl", [planted.edited(text, draw, 0.05) for text in texts[:9]])
+    for index in range(9, 12):
+        (folder / f"{index:02}-again.txt").write_text(planted.edited(texts[index], draw, 0.05))
+    corpus = cleaned(tmp_path, folder)
+    alone = cleaned(tmp_path / "first", *sorted(folder.glob("??.txt")))
+    assert alone.documents > 2 * len(texts) and corpus.removed["near_duplicates"] >= 12
+    assert 0.95 * alone.bytes <= corpus.bytes <= 1.05 * alone.bytes
+    (folder / "long.txt").write_text(" ".join(planted.made_texts(draw, 8, "en", 3000)) + texts[0])
+    within = cleaned(tmp_path / "within", folder)  # a text that has another in it is no copy of that
+    assert within.bytes > corpus.bytes + 7 * len(texts[0])
+
+
+def test_characters_of_all_scripts_are_noise_and_languages_side_by_side_are_not() -> None:
+    draw = random.Random(1)
+    ranges = ((0x21, 0x7E), (0xA1, 0x24F), (0x4E00, 0x9FFF), (0x2500, 0x257F))
+    noise = "".join(chr(draw.randint(*draw.choice(ranges))) for _ in range(2000))
+    assert Quality().reason(Document(noise)) == "characters at random"
+    for text in (
+        "中文 and English, side by side → 混合文本，each with its own words ✓ 并且没有问题。" * 9,
+        "Tiếng Việt có dấu trên hầu hết các chữ cái, và đây là một câu bình thường như bao câu khác. " * 9,
+        "日本語の文章はかなと漢字とLatin文字が混ざる。★ ここにも。" * 9,
+    ):
+        assert Quality(most_repeated_runs=1.0).reason(Document(text)) == ""
 
 
 def test_a_copy_of_a_file_goes_although_it_is_most_of_it(tmp_path: Path) -> None:

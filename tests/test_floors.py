@@ -43,6 +43,7 @@ TESTED_IN = {
     "cache_folder": "core/cache.py",
     "checkpoint_source": "models/checkpoints models/layouts",
     "cleaning_steps": "data/pages.py data/quality.py data/stop_words.py data/unicode.py",
+    "cautious_cleaning": "data/chains.py",
     "cli": "commands core/failures.py stages/list.py stages/plan.py __main__.py",
     "compare": "evaluation/bootstrap.py evaluation/verdicts.py stages/compare views/comparison.py",
     "decoder": "models/caches.py models/inference/decode_step.py models/inference/fast.py",

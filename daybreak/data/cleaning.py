@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -60,11 +60,7 @@ class Step(Protocol):
 
 
 class Across(Protocol):
-    """A step over all documents: computes a signature of each, then decides which stay. A frozen dataclass, too.
-
-    One with an attribute `cautious` that is true and a method `copies`, as `duplicates.NearDuplicates`, takes nothing
-    away where that would be too much of a file or of all the text.
-    """
+    """A step over all documents: computes a signature of each, then decides which stay. A frozen dataclass, too."""
 
     @property
     def name(self) -> str: ...
@@ -80,6 +76,20 @@ class Across(Protocol):
 
     def kept(self, signatures: np.ndarray) -> np.ndarray:
         """bool [documents]; signatures are those of all documents, in order. The first of its like stays."""
+        ...
+
+
+@runtime_checkable
+class CopyFinder(Across, Protocol):
+    """One that tells which earlier document each is a copy of, and signs texts in pieces as wholes, too."""
+
+    @property
+    def cautious(self) -> bool:
+        """Where most of a file, or of all the text, would go, it stays."""
+        ...
+
+    def copies(self, signatures: np.ndarray) -> np.ndarray:
+        """int64 [documents]: the earlier document that each is a copy of; -1 for those that stay."""
         ...
 
 

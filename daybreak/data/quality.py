@@ -16,6 +16,8 @@ _WINDOW = 32  # bytes that are compared to find repetition cheaply
 _SAMPLED = 0x15  # windows that begin with a byte whose lower five bits are this: u, 5 and one in 32 of UTF-8's
 _SUSPECT = 0.15  # share of copies among sampled windows, below which n-grams are not counted
 _HAN_LOOKED_AT = 400  # characters
+_SCRIPTS_LOOKED_AT = 6000  # bytes
+_LEAST_OF_SCRIPT = 0.08  # share of the characters of each of three scripts
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _CONSONANTS = re.compile("[bcdfghjklmnpqrstvwxz]{5,}", re.IGNORECASE)
 _HAN = re.compile("[\u4e00-\u9fff]+")
@@ -39,6 +41,7 @@ class Quality:
     least_blanks: float = 0.04  # share of the characters, in Latin script
     most_consonants: float = 0.2  # share of the letters, in runs of five and more
     least_common_han: float = 0.6  # share of Chinese characters in the common half of GB 2312 or Big5
+    most_mixed_scripts: float = 0.45  # share of neighbouring characters of different scripts, where there are three
     most_repeated_lines: float = 0.5  # share of the characters in repeated lines
     most_repeated_runs: float = 0.5  # share of the words in repeated runs
     run_words: int = 10  # in such a run
@@ -61,9 +64,9 @@ class Quality:
         if document.kind == "code":
             return ""
         counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256) @ _classes()
-        return self._characters(text, counts) or self._repeated_lines(text) or self._repeated_runs(text, data)
+        return self._characters(text, data, counts) or self._repeated_lines(text) or self._repeated_runs(text, data)
 
-    def _characters(self, text: str, counts: np.ndarray) -> str:
+    def _characters(self, text: str, data: bytes, counts: np.ndarray) -> str:
         solid = counts[_WHOLE] - counts[_BLANKS]
         if solid < _JUDGED:
             return ""
@@ -76,6 +79,9 @@ class Quality:
         letters = latin + counts[_FOREIGN]
         if letters < self.least_letters * (solid - counts[_TABLE]) or letters < self.least_letters / 2 * solid:
             return "symbols"
+        foreign = counts[_ASCII] < 0.9 * counts[_WHOLE]
+        if foreign and _mixed_scripts(data[:_SCRIPTS_LOOKED_AT]) > self.most_mixed_scripts:
+            return "characters at random"
         if counts[_ASCII] > 0.95 * counts[_WHOLE]:
             if counts[_BLANKS] < self.least_blanks * counts[_WHOLE]:
                 return "no spaces"
@@ -136,6 +142,37 @@ def _copies(data: bytes) -> float:
         windows = (windows ^ (windows >> np.uint64(29))) * _MULTIPLIER + eight[places + begin]
     windows.sort()
     return float(np.count_nonzero(windows[1:] == windows[:-1])) / len(windows)
+
+
+def _mixed_scripts(data: bytes) -> float:
+    """The share of neighbouring characters that are of different scripts; 0 where fewer than three have a part in it.
+
+    Writing changes its script for a word, not for each character; what is drawn from all of Unicode keeps to none.
+    """
+    scripts = _scripts()[np.frombuffer(data, np.uint8)]
+    scripts = scripts[scripts > 0]
+    shares = np.bincount(scripts, minlength=2) / max(1, len(scripts))
+    if np.count_nonzero(shares >= _LEAST_OF_SCRIPT) < 3:
+        return 0.0
+    return float(np.mean(scripts[1:] != scripts[:-1]))
+
+
+@functools.cache
+def _scripts() -> np.ndarray:
+    """uint8 [256]: the script that a character's first byte in UTF-8 tells, about; 0: white space, or no first byte."""
+    table = np.zeros(256, np.uint8)
+    groups = (
+        (*range(0x21, 0x7F), *range(0xC3, 0xD0), 0xE1),  # Latin with its marks, Greek
+        tuple(range(0xD0, 0xE0)),  # Cyrillic, Hebrew, Arabic
+        (0xE0,),  # Indic
+        (0xE2,),  # symbols
+        (*range(0xE3, 0xEA), 0xEF),  # kana, Chinese and their marks
+        tuple(range(0xEA, 0xEE)),  # Hangul
+        tuple(range(0xF0, 0xF5)),  # emoji
+    )
+    for number, first_bytes in enumerate(groups, 1):
+        table[list(first_bytes)] = number
+    return table
 
 
 @functools.cache

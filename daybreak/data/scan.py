@@ -11,8 +11,9 @@ import numpy as np
 
 from daybreak.core import units
 from daybreak.core.errors import DataError
+from daybreak.data import chains
 from daybreak.data import heldout as held
-from daybreak.data.cleaning import EXAMPLES, SHOWN_CHARACTERS, Account, Cleaning, Document
+from daybreak.data.cleaning import EXAMPLES, SHOWN_CHARACTERS, Account, Cleaning, CopyFinder, Document
 from daybreak.data.formats.findings import Findings, listed, shown
 from daybreak.data.formats.limits import NAMED_FILES
 from daybreak.data.sources import Reading
@@ -70,17 +71,51 @@ class Whole:
         for across in cleaning.across:
             places = np.flatnonzero(self.kept)
             signatures = _concatenated([p.signatures(across.name) for p in self.parts], np.uint64, (0, across.width))
-            if getattr(across, "cautious", False):
-                copies = across.copies(signatures[places])  # type: ignore[attr-defined]
-                gone = places[copies >= 0]
-                earlier = places[copies[copies >= 0]]
-                stays = self._too_many(across.name, places, gone, gone[self._files[gone] == self._files[earlier]])
-                gone = gone[~stays]
+            if isinstance(across, CopyFinder):
+                earlier = self._copies(across, signatures)
+                gone = np.flatnonzero(earlier >= 0)
+                if across.cautious:
+                    alike = gone[self._files[gone] == self._files[earlier[gone]]]
+                    gone = gone[~self._too_many(across.name, places, gone, alike)]
             else:
                 gone = places[~across.kept(signatures[places])]
             seen = int(self.sizes[places].sum())
             accounts.append(dataclasses.replace(self._removed(across.name, gone), documents=len(places), bytes=seen))
         return tuple(accounts)
+
+    def _copies(self, across: CopyFinder, signatures: np.ndarray) -> np.ndarray:
+        """int64 [documents]: an earlier one that each is a copy of, alone or as a piece of a text; -1: of none."""
+        earlier = np.full(len(self.sizes), -1)
+        first, pieces = self._chains()
+        if len(first):
+            of_chains = _concatenated(
+                [part.signatures(chains.name_of(across.name)) for part in self.parts], np.uint64, (0, across.width)
+            )
+            starts = np.concatenate([self.starts(), [True]])
+            whole = starts[:-1] & starts[1:] & self.kept & (self.sizes >= chains.LEAST_BYTES)
+            there = np.concatenate(([0], np.cumsum(self.kept)))
+            complete = there[first + pieces] - there[first] == pieces
+            first, pieces, of_chains = first[complete], pieces[complete], of_chains[complete]
+            alone = np.flatnonzero(whole)
+            units = np.concatenate((alone, first))
+            sizes = np.concatenate((np.ones(len(alone), np.int64), pieces))
+            order = np.argsort(units, kind="stable")
+            units, sizes = units[order], sizes[order]
+            found = across.copies(np.concatenate((signatures[alone], of_chains))[order])
+            for unit in np.flatnonzero(found >= 0).tolist():
+                earlier[units[unit] : units[unit] + sizes[unit]] = units[found[unit]]
+        places = np.flatnonzero(self.kept & (earlier < 0))
+        found = across.copies(signatures[places])
+        copies = found >= 0
+        earlier[places[copies]] = places[found[copies]]
+        return earlier
+
+    def _chains(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [chains] each, of all parts: their first documents, and how many pieces they have."""
+        begins = np.concatenate(([0], self._ends[:-1])) if len(self._ends) else self._ends
+        found = [part.chains for part in self.parts]
+        first = [one + begin for (one, _), begin in zip(found, begins.tolist(), strict=True)]
+        return _concatenated(first, np.int64), _concatenated([pieces for _, pieces in found], np.int64)
 
     def _removed(self, name: str, gone: np.ndarray) -> Account:
         """Takes documents away; the account of that, without those that were seen."""

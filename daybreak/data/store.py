@@ -18,6 +18,7 @@ from daybreak.core.errors import DaybreakError, ResourceError
 from daybreak.core.run import inside, read_json, write_json
 from daybreak.core.values import Value
 from daybreak.data import language
+from daybreak.data.chains import Chains
 from daybreak.data.cleaning import Account, Cleaning, Document, batches
 from daybreak.data.formats.findings import Findings
 from daybreak.data.heldout import digest
@@ -144,6 +145,7 @@ class _Columns:
         self._doubted: list[int] = []
         self._steps = {step.name: number for number, step in enumerate(cleaning.steps, 1)}
         self._files: Counter[Path] = Counter()  # documents of each
+        self._chains = Chains(cleaning.across)
         self._digests: list[bytes] = []
         self._signatures: list[list[np.ndarray]] = [[] for _ in cleaning.across]
         self.languages: Counter[str] = Counter()
@@ -165,6 +167,7 @@ class _Columns:
             self._doubted.append(self._steps[document.doubted] if document.doubted else 0)
             self._digests.append(digest(data))
             self._tell_language(document, data)
+            self._chains.add(document.text, len(data), starts=document.starts)
         texts = [document.text for document in batch]
         for step, found in zip(self._across, self._signatures, strict=True):
             found.append(step.signatures(texts))
@@ -211,7 +214,7 @@ class _Columns:
         }
         for step, found in zip(self._across, self._signatures, strict=True):
             arrays[step.name] = np.concatenate(found) if found else np.empty((0, step.width), np.uint64)
-        return arrays
+        return {**arrays, **self._chains.arrays()}
 
 
 class Stored:
@@ -253,6 +256,11 @@ class Stored:
     def digests(self) -> np.ndarray:
         """uint8 [documents, 16]."""
         return self._arrays["digests"]
+
+    @property
+    def chains(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [chains] each: first documents of texts in several pieces, and how many pieces they have."""
+        return self._arrays["chains"], self._arrays["chain_pieces"]
 
     def signatures(self, name: str) -> np.ndarray:
         return self._arrays[name]
