@@ -1,6 +1,6 @@
 """Records: the formats that are read, in the order in which they are tried."""
 
-from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, pdf, sqlite, tars, texts
+from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, pdf, sqlite, subtitles, tars, texts
 from daybreak.data.formats.conversations import exports, logs, whole
 from daybreak.data.formats.documents import rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
@@ -19,6 +19,7 @@ BINARY: tuple[BinaryFormat, ...] = (
     crawls.WARC,
 )
 TEXT: tuple[TextFormat, ...] = (
+    subtitles.SUBTITLES,
     exports.MESSENGER,
     whole.CONVERSATION,
     json_lines.JSON_LINES,  # before pages: an error of a server can stand in front of its rows
