@@ -1,0 +1,146 @@
+"""Letters: how unlikely a text is as text of one of some sixty languages, by its letters and their order.
+
+The cost of a text is -ln of its probability, in nats: of pairs of letters within words, of characters of Chinese,
+Japanese and Korean alone, and of marks, symbols and controls by their class. Two readings of the same bytes are compared
+by it: the wrong one puts letters where no language has them. The tables are made by benchmarks/letters.py.
+"""
+
+import functools
+import unicodedata
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STEPS = 4.0  # of the tables, a nat
+_UNSEEN = 40  # of a pair with a letter that the language does not have, in steps
+_RARE = 60  # of a character that Chinese, Japanese or Korean text hardly has
+_IDEOGRAPHS = ("zh", "ja", "ko")
+_USUAL = "‘’‚“”„–—…«»‹›•·©®™°§€£¿¡、。，．：；？！「」『』（）《》〈〉【】〔〕・ー　～％＂＇／－＋＝،؛؟ـ"
+_COSTS = {"usual": 4.0, "symbol": 8.0, "odd": 14.0}
+_BESIDE = 3.0  # more for a symbol that touches a letter
+_RAISED = 4.0  # for a capital behind a small letter
+_UNEXPECTED = 12.0  # for a language that the encoding is not used for
+_LATIN = "abcdefghijklmnopqrstuvwxyz"
+_FOLDED = str.maketrans("șț", "şţ")
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Arrays by code point below 2**16, and of pairs of places in the alphabet of all languages."""
+
+    languages: list[str]
+    place: "NDArray[np.int64]"  # of a letter, from 2; 1: a letter of no language; 0: no letter
+    classes: "NDArray[np.uint8]"  # 0: plain, 1: usual mark, 2: symbol, 3: control or unassigned, 4: an ideograph
+    case: "NDArray[np.uint8]"  # 1: small, 2: capital
+    pairs: "NDArray[np.uint8]"  # language, first, second: in steps
+    alone: "NDArray[np.uint8]"  # Chinese, Japanese, Korean; code point: in steps
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a text as one of a language. Nats."""
+
+    nats: float
+    language: str
+    odd: int  # controls and characters that are not assigned
+    foreign: int  # characters beyond ASCII
+
+
+def cost(text: str, expected: frozenset[str]) -> Cost:
+    """Of the language in which the text is likeliest; one that is not expected has to be much likelier."""
+    import numpy as np
+
+    tables = _tables()
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.int64)
+    codes = np.minimum(codes, 0xFFFF)
+    place, kinds, case = tables.place[codes], tables.classes[codes], tables.case[codes]
+    size = tables.pairs.shape[1]
+    edged = np.concatenate(([0], place, [0]))
+    counts = np.bincount(edged[:-1] * size + edged[1:], minlength=size * size)
+    seen = counts.nonzero()[0]
+    by_language = tables.pairs.reshape(len(tables.languages), -1)[:, seen] @ counts[seen].astype(np.float64)
+    by_language /= STEPS
+    wide = codes[kinds == 4]
+    for row, language in enumerate(tables.languages):
+        if language in _IDEOGRAPHS:
+            by_language[row] += tables.alone[_IDEOGRAPHS.index(language)][wide].sum() / STEPS
+        else:
+            by_language[row] += len(wide) * _RARE / STEPS
+    letter = (place > 0) | (kinds == 4)
+    symbol = kinds == 2
+    beside = (symbol[:-1] & letter[1:]).sum() + (symbol[1:] & letter[:-1]).sum()
+    raised = ((case[:-1] == 1) & (case[1:] == 2)).sum()
+    odd = int((kinds == 3).sum())
+    rest = (kinds == 1).sum() * _COSTS["usual"] + symbol.sum() * _COSTS["symbol"] + odd * _COSTS["odd"]
+    rest += beside * _BESIDE + raised * _RAISED
+    by_language += [0.0 if language in expected else _UNEXPECTED for language in tables.languages]
+    best = int(by_language.argmin())
+    return Cost(float(by_language[best] + rest), tables.languages[best], odd, int((codes > 0x7F).sum()))
+
+
+@functools.cache
+def _tables() -> _Tables:
+    import numpy as np
+
+    lines = resources.files("daybreak.data").joinpath("letters.txt").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines]
+    languages = [row[0] for row in rows]
+    alphabet = sorted({c for row in rows if row[0] not in _IDEOGRAPHS for c in row[1]})
+    index = {c: n for n, c in enumerate(alphabet, 2)}
+    size = len(alphabet) + 2
+    pairs = np.full((len(rows), size, size), _UNSEEN, dtype=np.uint8)
+    alone = np.full((len(_IDEOGRAPHS), 1 << 16), _RARE, dtype=np.uint8)
+    latin = [0, *(index[c] for c in _LATIN)]
+    english = rows[languages.index("en")]
+    own = _square(english[2], len(english[1]))
+    kept = [0, *(english[1].index(c) + 1 for c in _LATIN)]
+    for number, row in enumerate(rows):
+        pairs[number][np.ix_(latin, latin)] = own[np.ix_(kept, kept)]  # English words are in texts of every language
+        if row[0] in _IDEOGRAPHS:
+            for band in row[1:]:
+                alone[_IDEOGRAPHS.index(row[0])][[ord(c) for c in band[1:] if ord(c) < 1 << 16]] = ord(band[0]) - 33
+        else:
+            places = [0, *(index[c] for c in row[1])]
+            pairs[number][np.ix_(places, places)] = _square(row[2], len(row[1]))
+        pairs[number, 0, 0] = 0
+    return _Tables(languages, *_characters(index), pairs, alone)
+
+
+def _square(steps: str, letters: int) -> "NDArray[np.uint8]":
+    import numpy as np
+
+    return np.frombuffer(steps.encode(), dtype=np.uint8).reshape(letters + 1, letters + 1) - 33
+
+
+def _characters(index: dict[str, int]) -> "tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint8]]":
+    import numpy as np
+
+    place = np.zeros(1 << 16, dtype=np.int64)
+    classes = np.zeros(1 << 16, dtype=np.uint8)
+    case = np.zeros(1 << 16, dtype=np.uint8)
+    for code in range(1 << 16):
+        c = chr(code)
+        if 0x3400 <= code < 0xA000 or 0x3041 <= code < 0x30FF or 0xAC00 <= code < 0xD7A4:
+            classes[code] = 0 if c in _USUAL else 4
+            continue
+        if 0xD800 <= code < 0xF900:
+            classes[code] = 3
+            continue
+        small = c.lower()[:1].translate(_FOLDED)
+        if small in index:
+            place[code] = index[small]
+            case[code] = 1 if c == c.lower() else 2
+            continue
+        category = unicodedata.category(c)
+        if category[0] in "LM":
+            place[code] = 1
+            case[code] = {"Ll": 1, "Lu": 2}.get(category, 0)
+        elif category[0] == "C" and c not in "\t\n\r\f\x0b\x1b":
+            classes[code] = 3
+        elif code >= 0x80:
+            classes[code] = 1 if c in _USUAL or c == "\u00a0" else 2
+    return place, classes, case
