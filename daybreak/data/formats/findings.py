@@ -32,6 +32,7 @@ class Findings:
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files, by reason or by what was said; a few
     said: Counter[str] = field(default_factory=Counter)  # files by what was decided about them
     rows: Counter[str] = field(default_factory=Counter)  # passed over, by reason
+    doubts: Counter[str] = field(default_factory=Counter)  # files whose encoding is not sure, by what is doubtful
     parts: Counter[str] = field(default_factory=Counter)  # of documents that were read without them, by what they are
     rows_seen: int = 0  # those that were passed over and those that were read
     lost: Counter[str] = field(default_factory=Counter)  # bytes of files and rows that were passed over, by reason
@@ -97,6 +98,11 @@ class Findings:
         self.kept_marks[mark] += count
         self._name(_kept_name(mark), name, once=True)
 
+    def doubt(self, name: str, sentence: str) -> None:
+        """How the file `name` is read is not sure."""
+        self.doubts[sentence] += 1
+        self._name(sentence, name)
+
     def licence(self, named: str) -> None:
         """A document whose row names its licence."""
         self.licences[named if named in self.licences or len(self.licences) < limits.LICENCES else OTHERS] += 1
@@ -153,6 +159,7 @@ class Findings:
             (self.said, other.said),
             (self.rows, other.rows),
             (self.parts, other.parts),
+            (self.doubts, other.doubts),
             (self.licences, other.licences),
             (self.rows_read, other.rows_read),
             (self.borders, other.borders),
@@ -200,6 +207,8 @@ class Findings:
             lost = self._lost(what, "")
             named = "part" if count == 1 else "parts"
             notes.append(f"{count:,} {named} left out: {what}{f' ({lost})' if lost else ''}")
+        for sentence, count in self.doubts.items():
+            notes.append(f"{_files(count)} in a doubtful encoding: {sentence} ({listed(self.names[sentence], count)})")
         if self.replaced:
             most = [f"{shown(name)}: {count}" for name, count in self.replaced.most_common(limits.NAMED_FILES)]
             told = listed(most, len(self.replaced))

@@ -20,7 +20,8 @@ _UNSEEN = 40  # of a pair with a letter that the language does not have, in step
 _RARE = 60  # of a character that Chinese, Japanese or Korean text hardly has
 _IDEOGRAPHS = ("zh", "ja", "ko")
 _USUAL = "‘’‚“”„–—…«»‹›•·©®™°§€£¿¡、。，．：；？！「」『』（）《》〈〉【】〔〕・ー　～％＂＇／－＋＝،؛؟ـ"
-_COSTS = {"usual": 4.0, "symbol": 8.0, "odd": 14.0}
+_USUAL_COST, _SYMBOL_COST, _ODD_COST = 4.0, 8.0, 18.0
+_IDEOGRAPH_SHARE = 0.75  # in the strain: one out of thousands costs more than a letter
 _BESIDE = 3.0  # more for a symbol that touches a letter
 _RAISED = 4.0  # for a capital behind a small letter
 _UNEXPECTED = 12.0  # for a language that the encoding is not used for
@@ -34,9 +35,10 @@ class _Tables:
 
     languages: list[str]
     place: "NDArray[np.int64]"  # of a letter, from 2; 1: a letter of no language; 0: no letter
-    classes: "NDArray[np.uint8]"  # 0: plain, 1: usual mark, 2: symbol, 3: control or unassigned, 4: an ideograph
+    classes: "NDArray[np.uint8]"  # 0: plain, 1: usual mark, 2: symbol, 3: control or unassigned, 4: an ideograph, 5: ª, º
     case: "NDArray[np.uint8]"  # 1: small, 2: capital
     pairs: "NDArray[np.uint8]"  # language, first, second: in steps
+    beyond: "NDArray[np.bool_]"  # of a place: the letter is none of ASCII
     alone: "NDArray[np.uint8]"  # Chinese, Japanese, Korean; code point: in steps
 
 
@@ -46,8 +48,7 @@ class Cost:
 
     nats: float
     language: str
-    odd: int  # controls and characters that are not assigned
-    foreign: int  # characters beyond ASCII
+    strain: float  # nats for each pair with a letter beyond ASCII, and for each symbol; a text has 2 to 5, noise 8
 
 
 def cost(text: str, expected: frozenset[str]) -> Cost:
@@ -71,15 +72,22 @@ def cost(text: str, expected: frozenset[str]) -> Cost:
         else:
             by_language[row] += len(wide) * _RARE / STEPS
     letter = (place > 0) | (kinds == 4)
-    symbol = kinds == 2
+    symbol = (kinds == 2) | (kinds == 5)
     beside = (symbol[:-1] & letter[1:]).sum() + (symbol[1:] & letter[:-1]).sum()
     raised = ((case[:-1] == 1) & (case[1:] == 2)).sum()
-    odd = int((kinds == 3).sum())
-    rest = (kinds == 1).sum() * _COSTS["usual"] + symbol.sum() * _COSTS["symbol"] + odd * _COSTS["odd"]
+    rest = (kinds == 1).sum() * _USUAL_COST + (kinds == 5).sum() * _USUAL_COST
+    rest += (kinds == 2).sum() * _SYMBOL_COST + (kinds == 3).sum() * _ODD_COST
     rest += beside * _BESIDE + raised * _RAISED
     by_language += [0.0 if language in expected else _UNEXPECTED for language in tables.languages]
     best = int(by_language.argmin())
-    return Cost(float(by_language[best] + rest), tables.languages[best], odd, int((codes > 0x7F).sum()))
+    beyond = tables.beyond[seen // size] | tables.beyond[seen % size]
+    touching = counts[seen[beyond]].astype(np.float64)
+    nats = tables.pairs[best].reshape(-1)[seen[beyond]] @ touching / STEPS + rest
+    if len(wide):
+        row = _IDEOGRAPHS.index(tables.languages[best]) if tables.languages[best] in _IDEOGRAPHS else None
+        nats += (len(wide) * _RARE if row is None else tables.alone[row][wide].sum()) / STEPS * _IDEOGRAPH_SHARE
+    strain = float(nats) / max(1.0, float(touching.sum() + len(wide) + (kinds > 0).sum()))
+    return Cost(float(by_language[best] + rest), tables.languages[best], strain)
 
 
 @functools.cache
@@ -107,7 +115,9 @@ def _tables() -> _Tables:
             places = [0, *(index[c] for c in row[1])]
             pairs[number][np.ix_(places, places)] = _square(row[2], len(row[1]))
         pairs[number, 0, 0] = 0
-    return _Tables(languages, *_characters(index), pairs, alone)
+    beyond = np.ones(size, dtype=np.bool_)
+    beyond[latin] = False
+    return _Tables(languages, *_characters(index), pairs, beyond, alone)
 
 
 def _square(steps: str, letters: int) -> "NDArray[np.uint8]":
@@ -129,6 +139,9 @@ def _characters(index: dict[str, int]) -> "tuple[NDArray[np.int64], NDArray[np.u
             continue
         if 0xD800 <= code < 0xF900:
             classes[code] = 3
+            continue
+        if c in "ªº":
+            classes[code] = 5
             continue
         small = c.lower()[:1].translate(_FOLDED)
         if small in index:

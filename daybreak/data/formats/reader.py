@@ -53,16 +53,11 @@ def binary_format(head: bytes) -> BinaryFormat | None:
     return None
 
 
-def text_format(stream: Stream) -> tuple[TextFormat, str, str, int]:
-    """Format, its detail, encoding and size of the mark of a text. Raises Unsuitable: it is none."""
-    data = stream.peek(limits.SNIFFED_BYTES)
-    whole = len(data) < limits.SNIFFED_BYTES
-    encoding, mark = encodings.recognized(data, whole=whole)
-    start = data[mark:]
-    if encoding != "utf-8":
-        start = start.decode(encoding, "replace").encode("utf-8", "replace")
-    record, detail = recognized(Sample(start, stream.name, whole))
-    return record, detail, encoding, mark
+def text_format(stream: Stream) -> tuple[TextFormat, str, encodings.Coded]:
+    """Format, its detail, and the text with its encoding. Raises Unsuitable: it is none."""
+    coded = encodings.coded(stream)
+    record, detail = recognized(Sample(coded.start, stream.name, coded.whole))
+    return record, detail, coded
 
 
 def recognized(sample: Sample) -> tuple[TextFormat, str]:
