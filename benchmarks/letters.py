@@ -1,6 +1,6 @@
-"""Makes daybreak/data/letters.txt: how often letters follow each other in some sixty languages, for telling encodings.
+"""Makes daybreak/data/letters.txt: how often letters follow each other in some fifty languages, to tell encodings.
 
-The frequencies are those that two language detectors, both under Apache-2.0, have counted and ship: of letters and pairs
+The frequencies are those that two language detectors, both under Apache-2.0, have counted: of letters and pairs
 lingua-language-detector 1.4.2 (from news of the Leipzig Corpora Collection), of letters that begin and end words
 langdetect 1.0.9 (from Wikipedia). Unpack their packages (`pip download --no-deps`) and run
 
@@ -21,7 +21,7 @@ OUT = Path(__file__).parents[1] / "daybreak" / "data" / "letters.txt"
 PAIRS = """
     af ar az be bg bs ca cs cy da de el en eo es et eu fa fi fr ga he hr hu id is it kk lt lv mi mk mn ms nb nl nn pl
     pt ro ru sk sl so sq sr sv sw th tl tr uk ur vi
-""".split()
+""".split()  # noqa: SIM905
 # Letters beyond a to z, for some of the counted texts had themselves been read in a wrong encoding.
 LATIN = dict(
     words.split(" ")
@@ -30,7 +30,9 @@ az çəğıöşü|bs čćđšž|ca àçéèíïóòúüñ|cs áčďéěíňóř�
 es áéíñóúü|et äõöüšž|eu ñçé|fi äöåšž|fr àâæçéèêëîïôœùûü|ga áéíóú|hr čćđšž|hu áéíóöőúüű|id é|is áæéíðóöúýþ|it àèéìòùíó
 lt ąčęėįšųūž|lv āčēģīķļņšūž|mi āēīōū|ms é|nb æøåéóòôäöü|nl éëïóöüáèê|nn æøåéóòôäöü|pl ąćęłńóśźżéü|pt àáâãçéêíóôõúü
 ro ăâîşţ|sk áäčďéíĺľňóôŕšťúýžöü|sl čšžćđ|so é|sq çë|sv åäöéüà|sw é|tl ñ|tr çğıöşüâîû|af áéêëíïóôöúû
-""".strip().replace("\n", "|").split("|")
+""".strip()
+    .replace("\n", "|")
+    .split("|")
 )
 SAME = str.maketrans("șț", "şţ")  # two spellings of one letter
 VIETNAMESE = re.compile("[aeiouy][\u0302\u0306\u031b]?[\u0300\u0301\u0303\u0309\u0323]?")
@@ -98,7 +100,7 @@ def line(language: str, lingua: Path, langdetect: Path) -> str:
         share = starts[b] / starts.total() if starts.total() else letters.get(b, 0)
         rows.append(step(max(share * SEEN, letters.get(b, 0) * (1 - SEEN))))
     for a in kept:
-        rows.append(step((ends[a] / every[a] if every[a] else 0.15) * SEEN + 0.001))
+        rows.append(step(max(ends[a] / every[a] if every[a] else 0.15, 0.03)))
         rows += [step(pairs.get(a + b, 0) * SEEN + letters.get(b, 0) * (1 - SEEN)) for b in kept]
     return f"{language}\t{''.join(kept)}\t{''.join(rows)}\n"
 

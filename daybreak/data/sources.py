@@ -395,9 +395,10 @@ class Reading:
         yield from reader.documents(stream, self.findings)
 
     def _range(self, path: Path, file: Watched, part: Part) -> Iterator[Document]:
-        record, detail, mark, _ = text_format_of(path, file)  # type: ignore[arg-type]
-        if record is None:
+        record, detail, coded = text_format_of(path, file)  # type: ignore[arg-type]
+        if record is None or coded is None:
             raise Unsuitable("its beginning has changed since it was cut into parts")
+        mark = coded.mark
         known = known_shape(record, path, file, mark)  # type: ignore[arg-type]
         if known and known.said and not part.start:
             self.findings.say(path.name, known.said)

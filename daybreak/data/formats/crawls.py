@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
-from daybreak.data.formats.encodings import decoded, recognized
+from daybreak.data.formats.encodings import text_of
 from daybreak.data.formats.findings import NO_TEXT, Findings, Stopped, Unsuitable
 from daybreak.data.formats.format import BinaryFormat, Read, starts_with
 from daybreak.data.formats.streams import Stream
@@ -67,20 +67,11 @@ def _kind(record: "ArcWarcRecord") -> str:
 
 
 def _text(data: bytes, record: "ArcWarcRecord", name: str, findings: Findings) -> str | None:
+    told = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
     try:
-        encoding, mark = recognized(data[: limits.SNIFFED_BYTES], whole=len(data) <= limits.SNIFFED_BYTES)
+        return text_of(data, told.lower().partition("charset=")[2].partition(";")[0], name, findings)
     except Unsuitable:
         return None
-    if encoding == "utf-8":
-        return decoded(data[mark:], name, findings)
-    told = record.http_headers.get_header("Content-Type") or "" if record.http_headers else ""
-    charset = told.lower().partition("charset=")[2].strip(" \"'").partition(";")[0]
-    for attempt in (charset, encoding):
-        try:
-            return data[mark:].decode(attempt)
-        except (LookupError, ValueError):
-            continue
-    return data[mark:].decode(encoding, "replace")
 
 
 WARC = BinaryFormat(name="warc", recognize=starts_with(b"WARC/1.", b"WARC/0."), documents=warc_documents)

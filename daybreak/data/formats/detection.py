@@ -1,4 +1,4 @@
-"""Detection: which encoding the bytes of a text are in that has neither a mark nor a label, and which one comes next."""
+"""Detection: which encoding the bytes of a text without a mark or a label are in, and which one comes next."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -51,6 +51,11 @@ class Candidate:
     def weak(self) -> bool:
         """It looks like no language."""
         return self.strain > _WEAK and sum(c > "\x7f" for c in self.text) >= _FEW
+
+    @property
+    def strange(self) -> bool:
+        """It is not sure to be a reading at all, however many there are to choose from."""
+        return self.strain > _STRANGE
 
 
 def _languages() -> dict[str, tuple[float, frozenset[str]]]:
@@ -108,5 +113,5 @@ def rival(candidates: list[Candidate]) -> str:
     """The codec whose reading differs from the likeliest and is about as likely, or nothing."""
     best = candidates[0]
     others = [one for one in candidates[1:] if one.text != best.text]
-    doubtful = others and (others[0].nats <= best.nats + _DOUBTFUL or best.strain > _STRANGE)
+    doubtful = others and (others[0].nats <= best.nats + _DOUBTFUL or best.strange)
     return others[0].codec if doubtful else ""

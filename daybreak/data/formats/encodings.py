@@ -9,7 +9,7 @@ import re
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from daybreak.data.formats import detection, limits
 from daybreak.data.formats.charsets import of_label, shown
@@ -43,6 +43,7 @@ _DECLARED = re.compile(
 _LABEL_BYTES = 2048  # in which browsers look for a label: 1024, and some pages begin with a long comment
 _ESCAPED = re.compile(rb"\x1b(?:\$[@B]|\([IJ]|\$\)C)")
 _HZ = re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}")
+_COMPOSED = "web-windows-1258"  # writes the mark of a tone behind its letter
 _SEVEN_BITS = ("web-iso-2022-jp", "iso2022_kr", "hz")
 _KEPT_BYTES = 1 << 17  # of lines that are not UTF-8, from all over the text
 _LONGEST_LINE = 1 << 12  # of which this much is kept
@@ -50,7 +51,7 @@ _AHEAD_BYTES = 1 << 23  # looked through of a stream that cannot be read twice
 _SEGMENTS = 8  # of a text, which are compared where it may be of two encodings
 _SEGMENT_NATS = 60.0  # by which another encoding has to be likelier in one of them
 _SEGMENT_BYTES = 400
-_CHUNK_BYTES = 1 << 12  # decoded at once where lines are of several encodings
+_CHUNK_BYTES = 1 << 11  # decoded at once where lines are of several encodings
 _FEW_LINES = 2
 _counted = threading.local()
 
@@ -63,6 +64,7 @@ class Verdict:
     rival: str = ""  # about as likely
     label: str = ""  # the codec that the text says it is in
     settled: bool = False  # not only by the beginning
+    marked: bool = False  # it begins with the mark of UTF-8
 
     @property
     def plain(self) -> bool:
@@ -72,12 +74,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Coded:
-    """A stream to read, behind its mark; what its encoding is; and its beginning as UTF-8."""
+    """A stream to read; what its encoding is; and its beginning as UTF-8, behind the mark."""
 
     stream: Stream
     verdict: Verdict
     start: bytes
     whole: bool  # the beginning is all there is
+    mark: int = 0  # bytes in front of the text
 
 
 def coded(stream: Stream) -> Coded:
@@ -89,19 +92,18 @@ def coded(stream: Stream) -> Coded:
     whole = len(data) < limits.SNIFFED_BYTES
     verdict, mark = _beginning(data, whole)
     if not verdict.settled and not _so_far(data, whole):
-        verdict, stream = settled(stream, verdict.label)
-    if mark:
-        stream.read(mark)
-    data = stream.peek(limits.SNIFFED_BYTES)
+        verdict, stream = settled(stream, verdict)
+    data = stream.peek(limits.SNIFFED_BYTES)[mark:]
     start = data if verdict.plain else b"".join(_blocks([data], verdict, Findings(), "", cut=not whole))
-    return Coded(stream, verdict, start, whole)
+    return Coded(stream, verdict, start, whole, mark)
 
 
 def _beginning(data: bytes, whole: bool) -> tuple[Verdict, int]:
     """By a mark or a label, and the size of the mark. Raises Unsuitable: this is no text."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            return Verdict((encoding,), settled=encoding != "utf-8"), len(mark)
+            narrow = encoding == "utf-8"
+            return Verdict((encoding,), settled=not narrow, marked=narrow), len(mark)
     controls = len(data) - len(data.translate(None, _CONTROLS))
     if _KOREAN in data:
         controls -= sum(data.count(shift) for shift in _SHIFTS)
@@ -194,7 +196,7 @@ class _Evidence:
 
     foreign: _Lines = field(default_factory=_Lines)
     utf8: _Lines = field(default_factory=_Lines)
-    damaged: int = 0  # lines of UTF-8 with bytes that are none
+    damaged: _Lines = field(default_factory=_Lines)  # mostly UTF-8, with bytes that are none
     seven: set[str] = field(default_factory=set)  # encodings that look like ASCII and were seen
 
     def add(self, block: bytes) -> None:
@@ -206,9 +208,8 @@ class _Evidence:
         if block.isascii():
             return
         if _is_utf8(block):
-            line = _BEYOND.search(block)
-            assert line
-            self.utf8.add(line[0], len(block) - len(block.decode()))
+            first = _BEYOND.search(block)
+            self.utf8.add(first[0] if first else b"", len(block) - len(block.decode()))
             return
         for found in _BEYOND.finditer(block):
             line = found[0]
@@ -216,7 +217,7 @@ class _Evidence:
             if _is_utf8(line):
                 self.utf8.add(line, beyond)
             elif _is_damaged(line, beyond):
-                self.damaged += 1
+                self.damaged.add(line, beyond)
             else:
                 self.foreign.add(line, beyond)
 
@@ -238,14 +239,12 @@ def _is_damaged(line: bytes, beyond: int) -> bool:
     return len(line) - len(rest) > beyond / 2
 
 
-def settled(stream: Stream, label: str = "") -> tuple[Verdict, Stream]:
+def settled(stream: Stream, first: Verdict) -> tuple[Verdict, Stream]:
     """The verdict on all of a text that is not UTF-8, and the stream to read it from. Raises Unsuitable: none fits."""
     looked = stream.again()
     if looked is None:
-        evidence = _evidence([stream.peek(_AHEAD_BYTES)])
-        return verdict(evidence, label), stream
-    evidence = _evidence(looked.blocks())
-    return verdict(evidence, label), stream.again() or stream
+        return verdict(_evidence([stream.peek(_AHEAD_BYTES)]), first), stream
+    return verdict(_evidence(looked.blocks()), first), stream.again() or stream
 
 
 def _evidence(blocks: Iterable[bytes]) -> _Evidence:
@@ -264,30 +263,42 @@ def _evidence(blocks: Iterable[bytes]) -> _Evidence:
     return evidence
 
 
-def verdict(evidence: _Evidence, label: str = "") -> Verdict:
-    """The encoding of a text. Raises Unsuitable: it reads like no language in any."""
-    seven = _seven_bits(evidence, label)
-    if seven:
-        return Verdict((seven,), label=label, settled=True)
-    foreign, utf8 = evidence.foreign, evidence.utf8
+def verdict(evidence: _Evidence, first: Verdict) -> Verdict:
+    """The encoding of a text, by all of it; first: by its beginning. Raises Unsuitable: it reads like no language."""
+    label = first.label
+    utf8 = Verdict(label=label, settled=True)
+    if seven := _seven_bits(evidence, label):
+        return replace(utf8, codecs=(seven,))
+    foreign, damaged = evidence.foreign, evidence.damaged
+    if damaged.kept and not _reads_damaged(b"".join(damaged.kept), detection.ranked(damaged.kept, label)[0].codec):
+        foreign, damaged = _together(foreign, damaged), _Lines()
     if not foreign.kept:
-        return Verdict(_labelled(utf8, label), label=label, settled=True)
+        return replace(utf8, codecs=_labelled(evidence.utf8, label))
     candidates = detection.ranked(foreign.kept, label)
-    best = candidates[0]
-    if evidence.damaged or utf8.kept:
-        some = foreign.seen >= _FEW_LINES and not best.weak
-        if evidence.damaged and not (some and foreign.seen > evidence.damaged):
-            if not _better(best.codec, utf8):
-                return Verdict(label=label, settled=True)
-        elif utf8.kept and not _better(best.codec, utf8):
-            if not some and foreign.beyond < utf8.beyond:
-                return Verdict(label=label, settled=True)
-            return Verdict(("utf-8", best.codec), detection.rival(candidates), label, True)
+    best, rival = candidates[0], detection.rival(candidates)
+    if best.codec == "utf-8":
+        return utf8
+    by_chance = not damaged.kept and evidence.utf8.kept and _better(best.codec, evidence.utf8)
+    if first.marked or ((damaged.kept or evidence.utf8.kept) and not by_chance):
+        if foreign.seen >= _FEW_LINES and foreign.seen > damaged.seen and not best.strange:
+            return replace(utf8, codecs=("utf-8", best.codec), rival=rival)
+        if first.marked or damaged.kept or foreign.beyond < evidence.utf8.beyond:
+            return utf8
     if best.weak:
         names = ", ".join(dict.fromkeys(shown(one.codec) for one in candidates[:3]))
         raise Unsuitable(f"binary, or text in an unknown encoding (the likeliest are {names})")
     others = _of_segments(foreign.kept, best.codec, label)
-    return Verdict((best.codec, *others), detection.rival(candidates), label, True)
+    return replace(utf8, codecs=(best.codec, *others), rival=rival)
+
+
+def _together(some: _Lines, more: _Lines) -> _Lines:
+    return _Lines([*some.kept, *more.kept], some.size + more.size, some.seen + more.seen, 1, some.beyond + more.beyond)
+
+
+def _reads_damaged(data: bytes, codec: str) -> bool:
+    """Bytes read better as UTF-8 with some that are none than in another encoding."""
+    data = data[: 1 << 14]
+    return detection.reading(data, "utf-8").nats < detection.reading(data, codec).nats
 
 
 def _seven_bits(evidence: _Evidence, label: str) -> str:
@@ -329,12 +340,22 @@ def _of_segments(lines: list[bytes], codec: str, label: str) -> tuple[str, ...]:
     return tuple(others)
 
 
+def is_plain(stream: Stream, first: Verdict) -> bool:
+    """All of a text is UTF-8, damaged or not, as its beginning is."""
+    looked = stream.again()
+    checked = codecs.getincrementaldecoder("utf-8")("strict")
+    if not looked or all(_passes(block, checked, first) for block in looked.blocks()):
+        return True
+    return settled(stream, first)[0].plain
+
+
 # Bytes as UTF-8
 
 
 def utf8_blocks(coded: Coded, findings: Findings) -> Iterator[bytes]:
     """The text as UTF-8. What is in UTF-8 stays as it is, for pieces and rows to decode; what else is replaced here."""
     stream, verdict, name = coded.stream, coded.verdict, coded.stream.name
+    stream.read(coded.mark)
     if verdict.settled:
         say(verdict, name, findings)
         yield from _blocks(_read(stream), verdict, findings, name)
@@ -384,8 +405,8 @@ def _settled_here(stream: Stream, data: bytes, first: Verdict) -> tuple[Verdict,
     try:
         if looked is None:
             ahead = stream.peek(_AHEAD_BYTES)
-            return verdict(_evidence([data, ahead]), first.label), _chained(data, stream)
-        found = verdict(_evidence(looked.blocks()), first.label)
+            return verdict(_evidence([data, ahead]), first), _chained(data, stream)
+        found = verdict(_evidence(looked.blocks()), first)
     except Unsuitable:  # what came before was text, and what is none is replaced
         found = Verdict(label=first.label, settled=True)
     if looked is None:
@@ -424,7 +445,7 @@ def _blocks(
 
 def _by_one(blocks: Iterable[bytes], codec: str, findings: Findings, name: str, cut: bool) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(codec)("daybreak-counted")
-    composed = codec == "web-windows-1258"  # writes the mark of a tone behind its letter
+    composed = codec == _COMPOSED
     for block in blocks:
         yield _counting(decoder, block, False, findings, name, composed)
     if not cut:
@@ -447,20 +468,21 @@ def _by_lines(blocks: Iterable[bytes], names: tuple[str, ...], findings: Finding
     waiting: list[bytes] = []
     for line in _lines(blocks):
         if "utf-8" in names and (line.isascii() or _is_utf8(line)):
-            yield from _together(waiting, others, findings, name)
+            yield from _chunk(waiting, others, findings, name)
             waiting = []
             yield line.decode()
             continue
-        if "utf-8" in names and _is_damaged(line, len(line) - len(line.translate(None, _HIGH))):
-            yield from _together(waiting, others, findings, name)
+        beyond = len(line) - len(line.translate(None, _HIGH))
+        if "utf-8" in names and _is_damaged(line, beyond) and _reads_damaged(line, others[0]):
+            yield from _chunk(waiting, others, findings, name)
             waiting = []
             yield decoded(line, name, findings)
             continue
         waiting.append(line)
         if sum(map(len, waiting)) > _CHUNK_BYTES:
-            yield from _together(waiting, others, findings, name)
+            yield from _chunk(waiting, others, findings, name)
             waiting = []
-    yield from _together(waiting, others, findings, name)
+    yield from _chunk(waiting, others, findings, name)
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -482,24 +504,30 @@ def _cut(data: bytes) -> list[bytes]:
     return [line + b"\n" for line in data.split(b"\n")[:-1]] if data.endswith(b"\n") else [data]
 
 
-def _together(lines: list[bytes], others: list[str], findings: Findings, name: str) -> Iterator[str]:
-    if not lines:
-        return
-    data = b"".join(lines)
-    codec = others[0]
-    if len(others) > 1:
-        codec = min(others, key=lambda one: detection.reading(data, one).nats)
-    decoder = codecs.getincrementaldecoder(codec)("daybreak-counted")
-    yield _counting(decoder, data, True, findings, name, codec == "web-windows-1258")
+def _chunk(lines: list[bytes], others: list[str], findings: Findings, name: str) -> Iterator[str]:
+    """Lines in one encoding; where the first and the last read best in different ones, each by itself."""
+    beyond = [line for line in lines if not line.isascii()]
+    several = len(others) > 1 and bool(beyond)
+    if several and _best(beyond[:1], others) != _best(beyond[-1:], others):
+        for line in lines:
+            yield from _chunk([line], others, findings, name)
+    elif lines:
+        codec = _best(beyond, others) if several else others[0]
+        decoder = codecs.getincrementaldecoder(codec)("daybreak-counted")
+        yield _counting(decoder, b"".join(lines), True, findings, name, codec == _COMPOSED)
 
 
-def _replace(error: UnicodeError) -> tuple[str, int]:
+def _best(lines: list[bytes], others: list[str]) -> str:
+    return min(others, key=lambda codec: detection.reading(b"".join(lines), codec).nats)
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
     _counted.bytes = getattr(_counted, "bytes", 0) + error.end - error.start
     return "\ufffd", error.end
 
 
-codecs.register_error("daybreak-counted", _replace)
+codecs.register_error("daybreak-counted", _replaced)
 
 
 def decoded(data: bytes, name: str, findings: Findings) -> str:
@@ -522,9 +550,9 @@ def text_of(data: bytes, label: str | None, name: str, findings: Findings) -> st
     first, mark = _beginning(data, True)
     told = (of_label(label) if label else None) or first.label
     if not first.settled:
-        data, first = data[mark:], Verdict(label=told)
+        data, first = data[mark:], replace(first, label=told)
         if (told and told != "utf-8" and not data.isascii()) or not _so_far(data, True):
-            first = verdict(_evidence([data]), told)
+            first = verdict(_evidence([data]), first)
         mark = 0
     if first.plain:
         return decoded(data[mark:], name, findings)

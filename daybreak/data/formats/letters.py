@@ -1,8 +1,8 @@
-"""Letters: how unlikely a text is as text of one of some sixty languages, by its letters and their order.
+"""Letters: how unlikely a text is as text of one of some fifty languages, by its letters and their order.
 
 The cost of a text is -ln of its probability, in nats: of pairs of letters within words, of characters of Chinese,
-Japanese and Korean alone, and of marks, symbols and controls by their class. Two readings of the same bytes are compared
-by it: the wrong one puts letters where no language has them. The tables are made by benchmarks/letters.py.
+Japanese and Korean alone, and of marks, symbols and controls by their class. Two readings of the same bytes are
+compared by it: the wrong one puts letters where no language has them. benchmarks/letters.py makes the tables.
 """
 
 import functools
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STEPS = 4.0  # of the tables, a nat
-_UNSEEN = 40  # of a pair with a letter that the language does not have, in steps
+_UNSEEN = 40  # the most of a pair, and that of one with a letter that the language does not have, in steps
+_BORROWED = 28  # of a pair with a letter that names and borrowed words have in every language
+_BORROWED_LETTERS = "áàäåæçéèêíñóöøôúü"
+_MIXED = 60  # of a pair of letters of two scripts, which no word has
 _RARE = 60  # of a character that Chinese, Japanese or Korean text hardly has
 _IDEOGRAPHS = ("zh", "ja", "ko")
 _USUAL = "‘’‚“”„–—…«»‹›•·©®™°§€£¿¡、。，．：；？！「」『』（）《》〈〉【】〔〕・ー　～％＂＇／－＋＝،؛؟ـ"
-_USUAL_COST, _SYMBOL_COST, _ODD_COST = 4.0, 8.0, 18.0
+_USUAL_COST, _SYMBOL_COST, _ODD_COST = 4.0, 8.0, 30.0
 _IDEOGRAPH_SHARE = 0.75  # in the strain: one out of thousands costs more than a letter
 _BESIDE = 3.0  # more for a symbol that touches a letter
 _RAISED = 4.0  # for a capital behind a small letter
@@ -35,7 +38,9 @@ class _Tables:
 
     languages: list[str]
     place: "NDArray[np.int64]"  # of a letter, from 2; 1: a letter of no language; 0: no letter
-    classes: "NDArray[np.uint8]"  # 0: plain, 1: usual mark, 2: symbol, 3: control or unassigned, 4: an ideograph, 5: ª, º
+    classes: (
+        "NDArray[np.uint8]"  # 0: plain, 1: usual mark, 2: symbol, 3: control or unassigned, 4: an ideograph, 5: ª, º
+    )
     case: "NDArray[np.uint8]"  # 1: small, 2: capital
     pairs: "NDArray[np.uint8]"  # language, first, second: in steps
     beyond: "NDArray[np.bool_]"  # of a place: the letter is none of ASCII
@@ -63,8 +68,8 @@ def cost(text: str, expected: frozenset[str]) -> Cost:
     edged = np.concatenate(([0], place, [0]))
     counts = np.bincount(edged[:-1] * size + edged[1:], minlength=size * size)
     seen = counts.nonzero()[0]
-    by_language = tables.pairs.reshape(len(tables.languages), -1)[:, seen] @ counts[seen].astype(np.float64)
-    by_language /= STEPS
+    rows = tables.pairs.reshape(len(tables.languages), -1)[:, seen]
+    by_language: NDArray[np.float64] = rows @ counts[seen].astype(np.float64) / STEPS
     wide = codes[kinds == 4]
     for row, language in enumerate(tables.languages):
         if language in _IDEOGRAPHS:
@@ -78,14 +83,15 @@ def cost(text: str, expected: frozenset[str]) -> Cost:
     rest = (kinds == 1).sum() * _USUAL_COST + (kinds == 5).sum() * _USUAL_COST
     rest += (kinds == 2).sum() * _SYMBOL_COST + (kinds == 3).sum() * _ODD_COST
     rest += beside * _BESIDE + raised * _RAISED
-    by_language += [0.0 if language in expected else _UNEXPECTED for language in tables.languages]
+    by_language += np.array([0.0 if language in expected else _UNEXPECTED for language in tables.languages])
     best = int(by_language.argmin())
     beyond = tables.beyond[seen // size] | tables.beyond[seen % size]
     touching = counts[seen[beyond]].astype(np.float64)
     nats = tables.pairs[best].reshape(-1)[seen[beyond]] @ touching / STEPS + rest
     if len(wide):
-        row = _IDEOGRAPHS.index(tables.languages[best]) if tables.languages[best] in _IDEOGRAPHS else None
-        nats += (len(wide) * _RARE if row is None else tables.alone[row][wide].sum()) / STEPS * _IDEOGRAPH_SHARE
+        known = tables.languages[best] in _IDEOGRAPHS
+        alone = tables.alone[_IDEOGRAPHS.index(tables.languages[best])][wide].sum() if known else len(wide) * _RARE
+        nats += alone / STEPS * _IDEOGRAPH_SHARE
     strain = float(nats) / max(1.0, float(touching.sum() + len(wide) + (kinds > 0).sum()))
     return Cost(float(by_language[best] + rest), tables.languages[best], strain)
 
@@ -100,7 +106,12 @@ def _tables() -> _Tables:
     alphabet = sorted({c for row in rows if row[0] not in _IDEOGRAPHS for c in row[1]})
     index = {c: n for n, c in enumerate(alphabet, 2)}
     size = len(alphabet) + 2
-    pairs = np.full((len(rows), size, size), _UNSEEN, dtype=np.uint8)
+    scripts = np.array(["", "none", *(unicodedata.name(c).split()[0] for c in alphabet)])
+    mixed = (scripts[:, None] != scripts) & (scripts[:, None] != "") & (scripts != "")
+    borrowed = np.array([c in _BORROWED_LETTERS for c in ["", "", *alphabet]])
+    borrowed = borrowed[:, None] | borrowed
+    unseen = np.where(mixed, _MIXED, np.where(borrowed, _BORROWED, _UNSEEN)).astype(np.uint8)
+    pairs = np.tile(unseen, (len(rows), 1, 1))
     alone = np.full((len(_IDEOGRAPHS), 1 << 16), _RARE, dtype=np.uint8)
     latin = [0, *(index[c] for c in _LATIN)]
     english = rows[languages.index("en")]
@@ -113,7 +124,8 @@ def _tables() -> _Tables:
                 alone[_IDEOGRAPHS.index(row[0])][[ord(c) for c in band[1:] if ord(c) < 1 << 16]] = ord(band[0]) - 33
         else:
             places = [0, *(index[c] for c in row[1])]
-            pairs[number][np.ix_(places, places)] = _square(row[2], len(row[1]))
+            here = np.ix_(places, places)
+            pairs[number][here] = np.minimum(_square(row[2], len(row[1])), unseen[here])
         pairs[number, 0, 0] = 0
     beyond = np.ones(size, dtype=np.bool_)
     beyond[latin] = False
@@ -137,7 +149,7 @@ def _characters(index: dict[str, int]) -> "tuple[NDArray[np.int64], NDArray[np.u
         if 0x3400 <= code < 0xA000 or 0x3041 <= code < 0x30FF or 0xAC00 <= code < 0xD7A4:
             classes[code] = 0 if c in _USUAL else 4
             continue
-        if 0xD800 <= code < 0xF900:
+        if 0xD800 <= code < 0xF900 or code == 0xFFFD:
             classes[code] = 3
             continue
         if c in "ªº":

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from daybreak.data.formats import limits
 from daybreak.data.formats.borders import BEFORE_BYTES
-from daybreak.data.formats.encodings import utf8_blocks
+from daybreak.data.formats.encodings import Coded, Verdict, is_plain, utf8_blocks
 from daybreak.data.formats.findings import Findings, Unsuitable
 from daybreak.data.formats.format import HEAD_BYTES, TextFormat
 from daybreak.data.formats.packings import packing
@@ -65,22 +65,24 @@ def _size(path: Path) -> int:
 def _is_lines(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            record, _, _, encoding = text_format_of(path, file)
+            record, _, coded = text_format_of(path, file)
+            if record is None or not record.in_ranges or coded is None:
+                return False
+            # A part cannot know what the lines of another part say about the encoding.
+            return coded.verdict.plain and is_plain(coded.stream, coded.verdict)
     except Unsuitable:
         return False
     except expected_errors():
         return False
-    return encoding == "utf-8" and record is not None and record.in_ranges
 
 
-def text_format_of(path: Path, file: BinaryIO) -> tuple[TextFormat | None, str, int, str]:
-    """Format, its detail, size of the mark in front, and encoding; None where it is no plain text."""
-    stream = Stream(path.name, file, Budget(0))
+def text_format_of(path: Path, file: BinaryIO) -> tuple[TextFormat | None, str, Coded | None]:
+    """Format, its detail, and the text with its encoding; None where it is no plain text."""
+    stream = Stream(path.name, file, Budget(0), seekable=True)
     head = stream.peek(HEAD_BYTES)
     if packing(head, path.name) or binary_format(head):
-        return None, "", 0, ""
-    record, detail, encoding, mark = text_format(stream)
-    return record, detail, mark, encoding
+        return None, "", None
+    return text_format(stream)
 
 
 def known_shape(record: TextFormat, path: Path, file: BinaryIO, mark: int) -> Shape | None:
@@ -90,7 +92,8 @@ def known_shape(record: TextFormat, path: Path, file: BinaryIO, mark: int) -> Sh
     file.seek(0)
     aside = Findings()
     stream = Stream(path.name, file, Budget(0))
-    return shape_of(looked_at(iter(record.in_rows(utf8_blocks(stream, "utf-8", mark, aside), path.name, aside))))
+    blocks = utf8_blocks(Coded(stream, Verdict(settled=True), b"", False, mark), aside)
+    return shape_of(looked_at(iter(record.in_rows(blocks, path.name, aside))))
 
 
 def range_blocks(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from daybreak.data.cleaning import Document
-from daybreak.data.formats import archives, encodings, kinds, limits, records
+from daybreak.data.formats import archives, encodings, kinds, records
 from daybreak.data.formats.findings import Findings, Unsuitable
 from daybreak.data.formats.format import HEAD_BYTES, BinaryFormat, Sample, Text, TextFormat
 from daybreak.data.formats.packings import packing, unpacked
@@ -24,23 +24,27 @@ def _documents(stream: Stream, findings: Findings) -> Iterator[Document]:
     head = stream.peek(HEAD_BYTES)
     if packed := packing(head, stream.name):
         yield from documents(unpacked(stream, packed, findings), findings)
-    elif binary := _binary_format_of(stream, head):
+        return
+    binary, text = _format_of(stream, head)
+    if binary:
         yield from binary.documents(stream, findings, lambda inner: documents(inner, findings))
-    else:
-        yield from _text_documents(stream, findings)
+    elif text:
+        record, detail, coded = text
+        blocks = encodings.utf8_blocks(coded, findings)
+        yield from record.documents(Text(stream=coded.stream, blocks=blocks, detail=detail, findings=findings))
 
 
-def _binary_format_of(stream: Stream, head: bytes) -> BinaryFormat | None:
-    """None: it is a text. Raises Unsuitable: neither."""
+def _format_of(
+    stream: Stream, head: bytes
+) -> tuple[BinaryFormat | None, tuple[TextFormat, str, encodings.Coded] | None]:
+    """One of the two. Raises Unsuitable: neither."""
     try:
         binary = binary_format(head)
-        if binary is None:
-            text_format(stream)
+        return binary, None if binary else text_format(stream)
     except Unsuitable:
         if not archives.has_zip(stream):
             raise
-        return archives.ZIP
-    return binary
+        return archives.ZIP, None
 
 
 def binary_format(head: bytes) -> BinaryFormat | None:
@@ -67,11 +71,3 @@ def recognized(sample: Sample) -> tuple[TextFormat, str]:
         if detail is not None:
             return record, detail
     raise AssertionError("the last record takes every text")
-
-
-def _text_documents(stream: Stream, findings: Findings) -> Iterator[Document]:
-    record, detail, encoding, mark = text_format(stream)
-    if encoding != "utf-8":
-        findings.say(stream.name, f"its encoding is {encoding}")
-    blocks = encodings.utf8_blocks(stream, encoding, mark, findings)
-    yield from record.documents(Text(stream=stream, blocks=blocks, detail=detail, findings=findings))

@@ -3,7 +3,7 @@
 from daybreak.data.formats.documents import parts
 from daybreak.data.formats.documents.elements import LINE, Attributes, Elements, ElementText, element_texts, names
 from daybreak.data.formats.documents.package import attribute
-from daybreak.data.formats.encodings import recognized
+from daybreak.data.formats.encodings import text_of
 from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
 from daybreak.data.formats.format import Text
 from daybreak.data.formats.streams import Stream
@@ -82,7 +82,6 @@ def page_text(stream: Stream, data: bytes, findings: Findings) -> str:
         text = Text(stream=stream, blocks=iter([data]), detail="", findings=tried)
         found = "".join(element_texts(kept, text, None))
     except (Unsuitable, Stopped, LookupError):
-        encoding, mark = recognized(data, whole=True)
-        return html_text(data[mark:].decode(encoding, "replace"), findings)
+        return html_text(text_of(data, None, stream.name, findings), findings)
     findings.add(tried)
     return found
