@@ -140,7 +140,7 @@ def test_lines_of_two_encodings_come_out_right_and_it_is_said(tmp_path: Path) ->
         data = f"{FRENCH}\n".encode(first) * 40 + f"{FRENCH}\n".encode(second) * 40
         found, notes = read(written(tmp_path, "a.txt", data))
         assert found == f"{FRENCH}\n" * 80
-        assert "different lines are in utf-8 and in windows-1252" in notes
+        assert "its lines are in different encodings: utf-8, windows-1252" in notes
     data = f"{RUSSIAN}\n".encode("cp1251") * 300 + f"{RUSSIAN}\n".encode("koi8-r") * 300
     found, notes = read(written(tmp_path, "a.txt", data))
     assert found == f"{RUSSIAN}\n" * 600

@@ -203,7 +203,7 @@ def test_a_long_line_of_many_rows(tmp_path: Path) -> None:
         for name in ("f.jsonl", "f.json", "f"):
             texts, notes = read(data, name)
             assert "".join(texts).endswith(" ".join(TEXTS * 600)) and notes == ()
-            kind, _, _, _ = reader.text_format(Stream(name, io.BytesIO(data.encode()), Budget(len(data))))
+            kind, _, _ = reader.text_format(Stream(name, io.BytesIO(data.encode()), Budget(len(data))))
             assert kind.name == "jsonl" or not data.startswith('{"text": "short"'), name
 
 

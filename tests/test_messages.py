@@ -41,6 +41,7 @@ OTHER_TEXT = {
     "core/request.py": "help, which has a test of its own",
     "data/language.py": "common words of languages",
     "data/formats/code.py": "words of programming languages",
+    "data/formats/detection.py": "names of languages and of encodings",
     "data/formats/rows/dialect.py": "names of columns",
     "data/formats/documents/docx.py": "elements of XML",
     "data/formats/documents/general.py": "elements of XML",
