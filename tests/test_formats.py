@@ -188,7 +188,7 @@ def test_pdf(tmp_path: Path) -> None:
     start = len(data)
     data += b"xref\n0 6\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
     data += b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % start
-    assert [d.text for d in read(written(tmp_path, "f", data))[0]] == ["Hello from a page.\n\n"]
+    assert [d.text for d in read(written(tmp_path, "f", data))[0]] == ["Hello from a page.\n"]
     with pytest.raises(DataError) as caught:
         read(written(tmp_path, "torn.pdf", data[:60]))
     assert "PDF" in caught.value.received

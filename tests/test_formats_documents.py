@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
+import sys
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from daybreak.core.errors import DataError
+from daybreak.core.errors import DataError, UsageError
+from daybreak.data.formats.documents import page_lines
+from daybreak.data.formats.findings import Findings
 from daybreak.data.sources import Reading
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
@@ -451,9 +456,9 @@ def test_vocabularies(tmp_path: Path, case: str) -> None:
 
 
 def test_what_is_read_does_not_depend_on_how_it_comes_in_pieces(tmp_path: Path) -> None:
-    many = "".join(f"<m><b>Note {i}</b> is <i>of</i> it.</m><row><id>{i}</id><name>A</name></row>" for i in range(9000))
+    many = "".join(f"<m><b>Note {i}</b> is <i>of</i> it.</m><row><id>{i}</id><name>A</name></row>" for i in range(3000))
     text, notes = read(tmp_path, f"<r>{many}</r>", "f.xml")
-    assert text.replace("---\n", "") == "".join(f"Note {i} is of it.\n{i}\nA\n" for i in range(9000)) and notes == ()
+    assert text.replace("---\n", "") == "".join(f"Note {i} is of it.\n{i}\nA\n" for i in range(3000)) and notes == ()
 
 
 def test_files_that_xml_names_are_not_opened_and_counted(tmp_path: Path) -> None:
@@ -524,3 +529,145 @@ def test_what_an_rtf_holds_beside_its_text_is_counted(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path, rtf(""))
     assert "without text" in caught.value.received
+
+
+# PDF
+
+
+def pdf(*pages: list[str]) -> bytes:
+    """A file with these lines on its pages, in Windows-1252."""
+    objects = {
+        1: b"<</Type/Catalog/Pages 2 0 R>>",
+        2: b"<</Type/Pages/Kids[%s]/Count %d>>"
+        % (b" ".join(b"%d 0 R" % (4 + 2 * i) for i in range(len(pages))), len(pages)),
+        3: b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
+    }
+    for place, lines in enumerate(pages):
+        number = 4 + 2 * place
+        shown = b" ".join(b"(%s) Tj 0 -14 Td" % line.encode("cp1252") for line in lines)
+        content = b"BT /F1 9 Tf 72 720 Td " + shown + b" ET"
+        objects[number] = (
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents %d 0 R/Resources<</Font<</F1 3 0 R>>>>>>"
+            % (number + 1)
+        )
+        objects[number + 1] = b"<</Length %d>>stream\n%s\nendstream" % (len(content), content)
+    data, places = b"%PDF-1.4\n", []
+    for number, body in sorted(objects.items()):
+        places.append(len(data))
+        data += b"%d 0 obj%s endobj\n" % (number, body)
+    start = len(data)
+    data += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    data += b"".join(b"%010d 00000 n \n" % place for place in places)
+    return data + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, start)
+
+
+# "Hello from a page." in AES-256, by pypdf; the first has a password of its owner alone.
+OWNED = (
+    "c-oCr%ZnUE7(aNjh$wjVP?x<W*82s+z-D)bhzYyQnD`=xdVIBM+3j9?dP6qkBzWD6LM|eLco7lvF9;D2f=JXHL;~tX@GgR&)iblZ1LMK&K2-g_"
+    "Uww~XfAwwbZjUdq7X{k*<=1Z?A%-b#!dqxCK;)I<L%?LqcYeRwLuA+Q!3^_4n4sYhL7jRcUpp}8A@XvSX827kdOp61$X0VycbKgl75{m(57a`T"
+    "E+Ua@kSc$<xl?@6@@mGhaeU#i?h0{+<$^hZS##9Jl4S33T&#-)!|F8Y#kY(vSK?oVdat{ME$!{It_6R9aDMiMr$5^M<CFKld2syacNecbAaDQk"
+    ";c)Wk-M{Vl;mK!TKXdZ)_;LHr>pxz6NbY_5+XuhjpM3H0d-tExPcHa-pFjEj`8WRh^6~W_p8M+3Pp_R!FZ6Mju9q38H3j;t5t$x^Zoch7hR9_<"
+    "gLysV3hdv8u8JO!Q5~C9)q9w{TGgBNtU3i&O4KU>ZeUe3!uqUOuF85BOYWr8hC5!gs`fi*F`0J0PQFcu?BD^lRx{8%2P0^*LFpJRcn6kxXRH+g"
+    "lFz*S8Kpc^E^9%BkDeN@J(EfZZF2ISIVzI{9;MdCXXaHD(s?~Z<a&uBZ15thLN!rGL!Aa{fTy6GG+OFRg%nKZEDViWD+wWimxAW#qToEq45bdk"
+    "c(4$)1090%ks1L4QYcZj#`A`lc4@iVJnC+ZZuiYbwwt(f2z5`ohRNn=dPAHECHS&&%F%-{UO4DC?fGVBga-~X<HiRQL{c;;8%!zBbHOAJnTg<~"
+    "l~M?RU_dbDd{G5JP!^bp()L0WH#!-qjkbYnVH_B1m@|O|!z0Voa46MUoib1du_(%&&A|zliav@ZRov`Cdr+=H`NKZ=l2S1;om4JPm}Zemksv9t"
+    "dK>PvkP*cO(X$6@rG&y6pJA+Y?A%hHV_L3ZjEgmlE4GFSyN*d?&#|uc)jqWI{+(8Lp`=G9O;hH`;>y3YUB<$|>X4K#D%xZevndB~uJnRVsgxbq"
+    "@c&S5&TmwEeAr=qIxc3NZ@alLjEXWMH%2>S^e;m_bxQ"
+)
+LOCKED = (
+    "c-oCrJ%}Vl6prn{P)w8(oaj!wUcLH-VPtQ221U<Vc63$bg8F&AH^*-G($l-%U2I@xW};|nD2Ir#D42;H3Z`nH9C9WH8VFX;%>KX_*xf<ZSKoWz"
+    "tFK?xV0UNo96XQ3;OAeyyI%m~tO>V@;jk!QyK_ve-1eP6Yz~TY*B{V=iA>llMx%o2)Dy)<z>-&#FVEA0z0I)avl~UZ-JH}NgG-_KpP{`_OPRV-"
+    "Dz8(T`)keZoQvmIgJ8yqRmQr@#08Tp<{mAYlQ!le`;3#kx*7meXGO2RwZ6Qh{|eOy-A!hBzrN^N@<+w!v!CAiOMiL#^p&gP@jpL$_xtxA`~BY6"
+    "gGV&{@aV^J_~hQlU%d6tr2Gxu{M%i5^z6g0{`l5D_<a9|U!QtmF#R-rFq__Op8Vzsxc|(ptM9-1@IkM;PQ9)`Z8*?ZU6iwv&@HDu2t|3#FKD@+"
+    "@<lp4rEVU5QI6}_q<MY7$~WfqR=t>?0hhL@FA3~3l|5qme6vF3@h+3XNvDl)B6~GI?5Jhstn+p9Z7Rws8%n{W;L?MOK_sfs1tWsyIl^0=5Q%_{"
+    "p^!Kxh{h>ntB@?{q?EP*6c9)`s)PZJPJ&Q53&bcBmuN;s`Fd9IA^%(H1%L=SL;`W`BKj!EIRQa%ffi9En-o!s6$O`|@<~O&XcS1VBS@^0cGg*~"
+    "g|>>M7RK_dmQ}VV%Z8YBX+7FH>28is`(`V5nm9eCx+h&{<<@w%kLO0AST{}%J({ppf_~CoOr~Qt#JmAxd_ZrqQ(Q`bN+8E7Caw^r@eV5?JXobH"
+    "aEs)OmX(k~0s{BF5jhQb%|SWKz0`?_2dOHKKDpo}`4F;zL0%~^CUBG@a4lt2pe1;oP0ML^sXfZazzW2Qkc3eZHCMf5AS;YMsLC33`83>asVX=#"
+    "1wVh7RtgoX*f|EdW0x!S1*YW&1_C!Qp<n|;yNO9-FR-rl^FwNv{X3iArCeUQ*EIPaSsnS8cJj3_)KYVD6i6$nBI+u6=bYA_0IWkb`ahH#%M;b!"
+    "IqsM~yDk=;Z@Z;2z%gHugYk4y{0sK*Z;A"
+)
+
+
+def packed(data: str) -> bytes:
+    return zlib.decompress(base64.b85decode(data))
+
+
+LONG = "The committee has considered the matter at length and in good time"
+PDF = {
+    "a paragraph": (
+        pdf([f"{LONG}, and so it", "went on.", "Another line."]),
+        f"{LONG}, and so it went on.\nAnother line.\n",
+    ),
+    "a word that is divided": (
+        pdf([f"{LONG} and they consid-", "ered it again.", "End."]),
+        f"{LONG} and they considered it again.\nEnd.\n",
+    ),
+    "a word that has a hyphen": (
+        pdf([f"{LONG} that a well-", "known person said.", "So well-known."]),
+        f"{LONG} that a well-known person said.\nSo well-known.\n",
+    ),
+    "over the end of a page": (pdf([f"{LONG} and they", "1"], ["went on.", "2"]), f"{LONG} and they went on.\n"),
+}
+
+
+@pytest.mark.parametrize("case", PDF)
+def test_pdf_lines_are_paragraphs(tmp_path: Path, case: str) -> None:
+    pytest.importorskip("pypdfium2")
+    data, text = PDF[case]
+    assert read(tmp_path, data)[0] == text
+
+
+def test_what_pages_repeat_and_their_contents_are_counted(tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    pages = [[f"Annual report {i}", f"Text {i} of {'abcdef'[i]} page.", f"- {i} -"] for i in range(5)]
+    text, notes = read(tmp_path, pdf(["Introduction . . . . . . . . 3"], *pages))
+    assert text == "".join(f"Text {i} of {'abcdef'[i]} page.\n" for i in range(5))
+    assert "5 parts left out: headers and footers" in " ".join(notes) and "tables of contents" in " ".join(notes)
+
+
+def test_lines_that_only_look_alike_stay(tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    assert read(tmp_path, pdf(["One", "two"], ["One", "three"])) == ("One\ntwo\nOne\nthree\n", ())
+
+
+def test_pages_without_text_are_counted(tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    text, notes = read(tmp_path, pdf(["One"], [], ["Two"]))
+    assert text == "One\nTwo\n" and "1 part left out: pages of PDF files without text" in notes[0]
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, pdf([], []))
+    assert "scan" in caught.value.received
+
+
+def test_an_encrypted_pdf_is_read_without_the_password_of_its_owner(tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    assert read(tmp_path, packed(OWNED))[0] == "Hello from a page.\n"
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, packed(LOCKED))
+    assert "password" in caught.value.received
+
+
+def test_pypdf_is_read_with_where_pdfium_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    monkeypatch.setitem(sys.modules, "pypdfium2", None)
+    assert read(tmp_path, pdf(["Hello from a page."]))[0] == "Hello from a page.\n"
+
+    def without(*_: object) -> None:
+        raise pypdf.errors.DependencyError("cryptography>=3.1 is required for AES algorithm")
+
+    monkeypatch.setattr(pypdf, "PdfReader", without)
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, packed(OWNED))
+    assert "cryptography" in caught.value.what and "pip install cryptography" in caught.value.attempt
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, pdf(["One"]))
+    assert "pypdfium2" in caught.value.what
+
+
+def test_ligatures_are_letters_and_pages_without_letters_are_told() -> None:
+    findings = Findings()
+    assert page_lines.joined(["e\ufb03cient \ufb02ow co\xadop"], findings) == ["efficient flow co-op\n"]
+    assert page_lines.is_garbled("\x01\x02\x03 \ue001\ue002") and not page_lines.is_garbled(
+        "Text, 漢字 and\r\nmore\x02"
+    )

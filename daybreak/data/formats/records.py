@@ -1,8 +1,8 @@
 """Records: the formats that are read, in the order in which they are tried."""
 
-from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, pdf, sqlite, subtitles, tars, texts
+from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, sqlite, subtitles, tars, texts
 from daybreak.data.formats.conversations import exports, logs, whole
-from daybreak.data.formats.documents import rtf, xml
+from daybreak.data.formats.documents import pdf, rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
 

@@ -28,7 +28,7 @@ INSTRUCTIONS = {
 EXTRAS = {
     "transformers": ("hf", "Hugging Face checkpoints"),
     "pyarrow": ("parquet", "Parquet files"),
-    "pypdf": ("documents", "PDF files"),
+    "pypdfium2": ("documents", "PDF files"),
     "jieba": ("zh", "splitting Chinese into words"),
     "gguf": ("gguf", "export to llama.cpp"),
     "onnx": ("onnx", "export to ONNX"),
