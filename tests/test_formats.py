@@ -201,7 +201,7 @@ def test_xml(tmp_path: Path) -> None:
     wiki += "<page><revision><text>#REDIRECT [[A]]</text></revision></page>"
     wiki += "<page><revision><text>Second</text></revision></page></mediawiki>"
     documents, notes = read(written(tmp_path, "dump.xml.bz2", bz2.compress(wiki.encode())))
-    assert [d.text for d in documents] == ["First\n\npage", "Second"] and "MediaWiki" in notes[0]
+    assert [d.text for d in documents] == ["A\n\nFirst\n\npage", "Second"] and "MediaWiki" in notes[0]
     with pytest.raises(DataError) as caught:
         read(written(tmp_path, "s.xml", "<?xml version='1.0'?><urlset><url><loc>http://a</loc></url></urlset>"))
     assert "sitemap" in caught.value.received

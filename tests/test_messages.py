@@ -40,6 +40,7 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> None:
 OTHER_TEXT = {
     "core/request.py": "help, which has a test of its own",
     "data/language.py": "common words of languages",
+    "data/formats/documents/wiki_names.py": "names in wikitext",
     "data/formats/code.py": "words of programming languages",
     "data/formats/detection.py": "names of languages and of encodings",
     "data/formats/rows/dialect.py": "names of columns",
