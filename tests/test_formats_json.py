@@ -44,6 +44,10 @@ LOOSE = {
     "commas and brackets on lines of their own": "[\n" + ",\n".join(LINES) + "\n]\n",
     "brackets at the first and last row": "[" + ",\n".join(LINES) + "]\n",
     "commas in front": "\n,".join(LINES),
+    "pages of rows": json.dumps(ROWS[:2]) + "\n" + json.dumps(ROWS[2:]),
+    "a fence of Markdown": "```json\n" + "\n".join(LINES) + "\n```\n",
+    "a fence around a list": f"```json\n{json.dumps(ROWS, indent=2)}\n```",
+    "documents of YAML": "---\n".join(f"{line}\n" for line in LINES),
     "line ends spelt out": "\\n".join(LINES),
     "bars": "|".join(LINES),
     "semicolons": ";\n".join(LINES) + ";",
@@ -85,8 +89,8 @@ LOOSE = {
 @pytest.mark.parametrize("name", ["f.jsonl", "f.json", "f.txt"])
 @pytest.mark.parametrize("case", LOOSE)
 def test_lines_that_are_not_quite_json(case: str, name: str) -> None:
-    if (case, name) in (("quotes of a word processor", "f.json"), ("quotes of a word processor", "f.txt")):
-        pytest.skip("no brackets and quotes of JSON, and no name of it")
+    if (name == "f.txt" and "fence" in case) or (name != "f.jsonl" and "word processor" in case):
+        pytest.skip("no JSON by its signs or its name")
     texts, notes = read(LOOSE[case], name)
     assert texts == TEXTS and not [note for note in notes if "skipped" in note or "broken" in note], notes
 
@@ -168,6 +172,8 @@ def test_broken_json_is_refused_with_its_line_and_never_read_as_text() -> None:
     whole = json.dumps({"data": ROWS * 50})
     texts, notes = read(whole[:-300], "f.json")
     assert len(texts) > 140 and texts == (TEXTS * 50)[: len(texts)] and "broken JSON after byte" in notes[0]
+    texts, notes = read(json.dumps(ROWS)[:-30], "f.json")
+    assert texts == TEXTS[:2] and "broken JSON after byte" in notes[0]
 
 
 def test_ranges_of_lines_give_what_the_whole_gives(tmp_path: Path) -> None:
@@ -192,6 +198,32 @@ def test_ranges_of_lines_give_what_the_whole_gives(tmp_path: Path) -> None:
         assert len(made) > 3
         cut = Reading(made)
         assert list(cut) == expected and cut.notes == whole.notes
+
+
+@pytest.mark.parametrize("data", [json.dumps(TEXTS[0]), "\n".join(map(json.dumps, TEXTS)), json.dumps(TEXTS)])
+def test_strings_are_rows(data: str) -> None:
+    for name in ("f.json", "f.jsonl"):
+        assert read(data, name) == (TEXTS[: max(1, data.count("number"))], ())
+
+
+def test_a_long_list_as_python_prints_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daybreak.data.formats.rows.json_tree._WHOLE_BYTES", 10)
+    data = repr([row | {"of": None} for row in ROWS])
+    assert read(data, "f.txt") == (TEXTS, ())
+    texts, notes = read(data[:-30], "f.txt")
+    assert texts == TEXTS[:2] and "broken JSON at line 1" in notes[0]
+    monkeypatch.setattr("daybreak.data.formats.rows.json_tree._PRINTED_BYTES", 100)
+    assert "write a row a line" in read(data, "f.txt")[1][0]
+
+
+def test_keys_that_are_text_stay_with_their_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {f"What is the number {n}?": text for n, text in enumerate(TEXTS)}
+    words = {"apple": A, "pear": B, "plum": C, "fig": A}
+    for _ in range(2):
+        assert read(json.dumps(asked), "f.json") == ([f"{key}\n{text}" for key, text in asked.items()], ())
+        texts, notes = read(json.dumps(words), "f.json")
+        assert texts == [A, B, C, A] and notes == ("f.json: texts by their keys, which are not read",)
+        monkeypatch.setattr("daybreak.data.formats.rows.json_tree._WHOLE_BYTES", 10)
 
 
 def test_a_long_line_of_many_rows(tmp_path: Path) -> None:
@@ -257,6 +289,9 @@ def test_records_by_their_names_are_no_frame() -> None:
 # Rows in trees
 
 TREES: dict[str, object] = {
+    "two long texts by names": {"opening": "\n".join(TEXTS), "ending": "\n".join(TEXTS[::-1])},
+    "pages": [ROWS[:2], ROWS[2:]],
+    "pages of pages": {"pages": {"first": [ROWS[:1]], "second": [ROWS[1:]]}},
     "texts by their keys": {"id1": A, "id2": B, "id3": C},
     "texts by names": {"intro": A, "middle": B, "outro": C, "a1": A},
     "objects by their keys": {"id1": {"text": A}, "id2": {"text": B}, "id3": {"text": C}},
@@ -273,7 +308,11 @@ TREES: dict[str, object] = {
 @pytest.mark.parametrize("form", TREES)
 def test_rows_in_trees(form: str) -> None:
     texts, notes = read(json.dumps(TREES[form], indent=2), "f.json")
-    assert texts == {"a row without a list": ["\n".join(TEXTS)], "texts by names": [*TEXTS, A]}.get(form, TEXTS), notes
+    assert texts == {
+        "a row without a list": ["\n".join(TEXTS)],
+        "texts by names": [*TEXTS, A],
+        "two long texts by names": ["\n".join(TEXTS), "\n".join(TEXTS[::-1])],
+    }.get(form, TEXTS), notes
 
 
 @pytest.mark.parametrize("form", [*TREES, "columns", "split", "table", "values with names"])

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 _MARK = re.compile(rb"(?:[\s\x1e\0]|\xef\xbb\xbf)+")
-_COMMENT = re.compile(rb"//[^\n]*\n|/\*.*?\*/|#[^\n]*\n", re.S)
+_COMMENT = re.compile(rb"//[^\n]*\n|/\*.*?\*/|#[^\n]*\n|```\w*[ \t]*\r?\n", re.S)  # or the fence of Markdown
 # window.YTD.tweets.part0 = [, var data = {, callback({, and what servers put before JSON against other sites' scripts.
 _WRAP = re.compile(
     rb"""(?:(?:var|let|const|export\ default|module\.exports\ =)\ )?\s*
@@ -12,7 +12,7 @@ _WRAP = re.compile(
     |\)\]\}'?,?\s*\n|(?:for|while)\s*\((?:;;|1|true)\);?\s*|&&&START&&&\s*)""",
     re.X,
 )
-_TAIL = re.compile(rb"[\s;)]*\Z")
+_TAIL = re.compile(rb"[\s;)`]*\Z")
 _TAIL_BYTES = 64
 
 

@@ -23,7 +23,8 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
     Raises Unsuitable: no text is in them.
     """
     rows = iter(rows)
-    first = [] if known else looked_at(rows)
+    broken: list[Exception] = []
+    first = [] if known else looked_at(rows, broken)
     found = known or shape_of(first)
     if found.said and not known:
         findings.say(name, found.said)
@@ -53,6 +54,8 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
                 yield Document(part, True, shape.kind)
             else:
                 yield from text_documents(part, shape.kind, name, findings)
+    if broken:
+        raise broken[0]
     if waiting:
         raise Unsuitable("it has no column of text")
 
@@ -90,15 +93,23 @@ def licence(row: Row) -> str:
     return ""
 
 
-def looked_at(rows: Iterator[Row]) -> list[Row]:
-    """The first rows, enough to guess from."""
+def looked_at(rows: Iterator[Row], broken: list[Exception] | None = None) -> list[Row]:
+    """The first rows, enough to guess from.
+
+    broken: is given the error that ends them too early, so that what came before it can be read first.
+    """
     first: list[Row] = []
     size = 0
-    for row in rows:
-        first.append(row)
-        size += len(row) if isinstance(row, str) else sum(len(v) for v in _values(row) if isinstance(v, str))
-        if len(first) == limits.LOOKED_AT_ROWS or size > limits.LOOKED_AT_BYTES:
-            break
+    try:
+        for row in rows:
+            first.append(row)
+            size += len(row) if isinstance(row, str) else sum(len(v) for v in _values(row) if isinstance(v, str))
+            if len(first) == limits.LOOKED_AT_ROWS or size > limits.LOOKED_AT_BYTES:
+                break
+    except Exception as error:
+        if broken is None or not first:
+            raise
+        broken.append(error)
     return first
 
 

@@ -20,6 +20,7 @@ _BRACKETS = (b"[", b"{", b"(", b"")
 # How JSON goes on behind its first bracket, and a name with its value: what broken JSON has, too.
 _OPENS = re.compile(rb"""[\[({]\s*["'{\[(}\]]|\{\s*[A-Za-z_]\w*\s*:""")
 _NAMED_VALUE = re.compile(rb"""["'][^"'\n]{1,80}["']\s*(?::|=>)|[{,]\s*[A-Za-z_]\w{0,60}\s*:\s*["'\[{\d]""")
+_FIELD = re.compile(rb"""[\[({\s]*\{\s*(?:"[^"\n]{1,80}"|'[^'\n]{1,80}')\s*(?::|=>)""")  # no text begins so
 _LOOKED_AT = 50  # lines
 
 
@@ -30,8 +31,14 @@ def kind_of_json(sample: Sample) -> str:
 
 @lru_cache(maxsize=1)  # both of the formats ask
 def _kind(data: bytes, named: str, whole: bool) -> str:
+    lines_named, trees_named = named in LINES_NAMED, named in _TREES_NAMED
     text = data[before_value(data) :]
-    lines_named = named in LINES_NAMED
+    if data.lstrip().startswith(b"```"):
+        if not (lines_named or trees_named):
+            return ""  # a text that begins with an example
+        text = text.rstrip(b"`\r\n\t ")
+    if text[:1] == b'"' and trees_named:  # one string, or one after another
+        return "json" if is_json(text, whole=whole) else ""
     if text[:1] not in (b"{", b"[", b"(") and not lines_named:
         return _behind_others(text)
     if text[:1] == b"<":
@@ -73,7 +80,9 @@ def _wrapped(text: bytes, named: str, whole: bool) -> str:
     value = beginning(text)
     if not isinstance(value, dict | list) or not is_json(text.rstrip(b"\r\n\t ;)"), whole=whole):
         return ""
-    first = value[0] if isinstance(value, list) and value else value
+    first = value
+    while isinstance(first, list) and first:
+        first = first[0]
     if not isinstance(first, dict) or (named in CODE_ENDINGS and isinstance(value, dict)):
         return ""
     return "json"
@@ -122,16 +131,20 @@ def _not_quite(text: bytes, lines: list[bytes], named: str, whole: bool) -> str:
     by_name = named in LINES_NAMED or named in _TREES_NAMED
     opens = _OPENS.match(text) is not None
     if named in LINES_NAMED:
-        looked = [line for line in lines if _OPENS.match(line.strip()) or _NAMED_VALUE.search(line)]
+        looked = [
+            line
+            for line in lines
+            if _OPENS.match(line.strip()) or _NAMED_VALUE.search(line) or not line.strip(b" \t\r\n[]{}(),;`")
+        ]
         if 2 * len(looked) >= len(lines) or any(_is_loose_row(line) for line in lines):
             return "jsonl" if _begin_rows(lines) or not opens else "json"
         return ""
     if not opens:
         return ""
     rows = [line for line in lines if _is_loose_row(line)]
-    if len(lines) > 1 and 2 * len(rows) > len(lines):
+    if len(rows) > 1 and 2 * len(rows) >= len(lines):
         return "jsonl"
-    if by_name or _is_loose_value(text, whole):
+    if by_name or _FIELD.match(text) or _is_loose_value(text, whole):
         return "jsonl" if len(lines) > 1 and _begin_rows(lines) else "json"
     pairs = sum(_NAMED_VALUE.search(line) is not None for line in lines)
     if len(lines) > 1 and pairs >= 0.8 * len(lines):

@@ -12,11 +12,13 @@ from daybreak.data.formats.pieces import lines
 from daybreak.data.formats.rows import lenient
 from daybreak.data.formats.rows.documents import row_documents
 from daybreak.data.formats.rows.json_kind import BEGINS, kind_of_json
+from daybreak.data.formats.rows.layout import is_page, unrolled
 from daybreak.data.formats.rows.shape import Row
 
 _COUNTED_FROM = 1 << 20  # bytes of a row, from which its values are counted before they are made
 _BETWEEN = " \t\r\n\ufeff\x1e\0,"  # what stands between rows, or around one: blanks, marks, RFC 7464's separator
-_BRACKETS = frozenset(("[", "]", "(", ")", "];", ");", "]);"))  # lines of a list whose elements are the rows
+# Lines of a list whose elements are the rows, of Markdown's fence, of YAML's documents.
+_BRACKETS = frozenset(("[", "]", "(", ")", "];", ");", "]);", "```", "```json", "```jsonl", "---", "..."))
 _ATTEMPTS = 50  # to end a row that goes over several lines
 _JOINED_BYTES = 1 << 20  # in such a row
 _PREFIX = 300  # characters of a log's own before the row
@@ -47,15 +49,17 @@ def json_rows(
             row = loads(line) if len(line) < _COUNTED_FROM else _long_row(line, loads)
         except ValueError:
             if line.strip():
-                yield from mending.rows(line, index)
+                yield from unrolled(mending.rows(line, index))
             continue
         if waiting:
-            yield from mending.rows(line, index)
-        elif isinstance(row, str | dict | list):
+            yield from unrolled(mending.rows(line, index))
+        elif isinstance(row, str | dict):
             yield row
+        elif isinstance(row, list):
+            yield from row if is_page(row) else [row]
         else:
             findings.skip_row(BROKEN_ROW if row is not _TOO_LONG else LONG_ROW, len(line), name, mending.place(index))
-    yield from mending.give_up()
+    yield from unrolled(mending.give_up())
 
 
 _TOO_LONG = object()

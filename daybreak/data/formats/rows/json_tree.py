@@ -12,13 +12,14 @@ from daybreak.data.formats.rows import frames, lenient, settings
 from daybreak.data.formats.rows.around import before_value, without_tail
 from daybreak.data.formats.rows.documents import row_documents
 from daybreak.data.formats.rows.finite import finite
-from daybreak.data.formats.rows.json_kind import kind_of_json
-from daybreak.data.formats.rows.layout import Layout, has_prose, is_like, layout_of, rows_of
+from daybreak.data.formats.rows.json_kind import is_json, kind_of_json
+from daybreak.data.formats.rows.layout import Layout, has_prose, is_like, layout_of, rows_of, unrolled
 from daybreak.data.formats.rows.partial import END, START, beginning
 from daybreak.data.formats.rows.shape import Row
 
 _DEEPEST = 100  # most nesting in a row; deeper ones hold no text
 _READ_BYTES = 1 << 16
+_PRINTED_BYTES = 64_000_000  # of a list that is no JSON: as text it takes up to four times that
 _WHOLE_BYTES = 1 << 23  # a file up to here is read at once, longer ones as a stream
 
 
@@ -57,6 +58,9 @@ def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterato
         yield from _of_values(values, name, findings)
         return
     first = beginning(start[: limits.LOOKED_AT_BYTES])
+    if start[:1] in (b"[", b"(") and not is_json(start[: limits.SNIFFED_BYTES], whole=False):  # as Python prints it
+        yield from _printed(start, blocks, name, findings)
+        return
     if isinstance(first, dict) and frames.is_begun(first) and frames.split_names(first) is None:
         more, ended = _held(blocks, limits.HELD_BYTES - len(start))
         start = b"".join([start, *more])
@@ -68,7 +72,32 @@ def tree_rows(blocks: Iterator[bytes], name: str, findings: Findings) -> Iterato
         yield from _of_values(whole_values(start, name, findings), name, findings)
         return
     layout = layout_of(first)
+    if layout.said:
+        findings.say(name, layout.said)
     yield from _streamed(chain([start], blocks), layout, name, findings)
+
+
+def _printed(start: bytes, blocks: Iterator[bytes], name: str, findings: Findings) -> Iterator[Row]:
+    """The elements of a list that is no JSON, which is held for that."""
+    more, ended = _held(blocks, _PRINTED_BYTES - len(start))
+    if not ended or len(start) > _PRINTED_BYTES:
+        raise Unsuitable(
+            f"a list that is no JSON and takes over {_PRINTED_BYTES // 1_000_000} MB; write a row a line instead"
+        )
+    text = decoded(b"".join([start, *more]), name, findings)
+    given = False
+    try:
+        for row in unrolled(lenient.elements(text)):
+            given = True
+            if isinstance(row, str | dict | list):
+                yield row
+            else:
+                findings.skip_row(BROKEN_ROW)
+    except lenient.Broken as error:
+        line = text.count("\n", 0, error.position) + 1
+        if not given:
+            raise Unsuitable(f"broken JSON at line {line}: {error}") from None
+        raise Stopped(f"broken JSON at line {line}: {error}") from None
 
 
 def _held(blocks: Iterable[bytes], most: int) -> tuple[list[bytes], bool]:
@@ -124,15 +153,17 @@ def _of_values(values: list[object], name: str, findings: Findings) -> Iterator[
         layout = layout_of(value)
         if not layout.steps and len(values) == 1 and isinstance(value, dict) and settings.are_scattered(value):
             raise Unsuitable("an object of many short texts and no row of one")
-        _say_beside(layout, name, findings)
-        for row in rows_of(value, layout):
+        _say(layout, name, findings)
+        for row in unrolled(rows_of(value, layout)):
             if isinstance(row, str | dict | list):
                 yield row
             else:
                 findings.skip_row(BROKEN_ROW)
 
 
-def _say_beside(layout: Layout, name: str, findings: Findings) -> None:
+def _say(layout: Layout, name: str, findings: Findings) -> None:
+    if layout.said:
+        findings.say(name, layout.said)
     if layout.beside:
         listed = ", ".join(map(repr, layout.beside[:5])) + (" and more" if len(layout.beside) > 5 else "")
         findings.say(name, f"the lists {listed} beside its rows are not read")
@@ -184,14 +215,14 @@ def _rows(fed: Fed, layout: Layout, name: str, findings: Findings) -> Iterator[R
                 decided, beside = True, not is_like([row], layout.like)
                 if beside:
                     if has_prose(row):
-                        _say_beside(Layout(beside=(str(keys[-2]),)), name, findings)
+                        _say(Layout(beside=(str(keys[-2]),)), name, findings)
                     continue
             if row is None and event in START:
                 findings.skip_row(LONG_ROW, fed.offset - start)
             elif header:
                 header = False
             elif isinstance(row, str | dict | list):
-                yield layout.row(row)
+                yield from unrolled([layout.row(row, keys[-1] if keys else None)])
             else:
                 findings.skip_row(BROKEN_ROW)
 

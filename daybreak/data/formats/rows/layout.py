@@ -1,7 +1,7 @@
 """Layout: where in a JSON value its rows lie, chosen by a look at the first levels of the tree."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from daybreak.data.formats.rows.frames import split_names
@@ -13,6 +13,7 @@ _MOST = 0.8  # share of the text below a key that the search goes on into
 TEXTS = ("text", "content", "body", "article", "document", "full_text", "raw_content", "markdown", "selftext", "story")
 # Lists under these keys are parts of one text, or turns of one conversation: what holds them is the row.
 TURNS = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "chat_messages", "mapping")
+SPEAKERS = ("role", "from", "speaker", "author", "user", "sender", "name", "is_user")
 _PARTS = (
     *("paragraphs", "sentences", "lines", "sections", "chapters", "pages", "segments", "body_text", "abstract"),
     *("blocks", "utterances", "tokens", "words", "tags", "keywords", "authors", *TEXTS),
@@ -31,6 +32,7 @@ _NAME = re.compile(r"[^\W\d][\w .-]{0,40}")
 LANGUAGE = re.compile(r"[a-z]{2,3}(?:[_-][A-Za-z]{2,8}){0,2}")  # BCP 47, and zho_Hans as FLORES has it
 _DIGITS = re.compile(r"\d+")
 _WORDS = re.compile(r"\w[,;:.!?]?\s+\W?\w|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{2}")
+_LONG = 150  # characters of a text that is more than a field
 _LEAST_PROSE = 20  # characters of a sentence
 _OPENING = 2000  # characters of a text that tell whether it is prose
 
@@ -41,7 +43,7 @@ class Layout:
 
     `like`: the columns of the rows, where lists of something else can lie beside theirs; None: all are rows.
     `beside`: the keys of such lists that hold text. `columns`: names for rows that are lists of cells; `header`: the
-    first of them has the names.
+    first of them has the names. `keyed`: the keys of texts are text, too. `said`: what else is worth a word.
     """
 
     steps: tuple[str | None, ...] = ()
@@ -49,9 +51,13 @@ class Layout:
     beside: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     header: bool = False
+    keyed: bool = False
+    said: str = ""
 
-    def row(self, row: Row) -> Row:
-        """The row, with its cells under their names."""
+    def row(self, row: Row, key: object = None) -> Row:
+        """The row, with its cells under their names; a text with its key where that belongs to it."""
+        if self.keyed and isinstance(row, str):
+            return f"{key}\n{row}"
         if self.columns and isinstance(row, list):
             return dict(zip(self.columns, row, strict=False))
         return row
@@ -68,7 +74,7 @@ def layout_of(value: object) -> Layout:
         if (split := split_names(value)) is not None:
             return Layout((*steps, split[1], None), columns=split[0])
         if is_dictionary(value):
-            return Layout((*steps, None))
+            return _of_dictionary(value, (*steps, None))
         if is_row(value):
             break
         below = {key: characters(child) for key, child in value.items() if isinstance(child, dict | list)}
@@ -98,9 +104,10 @@ def _lists(value: Mapping[str, object], key: str, steps: Sequence[str | None]) -
     rows = value[key]
     assert isinstance(rows, list)
     like = _columns(rows)
-    if rows and isinstance(rows[0], list):
-        return _of_list(rows, (*steps, key, None))
     lists = {name: child for name, child in value.items() if isinstance(child, list) and child}
+    if rows and isinstance(rows[0], list):
+        found = _of_list(rows, (*steps, key, None))
+        return found if found.columns or len(lists) < 2 else Layout((*steps, None, None))
     others = [name for name, child in lists.items() if not is_like(child, like) and has_prose(child)]
     return Layout((*steps, None, None), like, tuple(others))
 
@@ -143,6 +150,32 @@ def is_like(rows: object, like: frozenset[str] | None) -> bool:
     return not like
 
 
+def _of_dictionary(value: Mapping[str, object], steps: tuple[str | None, ...]) -> Layout:
+    """Texts by their keys: a question or a title of several words belongs to its text, a word alone is said."""
+    keys = list(value)[:_LOOKED_AT]
+    if sum(_WORDS.search(key) is not None for key in keys) >= _MOST * len(keys):
+        return Layout(steps, keyed=True)
+    words = len({_DIGITS.sub("0", key) for key in keys}) > 1
+    return Layout(steps, said="texts by their keys, which are not read" if words else "")
+
+
+def is_page(row: Sequence[object]) -> bool:
+    """A list of rows in a row's place, as answers come in pages; turns of a conversation have speakers."""
+    of = [part for part in row[:_LOOKED_AT] if isinstance(part, dict)]
+    if not of or len(of) < len(row[:_LOOKED_AT]) or any(name in part for part in of for name in SPEAKERS):
+        return False
+    return all(any(isinstance(part.get(name), str) for name in (*TEXTS, *SAID)) for part in of)
+
+
+def unrolled(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, with those of pages one by one."""
+    for row in rows:
+        if isinstance(row, list) and is_page(row):
+            yield from row
+        else:
+            yield row
+
+
 def is_row(value: Mapping[str, object]) -> bool:
     """The object is itself a row: its own strings are its text, or it holds one conversation."""
     own = {name: child for name, child in value.items() if isinstance(child, str) and child.strip()}
@@ -170,7 +203,7 @@ def is_dictionary(value: Mapping[str, object]) -> bool:
         return False
     keys = {_DIGITS.sub("0", key) for key in list(value)[:_LOOKED_AT]}
     prose = [text for text in texts[:_LOOKED_AT] if prose_characters(text) == len(text)]
-    many = len(keys) == 1 or len(value) >= 4
+    many = len(keys) == 1 or len(value) >= 4 or all(len(text) >= _LONG for text in texts)
     languages = all(LANGUAGE.fullmatch(key) for key in list(value)[:_LOOKED_AT])
     return many and not languages and len(prose) >= _MOST * min(len(texts), _LOOKED_AT)
 
@@ -237,6 +270,11 @@ def has_prose(value: object, depth: int = 0) -> bool:
 def rows_of(value: object, layout: Layout) -> Iterator[Row]:
     """The rows of a value that is held whole."""
     found: list[object] = [value]
+    if layout.keyed:
+        *steps, _ = layout.steps
+        for texts in rows_of(value, Layout(tuple(steps))):
+            yield from (layout.row(text, key) for key, text in texts.items()) if isinstance(texts, dict) else ()
+        return
     for level, step in enumerate(layout.steps):
         found = [child for part in found for child in _below(part, step)]
         if layout.like is not None and level == len(layout.steps) - 2:

@@ -11,7 +11,7 @@ from daybreak.data.formats import limits
 
 DEEPEST = 100  # most nesting; deeper values hold no text
 _BLANK = re.compile(r"(?:[\s\ufeff\x1e\0]+|//[^\n]*|#[^\n]*|/\*.*?\*/)*", re.S)
-_BETWEEN = re.compile(r"(?:[,;|\])}]|\\[nr])*")  # between values that follow one another, and behind the last
+_BETWEEN = re.compile(r"(?:[,;|\])}`]|\\[nr])*")  # between values that follow one another, and behind the last
 _STRING = {
     '"': re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.S),
     "'": re.compile(r"'([^'\\]*(?:\\.[^'\\]*)*)'", re.S),
@@ -51,6 +51,25 @@ class Unfinished(Broken):
 def is_blank(text: str) -> bool:
     """Blanks and comments alone."""
     return _BLANK.match(text, 0).end() == len(text)  # type: ignore[union-attr]
+
+
+def elements(text: str) -> Iterator[object]:
+    """The elements of the list with which the text begins, each made when it is asked for. Raises Broken."""
+    at = _BLANK.match(text, 0).end()  # type: ignore[union-attr]
+    if text[at : at + 1] not in ("[", "("):
+        raise Broken("no list", at)
+    end, at = _END[text[at]], at + 1
+    while True:
+        reader = _Reader(text)
+        at = reader.blank(at)
+        if text[at] == end:
+            return
+        if text[at] == ",":
+            at += 1
+            continue
+        value, at = reader.value(at, 1)
+        yield value
+        at = reader.after(at, end)
 
 
 def values(text: str) -> Iterator[object]:
@@ -107,7 +126,7 @@ class _Reader:
     def _shown(self, at: int) -> str:
         return repr(self._text[at : at + 20].partition("\n")[0])
 
-    def _blank(self, at: int) -> int:
+    def blank(self, at: int) -> int:
         """Where the next sign is. Raises Unfinished: there is none."""
         at = _BLANK.match(self._text, at).end()  # type: ignore[union-attr]
         if at >= len(self._text):
@@ -145,7 +164,7 @@ class _Reader:
 
     def _list(self, at: int, depth: int, end: str) -> tuple[list[object], int]:
         found: list[object] = []
-        while (sign := self._text[(at := self._blank(at))]) != end:
+        while (sign := self._text[(at := self.blank(at))]) != end:
             if sign == ",":
                 at += 1
                 continue
@@ -155,28 +174,28 @@ class _Reader:
                 continue
             value, at = self.value(at, depth + 1)
             found.append(value)
-            at = self._after(at, end)
+            at = self.after(at, end)
         return found, at + 1
 
     def _option(self, at: int, depth: int) -> int:
         named = _NAME.match(self._text, at)
-        return self._after(named.end() if named else self.value(at, depth + 1)[1], ")")
+        return self.after(named.end() if named else self.value(at, depth + 1)[1], ")")
 
     def _object(self, at: int, depth: int) -> tuple[object, int]:
         found: dict[str, object] = {}
-        while (sign := self._text[(at := self._blank(at))]) != "}":
+        while (sign := self._text[(at := self.blank(at))]) != "}":
             if sign == ",":
                 at += 1
                 continue
             key, at = self._key(at)
-            at = self._blank(at)
+            at = self.blank(at)
             if self._text[at] in ",}" and not found:
                 return self._list(at, depth, "}") if self._text[at] == "}" else self._set(key, at, depth)
             if self._text[at] not in ":=":
                 raise Broken(f"{self._shown(at)} where a colon was expected", at)
             at += 2 if self._text.startswith("=>", at) else 1  # Ruby and PHP
-            found[key], at = self.value(self._blank(at), depth + 1)
-            at = self._after(at, "}")
+            found[key], at = self.value(self.blank(at), depth + 1)
+            at = self.after(at, "}")
         return found, at + 1
 
     def _set(self, first: str, at: int, depth: int) -> tuple[list[object], int]:
@@ -192,9 +211,9 @@ class _Reader:
                 return self._prefixed(found) if form is _PREFIXED else (found[0], found.end())
         raise Broken(f"{self._shown(at)} where a key was expected", at)
 
-    def _after(self, at: int, end: str) -> int:
+    def after(self, at: int, end: str) -> int:
         """What follows a value: a comma, or the end of what it is in."""
-        at = self._blank(at)
+        at = self.blank(at)
         if self._text[at] != end and self._text[at] != ",":
             raise Broken(f"{self._shown(at)} where a comma was expected", at)
         return at

@@ -55,7 +55,9 @@ def _right_context(row: Row) -> str | None:
 
 def squad(rows: Sequence[Row]) -> Shape | None:
     paragraphs = [part for row in rows if isinstance(row, dict) for part in listed(row.get("paragraphs"))]
-    if share(rows, "paragraphs", list) < MOST or not any(isinstance(part, dict) for part in paragraphs):
+    if share(rows, "paragraphs", list) < MOST or not any(
+        isinstance(part, dict) and "context" in part for part in paragraphs
+    ):
         return None
     return Shape("rows are paragraphs with questions (SQuAD)", _paragraphs, "dialogue")
 
