@@ -43,8 +43,10 @@ PARAGRAPHS_OF_SECTION = 6
 WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 # What no text of a document holds; the sources are cleaned of it.
 MARKUP = re.compile(
-    r"</?[A-Za-z][\w:.-]*(?:\s+[\w:.-]+\s*=\s*[\"'][^<>]*)?\s*/?>|&(?:[a-zA-Z]{2,8}|#x?[0-9a-fA-F]{1,6});"
-    r"|\\(?:par|pard|fs\d+|rtlch|ltrch)\b|\bendobj\b|\bendstream\b|<!\[CDATA\[|<!--|\{\\rtf"
+    r"</?(?:a|b|br|body|code|div|em|h[1-6]|head|html|i|img|li|link|meta|ol|p|para|pre|script|section|span|strong|style|sub"
+    r"|sup|table|tbody|td|th|tr|tt|ul|w:[a-zA-Z]+|text:[a-z-]+|office:[a-z-]+)(?:\s+[\w:.-]+\s*=\s*[\"'][^<>]*)?\s*/?>"
+    r"|&(?:amp|lt|gt|quot|apos|nbsp|[mn]dash|hellip|[lr][sd]quo|#x?[0-9a-fA-F]{2,6});"
+    r"|\\(?:par|pard|fs\d+|rtlch|ltrch)\b|\bendobj\b|\bendstream\b|<!\[CDATA\[|\{\\rtf"
 )
 PANDOC = {
     "docx": "docx",
@@ -63,9 +65,9 @@ ENDS = {"epub2": "epub", "docbook": "xml", "docbook4": "xml", "jats": "xml", "te
 OFFICE = ("docx", "odt", "fodt", "rtf", "html", "pdf")
 # Documentation that is small, of many formats, and partly there in two of them.
 PACKAGES = (
-    "apt-doc bash-doc debian-faq debian-faq-zh-cn debian-policy debian-reference-en developers-reference fontconfig"
-    " git-doc gnupg-l10n installation-guide-amd64 iproute2-doc libxml2-utils maint-guide-zh-cn ntp-doc sgml-base-doc"
-    " tcsh texinfo-doc-nonfree valgrind xsltproc zsh-doc"
+    "apt-doc aptitude-doc-en aptitude-doc-ja bash-doc debian-faq debian-faq-zh-cn debian-policy debian-reference-en"
+    " debian-reference-zh-cn developers-reference developers-reference-de docbook-xsl-doc-pdf flex-doc"
+    " freedombox-doc-en git-doc gnuplot-doc libfftw3-doc libpam-doc maint-guide xorg-docs-core zsh-doc"
 )
 
 

@@ -433,6 +433,29 @@ VOCABULARIES = {
         "</teiCorpus>",
         "a\n---\nb\n",
     ),
+    "rss": (
+        '<rss xmlns:content="c"><channel><title>T</title><item><title>One &amp; all</title><link>No</link>'
+        "<description>Short</description><content:encoded><![CDATA[<p>Long <b>te</b>xt.</p><p>&amp; more</p>]]>"
+        "</content:encoded></item><item><description>a\nb</description></item></channel></rss>",
+        "One & all\nLong text.\n& more---\na\nb",
+    ),
+    "atom": (
+        '<feed xmlns="http://www.w3.org/2005/Atom"><title>T</title><entry><title type="html">A'
+        " &lt;i&gt;t&lt;/i&gt;</title>"
+        '<content type="xhtml"><div xmlns="x"><p>a &lt; b</p><p>c</p></div></content></entry></feed>',
+        "A t\na < b\nc",
+    ),
+    "notes of evernote": (
+        "<en-export><note><title>N</title><content><![CDATA[<?xml version='1.0'?><!DOCTYPE en-note SYSTEM 'x'><en-note>"
+        "<div>a</div><div>b</div></en-note>]]></content><created>No</created></note></en-export>",
+        "N\na\nb",
+    ),
+    "pubmed": (
+        "<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID>1</PMID><Article><Journal><Title>No</Title></Journal>"
+        "<ArticleTitle>On <i>x</i>.</ArticleTitle><Abstract><AbstractText>Text.</AbstractText></Abstract></Article>"
+        "</MedlineCitation></PubmedArticle></PubmedArticleSet>",
+        "On x.\nText.\n",
+    ),
     "none that is known": (
         "<r><m><b>Note</b> <i>x</i> this <foo>b</foo>ar, <baz>c</baz>.</m>\n  <m>Two</m><row><id>1</id><n>A"
         "</n></row></r>",

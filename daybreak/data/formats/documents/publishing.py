@@ -79,6 +79,21 @@ JATS_SET = Vocabulary(
     documents=_read(replace(_JATS, each=names("article"))),
 )
 
+# Records of PubMed (https://www.nlm.nih.gov/bsd/licensee/elements_descriptions.html): a title and an abstract
+PUBMED = Vocabulary(
+    name="pubmed",
+    recognize=named("PubmedArticleSet", "MedlineCitationSet", "PubmedArticle"),
+    documents=_read(
+        Elements(
+            blocks=names("ArticleTitle AbstractText VernacularTitle"),
+            text_in=names("ArticleTitle AbstractText VernacularTitle"),
+            left_out={"ReferenceList": parts.REFERENCES, "AuthorList": parts.METADATA, "Journal": parts.METADATA},
+            each=names("PubmedArticle MedlineCitation"),
+            guessed=False,
+        )
+    ),
+)
+
 # DocBook 4 and 5 (https://docbook.org/specs/)
 _DOCBOOK_ROOTS = names(
     "book article chapter section sect1 set part preface appendix refentry reference glossary topic refsect1"

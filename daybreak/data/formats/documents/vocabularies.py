@@ -1,16 +1,18 @@
 """Vocabularies: the kinds of XML that are read, in the order in which they are tried; the last takes every root."""
 
-from daybreak.data.formats.documents import docx, general, mediawiki, opendocument, publishing, sitemaps
+from daybreak.data.formats.documents import docx, feeds, general, mediawiki, opendocument, publishing, sitemaps
 from daybreak.data.formats.documents.vocabulary import Vocabulary
 
 VOCABULARIES: tuple[Vocabulary, ...] = (
     mediawiki.MEDIAWIKI,
     sitemaps.SITEMAP,
+    feeds.FEED,
     docx.WORD_XML,
     opendocument.FLAT_ODT,
     publishing.FB2,
     publishing.JATS_SET,
     publishing.JATS,
+    publishing.PUBMED,
     publishing.TEI,
     publishing.TEI_CORPUS,
     publishing.DOCBOOK,
