@@ -4,6 +4,7 @@ from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet
 from daybreak.data.formats.conversations import exports, logs, whole
 from daybreak.data.formats.documents import pdf, rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
+from daybreak.data.formats.mail import mailboxes
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
 
 BINARY: tuple[BinaryFormat, ...] = (
@@ -17,6 +18,8 @@ BINARY: tuple[BinaryFormat, ...] = (
     pdf.PDF,
     rtf.RTF,
     crawls.WARC,
+    mailboxes.MAILBOX,
+    mailboxes.MESSAGE,
 )
 TEXT: tuple[TextFormat, ...] = (
     subtitles.SUBTITLES,

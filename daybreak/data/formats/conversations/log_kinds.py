@@ -175,7 +175,7 @@ IMESSAGE = Log(
     header=re.compile(r"(?P<name>)[A-Z][a-z]{2} \d{1,2}, \d{4} +\d{1,2}:\d{2}:\d{2} [AP]M(?: \(.*\))?$"),
     text_below=True,
     name_below=True,
-    aside=re.compile(r"Tapbacks:|Stickers? from "),
+    aside=re.compile(r"Tapbacks:|Stickers?\sfrom\s"),
     wordless=re.compile(r"(?:attachments|Attachments|/)[^\n]*\.\w{2,5}"),
 )
 ZOOM = Log(
