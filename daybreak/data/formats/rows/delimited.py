@@ -17,7 +17,7 @@ from daybreak.data.formats import limits
 ONE_COLUMN = "\n"  # the delimiter of a table of one column: it is in no line
 UNQUOTED = "have delimiters in their text that nothing quotes"
 UNCLOSED = "have a quote that never closes and is read as text"
-_NUMBER = re.compile(r"[\s\"'#]*[-+]?[\d.,:/ %-]*\d[\d.,:/ %-]*[\s\"']*")
+_NUMBER = re.compile(r"\s*#?[-+]?[\d.,:/ %-]*\d[\d.,:/ %-]*\s*")  # dates and times, too
 _LOOKED_THROUGH = 64  # lines inside of quotes, after which they are looked at: perhaps they are rows
 _CAUTIOUS_COLUMNS, _CAUTIOUS_LINES = 3, 3  # at least, before lines inside of quotes count as rows without a number
 _MANY_LINES = 50  # as many where there are two columns
@@ -124,7 +124,10 @@ def _opens(line: str, signs: Signs) -> bool:
     for run in signs.runs.finditer(line):
         start, end = run.span()
         first = not start or line.startswith(signs.delimiter, start - len(signs.delimiter))
-        if first and ((end - start) % 2 == 1) != _is_end(line, end, signs):
+        even = (end - start) % 2 == 0
+        if first and (
+            end == len(line) or line.startswith(signs.delimiter, end) if even else not _is_end(line, end, signs)
+        ):
             return True
     return False
 
@@ -203,7 +206,7 @@ class Rows:
             literal = bare.split(signs.delimiter)
             if len(literal) >= columns > 0 and not (literal[-1].startswith(signs.quote) and self._goes_on()):
                 cells = self._fitted(bare, literal)
-                return [_if_quoted(cell, signs) if signs.quote * 2 in cell else cell for cell in cells]
+                return [_if_quoted(cell, signs) if self._is_doubled(cell) else cell for cell in cells]
         cells, opened = cells_of(bare, signs)
         if opened:
             over = self._over_lines(line, cells)
@@ -226,6 +229,10 @@ class Rows:
                 return inner
         return self._mended(bare, cells)
 
+    def _is_doubled(self, cell: str) -> bool:
+        """Quotes inside of the cell's own are doubled, and come in pairs."""
+        return cell.count(self.signs.quote * 2) > 0 and cell[1:-1].replace('""', '"').count('"') % 2 == 0
+
     def _goes_on(self) -> bool:
         """The next line is not a row of its own."""
         line = self._next()
@@ -238,12 +245,13 @@ class Rows:
         """The row with cells of several lines; empty: its quote never closes; None: it is too long, and gone."""
         signs, columns = self.signs, self.form.columns
         cells = [*cells[:-1], cells[-1][1:] + ("\r" if line.endswith("\r") else "") + "\n"]
+        own = line.partition(signs.delimiter)[0]
         held, size = [cells.pop()], len(line)
         taken: list[str] = []
         while True:
             one = self._next()
             if one is None:
-                if not self.whole and not self._are_rows(taken):
+                if not self.whole and not self._are_rows(taken[:_LOOKED_THROUGH], own):
                     return [*cells, _unquoted("".join(held), signs)]
                 break
             taken.append(one)
@@ -255,11 +263,11 @@ class Rows:
             if end < 0:
                 held.append(one + "\n")
                 if size > limits.ROW_BYTES:
-                    if self._are_rows(taken):
+                    if self._are_rows(taken[:_LOOKED_THROUGH], own):
                         break
                     self._pass_over(size)
                     return None
-                if len(taken) % _LOOKED_THROUGH == 0 and self._are_rows(taken[-_LOOKED_THROUGH:]):
+                if len(taken) % _LOOKED_THROUGH == 0 and self._are_rows(taken[-_LOOKED_THROUGH:], own):
                     break
                 continue
             held.append(bare[:end])
@@ -272,7 +280,7 @@ class Rows:
             if opened:
                 held = [cells.pop()[1:] + one[len(bare) :] + "\n"]
                 continue
-            if (columns and len(_trimmed(cells, columns)) != columns) or self._are_rows(taken):
+            if (columns and len(_trimmed(cells, columns)) != columns) or self._are_rows(taken[:_LOOKED_THROUGH], own):
                 break
             return _trimmed(cells, columns)
         self._ahead.extendleft(reversed(taken))
@@ -289,13 +297,15 @@ class Rows:
     def _is_row(self, line: str) -> bool:
         cells, opened = cells_of(line, self.signs)
         if self.form.columns <= 1:
-            return True
+            return self.form.columns == 1
         if self.form.number_first and not is_number(cells[0]):
             return False
         return 1 < len(cells) <= self.form.columns if opened else len(cells) == self.form.columns
 
-    def _are_rows(self, lines: list[str]) -> bool:
-        """Lines inside of quotes are rows: each has all columns, and a number in front if the others have one."""
+    def _are_rows(self, lines: list[str], own: str) -> bool:
+        """Lines inside of quotes are rows: each has all columns, and in front a number like the row's own, if it is
+        one.
+        """
         columns, delimiter = self.form.columns, self.signs.delimiter
         lines = [line for line in lines if line.strip()]
         if columns < 2 or not lines:
@@ -304,7 +314,12 @@ class Rows:
         if few and not self.form.number_first:
             return False
         rows = [line.split(delimiter) for line in lines]
-        fitting = sum(len(row) >= columns and (not self.form.number_first or is_number(row[0])) for row in rows)
+        if not self.form.number_first:
+            return sum(len(row) >= columns for row in rows) >= 0.9 * len(rows)
+        firsts = [row[0] for row in rows if len(row) >= columns]
+        fitting = sum(
+            is_number(one) and one.isdecimal() == own.isdecimal() and abs(len(one) - len(own)) <= 1 for one in firsts
+        )
         return fitting >= 0.9 * len(rows)
 
     def _mended(self, line: str, cells: list[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """Dialect: how a table is written and what its columns are called, told by its first lines."""
 
+import contextlib
+import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from daybreak.data.formats.rows.delimited import ONE_COLUMN, Form, Rows, Signs, 
 
 SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?\r?", re.IGNORECASE)  # Excel's line above the names
 _ABOVE = 20  # lines above the names of the columns, at most
+_LOOKED_AT = 1 << 18  # characters of the first lines
 _HEADER_CHARACTERS = 60  # most in the name of a column
 _WORDS = re.compile(r"[^\W\d_]+")
 _CHINESE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
@@ -105,10 +108,10 @@ def signs_of(lines: Sequence[str], delimiter: str) -> Signs:
     """How the lines use quotes."""
     if delimiter == "\x01":
         return Signs(delimiter=delimiter, quote="")
-    text = "\n".join(lines)
+    text = "\n".join(lines)[:_LOOKED_AT]
     sign = re.escape(delimiter)
     if delimiter == "\t":
-        return Signs(delimiter=delimiter, bare=not _are_quoted(lines))
+        return Signs(delimiter=delimiter, bare=not (_are_quoted(lines) or _need_quotes(lines)))
     inside = len(re.findall(rf'\\"(?!{sign}|\r?\n|$)', text))
     escaped = inside > len(re.findall(rf'(?<!{sign})(?<![\n"])""(?![,"\n])', text))
     if '"' not in text and len(re.findall(rf"(?:^|{sign})'[^\n]*?'(?={sign}|$)", text, re.M)) >= 0.8 * len(lines) > 1:
@@ -124,6 +127,20 @@ def _are_quoted(lines: Sequence[str]) -> bool:
     return any(
         rows and all(re.fullmatch(r'"(?:[^"]|"")*"', row[i]) for row in rows if i < len(row)) for i in range(columns)
     )
+
+
+def _need_quotes(lines: Sequence[str]) -> bool:
+    """In a table with tabs: read with quotes as signs it is without fault, and some cells could not be without them."""
+    cells: list[str] = []
+    counts: set[int] = set()
+    with contextlib.suppress(csv.Error):  # the lines may end inside of a cell, which ends the rows that are whole
+        for row in csv.reader((line + "\n" for line in lines), delimiter="\t", strict=True):
+            counts.add(len(row))
+            cells += row
+            if len(counts - {0}) > 1:
+                return False
+        return any(sign in cell for cell in cells for sign in '\t\n"')
+    return False
 
 
 def _usual_columns(lines: Sequence[str], rows: Sequence[Sequence[str]], signs: Signs) -> int:
@@ -170,7 +187,15 @@ def _clean(row: Sequence[str]) -> list[str]:
 
 
 def _usual(name: str) -> bool:
-    return name.strip().lower().replace(" ", "_") in USUAL_NAMES
+    """It is a name that columns have, or one put together with one: review_text, Customer Review."""
+    parts = re.split(r"[\s_-]+|(?<=[a-z])(?=[A-Z])", name.strip())
+    lowered = [part.lower() for part in parts if part]
+    if "_".join(lowered) in USUAL_NAMES or "".join(lowered) in USUAL_NAMES:
+        return True
+    if not 1 < len(lowered) <= 4 or not name.replace(" ", "").isidentifier():
+        return False
+    as_one = "_" in name or all(part[:1].isupper() for part in parts) or " " not in name
+    return as_one and (lowered[0] in _OF_TEXT or lowered[-1] in _OF_TEXT or lowered[-1] in ("id", "name", "date"))
 
 
 def _names(cells: Sequence[str], data: Sequence[Sequence[str]], *, sure: bool) -> bool:
@@ -195,13 +220,15 @@ def _names(cells: Sequence[str], data: Sequence[Sequence[str]], *, sure: bool) -
             score += 2
         elif values and _IDENTIFIER.fullmatch(cell) and _words(cell) <= 3:
             usual = sorted(map(_words, values))[len(values) // 2]
-            score += 1 if usual >= 4 * _words(cell) and _words(cell) <= 2 else 0
-            score += 1 if usual >= 4 and "_" in cell else 0
-            score -= 1 if cell[:1].islower() and " " in cell else 0
+            if usual >= 4 * _words(cell) and " " not in cell and not cell[:1].isupper():
+                score += 2 if "_" in cell else 1
+            if len(values) >= 10 and len(set(values)) <= 0.2 * len(values) and cell not in values and " " not in cell:
+                score += 2  # the name of a few labels
     return score > (1 if sure or len(cells) > 1 else 0) or (sure and score > 0)
 
 
 def _words(cell: str) -> int:
+    cell = cell[: _HEADER_CHARACTERS * 10]
     return len(_WORDS.findall(cell)) + len(_CHINESE.findall(cell)) // 2
 
 
@@ -306,6 +333,6 @@ def _is_one_column(lines: Sequence[str], *, named: bool) -> bool:
         return bool(rest) and quoted and _usual(name)
     if rest and _usual(name):
         return True
-    if rest and _words(name) <= 3 and (name.isidentifier() or all(word[:1].isupper() for word in name.split())):
-        return _IDENTIFIER.fullmatch(name) is not None and sorted(map(_words, rest))[len(rest) // 2] >= 4 * _words(name)
+    if len(rest) > 1 and name.isidentifier() and name.islower() and not rest[0][:1].islower():
+        return sorted(map(_words, rest))[len(rest) // 2] >= 4 * _words(name)
     return quoted and re.fullmatch(r'"(?:[^"]|"")*"\r*', head) is not None
