@@ -1,6 +1,15 @@
 """Vocabularies: the kinds of XML that are read, in the order in which they are tried; the last takes every root."""
 
-from daybreak.data.formats.documents import docx, feeds, general, mediawiki, opendocument, publishing, sitemaps
+from daybreak.data.formats.documents import (
+    attribute_rows,
+    docx,
+    feeds,
+    general,
+    mediawiki,
+    opendocument,
+    publishing,
+    sitemaps,
+)
 from daybreak.data.formats.documents.vocabulary import Vocabulary
 
 VOCABULARIES: tuple[Vocabulary, ...] = (
@@ -16,5 +25,7 @@ VOCABULARIES: tuple[Vocabulary, ...] = (
     publishing.TEI,
     publishing.TEI_CORPUS,
     publishing.DOCBOOK,
+    *attribute_rows.STACK_EXCHANGE,
+    attribute_rows.ATTRIBUTES,
     general.GENERAL,
 )

@@ -18,6 +18,7 @@ class Root:
     attributes: Mapping[str, str]
     doctype: str = ""  # the name and the identifiers of its definition; empty: none
     seen: frozenset[str] = frozenset()  # elements in the beginning of the file
+    text: bool = True  # there is text between the tags of the beginning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ def root_of(start: bytes) -> Root | None:
     found: list[tuple[str, str, dict[str, str]]] = []
     types: list[str] = []
     seen = set[str]()
+    texts: list[str] = []
 
     def typed(name: str, system: str | None, public: str | None, _: bool) -> None:
         types.append(f"{name} {public} {system}")
@@ -49,11 +51,16 @@ def root_of(start: bytes) -> Root | None:
         if not found:
             found.append((local, attributes.get(f"xmlns:{prefix}" if prefix else "xmlns", ""), attributes))
 
+    def said(text: str) -> None:
+        if not texts and not text.isspace():
+            texts.append(text)
+
     parser = expat.ParserCreate("utf-8")
+    parser.CharacterDataHandler = said
     parser.StartDoctypeDeclHandler = typed
     parser.StartElementHandler = opened
     parser.UseForeignDTD(True)
     parser.ExternalEntityRefHandler = lambda *_: 1
     with contextlib.suppress(expat.ExpatError):
         parser.Parse(start, False)
-    return Root(*found[0], "".join(types), frozenset(seen)) if found else None
+    return Root(*found[0], "".join(types), frozenset(seen), bool(texts)) if found else None
