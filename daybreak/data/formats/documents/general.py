@@ -13,7 +13,7 @@ _ELEMENTS = Elements(
         "p para paragraph title head heading section sect chapter div body item list li table caption h1 h2 h3 h4 h5 h6"
         " line verse stanza lg br doc"
     ),
-    inline=names("a abbr b bold em emph emphasis hi i italic q s small span strike strong sub sup tt u underline"),
+    inline=names("a abbr b bold em emph emphasis hi i italic q s small span strike strong sub sup tt u underline w"),
     rows=names("tr row"),
     cells=names("td th cell entry"),
     preserved=names("pre"),

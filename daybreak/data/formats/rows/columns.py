@@ -174,10 +174,15 @@ def prose(rows: Sequence[Row]) -> Shape | None:
 def _score(name: str, texts: Sequence[str]) -> float:
     """Characters of prose in the column: none where values are numbers, addresses, names of files or few."""
     prose = [text for text in texts if not _NO_PROSE.fullmatch(text)]
-    wordy = sum(len(text) for text in prose if _WORDS.search(text[:2000]))
+    wordy = sum(_size(text) for text in prose if _WORDS.search(text[:2000]))
     distinct = len(set(texts)) / len(texts)
-    size = wordy + 0.1 * (sum(map(len, prose)) - wordy)
+    size = wordy + 0.1 * (sum(map(_size, prose)) - wordy)
     return size * distinct**2 * (4 if name.lower() in NAMES else 0.1 if name.lower() in _ABOUT else 1)
+
+
+def _size(text: str) -> int:
+    """Bytes: a Chinese character says about as much as three letters."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _named(column: str) -> str:

@@ -6,7 +6,7 @@ from itertools import chain
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
 from daybreak.data.formats.borders import texts_in
-from daybreak.data.formats.findings import Findings, Unsuitable
+from daybreak.data.formats.findings import NO_TEXT, Findings, Unsuitable
 from daybreak.data.formats.pieces import WHOLE_ROW
 from daybreak.data.formats.rows.shape import Row, Shape
 from daybreak.data.formats.rows.shapes import NONE, Choices, shape_of
@@ -14,6 +14,7 @@ from daybreak.data.formats.texts import text_documents
 
 _LICENCES = ("license", "licence", "licenses", "max_stars_repo_licenses", "copyright_license")  # columns
 _LICENCE_CHARACTERS = 60
+_GONE = frozenset(("[deleted]", "[removed]"))  # what forums leave in the place of a text
 
 
 def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Shape | None = None) -> Iterator[Document]:
@@ -46,6 +47,9 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
         if waiting is not None:
             _skip(findings, waiting)
             waiting = None
+        if len(text) < 10 and text in _GONE:
+            findings.skip_row(NO_TEXT, _size_of(row))
+            continue
         findings.rows_seen += 1
         if named := licence(row):
             findings.licence(named)

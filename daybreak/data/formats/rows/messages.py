@@ -50,7 +50,15 @@ def turn(message: object) -> str | None:
     text, who = said(message), speaker_of(message)
     if text and (who is not None or len(message) <= 3):
         return spoken(who, text)
-    return None
+    return _round(message)
+
+
+def _round(message: Mapping[str, object]) -> str | None:
+    """A question and its answer in one, by who says them: {"human": ..., "assistant": ...}."""
+    sides = [(name, value) for name, value in message.items() if isinstance(name, str) and name.lower() in _NAMES]
+    if len(sides) < 2 or not all(isinstance(value, str) for _, value in sides):
+        return None
+    return "\n".join(spoken(name, value) for name, value in sides if plain(value)) or None
 
 
 def speaker_of(message: Mapping[str, object]) -> str | None:

@@ -9,15 +9,20 @@ _ASKED = ("prompt", "query", "question", "context", "problem", "input")
 _ANSWERED = ("completion", "response", "answer", "answers", "chosen", "output", "solution", "target", "label_text")
 
 
+_RIGHT = ("gold", "answerKey", "answer", "label")  # number or label of the right choice
+_TITLED = ("title", "desc")  # of a question in forums, where the column of the answer is called so
+
+
 def answers(rows: Sequence[Row]) -> Shape | None:
-    if share(rows, "choices", list) >= MOST and share(rows, "gold", int) >= MOST:
-        asked = first(rows, ("query", "question", "context"))
-        if asked:
-            return Shape("rows are questions with choices; the right choice is read", lambda row: _chosen(row, asked))
+    if sum(_chosen(row) is not None for row in rows) >= MOST * len(rows):
+        return Shape("rows are questions with choices; the right choice is read", _chosen)
     if share(rows, "context_options", list) >= MOST:
         return Shape("rows are contexts with a continuation", _right_context)
     asked = first(rows, _ASKED)
     answer = first(rows, [name for name in ("continuation", *_ANSWERED) if name != asked], (str, list, dict))
+    if not asked and answer == "answer" and share(rows, _TITLED[0]) >= MOST:
+        said = f"rows are exchanges, in the columns {_TITLED[0]!r} and {answer!r}"
+        return Shape(said, lambda row: _titled(row, answer), "dialogue")
     if not asked or not answer:
         return None
     if answer == "continuation":
@@ -37,12 +42,39 @@ def _continued(row: Row, asked: str, answer: str) -> str | None:
     return f"{row[asked].rstrip()} {plain(row.get(answer))}"
 
 
-def _chosen(row: Row, asked: str) -> str | None:
+def _titled(row: Row, answer: str) -> str | None:
     if not isinstance(row, dict):
         return None
-    choices, gold = listed(row.get("choices")), row.get("gold")
-    right = choices[gold] if isinstance(gold, int) and 0 <= gold < len(choices) else ""
-    return joined(row.get(asked), right, by=" ") or None
+    return exchange(joined(*(row.get(name) for name in _TITLED)), row.get(answer), row)
+
+
+def _chosen(row: Row) -> str | None:
+    """The question and the right one of its choices: a list of them, or of their texts and labels, as ARC
+    (arXiv:1803.05457) and CommonsenseQA (arXiv:1811.00937) have them.
+    """
+    if not isinstance(row, dict):
+        return None
+    asked = next((row[name] for name in ("query", "question", "context") if name in row), None)
+    given = row.get("choices")
+    if isinstance(asked, dict):
+        asked, given = asked.get("stem"), asked.get("choices", given)
+    if isinstance(given, dict):  # two columns
+        given = [{"text": text, "label": label} for text, label in zip(*map(listed, _columns(given)), strict=False)]
+    choices = listed(given)
+    right = next((row[name] for name in _RIGHT if isinstance(row.get(name), str | int)), None)
+    if not isinstance(asked, str) or not choices or right is None or isinstance(right, bool):
+        return None
+    by_label = {str(one.get("label")): one for one in choices if isinstance(one, dict)}
+    chosen = by_label.get(str(right))
+    if chosen is None and isinstance(right, int) and 0 <= right < len(choices):
+        chosen = choices[right]
+    if chosen is None and right in choices:
+        chosen = right
+    return None if chosen is None else joined(asked, chosen, by=" ") or None
+
+
+def _columns(choices: Mapping[str, object]) -> tuple[object, object]:
+    return choices.get("text"), choices.get("label")
 
 
 def _right_context(row: Row) -> str | None:

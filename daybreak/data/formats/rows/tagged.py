@@ -15,13 +15,19 @@ from daybreak.data.formats.texts import plain_documents
 _TAG = re.compile(r"(?:O|[BIESMLU]-\S+)")
 
 
+_COLUMNS = 10  # of CoNLL-U (https://universaldependencies.org/format.html)
+_NUMBER = re.compile(r"\d+(?:[-.]\d+)?")
+
+
 def _recognize(sample: Sample) -> str | None:
-    return "" if is_tagged(sample.lines) else None
+    if is_tagged(sample.lines):
+        return "tags"
+    return "trees" if is_conllu(sample.lines) else None
 
 
 def _documents(text: Text) -> Iterator[Document]:
-    words = tagged_text(text.blocks, text.name, text.findings)
-    return plain_documents(words, "text", text.name, text.findings)
+    read = tagged_text if text.detail == "tags" else conllu_text
+    return plain_documents(read(text.blocks, text.name, text.findings), "text", text.name, text.findings)
 
 
 def is_tagged(sample: str) -> bool:
@@ -46,6 +52,38 @@ def tagged_text(blocks: Iterable[bytes], name: str, findings: Findings) -> Itera
             words = []
         if columns:
             yield b"\n"
+
+
+def is_conllu(sample: str) -> bool:
+    """A numbered word a line in ten columns, with comments between the sentences."""
+    rows = [line.split("\t") for line in sample.splitlines() if line.strip() and not line.startswith("#")]
+    words = sum(len(row) == _COLUMNS and _NUMBER.fullmatch(row[0]) is not None for row in rows)
+    return len(rows) >= 3 and words >= 0.97 * len(rows)
+
+
+def conllu_text(blocks: Iterable[bytes], name: str, findings: Findings) -> Iterator[bytes]:
+    """The sentences as they were written, one a line; an empty line where a document or paragraph begins."""
+    findings.say(name, "words with tags; only the words are read")
+    written, sentence, covered = "", "", 0
+    for line in chain(lines(blocks, limits.ROW_BYTES), [b""]):
+        row = decoded(line, name, findings).rstrip("\r\n")
+        if row.startswith("#"):
+            key, _, value = row[1:].partition("=")
+            written = value.strip() if key.strip() == "text" else written
+            if key.split()[:1] in (["newdoc"], ["newpar"]):
+                yield b"\n"
+            continue
+        columns = row.split("\t")
+        if len(columns) < _COLUMNS:
+            if text := written or sentence.strip():
+                yield f"{text}\n".encode()
+            written, sentence, covered = "", "", 0
+            continue
+        number, _, end = columns[0].partition("-")
+        if "." in number or (not end and int(number) <= covered):  # not written, or a part of the word before
+            continue
+        covered = int(end or 0) or covered
+        sentence += columns[1] + ("" if "SpaceAfter=No" in columns[9] else " ")
 
 
 TAGGED = TextFormat(name="tagged", recognize=_recognize, documents=_documents)
