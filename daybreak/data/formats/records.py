@@ -1,6 +1,18 @@
 """Records: the formats that are read, in the order in which they are tried."""
 
-from daybreak.data.formats import archives, arrow, code, crawls, markup, parquet, sqlite, subtitles, tars, texts
+from daybreak.data.formats import (
+    archives,
+    arrow,
+    code,
+    crawls,
+    markup,
+    notebooks,
+    parquet,
+    sqlite,
+    subtitles,
+    tars,
+    texts,
+)
 from daybreak.data.formats.conversations import exports, logs, whole
 from daybreak.data.formats.documents import pdf, rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
@@ -23,6 +35,7 @@ BINARY: tuple[BinaryFormat, ...] = (
 )
 TEXT: tuple[TextFormat, ...] = (
     subtitles.SUBTITLES,
+    notebooks.NOTEBOOK,
     exports.MESSENGER,
     whole.CONVERSATION,
     json_lines.JSON_LINES,  # before pages: an error of a server can stand in front of its rows

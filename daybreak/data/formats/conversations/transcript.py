@@ -13,7 +13,13 @@ SYSTEM = "system messages of a chat"
 
 
 def transcript(
-    lines: Iterable[str], name: str, findings: Findings, *, newest_first: bool = False
+    lines: Iterable[str],
+    name: str,
+    findings: Findings,
+    *,
+    newest_first: bool = False,
+    kind: str = "dialogue",
+    between: str = "\n",
 ) -> Iterator[Document]:
     """The lines as one document; only one as long as a book is cut. Nothing is held but the piece in hand.
 
@@ -28,9 +34,9 @@ def transcript(
             stopped.append(error)
 
     ordered = _turned(whole()) if newest_first else whole()
-    for index, piece in enumerate(pieces(_joined(ordered, name, findings), WHOLE_ROW)):
+    for index, piece in enumerate(pieces(_joined(ordered, name, findings, between), WHOLE_ROW)):
         if index or piece.strip():
-            yield Document(piece.decode(), index == 0, "dialogue")
+            yield Document(piece.decode(), index == 0, kind)
     if stopped:
         raise stopped[0]
 
@@ -48,7 +54,7 @@ def _turned(lines: Iterator[str]) -> Iterator[str]:
     yield from reversed(held)
 
 
-def _joined(lines: Iterable[str], name: str, findings: Findings) -> Iterator[bytes]:
+def _joined(lines: Iterable[str], name: str, findings: Findings, between: str) -> Iterator[bytes]:
     held: list[str] = []
     size, before = 0, ""
     for line in lines:
@@ -56,7 +62,7 @@ def _joined(lines: Iterable[str], name: str, findings: Findings) -> Iterator[byt
         held.append(line)
         size += len(line)
         if size > WHOLE_ROW:
-            yield in_utf8(before + "\n".join(held), name, findings)
-            held, size, before = [], 0, "\n"
+            yield in_utf8(before + between.join(held), name, findings)
+            held, size, before = [], 0, between
     if held:
-        yield in_utf8(before + "\n".join(held), name, findings)
+        yield in_utf8(before + between.join(held), name, findings)
