@@ -411,7 +411,7 @@ def real_facts(given: argparse.Namespace) -> dict[str, object]:
                 marked.append({"file": name, "count": len(found), "first": found[:5]})
         for first, second, one, other in pairs(documents):
             want, have = collections.Counter(words_of(texts[one])), collections.Counter(words_of(texts[other]))
-            if want.total() > 300 and have:
+            if 300 < want.total() < 1.25 * have.total():  # else the other is a part of it, such as its contents
                 share = (want & have).total() / want.total()
                 compared.append({"file": f"{package}/{one.name}", "of": first, "in": second, "found": round(share, 4)})
     return {

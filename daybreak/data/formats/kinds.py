@@ -151,6 +151,7 @@ _OF_TEXT = {  # those of which the beginning may be nothing but text
     "an ar archive, which is not read": rb"!<(?:arch|thin)>\n",
     "a cpio archive, which is not read": rb"07070[12][0-9A-Fa-f]{104}|070707[0-7]{70}",
     "a font (PostScript), not text": rb"%!PS-AdobeFont|%!FontType1",
+    "a PostScript file, which is not read: make a PDF of it, as ps2pdf does": rb"%!PS",
     "an array of numbers (FITS), not text": rb"SIMPLE  = {20}T",
     "encrypted": rb"age-encryption\.org/v1\n",
 }
