@@ -146,6 +146,7 @@ class Rows:
     lost: Callable[[int], None]
     whole: bool = True  # there are no more lines; else a quote that is open at the end may close
     _ahead: deque[str] = field(default_factory=deque)
+    _open_lines: int = 0  # of those ahead, that have no quote which closes a cell
 
     def __iter__(self) -> Iterator[list[str]]:
         signs, columns, ahead, lines = self.signs, self.form.columns, self._ahead, self.lines
@@ -153,12 +154,9 @@ class Rows:
         reader = {"delimiter": delimiter, "quotechar": quote or '"'}
         quick = bool(quote) and not signs.escaped and not signs.bare and delimiter != ONE_COLUMN
         while True:
-            if ahead:
-                line = ahead.popleft()
-            else:
-                line = next(lines, None)  # type: ignore[assignment]
-                if line is None:
-                    return
+            line = self._next() if ahead else next(lines, None)
+            if line is None:
+                return
             bare = line.rstrip("\r") if line.endswith("\r") else line
             if not bare:
                 continue
@@ -183,7 +181,10 @@ class Rows:
                 yield found
 
     def _next(self) -> str | None:
-        return self._ahead.popleft() if self._ahead else next(self.lines, None)
+        if not self._ahead:
+            return next(self.lines, None)
+        self._open_lines = max(0, self._open_lines - 1)
+        return self._ahead.popleft()
 
     def _parted(self, line: str) -> bool:
         """Rows that end with a carriage return alone, among others: they are taken apart, where each is whole."""
@@ -248,9 +249,13 @@ class Rows:
         own = line.partition(signs.delimiter)[0]
         held, size = [cells.pop()], len(line)
         taken: list[str] = []
+        barren = False  # none of the lines taken has a quote that closes a cell
+        if self._open_lines:
+            return []
         while True:
             one = self._next()
             if one is None:
+                barren = True
                 if not self.whole and not self._are_rows(taken[:_LOOKED_THROUGH], own):
                     return [*cells, _unquoted("".join(held), signs)]
                 break
@@ -264,12 +269,14 @@ class Rows:
                 held.append(one + "\n")
                 if size > limits.ROW_BYTES:
                     if self._are_rows(taken[:_LOOKED_THROUGH], own):
+                        barren = True
                         break
                     self._pass_over(size)
                     return None
                 if len(taken) % _LOOKED_THROUGH == 0 and self._are_rows(taken[-_LOOKED_THROUGH:], own):
                     break
                 continue
+            barren = False
             held.append(bare[:end])
             cells.append(_unquoted("".join(held), signs))
             at = bare.find(signs.delimiter, end + 1)
@@ -280,10 +287,15 @@ class Rows:
             if opened:
                 held = [cells.pop()[1:] + one[len(bare) :] + "\n"]
                 continue
-            if (columns and len(_trimmed(cells, columns)) != columns) or self._are_rows(taken[:_LOOKED_THROUGH], own):
+            if self._are_rows(taken[:_LOOKED_THROUGH], own):
                 break
-            return _trimmed(cells, columns)
+            if columns and len(cells := _trimmed(cells, columns)) != columns:
+                if len(line.split(signs.delimiter)) == columns:
+                    break
+                return cells if len(cells) < columns else self._merged(cells)
+            return cells
         self._ahead.extendleft(reversed(taken))
+        self._open_lines = len(taken) if barren else 0
         return []
 
     def _pass_over(self, size: int) -> None:
@@ -334,15 +346,19 @@ class Rows:
 
     def _fitted(self, line: str, cells: list[str]) -> list[str]:
         """Cells of a row in which delimiters are text, too: they go to the column of the text."""
-        columns, wide, delimiter = self.form.columns, self.form.wide, self.signs.delimiter
+        columns, delimiter = self.form.columns, self.signs.delimiter
         if not columns or len(_trimmed(cells, columns)) <= columns:
             return _trimmed(cells, columns)
         for parting in (rf"(?<!\\){re.escape(delimiter)}", rf"{re.escape(delimiter)}(?! )"):
             parts = re.split(parting, line)
             if len(parts) == columns and len(parts) > 1:
                 return [part.replace("\\" + delimiter, delimiter) for part in parts]
-        more = len(cells) - columns
-        return [*cells[:wide], delimiter.join(cells[wide : wide + more + 1]), *cells[wide + more + 1 :]]
+        return self._merged(cells)
+
+    def _merged(self, cells: list[str]) -> list[str]:
+        """Cells beyond the columns are parts of the text."""
+        wide, more = self.form.wide, len(cells) - self.form.columns
+        return [*cells[:wide], self.signs.delimiter.join(cells[wide : wide + more + 1]), *cells[wide + more + 1 :]]
 
 
 def _trimmed(cells: list[str], columns: int) -> list[str]:
