@@ -111,6 +111,51 @@ def test_actions_between_the_rows_of_a_bulk_request_are_counted() -> None:
     assert [text for text, _ in documents] == TEXTS and "3 of 6 rows skipped" in notes[0]
 
 
+# Texts deep below, of one row that is the file, or of several
+
+
+def book(*chapters: list[str]) -> dict[str, Any]:
+    parts = [{"title": f"Part {n}", "page": n, "paragraphs": texts} for n, texts in enumerate(chapters, 1)]
+    return {"book": {"title": "A book of things", "isbn": "978-3-16-148410-0", "chapters": parts}}
+
+
+DEEP: dict[str, tuple[Any, list[str]]] = {
+    "speech": (
+        {"results": [{"alternatives": [{"transcript": text, "confidence": 0.9}]} for text in TEXTS]},
+        TEXTS,
+    ),
+    "speech of a cloud": (
+        {"jobName": "x", "results": {"transcripts": [{"transcript": A}],
+         "items": [{"alternatives": [{"content": word}], "type": "word"} for word in A.split()]}},
+        [A],
+    ),
+    "a book": (book([A, B], [C]), [f"A book of things\nPart 1\n{A}\n{B}\nPart 2\n{C}"]),
+    "words of lines": ({"pages": [{"lines": [{"words": [{"text": w} for w in t.split()]} for t in TEXTS]}]},
+                       [" ".join(TEXTS)]),
+    "captions": ({"events": [{"tStartMs": 0, "segs": [{"utf8": text}]} for text in TEXTS]}, TEXTS),
+    "paragraphs": ({"title": "A title", "paragraphs": TEXTS}, ["\n".join(TEXTS)]),
+    "poems": ([{"title": "T", "lines": TEXTS[:2]}, {"title": "U", "lines": TEXTS[2:]}], [f"{A}\n{B}", C]),
+    "articles of science": (
+        {"paper_id": "x1", "metadata": {"title": "A title in words"}, "abstract": [{"text": A}],
+         "body_text": [{"text": B}, {"text": C}]},
+        [f"{A}\n{B} {C}"],
+    ),
+    "a table's export": (
+        [{"type": "header", "version": "4.9", "comment": "Export to JSON plugin"}, {"type": "database", "name": "x"},
+         {"type": "table", "name": "posts", "data": [{"id": str(n), "body": text} for n, text in enumerate(TEXTS)]}],
+        TEXTS,
+    ),
+    "edges and nodes": ({"data": {"posts": {"edges": [{"node": {"id": "1", "body": t}} for t in TEXTS]}}}, TEXTS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", DEEP)
+def test_texts_deep_below(form: str) -> None:
+    value, expected = DEEP[form]
+    documents, notes = read(json.dumps(value, indent=1), "f.json")
+    assert [text for text, _ in documents] == expected, notes
+
+
 # Translations and trees
 
 
@@ -120,10 +165,12 @@ def test_actions_between_the_rows_of_a_bulk_request_are_counted() -> None:
         [{"id": str(n), "translation": {"en": f"Hello number {n}", "fr": f"Bonjour {n}"}} for n in range(3)],
         [{"translation": {"en": f"Hello number {n}", "fr": f"Bonjour {n}"}} for n in range(3)],
         [{"en": f"Hello number {n}", "fr": f"Bonjour {n}"} for n in range(3)],
+        [{"translations": [{"lang": "en", "text": f"Hello number {n}"}, {"lang": "fr", "text": f"Bonjour {n}"}]}
+         for n in range(3)],
         [{"translation": {"eng_Latn": f"Hello number {n}", "fra_Latn": f"Bonjour {n}"}} for n in range(3)],
         [{"translation": {"en-GB": f"Hello number {n}", "fr-FR": f"Bonjour {n}"}, "score": 0.5} for n in range(3)],
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("write", [as_lines, as_tree, as_parquet])
 def test_translations_have_all_sides_in_one_document(rows: list[Any], write: Any) -> None:
     documents, notes = read(write(rows), "f")

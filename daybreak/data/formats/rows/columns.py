@@ -13,13 +13,15 @@ _PAIRS = (
     ("text_a", "text_b"),
     ("source", "target"),
 )
+# Columns whose lists are of lines, not of sentences.
+_LINED = frozenset(("lines", "paragraphs", "pages", "sections", "chapters", "verses", "body_text", "blocks", "content"))
 _ABOUT = frozenset(("bad", "rejected", "keywords", "tags", "label", "labels", "category", "author", "path", "file"))
 _PROSE = ("sentence", "content", "body", "article", "document", "review", "story", "passage", "good", "markdown")
 NAMES = ("text", *_PROSE)  # of a column that holds the text, whatever else there is
 _TITLES = frozenset(("title", "name", "subject", "headline", "heading", "summary", "id", "url"))  # never in its place
 _LEAST_OWN = 12  # characters of prose in a row that alone tells where its text is; of Chinese half as many
 _UNREAD_NAMED = 3  # columns of prose that are not read, named
-_NO_PROSE = re.compile(r"https?://\S+|[\w.+-]+@[\w.-]+|[\w./\\-]*\d[\w./\\:+-]*|\S*[_/\\]\S*")
+NO_PROSE = re.compile(r"https?://\S+|[\w.+-]+@[\w.-]+|[\w./\\-]*\d[\w./\\:+-]*|\S*[_/\\]\S*")
 _WORDS = re.compile(r"\w\s+\w|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{2}|\w[,;:]?\s+\W?\w")
 
 
@@ -47,7 +49,7 @@ def text(rows: Sequence[Row]) -> Shape | None:
 
 
 def _in_column(name: str, said: str, *, named: bool = True) -> Shape:
-    return Shape(said, lambda row: _column(row, name), column=name, named=named)
+    return Shape(said, lambda row: column(row, name), column=name, named=named)
 
 
 def named(row: Row) -> Shape | None:
@@ -58,8 +60,8 @@ def named(row: Row) -> Shape | None:
     for name in NAMES:
         if name not in lowered:
             continue
-        value = (_column(row, lowered[name]) or "").strip()
-        if len(value) > 1 and (name == "text" or not _NO_PROSE.fullmatch(value)):
+        value = (column(row, lowered[name]) or "").strip()
+        if len(value) > 1 and (name == "text" or not NO_PROSE.fullmatch(value)):
             return _in_column(lowered[name], "")
     return None
 
@@ -69,7 +71,7 @@ def blank(rows: Sequence[Row]) -> list[str]:
     of = [row for row in rows if isinstance(row, dict)]
     common = Counter(name for row in of for name in row if isinstance(name, str) and name.lower() in NAMES)
     names = [name for name, count in common.items() if count >= MOST * len(of)]
-    return [name for name in names if not any((_column(row, name) or "").strip() for row in of)]
+    return [name for name in names if not any((column(row, name) or "").strip() for row in of)]
 
 
 def only_titles(found: Shape) -> bool:
@@ -117,12 +119,15 @@ def unread(rows: Sequence[Row], column: str) -> str:
 
 
 def _is_wordy(value: str) -> bool:
-    return len(value) >= _LEAST_OWN and not _NO_PROSE.fullmatch(value) and _WORDS.search(value[:2000]) is not None
+    return len(value) >= _LEAST_OWN and not NO_PROSE.fullmatch(value) and _WORDS.search(value[:2000]) is not None
 
 
-def _column(row: Row, name: str) -> str | None:
+def column(row: Row, name: str) -> str | None:
     value = row.get(name) if isinstance(row, dict) else row
-    return value if isinstance(value, str) else plain(value) if isinstance(value, list | dict) else None
+    if isinstance(value, str):
+        return value
+    by = "\n" if name.rpartition(".")[2].lower() in _LINED else " "
+    return plain(value, by) if isinstance(value, list | dict) else None
 
 
 def pairs(rows: Sequence[Row]) -> Shape | None:
@@ -173,7 +178,7 @@ def prose(rows: Sequence[Row]) -> Shape | None:
 
 def _score(name: str, texts: Sequence[str]) -> float:
     """Characters of prose in the column: none where values are numbers, addresses, names of files or few."""
-    prose = [text for text in texts if not _NO_PROSE.fullmatch(text)]
+    prose = [text for text in texts if not NO_PROSE.fullmatch(text)]
     wordy = sum(_size(text) for text in prose if _WORDS.search(text[:2000]))
     distinct = len(set(texts)) / len(texts)
     size = wordy + 0.1 * (sum(map(_size, prose)) - wordy)

@@ -19,6 +19,7 @@ _PARTS = (
     *("blocks", "utterances", "tokens", "words", "tags", "keywords", "authors", *TEXTS),
 )
 # What fields of one record are called; a dictionary of texts has other keys.
+_CONTAINERS = ("data", "rows", "records", "items", "results", "docs", "documents", "hits", "posts", "entries")
 _FIELDS = frozenset(
     (
         *TEXTS,
@@ -119,6 +120,9 @@ def _columns(rows: object) -> frozenset[str]:
 
 def _of_list(rows: Sequence[object], steps: tuple[str | None, ...]) -> Layout:
     """Rows that are lists of cells get names: those in the first of them, or numbers as a table without a header."""
+    if len(steps) < _DEEPEST and (inner := _container(rows)):
+        first = next(row[inner] for row in rows if isinstance(row, dict) and row.get(inner))
+        return _of_list(first, (*steps, inner, None))
     lists = [row for row in rows[:_LOOKED_AT] if isinstance(row, list)]
     cells = [cell for row in lists for cell in row]
     # Lists of texts alone are turns of conversations; with numbers among them, or below names, they are a table.
@@ -130,6 +134,18 @@ def _of_list(rows: Sequence[object], steps: tuple[str | None, ...]) -> Layout:
     if all(isinstance(cell, str) for cell in cells):
         return Layout(steps)
     return Layout(steps, columns=tuple(f"column {number + 1}" for number in range(max(map(len, lists)))))
+
+
+def _container(rows: Sequence[object]) -> str:
+    """The key under which objects of a list hold nearly all text as rows of their own, as exports of tables have it."""
+    looked = [row for row in rows[:_LOOKED_AT] if isinstance(row, dict)]
+    for name in _CONTAINERS:
+        inner = [row[name] for row in looked if isinstance(row.get(name), list) and row[name]]
+        if inner and all(isinstance(row[0], dict) for row in inner):
+            total = sum(map(characters, looked))
+            if sum(map(characters, inner)) >= _MOST * total > 0:
+                return name
+    return ""
 
 
 def _is_header(names: Sequence[object], rows: Sequence[Sequence[object]]) -> bool:

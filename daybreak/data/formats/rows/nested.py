@@ -12,7 +12,11 @@ from daybreak.data.formats.rows.shape import MOST, SAID, Row, Shape, listed
 
 _MOST = 0.6  # share of a row's text that is in its one object
 _DEEPEST = 6  # levels of objects that become dotted columns
+_DEEPEST_LEAF = 40
+_LEAST_REACHED = 0.4  # share of a row's text that is in its columns themselves
+_HEADINGS = frozenset(("title", "heading", "header", "headline"))
 _TRANSLATIONS = ("translation", "translations")
+_LANGUAGES = ("lang", "language", "locale", "lang_code", "language_code")
 _REPLIES = ("replies", "children")
 _TURNS = 1000  # most along a tree
 _SPEAKERS = ("role", "from", "speaker", "author")
@@ -102,6 +106,51 @@ def _flat(row: Mapping[str, object], before: str = "", depth: int = 0) -> Iterat
             yield f"{before}{name}", value
 
 
+# Texts deep below
+
+
+def deep(rows: Sequence[Row]) -> Shape | None:
+    """Texts in lists of objects in lists, such as the paragraphs of chapters: those that hold the most, in order."""
+    if _has_named(rows):
+        return None
+    reached = total = 0.0
+    for row in rows:
+        for name, value in row.items() if isinstance(row, dict) else ():
+            total += characters(value)
+            reached += prose_characters(columns.column(row, name) or "")
+    if not total or reached >= _LEAST_REACHED * total:
+        return None
+    sizes: Counter[str] = Counter()
+    prose: Counter[str] = Counter()
+    for row in rows:
+        for path, text in _leaves(row):
+            sizes[path] += len(text)
+            prose[path] += int(prose_characters(text))
+    if not sizes:
+        return None
+    most = max(sizes, key=lambda path: sizes[path])
+    wordy = 2 * prose[most] >= sizes[most]
+    headings = [path for path in sizes if path.rpartition(".")[2].lower() in _HEADINGS and wordy]
+    kept = frozenset(path for path in sizes if path == most or path in headings or prose[path] >= 0.3 * prose[most] > 0)
+    by = "\n" if wordy else " "
+    listing = " and ".join(f"the column {path!r}" for path in sizes if path in kept)
+    said = f"{listing} {'holds' if len(kept) == 1 else 'hold'} the text"
+    return Shape(said, lambda row: by.join(text for path, text in _leaves(row) if path in kept) or None, named=False)
+
+
+def _leaves(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """The texts below, in order, each with the names that lead to it; names of files, numbers and so on are none."""
+    if isinstance(value, str):
+        if (text := value.strip()) and not columns.NO_PROSE.fullmatch(text):
+            yield path, text
+    elif depth < _DEEPEST_LEAF:
+        if isinstance(value, dict):
+            for name, part in value.items():
+                yield from _leaves(part, f"{path}.{name}" if path else str(name), depth + 1)
+        for part in listed(value):
+            yield from _leaves(part, path, depth + 1)
+
+
 # Translations
 
 
@@ -119,6 +168,8 @@ def translations(rows: Sequence[Row]) -> Shape | None:
 def _sides(row: Row, column: str) -> dict[str, str]:
     """The texts by their languages."""
     of = row.get(column) if column and isinstance(row, dict) else row
+    if isinstance(of, list) and column:  # of objects, each with a language and a text
+        of = {str(_first(side, _LANGUAGES)): _first(side, SAID) for side in of if isinstance(side, dict)}
     if not isinstance(of, dict):
         return {}
     form = LANGUAGE if column else _BARE_LANGUAGE
@@ -127,6 +178,10 @@ def _sides(row: Row, column: str) -> dict[str, str]:
         return {}
     texts = {name: value.strip() for name in names if isinstance(value := of[name], str) and value.strip()}
     return {name: text for name, text in texts.items() if column or name != "id" or _is_prose(text)}
+
+
+def _first(of: Mapping[str, object], names: Sequence[str]) -> object:
+    return next((of[name] for name in names if name in of), None)
 
 
 # Trees of messages

@@ -56,7 +56,7 @@ def joined(*parts: object, by: str = "\n") -> str:
     return by.join(text for part in parts if (text := plain(part)))
 
 
-def plain(value: object) -> str:
+def plain(value: object, by: str = " ") -> str:
     """The text of a column: a string, or strings in a list, as sentences of an abstract and answers come."""
     if isinstance(value, str):
         return value.strip()
@@ -64,7 +64,7 @@ def plain(value: object) -> str:
         parts = (
             part.strip() if isinstance(part, str) else plain(part) for part in value if isinstance(part, str | dict)
         )
-        return " ".join(part for part in parts if part)
+        return by.join(part for part in parts if part)
     if isinstance(value, dict):
         return plain(next((value[name] for name in (*SAID, "output") if name in value), ""))
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""

@@ -31,6 +31,7 @@ GUESSES: tuple[Callable[[Sequence[Row]], Shape | None], ...] = (
     nested.turns,
     _wrapped,
     nested.dotted,
+    nested.deep,
     columns.prose,
     nested.cells,
 )
