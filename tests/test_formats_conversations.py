@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -195,6 +197,25 @@ def test_a_day_of_slack(tmp_path: Path) -> None:
     assert plain_slack("<!here> <#C1|general> <mailto:a@x.org|a@x.org> a &lt; b <https://x.org>", {}) == (
         "@here #general a@x.org a < b https://x.org"
     )
+
+
+def test_an_export_of_slack_has_the_names_of_its_users(tmp_path: Path) -> None:
+    users = [{"id": "U1", "team_id": "T", "name": "ann", "profile": {"real_name": "Ann A", "display_name": "Ann"}}]
+    users.append({"id": "U2", "team_id": "T", "name": "bob", "real_name": "Bob B", "profile": {}})
+    later = [{"type": "message", "user": "U2", "text": "Bye", "ts": "9.0"}]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("general/2021-01-02.json", json.dumps(later))
+        archive.writestr("users.json", json.dumps(users))
+        archive.writestr("channels.json", json.dumps([{"id": "C1", "name": "general", "creator": "U1", "members": []}]))
+        archive.writestr("general/2021-01-01.json", json.dumps(SLACK_DAY))
+        archive.writestr("random/2021-01-01.json", json.dumps(later))
+        archive.writestr("random/2021-01-02.json", "[{")
+    texts, notes = read(tmp_path, "slack.zip", buffer.getvalue())
+    assert texts == ["Ann: Ask @Bob B: R&D, see the page\nBob B: OK\nBob B: Bye", "Bob B: Bye"]
+    assert any("1 file skipped: broken JSON (slack.zip/random/2021-01-02.json" in note for note in notes)
+    (tmp_path / "users.json").write_text(json.dumps(users))
+    assert list(Reading([tmp_path / "users.json"])) == []
 
 
 # Assistants

@@ -10,6 +10,7 @@ from daybreak.data.formats.rows.shape import MOST, Row, Shape, joined, listed, s
 _CITED = re.compile("\ue200.*?\ue201|【\\d+[:†][^】]{0,80}】", re.S)
 _HIDDEN = ("user_editable_context", "model_editable_context", "thoughts", "reasoning_recap", "tether_browsing_display")
 _TITLES = frozenset(("id", "conversation_id", "title", "is_anonymous", "create_time", "update_time"))
+_LISTS = ({"team_id", "profile", "name"}, {"creator", "members", "name"}, {"uuid", "full_name", "email_address"})
 _TAG = re.compile(r"<(/?)([a-z][a-z0-9]*)[^<>]{0,500}>", re.I)
 
 
@@ -92,4 +93,11 @@ def titles(rows: Sequence[Row]) -> Shape | None:
     """Lists of conversations without their messages, as archives of exports have them: nothing of them is text."""
     if all(isinstance(row, dict) and {"conversation_id", "title"} <= row.keys() <= _TITLES for row in rows):
         return Shape("rows are titles of conversations, without their messages", lambda row: None, named=False)
+    return None
+
+
+def lists_of_users(rows: Sequence[Row]) -> Shape | None:
+    """Users and channels, as exports list them beside the messages: nothing of them is text."""
+    if all(isinstance(row, dict) and any(names <= row.keys() for names in _LISTS) for row in rows):
+        return Shape("rows are users or channels of a messenger, and no messages", lambda row: None, named=False)
     return None

@@ -1,5 +1,6 @@
 """Packages: the kinds of files that are zips of parts, in the order in which they are tried."""
 
+from daybreak.data.formats.conversations import slack
 from daybreak.data.formats.documents import books, docx, opendocument, sheets, slides, unread
 from daybreak.data.formats.documents.package import PackageFormat
 
@@ -10,5 +11,6 @@ PACKAGES: tuple[PackageFormat, ...] = (
     sheets.XLSX,
     sheets.ODS,
     opendocument.ODT,
+    slack.SLACK,
     unread.UNREAD,
 )

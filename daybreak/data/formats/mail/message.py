@@ -1,6 +1,5 @@
 """Message: one mail as a document: its subject and its text, decoded (RFC 5322, RFC 2045 to 2047)."""
 
-import codecs
 import email
 import email.header
 import re
@@ -61,8 +60,7 @@ def header(value: object) -> str:
         if isinstance(part, str):
             shown.append(part)
             continue
-        codec = charsets.of_label(label) if label and label != "unknown-8bit" else None
-        shown.append(part.decode(codec or _likely(part), "replace"))
+        shown.append(_text_of(part, "" if label == "unknown-8bit" else label or "", "", Findings()))
     return " ".join("".join(shown).split())
 
 
@@ -116,14 +114,23 @@ def _decoded(part: Message, name: str, findings: Findings) -> str:
         payload = str(part.get_payload()).encode("utf-8", "surrogateescape")
     data = payload if isinstance(payload, bytes) else b""
     label = str(part.get_content_charset() or "")
-    codec = "utf-7" if label == "utf-7" else charsets.of_label(label) if label else None
-    if codec is None or (codec in ("web-windows-1252", "cp1252") and _is_utf8(data)):
-        codec = _likely(data)
-    text = data.decode(codec, "replace")
-    if lost := text.count("\ufffd"):
-        findings.replaced[name] += lost
     findings.bytes += len(data)
-    return text.replace("\r\n", "\n")
+    return _text_of(data, label, name, findings).replace("\r\n", "\n")
+
+
+def _text_of(data: bytes, label: str, name: str, findings: Findings) -> str:
+    """As the label says, where that fits; else as the text looks. A line of its own for each message says too much."""
+    codec = "utf-7" if label.lower() == "utf-7" else charsets.of_label(label) if label else None
+    if codec and not (codec in _WESTERN and _is_utf8(data)):
+        try:
+            return data.decode(codec)
+        except (UnicodeDecodeError, LookupError):
+            pass
+    aside = Findings(replaced=findings.replaced)
+    try:
+        return encodings.text_of(data, label or None, name, aside)
+    except Unsuitable:
+        return data.decode(_WESTERN[0], "replace")
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -134,13 +141,7 @@ def _is_utf8(data: bytes) -> bool:
     return not data.isascii()
 
 
-def _likely(data: bytes) -> str:
-    try:
-        codec = encodings.recognized(data, whole=True)[0]
-        codecs.lookup(codec)
-    except (Unsuitable, LookupError):
-        return "web-windows-1252" if charsets.of_label("windows-1252") == "web-windows-1252" else "cp1252"
-    return codec
+_WESTERN = tuple(dict.fromkeys((charsets.of_label("windows-1252") or "cp1252", "cp1252")))
 
 
 def _unfolded(text: str, part: Message) -> str:

@@ -20,6 +20,7 @@ GUESSES: tuple[Callable[[Sequence[Row]], Shape | None], ...] = (
     assistants.chatgpt,
     assistants.gemini_activity,
     assistants.titles,
+    assistants.lists_of_users,
     chats.arena,
     chats.turns,
     chats.instructions,
