@@ -146,7 +146,6 @@ PROSE = {
     "Chinese": ("今天天气很好，我们去公园散步，孩子们玩。\n" * 30, "a.csv"),
     "dialogue": ("".join(f"Anna: Hello, Ben; how is {i}?\nBen: Fine, thanks; and you?\n" for i in range(20)), "a.txt"),
     "lists of three": ("Flour, sugar, salt\nEggs, milk, butter\nHoney, nuts, cream\nTea, water, ice\n" * 2, "a.txt"),
-    "subtitles": ("1\n00:00:01,000 --> 00:00:02,000\nHello, there\n\n" * 9, "a.srt"),
     "paragraphs": ("".join(f"{t}.\n{t}, too.\n\n" for t in COMMAS), "a.csv"),
     "a title and prose": ("Text\n\n" + "".join(f"{t}.\n" for t in COMMAS), "a.txt"),
     "indented by tabs": ("\tOnce upon a time it was\n\tand then they went\n\tto the town of it\n" * 5, "a.txt"),
