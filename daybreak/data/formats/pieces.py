@@ -58,6 +58,35 @@ def _cut(data: bytes, start: int) -> int:
     return end
 
 
+def whole_lines(blocks: Iterable[bytes], longest: int, lost: list[int]) -> Iterator[bytes]:
+    """Blocks that end where a line does; an empty one stands in the place of a line of more than `longest` bytes.
+
+    lost: is given the bytes of such a line, before the empty block.
+    """
+    waiting: list[bytes] = []
+    size = 0
+    for block in blocks:
+        first = block.find(b"\n") + 1
+        if not first:
+            size += len(block)
+            waiting = [*waiting, block] if size <= longest else []
+            continue
+        start, end = 0, block.rfind(b"\n") + 1
+        if size + first > longest:
+            lost.append(size + first)
+            yield b""
+            waiting, start = [], first
+        if waiting or start < end:
+            yield b"".join([*waiting, block[start:end]])
+        size = len(block) - end
+        waiting = [block[end:]] if size else []
+    if size > longest:
+        lost.append(size)
+        yield b""
+    elif waiting:
+        yield b"".join(waiting)
+
+
 def lines(blocks: Iterable[bytes], longest: int, lost: list[int] | None = None) -> Iterator[bytes]:
     """Lines with their ends (a line feed); of one that is longer, an empty line stands in its place.
 

@@ -176,9 +176,35 @@ class Rows:
                 if cells and len(cells) == (columns or len(cells)):
                     yield cells
                     continue
+                if bare is line and line.count(quote) % 2 and (cells := self._regular(line, csv.reader, reader)):
+                    yield cells
+                    continue
             found = self._quoted(line, bare)
             if found is not None:
                 yield found
+
+    def _regular(self, line: str, parsed: Callable[..., Iterator[list[str]]], reader: dict[str, str]) -> list[str]:
+        """A row over lines that has no fault, by the library; empty: it has one, and the lines are ahead again."""
+        taken: list[str] = []
+        quote, is_open, size = self.signs.quote, True, len(line)
+        while (
+            is_open and len(taken) < _LOOKED_THROUGH and size < limits.BLOCK_BYTES and (one := self._next()) is not None
+        ):
+            taken.append(one)
+            size += len(one)
+            is_open = quote not in one or one.count(quote) % 2 == 0
+        cells: list[str] = []
+        if not is_open:
+            rows = parsed((f"{one}\n" for one in (line, *taken)), strict=True, **reader)
+            try:
+                cells = next(rows)
+                cells = cells if next(rows, None) is None else []
+            except csv.Error:
+                cells = []
+        if len(cells) == self.form.columns > 1 and not self._are_rows(taken, line.partition(self.signs.delimiter)[0]):
+            return cells
+        self._ahead.extendleft(reversed(taken))
+        return []
 
     def _next(self) -> str | None:
         if not self._ahead:

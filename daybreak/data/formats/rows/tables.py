@@ -8,7 +8,7 @@ from daybreak.data.formats import limits
 from daybreak.data.formats.encodings import decoded
 from daybreak.data.formats.findings import LONG_ROW, Findings
 from daybreak.data.formats.format import Sample, Text, TextFormat
-from daybreak.data.formats.pieces import lines
+from daybreak.data.formats.pieces import whole_lines
 from daybreak.data.formats.rows.delimited import Rows
 from daybreak.data.formats.rows.dialect import SEPARATOR, delimiter_of, dialect_of
 from daybreak.data.formats.rows.documents import row_documents
@@ -110,9 +110,9 @@ def _first(told: Iterator[str]) -> list[str]:
 def _lines(blocks: Iterable[bytes], name: str, findings: Findings) -> Iterator[str]:
     """Without their line feeds."""
     lost: list[int] = []
-    for line in lines(blocks, limits.ROW_BYTES, lost):
-        if line:
-            yield decoded(line[:-1] if line.endswith(b"\n") else line, name, findings)
+    for block in whole_lines(blocks, limits.ROW_BYTES, lost):
+        if block:
+            yield from decoded(block.removesuffix(b"\n"), name, findings).split("\n")
         else:
             findings.skip_row(LONG_ROW, lost.pop())
 
