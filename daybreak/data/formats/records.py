@@ -5,6 +5,7 @@ from daybreak.data.formats import (
     arrow,
     code,
     crawls,
+    har,
     markup,
     notebooks,
     parquet,
@@ -36,6 +37,7 @@ BINARY: tuple[BinaryFormat, ...] = (
 TEXT: tuple[TextFormat, ...] = (
     subtitles.SUBTITLES,
     notebooks.NOTEBOOK,
+    har.HAR,
     exports.MESSENGER,
     whole.CONVERSATION,
     json_lines.JSON_LINES,  # before pages: an error of a server can stand in front of its rows
