@@ -15,6 +15,7 @@ from daybreak.core.values import Json, plain
 
 SHOWN_CHARACTERS = 160  # of an example that is shown
 BATCH_CHARACTERS = 1 << 20
+_HASHED_CHARACTERS = 400  # of a document that may be an example, which are chosen by their hash
 # The names of the steps in their order; each is a technique of that name.
 STEPS = (
     "html_text",
@@ -125,7 +126,8 @@ class Tally:
         return left
 
     def example(self, before: str, after: str) -> None:
-        digest = hashlib.blake2b(before.encode("utf-8", "replace"), digest_size=8).hexdigest()
+        told = f"{len(before)} {before[:_HASHED_CHARACTERS]}"
+        digest = hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).hexdigest()
         if len(self._examples) == EXAMPLES and digest >= self._examples[-1][0]:
             return
         start = _first_difference(before, after)

@@ -13,12 +13,12 @@ from daybreak.data.cleaning import Document, Note
 _SHORT = 160  # bytes, up to which words are counted to see whether there are enough
 _JUDGED = 100  # characters without blanks, from which on shares say something
 _WINDOW = 32  # bytes that are compared to find repetition cheaply
-_SAMPLED = 0x15  # windows that begin with a byte whose lower five bits are this: u, 5 and one in 32 of UTF-8's
+# Windows that begin with a byte whose lower five bits are 0x15 are sampled: u, 5 and one in 32 of UTF-8's.
+_ARE_SAMPLED = bytes(byte & 0x1F == 0x15 for byte in range(256))
 _SUSPECT = 0.15  # share of copies among sampled windows, below which n-grams are not counted
 _HAN_LOOKED_AT = 400  # characters
 _SCRIPTS_LOOKED_AT = 6000  # bytes
 _LEAST_OF_SCRIPT = 0.08  # share of the characters of each of three scripts
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _CONSONANTS = re.compile("[bcdfghjklmnpqrstvwxz]{5,}", re.IGNORECASE)
 _HAN = re.compile("[\u4e00-\u9fff]+")
 _MARKS = re.compile("[.,;:!?。，；：！？、…]")
@@ -133,15 +133,10 @@ def _copies(data: bytes) -> float:
     if size < 2 * _WINDOW:
         return 0.0
     # Chosen by their content, so that copies are chosen alike.
-    places = np.flatnonzero((np.frombuffer(data, np.uint8, size) & np.uint8(0x1F)) == _SAMPLED)
+    places = np.flatnonzero(np.frombuffer(data.translate(_ARE_SAMPLED), np.bool_, size)).tolist()
     if len(places) < 8:  # a few characters over and over: too few different windows to sample
-        places = np.arange(0, min(size, 1 << 16))
-    eight = np.ndarray((len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))  # the bytes from each place on
-    windows = eight[places] * _MULTIPLIER
-    for begin in range(8, _WINDOW, 8):
-        windows = (windows ^ (windows >> np.uint64(29))) * _MULTIPLIER + eight[places + begin]
-    windows.sort()
-    return float(np.count_nonzero(windows[1:] == windows[:-1])) / len(windows)
+        places = range(min(size, 1 << 16))
+    return 1 - len({data[place : place + _WINDOW] for place in places}) / len(places)
 
 
 def _mixed_scripts(data: bytes) -> float:

@@ -7,8 +7,6 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from daybreak.core.errors import MissingPackage
 from daybreak.data.cleaning import Document, Note
 
@@ -33,6 +31,8 @@ _BLANKS = " \t\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009
 _LINE_ENDS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _LINE_END = re.compile(f"\r\n?|[{_LINE_ENDS}]")
 _ENDS_BLANK = frozenset(_BLANKS)
+_BLANK_ENDS = (" \n", "\t\n")  # of lines in ASCII
+_VISIBLE = bytes((*range(0x20, 0x7F), *b"\t\n"))
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _HALF_WIDTH_KANA = re.compile("[\uff61-\uff9f]+")
 _WIDE = re.compile("[\u3000\uff01-\uff5e\uff61-\uff9f]")
@@ -173,7 +173,8 @@ class Normalization:
         if any(end in text for end in _LINE_ENDS):
             text = _LINE_END.sub("\n", text)
             note("line ends")
-        lines = text.split("\n")
+        even = text.isascii() and not any(end in text for end in _BLANK_ENDS)
+        lines = [] if even else text.split("\n")
         if not _ENDS_BLANK.isdisjoint([line[-1:] for line in lines[:-1]]):
             text = "\n".join([*(line.rstrip(_BLANKS) for line in lines[:-1]), lines[-1]])
             note("trailing blanks")
@@ -228,7 +229,5 @@ class ControlCharacters:
 
 def _may_hold_invisible(text: str) -> bool:
     if text.isascii():
-        codes = np.frombuffer(text.encode(), np.uint8)
-        breaks = text.count("\n") + text.count("\t")
-        return int(np.count_nonzero(codes < 32)) > breaks or "\x7f" in text
+        return bool(text.encode().translate(None, _VISIBLE))
     return "\ufffd" in text or not text.replace("\n", " ").replace("\t", " ").replace("\u3000", " ").isprintable()

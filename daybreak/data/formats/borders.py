@@ -14,9 +14,7 @@ _PLAIN += ("<|begin_of_text|>", "<|begin▁of▁sentence|>")
 _OFTEN_MARKUP = ("</s>", "<s>", "<eos>", "<EOS>", "<bos>", "<BOS>", "[EOS]", "[BOS]")  # SentencePiece's and others
 _MARKS = tuple(mark.encode() for mark in (*_PLAIN, *_OFTEN_MARKUP))
 _MARK = re.compile(b"|".join(map(re.escape, _MARKS)))
-# Hardly a text has one of these, and to look for them is quick.
-_SIGNS = ("<|", *_OFTEN_MARKUP)
-_SIGN_BYTES = tuple(sign.encode() for sign in _SIGNS)
+_MARK_IN_TEXT = re.compile("|".join(map(re.escape, (*_PLAIN, *_OFTEN_MARKUP))))
 _LEADING = re.compile(rb"\s*(?:(?:" + _MARK.pattern + rb")\s*)*")
 _LONGEST = max(map(len, _MARKS))
 _AROUND = 64  # bytes on both sides of a mark that are looked at
@@ -89,7 +87,7 @@ def documents_between(
 
 def texts_in(text: str, name: str, findings: Findings) -> list[str]:
     """Those of a row's text: what stands between borders in it, or all of it."""
-    if ("<" not in text and "[" not in text) or not any(sign in text for sign in _SIGNS):
+    if ("<" not in text and "[" not in text) or not _MARK_IN_TEXT.search(text):
         return [text]
     data = text.encode("utf-8", "surrogatepass")
     found = documents_between([data], name, findings, always="\n".join(_at_the_ends(data)))
@@ -143,7 +141,7 @@ class _Splitter:
             if not self._begun:
                 self._begun = True
                 self.fresh = self._opens(data)
-            place, marked = 0, any(sign in data for sign in _SIGN_BYTES)
+            place, marked = 0, _MARK.search(data) is not None
             while True:
                 if self.fresh:
                     place = self._after_leading(data, place)
