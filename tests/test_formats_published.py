@@ -100,3 +100,21 @@ def test_trees_of_words_are_the_sentences_that_were_written(tmp_path: Path, data
 def test_words_in_elements_stand_in_one_line(tmp_path: Path) -> None:
     data = "<document><s><time value='1'/><w>The</w> <w>harbour</w> <w>slept</w><w>.</w></s></document>"
     assert documents(tmp_path, "subtitles.xml", data)[0] == ["The harbour slept.\n"]
+
+
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        ("id\x01text\n" + "".join(f"{n}\x01{TEXTS[n % 2]}\n" for n in range(12)), [TEXTS[n % 2] for n in range(12)]),
+        (
+            "id,text\n" + "".join(f"{n},{TEXTS[n % 2]}\n" for n in range(12)) + "\0" * 4000,
+            [TEXTS[n % 2] for n in range(12)],
+        ),
+        ("", []),
+        ("\0" * 4000, []),
+    ],
+)
+def test_signs_that_part_columns_and_zeros_at_the_end_make_no_file_binary(
+    tmp_path: Path, data: str, texts: list[str]
+) -> None:
+    assert documents(tmp_path, "table.csv", data)[0] == texts

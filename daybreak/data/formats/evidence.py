@@ -24,7 +24,8 @@ _MOST_NULS = 0.01
 _MOST_ODD = 0.03  # share of unassigned or private characters; more come from a wrong guess
 _LEAST_USUAL = 0.04  # share of ASCII or Chinese punctuation; a wrong byte order has almost none
 _MOST_WIDE_NATS = 9.0  # for each character of UTF-16 that has no such marks
-_CONTROLS = bytes(set(range(32)) - set(b"\t\n\x0b\f\r\x1b"))
+# Of control characters, text may have those and the signs that part records, fields and the columns of Hive.
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\x0b\f\r\x1b\x01\x1e\x1f"))
 _SHIFTS = b"\x0e\x0f"  # of ISO-2022-KR, whose texts name it first
 _KOREAN = b"\x1b$)C"
 _MANY_BYTES = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -66,11 +67,12 @@ def beginning(data: bytes, whole: bool) -> tuple[Verdict, int]:
         if data.startswith(mark):
             narrow = encoding == "utf-8"
             return Verdict((encoding,), settled=not narrow, marked=narrow), len(mark)
-    controls = len(data) - len(data.translate(None, _CONTROLS))
-    if _KOREAN in data:
-        controls -= sum(data.count(shift) for shift in _SHIFTS)
-    nuls = data.count(b"\0")
-    if nuls > _MOST_NULS * len(data) or controls > _MOST_CONTROLS * len(data):
+    body = data.rstrip(b"\0")  # files whose space was set aside, and not filled, end with zeros
+    controls = len(body) - len(body.translate(None, _CONTROLS))
+    if _KOREAN in body:
+        controls -= sum(body.count(shift) for shift in _SHIFTS)
+    nuls = body.count(b"\0")
+    if (data and not body) or nuls > _MOST_NULS * len(body) or controls > _MOST_CONTROLS * len(body):
         wide = _wide(data, whole)
         if not wide:
             raise Unsuitable("binary, not text")
