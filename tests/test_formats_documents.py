@@ -694,3 +694,80 @@ def test_ligatures_are_letters_and_pages_without_letters_are_told() -> None:
     assert page_lines.is_garbled("\x01\x02\x03 \ue001\ue002") and not page_lines.is_garbled(
         "Text, 漢字 and\r\nmore\x02"
     )
+
+
+# Manuals
+
+MAN = r"""'\" t
+.\" A comment
+.TH LS 1 "May 2024" GNU "User's Manual"
+.de Sp
+.br
+..
+.if n \{\
+. nop
+.\}
+.SH NAME
+ls \- list directory \fIcontents\fR
+.SH "SYNOPSIS"
+.B ls
+[\fI\,OPTION\/\fR]...
+.SH DESCRIPTION
+List
+.BR files (5),
+\(lqnot\(rq caf\('e \[bu] \*(Aq all.  \" a remark
+.PP
+More of it.
+.TP
+\fB\-a\fR, \fB\-\-all\fR
+do not ignore
+entries
+.IP \(bu 2
+an item
+.nf
+  a = 1
+    b
+.fi
+"""
+MDOC = r""".Dd $Mdocdate$
+.Dt CAT 1
+.Os
+.Sh NAME
+.Nm cat
+.Nd concatenate files
+.Sh SYNOPSIS
+.Nm
+.Op Fl bn
+.Op Ar
+.Sh DESCRIPTION
+The
+.Nm
+utility reads
+.Pa /dev/null ,
+see
+.Xr head 1 .
+.Bl -tag
+.It Fl b
+Number
+.Dq lines .
+.El
+"""
+
+
+def test_pages_of_manuals(tmp_path: Path) -> None:
+    assert read(tmp_path, MAN, "ls.1") == (
+        "NAME\nls - list directory contents\n\nSYNOPSIS\nls [OPTION]...\n\nDESCRIPTION\nList files(5), “not”"
+        " café • ' all."
+        "\nMore of it.\n-a, --all\ndo not ignore entries\n• an item\n  a = 1\n    b\n",
+        (),
+    )
+    assert read(tmp_path, MDOC, "cat.1") == (
+        "NAME\ncat — concatenate files\n\nSYNOPSIS\ncat [-bn] []\n\nDESCRIPTION\nThe cat utility reads /dev/null, see"
+        " head(1).\n-b\nNumber “lines”.\n",
+        (),
+    )
+
+
+@pytest.mark.parametrize("text", [".TH is how a page begins, he said.\n", ".hidden {\n}\n.SH x\n", "'\\''So'\\''\n"])
+def test_texts_with_dots_are_no_manuals(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text * 9, "f.txt")[0] == text * 9

@@ -49,6 +49,7 @@ OTHER_TEXT = {
     "data/formats/documents/hypertext.py": "elements of HTML",
     "data/formats/documents/opendocument.py": "elements of XML",
     "data/formats/documents/publishing.py": "elements of XML",
+    "data/formats/documents/roff.py": "macros of roff",
     "data/formats/documents/rtf.py": "words of RTF",
     "data/page_body.py": "elements of HTML",
     "data/page_text.py": "elements of HTML",

@@ -15,7 +15,7 @@ from daybreak.data.formats import (
     texts,
 )
 from daybreak.data.formats.conversations import exports, logs, whole
-from daybreak.data.formats.documents import pdf, rtf, xml
+from daybreak.data.formats.documents import pdf, roff, rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.mail import mailboxes
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
@@ -44,6 +44,7 @@ TEXT: tuple[TextFormat, ...] = (
     json_tree.JSON,
     markup.PAGE,
     xml.XML,
+    roff.ROFF,
     logs.CHAT_LOG,
     code.NAMED_CODE,
     tagged.TAGGED,

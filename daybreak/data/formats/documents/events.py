@@ -13,7 +13,7 @@ _ANOTHER = tuple(  # root element or declaration follows the end of the first
     expat.errors.codes[said]
     for said in (expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT, expat.errors.XML_ERROR_MISPLACED_XML_PI)
 )
-_OTHER_FILE = "text of another file that an XML file names"
+OTHER_FILE = "text of another file that an XML file names"
 _UNKNOWN_ENTITY = "entities that an XML file does not define"
 
 
@@ -82,7 +82,7 @@ class _Parser:
 
     def _external(self, _context: str, _base: str | None, system: str | None, _public: str | None) -> int:
         if system:
-            self._findings.leave_part(_OTHER_FILE)
+            self._findings.leave_part(OTHER_FILE)
         return 1
 
 
