@@ -81,6 +81,16 @@ MIXED = {
         ALL,
         "250 rows have their text in 'body', not in 'text'",
     ),
+    "in turns, one without a known name": (
+        [row for i in range(0, 500, 2) for row in (*texts(i, i + 1), *texts(i + 1, i + 2, "observation"))],
+        ALL,
+        "250 rows have their text in 'observation', not in 'text'",
+    ),
+    "short texts of one word": (
+        [*({"text": f"word{i}"} for i in range(250)), *({"content": f"word{i}"} for i in range(250, 500))],
+        [f"word{i}" for i in range(500)],
+        "250 rows have their text in 'content', not in 'text'",
+    ),
     "conversations and then texts": (
         [*[{"messages": TURNS}] * 250, *texts(250, 500)],
         [SAID] * 250 + ALL[250:],

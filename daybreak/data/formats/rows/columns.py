@@ -22,6 +22,7 @@ _TITLES = frozenset(("title", "name", "subject", "headline", "heading", "summary
 _LEAST_OWN = 12  # characters of prose in a row that alone tells where its text is; of Chinese half as many
 _UNREAD_NAMED = 3  # columns of prose that are not read, named
 NO_PROSE = re.compile(r"https?://\S+|[\w.+-]+@[\w.-]+|[\w./\\-]*\d[\w./\\:+-]*|\S*[_/\\]\S*")
+_LETTER = re.compile(r"[^\W\d_]")
 _WORDS = re.compile(r"\w\s+\w|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{2}|\w[,;:]?\s+\W?\w")
 
 
@@ -61,7 +62,7 @@ def named(row: Row) -> Shape | None:
         if name not in lowered:
             continue
         value = (column(row, lowered[name]) or "").strip()
-        if len(value) > 1 and (name == "text" or not NO_PROSE.fullmatch(value)):
+        if len(value) > 1 and (name == "text" or _LETTER.search(value)):
             return _in_column(lowered[name], "")
     return None
 

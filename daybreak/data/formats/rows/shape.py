@@ -20,7 +20,7 @@ class Shape:
     column: str = ""  # the one column that holds the text
     named: bool = True  # by its name or its form; False: by how the values look, which a name in another row outweighs
     # What the first rows of a file have told:
-    usual: frozenset[tuple[object, ...]] = frozenset()  # their columns
+    usual: frozenset[tuple[object, ...]] = frozenset()  # columns of those that have text
     beside: frozenset[object] = frozenset()  # columns with something in them, in rows whose text is elsewhere
     blank: frozenset[object] = frozenset()  # columns with a name of text and nothing in them
 

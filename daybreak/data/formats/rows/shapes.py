@@ -53,8 +53,8 @@ def shape_of(rows: Sequence[Row]) -> Shape:
     if found is None:
         return NONE
     kept = [row for row in rows if isinstance(row, dict)]
-    usual = frozenset(tuple(row) for row in kept)
     read = [row for row in kept if (found.text(row) or "").strip()]
+    usual = frozenset(tuple(row) for row in read)
     beside = frozenset(
         name
         for row in read
