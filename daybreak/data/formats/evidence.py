@@ -68,6 +68,7 @@ def beginning(data: bytes, whole: bool) -> tuple[Verdict, int]:
             narrow = encoding == "utf-8"
             return Verdict((encoding,), settled=not narrow, marked=narrow), len(mark)
     body = data.rstrip(b"\0")  # files whose space was set aside, and not filled, end with zeros
+    body = body if so_far(body, whole) else data
     controls = len(body) - len(body.translate(None, _CONTROLS))
     if _KOREAN in body:
         controls -= sum(body.count(shift) for shift in _SHIFTS)
