@@ -33,8 +33,8 @@ _DOUBTFUL = 20.0  # nats between two readings, below which neither is sure
 _WEAK = 5.6  # strain above which it is no reading at all
 _STRANGE = 4.9  # likewise, above which the reading is not sure, though it may be the best
 _FEW = 20  # characters beyond ASCII; fewer can be odd in a good text
-_FIRST_BYTES = 1 << 10  # for a first look, which most of the encodings do not survive
-_FIRST_MARGIN = 200.0  # nats
+_FIRST_BYTES = 1 << 9  # for a first look, which most of the encodings do not survive
+_FIRST_MARGIN = 120.0  # nats
 _SAMPLE_BYTES = 1 << 15
 
 

@@ -121,7 +121,7 @@ def _read(stream: Stream) -> Iterator[bytes]:
 
 def _passes(data: bytes, checked: codecs.IncrementalDecoder, verdict: Verdict) -> bool:
     if data.isascii():
-        return not (ESCAPED.search(data) or (b"~{" in data and HZ.search(data)))
+        return not ((b"\x1b" in data and ESCAPED.search(data)) or (b"~{" in data and HZ.search(data)))
     if verdict.label not in ("", "utf-8"):
         return False
     try:
@@ -227,14 +227,10 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
             rest = data
             continue
         end = end or len(data)
-        yield from data[:end].splitlines(keepends=True) if b"\r" not in data[:end] else _cut(data[:end])
+        yield from data[:end].splitlines(keepends=True)
         rest = data[end:]
     if rest:
         yield rest
-
-
-def _cut(data: bytes) -> list[bytes]:
-    return [line + b"\n" for line in data.split(b"\n")[:-1]] if data.endswith(b"\n") else [data]
 
 
 def _chunk(lines: list[bytes], others: list[str], findings: Findings, name: str) -> Iterator[str]:

@@ -37,8 +37,12 @@ _LABEL_BYTES = 2048  # in which browsers look for a label: 1024, and some pages 
 ESCAPED = re.compile(rb"\x1b(?:\$[@B]|\([IJ]|\$\)C)")
 HZ = re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}")
 _SEVEN_BITS = ("web-iso-2022-jp", "iso2022_kr", "hz")
+_EVERY_LINE = 20_000  # looked at one by one; behind them one in so many is, all over the text
+_STEP = 16
 _KEPT_BYTES = 1 << 17  # of lines that are not UTF-8, from all over the text
-_LONGEST_LINE = 1 << 12  # of which this much is kept
+_LONGEST_LINE = 1 << 12  # a longer one is kept in pieces
+# Cut behind a byte that no encoding has within a character; what is without one is one piece, for its beginning.
+_PIECE = re.compile(rb"[^\n]{1,4000}[\x20-\x2f]|[^\n]+\n?")
 _SEGMENTS = 8  # of a text, which are compared where it may be of two encodings
 _SEGMENT_NATS = 60.0  # by which another encoding has to be likelier in one of them
 _SEGMENT_BYTES = 400
@@ -144,11 +148,15 @@ class _Lines:
 
     def add(self, line: bytes, beyond: int) -> None:
         self.beyond += beyond
+        if len(line) > _LONGEST_LINE:
+            for piece in _PIECE.findall(line):
+                self.add(piece[:_LONGEST_LINE], 0)
+            return
         self.seen += 1
         if self.seen % self.stride:
             return
-        self.kept.append(line[:_LONGEST_LINE])
-        self.size += len(self.kept[-1])
+        self.kept.append(line)
+        self.size += len(line)
         while self.size > _KEPT_BYTES and len(self.kept) > 1:
             self.kept = self.kept[1::2]
             self.size = sum(map(len, self.kept))
@@ -162,11 +170,12 @@ class Evidence:
     foreign: _Lines = field(default_factory=_Lines)
     utf8: _Lines = field(default_factory=_Lines)
     damaged: _Lines = field(default_factory=_Lines)  # mostly UTF-8, with bytes that are none
+    lines: int = 0  # looked at one by one
     seven: set[str] = field(default_factory=set)  # encodings that look like ASCII and were seen
 
     def add(self, block: bytes) -> None:
         """Whole lines."""
-        if ESCAPED.search(block):
+        if b"\x1b" in block and ESCAPED.search(block):
             self.seven.add("iso2022_kr" if _KOREAN in block else "web-iso-2022-jp")
         if b"~{" in block and HZ.search(block):
             self.seven.add("hz")
@@ -176,8 +185,12 @@ class Evidence:
             first = _BEYOND.search(block)
             self.utf8.add(first[0] if first else b"", len(block) - len(block.decode()))
             return
-        for found in _BEYOND.finditer(block):
-            line = found[0]
+        lines = block.splitlines(keepends=True)
+        step = 1 if self.lines < _EVERY_LINE else _STEP
+        for line in lines[:: step if len(lines) > step else 1]:
+            if line.isascii():
+                continue
+            self.lines += 1
             beyond = len(line) - len(line.translate(None, HIGH))
             if is_utf8(line):
                 self.utf8.add(line, beyond)
