@@ -362,6 +362,11 @@ NO_TEXT = {
         "help": {"about": "About this tool", "home": "Visit our home"},
     },
     "settings.json": {"editor.rulers": [80], "terminal.title": "My own title", "git.message": "A message of mine"},
+    "pages.json": {
+        "pagination": {f"List{n}": {"limit_key": "maxResults", "result_key": f"groupIds{n}"} for n in range(9)}
+    },
+    "enum.json": [{"op": "add", "path": "/a/b", "value": ["EBS", "EFS"]}, {"op": "add", "value": ["ABANDON"]}],
+    "keys.json": ["card_arrival", "card_linking", "exchangeRate", "T0ken", "a.b.c"],
     "schema.json": {"$schema": "http://json-schema.org/draft-07", "properties": {"a": {"description": A}}},
 }
 
@@ -370,6 +375,21 @@ NO_TEXT = {
 def test_settings_and_numbers_are_no_text(name: str) -> None:
     texts, notes = read(json.dumps(NO_TEXT[name], indent=1), name)
     assert not texts and notes, notes
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["Emma", "Olivia", "Ann-Marie"], ["Emma", "Olivia", "Ann-Marie"]),
+        ([{"name": "Emma", "sex": "F"}, {"name": "Noah", "sex": "M"}], ["Emma", "Noah"]),
+        ([{"body": "Hello"}, {"body": "World"}], ["Hello", "World"]),
+        ([{"note": "Good morning"}, {"note": "Good night"}], ["Good morning", "Good night"]),
+        ([{"note": "早上好"}, {"note": "晚安"}], ["早上好", "晚安"]),
+        ([{"note": "IT WAS ALL THERE"}, {"note": "AND IT WAS GOOD"}], ["IT WAS ALL THERE", "AND IT WAS GOOD"]),
+    ],
+)
+def test_short_texts_are_texts(value: object, expected: list[str]) -> None:
+    assert read(json.dumps(value), "f.json")[0] == expected
 
 
 # The parsers

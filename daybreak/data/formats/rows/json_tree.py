@@ -10,7 +10,7 @@ from daybreak.data.formats.findings import BROKEN_ROW, LONG_ROW, Findings, Stopp
 from daybreak.data.formats.format import Sample, Text, TextFormat
 from daybreak.data.formats.rows import frames, lenient, settings
 from daybreak.data.formats.rows.around import before_value, without_tail
-from daybreak.data.formats.rows.documents import row_documents
+from daybreak.data.formats.rows.documents import looked_at, row_documents
 from daybreak.data.formats.rows.finite import finite
 from daybreak.data.formats.rows.json_kind import is_json, kind_of_json
 from daybreak.data.formats.rows.layout import Layout, has_prose, is_like, layout_of, rows_of, unrolled
@@ -151,8 +151,10 @@ def _of_values(values: list[object], name: str, findings: Findings) -> Iterator[
             yield from rows
             continue
         layout = layout_of(value)
-        if not layout.steps and len(values) == 1 and isinstance(value, dict) and settings.are_scattered(value):
-            raise Unsuitable("an object of many short texts and no row of one")
+        if None not in layout.steps and len(values) == 1:
+            (row,) = rows_of(value, layout)
+            if isinstance(row, dict) and settings.are_scattered(row):
+                raise Unsuitable("an object of many short texts and no row of one")
         _say(layout, name, findings)
         for row in unrolled(rows_of(value, layout)):
             if isinstance(row, str | dict | list):
@@ -255,7 +257,19 @@ def built(first: str, events: Iterator[tuple[str, object]], fed: Fed) -> Row | N
 
 
 def _documents(text: Text) -> Iterator[Document]:
-    return row_documents(tree_rows(text.blocks, text.name, text.findings), text.name, text.findings)
+    rows = tree_rows(text.blocks, text.name, text.findings)
+    broken: list[Exception] = []
+    first = looked_at(rows, broken)
+    if first and settings.are_names(first):
+        raise Unsuitable("names and codes, no text")
+    return row_documents(chain(first, _ended(rows, broken)), text.name, text.findings)
+
+
+def _ended(rows: Iterator[Row], broken: list[Exception]) -> Iterator[Row]:
+    """The other rows, or the error that the look at the first has met."""
+    if broken:
+        raise broken[0]
+    yield from rows
 
 
 def _recognize(sample: Sample) -> str | None:

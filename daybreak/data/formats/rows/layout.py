@@ -1,6 +1,7 @@
 """Layout: where in a JSON value its rows lie, chosen by a look at the first levels of the tree."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -239,6 +240,9 @@ def _are_alike(parts: Sequence[Mapping[str, object]]) -> bool:
     if len(parts) < 2:
         return False
     first = parts[0].keys()
+    counts = Counter(name for part in parts[:_LOOKED_AT] for name in part)
+    if len(parts) > 3 and counts and counts.most_common(1)[0][1] >= _MOST * len(parts[:_LOOKED_AT]):
+        return True
     return bool(first) and all(2 * len(first & part.keys()) >= max(len(first), len(part)) for part in parts[1:20])
 
 

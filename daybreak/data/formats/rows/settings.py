@@ -1,9 +1,16 @@
 """Settings: JSON that programs keep for themselves, which is no text whatever sentences are in it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
+from daybreak.data.formats.rows.shape import Row
 from daybreak.data.formats.rows.shapes import NONE, shape_of
 
+_WORD = re.compile(r"[^\W\d_]?(?:[^\W\d_A-Z]|['’-])+[.,;:!?)”\"…]*")  # not an identifier, which has several in one
+_WIDE = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{2}")
+_WORDS_ALONE = ("name", "names", "word", "words", "term", "title", "phrase")  # columns
+_LEAST_WORDED = 0.3
+_LOOKED_AT = 1000  # characters of a text
 _TOO_FEW = 20
 _LEAST_READ = 0.7  # share of an object's characters in the text of the row that it would be
 _DEEPEST = 100
@@ -65,6 +72,26 @@ def are_scattered(value: Mapping[str, object]) -> bool:
         return False
     read = len(found.text(value) or "")
     return read < _LEAST_READ * _characters(value)
+
+
+def are_names(rows: Sequence[Row]) -> bool:
+    """What would be read of the rows are identifiers, codes and the like, few of them words or sentences."""
+    found = shape_of(rows)
+    if found is NONE or found.kind != "text" or (found.named and found.column):
+        return False
+    texts = [text.strip() for row in rows if (text := found.text(row)) and text.strip()]
+    alone = all(isinstance(row, str) for row in rows) or found.column.lower() in _WORDS_ALONE
+    worded = sum(_has_words(text[:_LOOKED_AT], 1 if alone else 2) for text in texts)
+    return worded < _LEAST_WORDED * len(texts)
+
+
+def _has_words(text: str, least: int) -> bool:
+    """Words of a language are half of what stands between its blanks."""
+    if _WIDE.search(text):
+        return True
+    parts = (text.lower() if text.isupper() and text.count(" ") > 2 else text).split()
+    words = sum(_WORD.fullmatch(part) is not None for part in parts)
+    return words >= least and 2 * words >= len(parts)
 
 
 def _characters(value: object, depth: int = 0) -> int:
