@@ -138,6 +138,19 @@ def test_arrow_that_ends_too_early_is_read_as_far_as_it_goes(
     find([str(tmp_path / "rows")])
 
 
+@pytest.mark.parametrize("write", [arrow, stream])
+def test_places_outside_of_a_batch_are_refused(tmp_path: Path, pyarrow, write: Callable) -> None:
+    """pyarrow follows them wherever they lead."""
+    write(pyarrow.table({"text": TEXTS[:50]}), tmp_path / "rows")
+    data = bytearray((tmp_path / "rows").read_bytes())
+    offsets = b"".join(sum(len(t.encode()) for t in TEXTS[:n]).to_bytes(4, "little") for n in range(3))
+    place = data.index(offsets)
+    data[place + 8 : place + 12] = b"\xff\xff\xff\x7f"
+    (tmp_path / "rows").write_bytes(bytes(data))
+    found, findings = read(tmp_path / "rows")
+    assert not found and "a damaged Arrow file" in findings.passed_over()[0]
+
+
 @pytest.mark.parametrize("write", WRITERS)
 def test_damage_is_said(tmp_path: Path, pyarrow, write: Callable) -> None:
     write(pyarrow.table({"text": TEXTS}), tmp_path / "rows")

@@ -40,7 +40,7 @@ class _File:
         options = ipc.IpcReadOptions(included_fields=[self.schema.get_field_index(name) for name in columns])
         opened = ipc.open_file(Source(self._file), options=options)
         for place in range(opened.num_record_batches):
-            yield opened.get_batch(place)
+            yield _checked(opened.get_batch(place))
 
 
 class _Stream:
@@ -51,15 +51,21 @@ class _Stream:
 
         reader = ipc.open_stream(Source(stream))
         self.schema: pyarrow.Schema = reader.schema
-        self._all = iter(reader)
+        self._all = map(_checked, reader)
 
     def first(self, columns: Sequence[str]) -> "pyarrow.RecordBatch | None":
         first = list(islice(self._all, 1))
-        self._all = chain(first, self._all)
+        self._all = chain(first, self._all)  # type: ignore[assignment]
         return first[0].select(list(columns)) if first else None
 
     def batches(self, columns: Sequence[str]) -> Iterator["pyarrow.RecordBatch"]:
         return (batch.select(list(columns)) for batch in self._all)
+
+
+def _checked(batch: "pyarrow.RecordBatch") -> "pyarrow.RecordBatch":
+    """Raises pyarrow.ArrowInvalid: its places point outside of its bytes, which pyarrow would follow."""
+    batch.validate(full=True)
+    return batch
 
 
 class _Stripes:

@@ -1,6 +1,7 @@
 """Crawls: pages and text out of WARC files (ISO 28500) and the ARC files before them, as web crawls keep them."""
 
 import importlib
+import logging
 import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 _PAGES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 _TEXTS = ("text/plain", "text/markdown", "text/x-markdown")
+_ABOUT = ("warcinfo", "request", "metadata", "arc_header")  # records about the crawl and not from it
 _ANSWERED = ("200", "203")
 _OTHER = "responses without a page or text"
 _AGAIN = "pages that were fetched before and are not in the crawl again"
 _DAMAGED = "pages whose compression is damaged"
 _CUT_SHORT = "the crawl ends too early"
+_LENGTHS = "records of a crawl do not end where they say"
 _FACTS = "facts about pages and no text, such as a WAT file"
 LONG_PAGE = f"a page over {limits.PAGE_BYTES // 1_000_000} MB"
 
@@ -32,12 +35,14 @@ def warc_documents(stream: Stream, findings: Findings, _: Read) -> Iterator[Docu
     from warcio.archiveiterator import ArchiveIterator
     from warcio.exceptions import ArchiveLoadFailed
 
+    logging.getLogger("warcio").setLevel(logging.CRITICAL)  # it warns of every address with a blank in it
     records = ArchiveIterator(stream)
+    records.INC_RECORD = ""  # it writes of such a record to the terminal
     read = facts = given = 0
     while True:
         try:
             record = next(records, None)
-        except ArchiveLoadFailed as error:
+        except (ArchiveLoadFailed, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise (Stopped if read else Unsuitable)(f"a damaged WARC file: {error}") from None
         if record is None:
             break
@@ -46,6 +51,8 @@ def warc_documents(stream: Stream, findings: Findings, _: Read) -> Iterator[Docu
             given += 1
             yield from document
         facts += record.rec_type == "metadata" and record.content_type == "application/json"
+    if records.err_count:
+        findings.stop(stream.name, _LENGTHS)
     if facts and not given:
         raise Unsuitable(_FACTS)
 
@@ -54,10 +61,10 @@ def _document(record: "ArcWarcRecord", stream: Stream, findings: Findings) -> It
     """None: the record holds no text for us."""
     kind = _kind(record)
     if not kind:
-        if record.rec_type == "response":
-            findings.skip_row(_OTHER)
-        elif record.rec_type == "revisit":
+        if record.rec_type == "revisit":
             findings.skip_row(_AGAIN)
+        elif record.rec_type not in _ABOUT:
+            findings.skip_row(_OTHER)
         return None
     data, cut = _raw(record, stream, findings)
     if record.http_headers is not None and len(data) <= limits.PAGE_BYTES:
