@@ -543,6 +543,15 @@ def test_rtf(tmp_path: Path, case: str) -> None:
     assert read(tmp_path, rtf(body, FONTS)) == (text, ())
 
 
+def test_rtf_that_is_joined_or_cut(tmp_path: Path) -> None:
+    assert read(tmp_path, rtf(r"One\par") + "\0\0" + rtf(r"Two\par")) == ("One\nTwo\n", ())
+    cut = tmp_path / "cut"
+    cut.write_text(rtf(r"One\par Two {\footnote At the foot.")[:-1])
+    reading = Reading([cut])
+    assert "".join(document.text for document in reading) == "One\nTwo At the foot."
+    assert "1 file read in part: an RTF file whose groups are not closed" in reading.notes[0]
+
+
 def test_what_an_rtf_holds_beside_its_text_is_counted(tmp_path: Path) -> None:
     body = r"{\header A head\par}Kept{\deleted  gone}{\v hidden}{\*\annotation Really?}.\par"
     text, notes = read(tmp_path, rtf(body))

@@ -30,7 +30,7 @@ ELEMENTS = Elements(
     cells=names("tc"),
     apart=names("txbxContent"),
     text_in=names("t"),
-    skipped=names("pPr sectPr tblPr tblGrid trPr tcPr sdtPr"),  # where a tab is a stop and no text
+    skipped=names("pPr rPr sectPr tblPr tblGrid trPr tcPr sdtPr"),  # where a tab is a stop and no text
     left_out={"del": DELETED, "moveFrom": DELETED, "rt": READINGS},
     first_of=names("AlternateContent"),  # the same for new programs and for old ones
     stands_for={
@@ -44,6 +44,7 @@ ELEMENTS = Elements(
 _FLAT = replace(ELEMENTS, left_out={**ELEMENTS.left_out, "hdr": FURNITURE, "ftr": FURNITURE, "comments": COMMENTS})
 _ROOTS = (("wordDocument", ""), ("package", "xmlPackage"), ("document", "wordprocessingml"))
 _NOTES = ("footnotes", "endnotes")
+_OURS = frozenset(("r", "pPr", "rPrChange", "vanish", "sym"))
 _OFF = ("0", "false", "off")
 
 
@@ -53,6 +54,9 @@ class WordText(ElementText):
     _hidden = _former = False
 
     def start(self, name: str, attributes: Attributes) -> None:
+        if name not in _OURS:
+            super().start(name, attributes)
+            return
         if name == "r":
             self._hidden = False
         elif name == "rPrChange":
@@ -64,10 +68,9 @@ class WordText(ElementText):
             self._symbol(attributes)
 
     def end(self, name: str) -> None:
-        if name in ("r", "pPr"):
-            self._hidden = False
-        elif name == "rPrChange":
-            self._former = False
+        if name in _OURS:
+            self._hidden = self._hidden and name not in ("r", "pPr")
+            self._former = self._former and name != "rPrChange"
         super().end(name)
 
     def text(self, text: str) -> None:

@@ -14,8 +14,6 @@ from daybreak.data.formats.pieces import WHOLE, pieces
 from daybreak.data.formats.texts import text_documents
 
 SPACE, LINE, TAB, _PARAGRAPH, _CELL, _ROW = "\1\2\3\4\5\6"  # as no XML holds them: to be told from its own blanks
-_KEPT = str.maketrans({" ": SPACE, "\n": LINE, "\t": TAB})
-_BACK = str.maketrans({SPACE: " ", LINE: "\n", TAB: "\t"})
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _BLANK_LINE = re.compile(r"[ \t\r]*\n[ \t\r]*\n\s*")
 _PARAGRAPHS = re.compile(rf"[ \t\n]*{_PARAGRAPH}[ \t\n{_PARAGRAPH}]*")
@@ -25,6 +23,11 @@ _LINES = re.compile(r"[ \t]*\n\s*")
 _SEVERAL = re.compile(r" {2,}")
 _MOST_WAITING = 1 << 20  # parts of a line that wait for what decides whether it is one
 _MOST_CHILDREN = 64  # without text between them: then they are blocks
+
+
+def kept(text: str) -> str:
+    """Text whose blanks and line breaks are to stay as they are."""
+    return text.replace(" ", SPACE).replace("\n", LINE).replace("\t", TAB)
 
 
 def names(words: str) -> frozenset[str]:
@@ -234,11 +237,11 @@ class ElementText:
                 parent.gaps = []
             self._texts += 1
         if self._preserving:
-            text = text.translate(_KEPT)
+            text = kept(text)
         elif elements.blanks is Blanks.COLLAPSED:
             text = _BLANKS.sub(" ", text)
         elif elements.blanks is Blanks.KEPT:
-            text = text.replace("\n", " ").translate(_KEPT)
+            text = kept(text.replace("\n", " "))
         elif not text.isspace():
             text = _BLANK_LINE.sub(_PARAGRAPH, text)
         self._keep(text)
@@ -251,7 +254,7 @@ class ElementText:
         """Text that an element stands for, with its own blanks."""
         if not self._skipping:
             self._texts += 1
-            self._keep(text.translate(_KEPT))
+            self._keep(kept(text))
 
     def _keep(self, text: str) -> None:
         self._parts.append(text)
@@ -304,7 +307,7 @@ def _cleaned(text: str) -> str:
     if _PARAGRAPH in text:
         text = _PARAGRAPHS.sub(LINE + "\n", text)
     text = _LINES.sub("\n", _SEVERAL.sub(" ", text))
-    return text.lstrip(" \n").translate(_BACK)
+    return text.lstrip(" \n").replace(SPACE, " ").replace(LINE, "\n").replace(TAB, "\t")
 
 
 def element_texts(kept: ElementText, text: Text, encoding: str | None) -> Iterator[str]:

@@ -187,8 +187,6 @@ class _Rtf:
                 pass_over = 0
                 self._flush()
                 self._close()
-                if not self._stack:
-                    break
             elif symbol is not None:
                 if symbol == b"*":
                     marked = True
@@ -217,10 +215,15 @@ class _Rtf:
             if len(self._kept) > 4096 and self._note is None and self._kept[-1] == "\n":
                 yield self._taken()
         self._flush()
+        if self._note is not None:
+            self._notes.append("".join(self._note))
+        self._kept += self._notes
         yield self._taken()
         for what, lost in self._lost.items():
             if lost:
                 self._findings.leave_part(what, lost)
+        if self._stack:
+            raise Stopped("an RTF file whose groups are not closed")
 
     def _taken(self) -> str:
         text = "".join(self._kept)
@@ -327,6 +330,7 @@ class _Rtf:
 
     def _keep(self, text: str) -> None:
         group = self._group
+        text = text.replace("\0", "")  # which fills up behind the end
         if group.skipped or not text:
             return
         what = group.what or (parts.DELETED if group.deleted else parts.HIDDEN_TEXT if group.hidden else "")
