@@ -51,6 +51,7 @@ OTHER_TEXT = {
     "data/formats/documents/publishing.py": "elements of XML",
     "data/formats/documents/roff.py": "macros of roff",
     "data/formats/documents/rtf.py": "words of RTF",
+    "data/formats/latex/commands.py": "commands of LaTeX",
     "data/page_body.py": "elements of HTML",
     "data/page_text.py": "elements of HTML",
     "data/pages.py": "elements of HTML",

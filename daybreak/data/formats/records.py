@@ -17,6 +17,7 @@ from daybreak.data.formats import (
 from daybreak.data.formats.conversations import exports, logs, whole
 from daybreak.data.formats.documents import pdf, roff, rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
+from daybreak.data.formats.latex import record as latex
 from daybreak.data.formats.mail import mailboxes
 from daybreak.data.formats.rows import json_lines, json_tree, tables, tagged
 
@@ -46,6 +47,7 @@ TEXT: tuple[TextFormat, ...] = (
     xml.XML,
     roff.ROFF,
     logs.CHAT_LOG,
+    latex.LATEX,
     code.NAMED_CODE,
     tagged.TAGGED,
     tables.TABLE,
