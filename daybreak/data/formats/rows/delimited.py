@@ -15,6 +15,7 @@ from functools import cached_property
 from daybreak.data.formats import limits
 
 ONE_COLUMN = "\n"  # the delimiter of a table of one column: it is in no line
+END_OF_FILE = "\x1a"  # that old programs write behind the last line
 UNQUOTED = "have delimiters in their text that nothing quotes"
 UNCLOSED = "have a quote that never closes and is read as text"
 _NUMBER = re.compile(r"\s*#?[-+]?[\d.,:/ %-]*\d[\d.,:/ %-]*\s*")  # dates and times, too
@@ -77,7 +78,8 @@ def cells_of(line: str, signs: Signs, *, spaced: bool = False, lenient: bool = F
         else:
             end = at
             at = line.find(delimiter, at)
-            cells.append(line[end:] if at < 0 else line[end:at])
+            cell = line[end:] if at < 0 else line[end:at]
+            cells.append(_unquoted(cell, signs) if signs.escaped and "\\" in cell else cell)
         if at < 0:
             return cells, False
         at += step
@@ -158,7 +160,7 @@ class Rows:
             if line is None:
                 return
             bare = line.rstrip("\r") if line.endswith("\r") else line
-            if not bare:
+            if not bare or bare == END_OF_FILE:
                 continue
             if "\r" in bare and self._parted(bare):
                 continue
@@ -231,7 +233,9 @@ class Rows:
         signs, columns = self.signs, self.form.columns
         if signs.bare:
             literal = bare.split(signs.delimiter)
-            if len(literal) >= columns > 0 and not (literal[-1].startswith(signs.quote) and self._goes_on()):
+            if not columns:
+                return literal
+            if len(literal) >= columns and not (literal[-1].startswith(signs.quote) and self._goes_on()):
                 cells = self._fitted(bare, literal)
                 return [_if_quoted(cell, signs) if self._is_doubled(cell) else cell for cell in cells]
         cells, opened = cells_of(bare, signs)
@@ -254,6 +258,9 @@ class Rows:
             inner = self._exactly(cells[0])
             if inner:
                 return inner
+        literal = bare.split(signs.delimiter)
+        if len(literal) == columns:  # a quote is closed in the midst of its cell
+            return [_if_quoted(cell, signs) for cell in literal]
         return self._mended(bare, cells)
 
     def _is_doubled(self, cell: str) -> bool:
@@ -316,13 +323,18 @@ class Rows:
             if self._are_rows(taken[:_LOOKED_THROUGH], own):
                 break
             if columns and len(cells := _trimmed(cells, columns)) != columns:
-                if len(line.split(signs.delimiter)) == columns:
+                if self._have_all(taken):
                     break
                 return cells if len(cells) < columns else self._merged(cells)
             return cells
         self._ahead.extendleft(reversed(taken))
         self._open_lines = len(taken) if barren else 0
         return []
+
+    def _have_all(self, lines: list[str]) -> bool:
+        """Half of the lines, or more, have as many cells as there are columns."""
+        counts = [len(line.split(self.signs.delimiter)) for line in lines[:_LOOKED_THROUGH] if line.strip()]
+        return 2 * sum(count >= self.form.columns for count in counts) >= len(counts)
 
     def _pass_over(self, size: int) -> None:
         """Passes over the rest of a cell that is too long."""

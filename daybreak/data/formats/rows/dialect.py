@@ -12,6 +12,7 @@ from daybreak.data.formats.rows.delimited import ONE_COLUMN, Form, Rows, Signs, 
 
 SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?\r?", re.IGNORECASE)  # Excel's line above the names
 _ABOVE = 20  # lines above the names of the columns, at most
+_LOOKED_AT_NAMES = 400  # characters of a line of names
 _LOOKED_AT = 1 << 18  # characters of the first lines
 _HEADER_CHARACTERS = 60  # most in the name of a column
 _WORDS = re.compile(r"[^\W\d_]+")
@@ -30,7 +31,13 @@ _USUAL = """
     location email phone price transcript utterance dialogue caption notes note texte titre auteur inhalt titel
     autor texto contenido titulo testo \u6587\u672c \u5185\u5bb9 \u6807\u9898 \u6807\u7b7e \u7c7b\u522b
     \u8bc4\u8bba \u53e5\u5b50 \u6b63\u6587 \u7f16\u53f7 \u5e8f\u53f7 \u4f5c\u8005 \u65e5\u671f \u95ee\u9898
-    \u7b54\u6848 \u6458\u8981 \u6765\u6e90 \u672c\u6587 \u540d\u524d
+    \u7b54\u6848 \u6458\u8981 \u6765\u6e90 \u672c\u6587 \u540d\u524d kommentar klasse bewertung nachricht frage
+    antwort beschreibung datum satz commentaire avis phrase contenu comentario opinion etiqueta clase frase
+    fecha recensione commento etichetta tekst etykieta \u0442\u0435\u043a\u0441\u0442
+    \u043c\u0435\u0442\u043a\u0430 \u043a\u043b\u0430\u0441\u0441 \u043e\u0442\u0437\u044b\u0432
+    \u043a\u043e\u043c\u043c\u0435\u043d\u0442\u0430\u0440\u0438\u0439 \u30e9\u30d9\u30eb
+    \u30c6\u30ad\u30b9\u30c8 \u30ec\u30d3\u30e5\u30fc \u611f\u60f3 \ud14d\uc2a4\ud2b8 \ub77c\ubca8 \ub9ac\ubdf0
+    \ubb38\uc7a5 \u5206\u7c7b \u60c5\u611f \u56de\u7b54 \u63d0\u95ee
 """
 USUAL_NAMES = frozenset(_USUAL.split())
 _TEXTS = """
@@ -160,9 +167,15 @@ def _usual_columns(lines: Sequence[str], rows: Sequence[Sequence[str]], signs: S
 
 def _header(rows: Sequence[list[str]], usual: int) -> tuple[int, list[str]]:
     """How many rows are above the data, and the row of names, which is the last of them; empty: there is none."""
+    for number, row in enumerate(islice(rows, _ABOVE)):  # names that nobody can take for anything else
+        cells = clean(row)
+        if len(cells) == usual > 1 and all(map(_usual, cells)):
+            return number + 1, cells
+        if len(cells) == usual and not _is_remark(row):
+            break
     first = next((number for number, row in enumerate(rows) if not _is_remark(row)), 0)
     for number, row in enumerate(islice(rows, _ABOVE)):
-        cells = _clean(row)
+        cells = clean(row)
         if number >= first or (usual > 1 and len(cells) == usual):
             while len(cells) > 1 and not cells[-1]:
                 cells.pop()
@@ -182,7 +195,8 @@ def _is_remark(row: Sequence[str]) -> bool:
     return bool(row) and row[0].lstrip().startswith("#")
 
 
-def _clean(row: Sequence[str]) -> list[str]:
+def clean(row: Sequence[str]) -> list[str]:
+    """The cells as names of columns."""
     return [cell.strip().removeprefix("\ufeff").strip("\"' ") for cell in row]
 
 
@@ -223,7 +237,7 @@ def _names(cells: Sequence[str], data: Sequence[Sequence[str]], *, sure: bool) -
             if usual >= 4 * _words(cell) and " " not in cell and not cell[:1].isupper():
                 score += 2 if "_" in cell else 1
             if len(values) >= 10 and len(set(values)) <= 0.2 * len(values) and cell not in values and " " not in cell:
-                score += 2  # the name of a few labels
+                score += 1  # the name of a few labels
     return score > (1 if sure or len(cells) > 1 else 0) or (sure and score > 0)
 
 
@@ -279,7 +293,7 @@ def delimiter_of(lines: Sequence[str], *, named: str = "", whole: bool = True) -
     usual = "\t" if named in ("tsv", "tab") else "|" if named == "psv" else ","
     best, most = "", (0.0, 0.0, 0.0, 0)
     for delimiter in ("\x01", "\t", ",", ";", "|"):
-        if not any(delimiter in line for line in filled[:_ABOVE]):
+        if not _may_part(filled[:_ABOVE], delimiter, named=bool(named)):
             continue
         found = dialect_of(lines, delimiter, whole=whole)
         if not _is_table(found, lines, named):
@@ -288,6 +302,17 @@ def delimiter_of(lines: Sequence[str], *, named: str = "", whole: bool = True) -
         if score > most:
             best, most = delimiter, score
     return best or (ONE_COLUMN if _is_one_column(filled, named=bool(named)) else "")
+
+
+def _may_part(lines: Sequence[str], delimiter: str, *, named: bool) -> bool:
+    """A quick look: most lines have the delimiter, or one of them has nothing but names of columns."""
+    having = [line for line in lines if delimiter in line]
+    if named or not having or (len(having) >= 0.9 * len(lines) and delimiter not in ",;"):
+        return bool(having)
+    if any(len(line) < _LOOKED_AT_NAMES and all(map(_usual, clean(line.split(delimiter)))) for line in having):
+        return True
+    spaced = sum(line.count(f"{delimiter} ") for line in having) * 2 > sum(line.count(delimiter) for line in having)
+    return len(having) >= 0.9 * len(lines) and not spaced
 
 
 def _is_table(found: Dialect, lines: Sequence[str], named: str) -> bool:

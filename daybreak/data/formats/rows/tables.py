@@ -10,7 +10,7 @@ from daybreak.data.formats.findings import LONG_ROW, Findings
 from daybreak.data.formats.format import Sample, Text, TextFormat
 from daybreak.data.formats.pieces import whole_lines
 from daybreak.data.formats.rows.delimited import Rows
-from daybreak.data.formats.rows.dialect import SEPARATOR, delimiter_of, dialect_of
+from daybreak.data.formats.rows.dialect import SEPARATOR, clean, delimiter_of, dialect_of
 from daybreak.data.formats.rows.documents import row_documents
 
 _NAMED = ("csv", "tsv", "tab", "psv")  # ends of names of tables
@@ -19,6 +19,7 @@ _RECOGNIZED_LINES = 200
 _LOOKED_AT_LINES = 1000
 _SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
 _ABOVE = "a line above the names of the columns"
+NULL = "\\N"  # of MySQL and Hive: nothing is in the cell
 _REPEATED = "the names of the columns once more"
 
 
@@ -83,12 +84,16 @@ def table_rows(blocks: Iterable[bytes], delimiter: str, name: str, findings: Fin
         next(found, None)
     names, header = dialect.names, [*dialect.header]
     for row in found:
-        if len(row) == len(header) and [cell.strip() for cell in row] == header:  # of a table that was put behind it
+        if (
+            len(row) == len(header) and row[-1].strip("\"' ") == header[-1] and clean(row) == header
+        ):  # of a joined table
             findings.skip_row(_REPEATED, _size(row))
             continue
         if swapped:
             row = [cell.replace("\r", "\n") for cell in row]
-        if any(row):
+        if NULL in row:
+            row = ["" if cell == NULL else cell for cell in row]
+        if any(row) and (len(row) > 1 or row[0].strip()):
             yield dict(zip(names, row, strict=False))
 
 
