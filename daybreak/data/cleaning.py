@@ -168,11 +168,13 @@ class Cleaning:
         for document in documents:
             size = size_of(document.text) if pairs else 0
             now: Document | None = document
+            unseen = True
             for step, tally in pairs:
                 before: Document = now  # type: ignore[assignment]
                 now = step(before, tally.note)
-                if now is not None and not now.text.strip():
+                if now is not None and (unseen or now is not before) and not now.text.strip():
                     now = None
+                unseen = False
                 size = tally.passed(before, size, now)
                 if now is None:
                     break

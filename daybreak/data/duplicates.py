@@ -15,6 +15,7 @@ _FULL = 2  # hashes for every bin at least: then one bin in e^2 stays empty, whi
 _TEXT_BIT, _ROUND_BITS = 48, 8  # of a sorted number: above it which text; of the round, below the bin's
 _MOST_GROUPED = 1 << 12  # texts that are hashed together, below 2^16
 _GROUP = 1 << 16  # characters of them; more fall out of a core's own cache
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # makes the highest bits depend on all
 _ROWS = 1 << 15  # signatures compared at a time: 8 MB on each side
 
 
@@ -160,10 +161,13 @@ class NearDuplicates:
         last before it; else -1.
         """
         repeated = np.full(len(compared), -1)
+        places_bits = np.uint64(max(1, len(compared).bit_length()))
         for band in range(self.width):
-            keys = signatures[compared, band]
-            order = np.argsort(keys, kind="stable")
-            ordered = keys[order]
+            # Sorted as numbers, a hash of the band above and the place below: far faster than places by their bands.
+            keys = (signatures[compared, band] * _MULTIPLIER) >> places_bits
+            ordered = np.sort((keys << places_bits) | np.arange(len(compared), dtype=np.uint64))
+            order = (ordered & ((np.uint64(1) << places_bits) - np.uint64(1))).astype(np.int64)
+            ordered >>= places_bits
             same = np.concatenate(([False], ordered[1:] == ordered[:-1]))
             places = np.flatnonzero(same)
             starts = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))

@@ -105,9 +105,14 @@ def encode_part(work: Encoding) -> int:
     """Its documents."""
     part = store.Stored(work.documents_folder, work.key)
     inside = np.unpackbits(np.frombuffer(work.inside, np.uint8), count=work.documents).astype(bool)
-    tokenizer = load_tokenizer(work.tokenizer_file)
+    tokenizer = _loaded(work.tokenizer_file, work.tokenizer_file.stat().st_mtime_ns)
     documents = scanning.documents_of(part, inside, work.before)
     return shards.write(work.folder, work.name, documents, tokenizer).documents
+
+
+@functools.lru_cache(maxsize=1)  # to make it ready takes as long as to encode a megabyte
+def _loaded(path: Path, _changed: int) -> base.Tokenizer:
+    return load_tokenizer(path)
 
 
 def whole_of(run: Run) -> scanning.Whole:

@@ -169,6 +169,7 @@ _PASSPORT = re.compile(
     re.I | re.A,
 )
 # Most of a text is letters in lower case and blanks: what a secret's beginning is without them is looked for first.
+_LEAST_DIGITS = 4  # in any number that is looked for
 _NO_TRACE = b"abcdefghijklmnopqrstuvwxyz \n"
 _KEY = r"-----{} (?:[A-Z]{{2,12}} ){{0,2}}PRIVATE KEY-----"
 _SECRETS = tuple(
@@ -210,7 +211,7 @@ def _candidates(text: str) -> Iterator[tuple[int, int, str]]:
     yield from _emails(text)
     if ":" in text:
         yield from _long_addresses(text)
-    for start, end in _windows(text):
+    for start, end in _windows(text) if traces.translate(_ARE_DIGITS).count(1) >= _LEAST_DIGITS else ():
         for match in _PASSPORT.finditer(text, start, end):
             yield match.start(1), match.end(1), "passport"
         for number in _NUMBERS:
@@ -267,10 +268,7 @@ def _windows(text: str) -> Iterator[tuple[int, int]]:
 def _digits_stand_close(text: str) -> bool:
     """Whether _DIGITS may be found at all: far cheaper, for its first character is in most texts."""
     data = text.encode("utf-8", "replace")
-    digits = data.translate(_ARE_DIGITS)
-    if digits.count(1) < 4:
-        return False
-    places = np.flatnonzero(np.frombuffer(digits, np.bool_))
+    places = np.flatnonzero(np.frombuffer(data.translate(_ARE_DIGITS), np.bool_))
     wide = 1 if len(data) == len(text) else 4  # bytes of a character
     six, four = places[5:] - places[:-5], places[3:] - places[:-3]
     return bool((six <= 5 + 10 * wide).any() or ((four <= 8).any() and "." in text))

@@ -15,6 +15,8 @@ _JUDGED = 100  # characters without blanks, from which on shares say something
 _WINDOW = 32  # bytes that are compared to find repetition cheaply
 # Windows that begin with a byte whose lower five bits are 0x15 are sampled: u, 5 and one in 32 of UTF-8's.
 _ARE_SAMPLED = bytes(byte & 0x1F == 0x15 for byte in range(256))
+_SAMPLED_LESS_FROM = 3000  # bytes, from which on there are enough of v, 6 and one in 32 of UTF-8's
+_ARE_SAMPLED_LESS = bytes(byte & 0x1F == 0x16 for byte in range(256))
 _SUSPECT = 0.15  # share of copies among sampled windows, below which n-grams are not counted
 _HAN_LOOKED_AT = 400  # characters
 _SCRIPTS_LOOKED_AT = 6000  # bytes
@@ -133,7 +135,8 @@ def _copies(data: bytes) -> float:
     if size < 2 * _WINDOW:
         return 0.0
     # Chosen by their content, so that copies are chosen alike.
-    places = np.flatnonzero(np.frombuffer(data.translate(_ARE_SAMPLED), np.bool_, size)).tolist()
+    sampled = _ARE_SAMPLED if size < _SAMPLED_LESS_FROM else _ARE_SAMPLED_LESS
+    places = np.flatnonzero(np.frombuffer(data.translate(sampled), np.bool_, size)).tolist()
     if len(places) < 8:  # a few characters over and over: too few different windows to sample
         places = range(min(size, 1 << 16))
     return 1 - len({data[place : place + _WINDOW] for place in places}) / len(places)

@@ -14,7 +14,8 @@ _PLAIN += ("<|begin_of_text|>", "<|begin▁of▁sentence|>")
 _OFTEN_MARKUP = ("</s>", "<s>", "<eos>", "<EOS>", "<bos>", "<BOS>", "[EOS]", "[BOS]")  # SentencePiece's and others
 _MARKS = tuple(mark.encode() for mark in (*_PLAIN, *_OFTEN_MARKUP))
 _MARK = re.compile(b"|".join(map(re.escape, _MARKS)))
-_MARK_IN_TEXT = re.compile("|".join(map(re.escape, (*_PLAIN, *_OFTEN_MARKUP))))
+_ENDS = ("|>", "s>", "S>", "OS]")  # of marks; few texts have one, and to look for them is quick
+_END_BYTES = tuple(end.encode() for end in _ENDS)
 _LEADING = re.compile(rb"\s*(?:(?:" + _MARK.pattern + rb")\s*)*")
 _LONGEST = max(map(len, _MARKS))
 _AROUND = 64  # bytes on both sides of a mark that are looked at
@@ -87,9 +88,11 @@ def documents_between(
 
 def texts_in(text: str, name: str, findings: Findings) -> list[str]:
     """Those of a row's text: what stands between borders in it, or all of it."""
-    if ("<" not in text and "[" not in text) or not _MARK_IN_TEXT.search(text):
+    if ("<" not in text and "[" not in text) or not any(end in text for end in _ENDS):
         return [text]
     data = text.encode("utf-8", "surrogatepass")
+    if not _MARK.search(data):
+        return [text]
     found = documents_between([data], name, findings, always="\n".join(_at_the_ends(data)))
     return [b"".join(blocks).decode("utf-8", "surrogatepass") for _, blocks in found]
 
@@ -141,7 +144,7 @@ class _Splitter:
             if not self._begun:
                 self._begun = True
                 self.fresh = self._opens(data)
-            place, marked = 0, _MARK.search(data) is not None
+            place, marked = 0, any(end in data for end in _END_BYTES)
             while True:
                 if self.fresh:
                     place = self._after_leading(data, place)

@@ -13,6 +13,7 @@ from daybreak.data.formats.rows.shapes import NONE, Choices, shape_of
 from daybreak.data.formats.texts import text_documents
 
 _LICENCES = ("license", "licence", "licenses", "max_stars_repo_licenses", "copyright_license")  # columns
+_ARE_LICENCES = frozenset(_LICENCES)
 _LICENCE_CHARACTERS = 60
 _GONE = frozenset(("[deleted]", "[removed]"))  # what forums leave in the place of a text
 
@@ -88,7 +89,7 @@ def _size_of(row: Row) -> int:
 
 def licence(row: Row) -> str:
     """The licence that a row names; empty where it names none."""
-    if not isinstance(row, dict):
+    if not isinstance(row, dict) or _ARE_LICENCES.isdisjoint(row):
         return ""
     for name in _LICENCES:
         if value := row.get(name):
