@@ -196,6 +196,7 @@ def test_trees_of_messages_follow_the_best_ranked_reply() -> None:
         documents, notes = read(as_lines([row, row]))
         assert documents == [(expected, "dialogue")] * 2
         assert "best-ranked" in notes[0]
+        assert notes[1].startswith("2 parts left out: replies beside the best-ranked ones (22 bytes")
     unranked = message("Question?", message("First."), message("Second."), role="prompter")
     assert read(as_lines([{"prompt": unranked}]), "f.json")[0] == [("User: Question?\nAssistant: First.", "dialogue")]
 

@@ -19,7 +19,7 @@ def chatgpt(rows: Sequence[Row]) -> Shape | None:
     if share(rows, "mapping", dict) < MOST:
         return None
     said = "rows are conversations of ChatGPT; of each the branch that was shown last is read, without hidden messages"
-    return Shape(said, _conversation, "dialogue")
+    return Shape(said, _conversation, "dialogue", left_out=_other_branches, left="other branches of conversations")
 
 
 def _conversation(row: Row) -> str | None:
@@ -27,6 +27,15 @@ def _conversation(row: Row) -> str | None:
         return None
     lines = [line for node in _branch(mapping, row.get("current_node")) if (line := _line(node.get("message")))]
     return "\n".join(lines) or None
+
+
+def _other_branches(row: Row) -> Iterator[str]:
+    """What the messages say that the branch passes by."""
+    if isinstance(row, dict) and isinstance(mapping := row.get("mapping"), dict):
+        shown = {id(node) for node in _branch(mapping, row.get("current_node"))}
+        for node in mapping.values():
+            if isinstance(node, dict) and id(node) not in shown and (line := _line(node.get("message"))):
+                yield line
 
 
 def _branch(mapping: Mapping[str, object], last: object) -> Iterator[Mapping[str, object]]:

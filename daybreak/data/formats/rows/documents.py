@@ -52,6 +52,9 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
             findings.skip_row(NO_TEXT, _size_of(row))
             continue
         findings.rows_seen += 1
+        if shape.left_out is not None:
+            for left in shape.left_out(row):
+                findings.leave_part(shape.left, len(left.encode(errors="replace")))
         if named := licence(row):
             findings.licence(named)
         for part in texts_in(text, name, findings):

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from daybreak.data.formats.rows import chats, columns
 from daybreak.data.formats.rows.chats import spoken
@@ -47,7 +47,21 @@ def wrapped(rows: Sequence[Row], shape_of: Callable[[Sequence[Row]], Shape], non
         value = row.get(column) if isinstance(row, dict) else None
         return found.text(value) if isinstance(value, dict) else None
 
-    return Shape(said, text, found.kind, column=name, named=found.named)
+    other = found.left_out
+
+    def left_out(row: Row) -> Iterable[str]:
+        value = row.get(column) if isinstance(row, dict) else None
+        return other(value) if other and isinstance(value, dict) else ()
+
+    return Shape(
+        said,
+        text,
+        found.kind,
+        column=name,
+        named=found.named,
+        left_out=left_out if other else None,
+        left=found.left,
+    )
 
 
 def _wrapping(rows: Sequence[Row]) -> str:
@@ -191,7 +205,9 @@ def trees(rows: Sequence[Row]) -> Shape | None:
     """A message with replies to replies, as OpenAssistant has them (arXiv:2304.07327): the best-ranked are read."""
     if 2 * sum(_root(row) is not None for row in rows) <= len(rows):
         return None
-    return Shape("rows are trees of messages; at each message the best-ranked reply is read", _branch, "dialogue")
+    said = "rows are trees of messages; at each message the best-ranked reply is read"
+    left = "replies beside the best-ranked ones"
+    return Shape(said, _branch, "dialogue", left_out=_other_replies, left=left)
 
 
 def _root(row: Row) -> Mapping[str, object] | None:
@@ -222,6 +238,20 @@ def _branch(row: Row) -> str | None:
         lines.append(spoken(speaker if isinstance(speaker, str) else "", _said(message)))
         message = next(iter(_replies(message)), None)
     return "\n".join(lines) or None
+
+
+def _other_replies(row: Row) -> Iterator[str]:
+    """What the replies say that the branch passes by, and the replies to them."""
+    waiting: list[Mapping[str, object]] = []
+    message = _root(row)
+    while message is not None:
+        replies = _replies(message)
+        waiting += replies[1:]
+        message = replies[0] if replies else None
+    while waiting:
+        message = waiting.pop()
+        yield _said(message)
+        waiting += _replies(message)
 
 
 # Conversations in a column of any name

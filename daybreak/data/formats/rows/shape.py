@@ -1,6 +1,6 @@
 """Shape: where in a file's rows the text is and how a row becomes text; what guesses of it share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from daybreak.data.formats.findings import NO_TEXT
@@ -18,6 +18,8 @@ class Shape:
     text: Callable[[Row], str | None]
     kind: str = "text"
     column: str = ""  # the one column that holds the text
+    left_out: Callable[[Row], Iterable[str]] | None = None  # a row's texts that are not read, such as other branches
+    left: str = ""  # what they are
     named: bool = True  # by its name or its form; False: by how the values look, which a name in another row outweighs
     # What the first rows of a file have told:
     usual: frozenset[tuple[object, ...]] = frozenset()  # columns of those that have text
