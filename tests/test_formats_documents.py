@@ -160,6 +160,17 @@ def test_what_a_docx_holds_beside_its_text_is_counted(tmp_path: Path) -> None:
         assert f"{what}" in told and f"({size} bytes" in told, told
 
 
+def test_the_table_of_contents_of_a_docx_is_counted(tmp_path: Path) -> None:
+    def field(kind: str, told: str = "") -> str:
+        return f'<w:r><w:fldChar w:fldCharType="{kind}"/><w:instrText>{told}</w:instrText></w:r>'
+
+    listed = field("begin", " TOC \\o ") + field("separate") + run("Intro") + run("3")
+    page = field("begin", "PAGEREF x") + field("separate") + run("4") + field("end")
+    body = paragraph(listed) + paragraph(page, field("end"), run("Body "), field("begin", " TOCX"), run("goes on."))
+    text, notes = read(tmp_path, docx(body))
+    assert text == "Body goes on.\n" and "3 parts left out: tables of contents (7 bytes" in notes[0]
+
+
 def test_a_docx_in_one_file_of_xml(tmp_path: Path) -> None:
     flat = f"""<?xml version="1.0"?><?mso-application progid="Word.Document"?>
         <pkg:package xmlns:pkg="http://schemas.microsoft.com/office/2006/xmlPackage">
@@ -353,6 +364,14 @@ def test_encrypted_chapters_are_told_and_fonts_are_none(tmp_path: Path) -> None:
     assert "encrypted" in caught.value.received
 
 
+def test_chapters_and_parts_are_in_the_encoding_that_they_declare(tmp_path: Path) -> None:
+    chinese = '<?xml version="1.0" encoding="gb2312"?><html><body><p>你好，世界</p></body></html>'.encode("gb18030")
+    data = book(ITEMS, '<itemref idref="one"/>') | {"OEBPS/1.xhtml": chinese}
+    assert read(tmp_path, data) == ("你好，世界\n", ())
+    word = f'<?xml version="1.0" encoding="UTF-16"?><w:document {W}>{paragraph(run("你好"))}</w:document>'
+    assert read(tmp_path, docx("") | {"word/document.xml": word.encode("utf-16")}) == ("你好\n", ())
+
+
 def test_a_table_of_contents_is_no_text(tmp_path: Path) -> None:
     nav = '<html xmlns:epub="e"><body><nav epub:type="toc"><ol><li>Listed</li></ol></nav></body></html>'
     for items in ('<item id="n" href="nav.xhtml" properties="nav"/>', '<item id="n" href="nav.xhtml"/>'):
@@ -502,9 +521,14 @@ def test_entities_that_multiply_are_no_text(tmp_path: Path, where: str) -> None:
 
 
 def test_xml_that_is_broken_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.xml"
     with pytest.raises(DataError) as caught:
-        read(tmp_path, "<a>\n<p>one</p>\n<p>two</a>", "f.xml")
+        read(tmp_path, "<a>\n<p>one</p>\n<p>two</a>", path.name)
     assert "line 3" in caught.value.received
+    path.write_text(f"<a>{'<p>one</p>' * 9000}<p>two</a>")
+    reading = Reading([path])
+    assert "".join(document.text for document in reading).endswith("one\none\n")
+    assert "1 file read in part: not well-formed XML at line 1" in reading.notes[0]
 
 
 # RTF

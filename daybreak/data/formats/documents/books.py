@@ -25,7 +25,7 @@ _NUMBERS = re.compile(r"(\d+)")
 def _recognize(package: Package) -> bool:
     if package.mimetype == "application/epub+zip":
         return True
-    return _CONTAINER in package.names and bool(_package_part(package))
+    return bool(_package_part(package))
 
 
 def _package_part(package: Package) -> str:

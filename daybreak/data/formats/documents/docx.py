@@ -18,8 +18,9 @@ from daybreak.data.formats.documents.elements import (
     one_text,
 )
 from daybreak.data.formats.documents.package import Package, PackageFormat, attribute, is_office
-from daybreak.data.formats.documents.parts import COMMENTS, DELETED, FURNITURE, HIDDEN_TEXT, READINGS, SYMBOLS
+from daybreak.data.formats.documents.parts import COMMENTS, CONTENTS, DELETED, FURNITURE, HIDDEN_TEXT, READINGS, SYMBOLS
 from daybreak.data.formats.documents.vocabulary import Vocabulary
+from daybreak.data.formats.findings import Findings
 from daybreak.data.formats.format import Text
 
 ELEMENTS = Elements(
@@ -44,14 +45,18 @@ ELEMENTS = Elements(
 _FLAT = replace(ELEMENTS, left_out={**ELEMENTS.left_out, "hdr": FURNITURE, "ftr": FURNITURE, "comments": COMMENTS})
 _ROOTS = (("wordDocument", ""), ("package", "xmlPackage"), ("document", "wordprocessingml"))
 _NOTES = ("footnotes", "endnotes")
-_OURS = frozenset(("r", "pPr", "rPrChange", "vanish", "sym"))
+_OURS = frozenset(("r", "pPr", "rPrChange", "vanish", "sym", "fldChar", "instrText"))
 _OFF = ("0", "false", "off")
 
 
 class WordText(ElementText):
     """As the text of any XML, without hidden runs and with the symbols of fonts."""
 
-    _hidden = _former = False
+    _hidden = _former = _instructing = False
+
+    def __init__(self, elements: Elements, findings: Findings) -> None:
+        super().__init__(elements, findings)
+        self._fields: list[str] = []  # what those are told to be whose end has not come
 
     def start(self, name: str, attributes: Attributes) -> None:
         if name not in _OURS:
@@ -63,6 +68,13 @@ class WordText(ElementText):
             self._former = True
         elif name == "vanish" and not self._former:
             self._hidden = attribute(attributes, "val") not in _OFF
+        elif name == "fldChar":
+            kind = attribute(attributes, "fldCharType")
+            if kind == "begin":
+                self._fields.append("")
+            elif kind == "end" and self._fields:
+                self._fields.pop()
+        self._instructing = name == "instrText"
         super().start(name, attributes)
         if name == "sym":
             self._symbol(attributes)
@@ -71,11 +83,15 @@ class WordText(ElementText):
         if name in _OURS:
             self._hidden = self._hidden and name not in ("r", "pPr")
             self._former = self._former and name != "rPrChange"
+            self._instructing = False
         super().end(name)
 
     def text(self, text: str) -> None:
-        if self._hidden and self.is_text():
-            self.findings.leave_part(HIDDEN_TEXT, len(text.encode("utf-8", "replace")))
+        if self._instructing and self._fields:
+            self._fields[-1] += text
+        elif self.is_text() and (self._hidden or any(field.split()[:1] == ["TOC"] for field in self._fields)):
+            what = HIDDEN_TEXT if self._hidden else CONTENTS
+            self.findings.leave_part(what, len(text.encode("utf-8", "replace")))
         else:
             super().text(text)
 

@@ -346,8 +346,17 @@ def _numbered(kept: ElementText, events: Iterator[None]) -> Iterator[tuple[int, 
 
 
 def one_text(texts: Iterable[str]) -> Iterator[Document]:
-    """Texts that follow one another as one document, in pieces where it is long."""
-    parts = (text.encode("utf-8", "replace") for text in texts if text)
-    for index, piece in enumerate(pieces(parts, WHOLE)):
+    """Texts that follow one another as one document, in pieces where it is long; all there is before an error."""
+    failed: list[Exception] = []
+
+    def parts() -> Iterator[bytes]:
+        try:
+            yield from (text.encode("utf-8", "replace") for text in texts if text)
+        except Exception as error:  # to be raised when what has come before it is given
+            failed.append(error)
+
+    for index, piece in enumerate(pieces(parts(), WHOLE)):
         if index or piece.strip():
             yield Document(piece.decode(), index == 0)
+    for error in failed:
+        raise error

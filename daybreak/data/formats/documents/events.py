@@ -1,12 +1,17 @@
 """Events: XML parsed as it streams by, with its limits: no file is fetched, no entity multiplies, nothing is lost."""
 
+import codecs
 import html.entities
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 from xml.parsers import expat
 
+from daybreak.data.formats import charsets
 from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
 
+_DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_.:-]+)""")
 _STEP_BYTES = 1 << 16  # parsed between two looks at what is done
 _MOST_AMPLIFIED, _AMPLIFIED_FROM = 100, 8_000_000  # characters of text for a byte, as expat's own limit has it
 _ANOTHER = tuple(  # root element or declaration follows the end of the first
@@ -86,6 +91,18 @@ class _Parser:
         return 1
 
 
+def _as_declared(blocks: Iterator[bytes]) -> tuple[Iterator[bytes], str | None]:
+    """Blocks in an encoding that the parser knows, and that encoding; None: the parser finds it in the file."""
+    first = next(blocks, b"")
+    found = _DECLARED.match(first)
+    codec = charsets.of_label(found[1].decode("ascii")) if found else None
+    blocks = itertools.chain((first,), blocks)
+    if codec is None or codec.startswith("utf"):
+        return blocks, "utf-8" if found and codec is None else None
+    decoder = codecs.getincrementaldecoder(codec)("replace")
+    return (decoder.decode(block).encode("utf-8", "replace") for block in blocks), "utf-8"
+
+
 def parsed(
     blocks: Iterable[bytes], handler: Handler, name: str, findings: Findings, encoding: str | None = "utf-8"
 ) -> Iterator[None]:
@@ -94,6 +111,8 @@ def parsed(
     One root after another, as files that were joined have them, is read as one file. encoding: None is what the file
     declares. Raises Unsuitable: not well-formed before any text; Stopped: not well-formed further on, with the line.
     """
+    if encoding is None:
+        blocks, encoding = _as_declared(iter(blocks))
     reader = _Parser(handler, name, findings, encoding)
     size = lines = 0
     try:
