@@ -1,11 +1,13 @@
-"""Files with bytes exchanged, cut and doubled: whatever reads them says what is wrong in words, or reads them."""
+"""Files of runs and models with bytes exchanged, cut and doubled: they are read, or what is wrong is said in words.
+
+Files of text are in test_benchmark_fuzz_readers.py.
+"""
 
 from __future__ import annotations
 
 import json
 import random
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from daybreak.core.records import Event, Log
 from daybreak.core.run import Run, read_json
 from daybreak.core.types import Plan
 from daybreak.data import shards
-from daybreak.data.sources import Document, Reading
+from daybreak.data.sources import Document
 from daybreak.data.tokenizers import byte_tokenizer, load_tokenizer, train_tokenizer
 from daybreak.engine import checkpoints
 from daybreak.models.checkpoints import write
@@ -103,20 +105,6 @@ def sharded(folder: Path, network, shape, plan) -> Callable[[], object]:
     return read
 
 
-def texts(folder: Path, network, shape, plan) -> Callable[[], object]:
-    (folder / "a.txt").write_text("Some text.\n\nAnd more of it.\n" * 20)
-    (folder / "b.html").write_text(
-        "<html><body><p>Some <b>text</b> of a page.</p><table><tr><td>1</td></tr></table>" * 9
-    )
-    (folder / "c.jsonl").write_text('{"text": "a row", "id": 1}\n' * 20)
-    (folder / "d.csv").write_text('id,text\n1,"a row, quoted"\n' * 20)
-    (folder / "e.xml").write_text("<?xml version='1.0'?><r><p>some text</p></r>")
-    with zipfile.ZipFile(folder / "f.zip", "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("a.txt", "text in an archive " * 50)
-    names = sorted(folder.iterdir())
-    return lambda: [list(Reading([name])) for name in names]
-
-
 READERS = {
     "weights and config": (weights, "model/*"),
     "a tokenizer of ours": (learnt, "tokenizer.json"),
@@ -125,7 +113,6 @@ READERS = {
     "a log": (logged, "log.jsonl"),
     "checkpoints": (saved, "step-*/*"),
     "shards": (sharded, "train*"),
-    "texts": (texts, "*.*"),
 }
 
 
