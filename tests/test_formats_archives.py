@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import lzma
@@ -15,7 +16,7 @@ import pytest
 import zstandard
 
 from daybreak.core.errors import DataError
-from daybreak.data.formats import kinds
+from daybreak.data.formats import kinds, limits
 from daybreak.data.formats.findings import Findings
 from daybreak.data.sources import Reading, find
 
@@ -257,6 +258,19 @@ def test_a_zip_in_a_packed_file_and_a_zip64(tmp_path: Path) -> None:
     whole = buffer.getvalue()
     for data in (whole, whole[: whole.index(b"PK\1\2")], zipped({"inner.zip": whole})):
         assert read_bytes(tmp_path, data)[0] == list(TEXTS.values())
+
+
+def test_a_long_zip_in_a_packed_file_is_read_from_the_front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HELD_BYTES", 1000)
+    texts = {f"{n}.txt": "".join(f"Line {line * n % 97} of {n}.\n" for line in range(900)) for n in range(1, 6)}
+    for data in (zipped(texts), zipped(texts, streamed=True), zipped(texts, zipfile.ZIP_STORED)):
+        found, findings = read_bytes(tmp_path, gzip.compress(data))
+        assert found == list(texts.values()) and not findings.passed_over()
+
+
+def test_a_pickle_among_texts_costs_no_text(tmp_path: Path) -> None:
+    found, findings = read_bytes(tmp_path, zipped({"a/data.pkl": b"\x80\2}q\0.", "a/version": "3", "b.txt": "Words."}))
+    assert found == ["3", "Words."] and "a pickle of Python" in findings.passed_over()[0]
 
 
 def test_names_of_zip_members(tmp_path: Path) -> None:

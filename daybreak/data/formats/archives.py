@@ -2,7 +2,7 @@
 
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 from daybreak.data.cleaning import Document
@@ -16,7 +16,6 @@ from daybreak.data.formats.members import MARK_BYTES, member_documents
 from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 NO_LIST = "a zip archive without its list of files, such as one that ends too early"
-_INDEX_BYTES = 10_000_000  # most bytes of an EPUB's list of chapters
 
 
 def zip_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Document]:
@@ -24,11 +23,18 @@ def zip_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Do
 
     A member's name is only ever shown, so that one with `..` in it leads nowhere.
     """
-    file = stream.seekable()
+    try:
+        file = stream.seekable()
+    except Unsuitable:  # packed and long: it is read from the front on, without its list
+        yield from _found_documents(stream, findings, read)
+        return
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, EOFError, struct.error):
-        yield from _found_documents(stream, file, findings, read)
+        file.seek(0)
+        front = Stream(stream.name, file, stream.budget, depth=stream.depth)
+        yield from _found_documents(front, findings, read)
+        findings.stop(stream.name, NO_LIST)
         return
     with archive:
         names = set(archive.namelist())
@@ -37,10 +43,18 @@ def zip_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Do
         package = Package(stream, archive, frozenset(names), findings, read)
         if record := next((one for one in PACKAGES if one.recognize(package)), None):
             yield from record.documents(package)
-        elif any(name.endswith("/data.pkl") for name in names):
+        elif _is_pytorch(names):
             raise Unsuitable("weights of PyTorch, a pickle, which is never opened")
         else:
             yield from _listed_documents(stream, archive, file, findings, read)
+
+
+def _is_pytorch(names: Collection[str]) -> bool:
+    """Whether torch.save has written it: one folder with a pickle, its version and its tensors."""
+    folders = {name.partition("/")[0] for name in names}
+    return len(folders) == 1 and {f"{folder}/{own}" for folder in folders for own in ("data.pkl", "version")} <= set(
+        names
+    )
 
 
 def _listed_documents(
@@ -63,17 +77,14 @@ def _start_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BinaryIO, b
         return b""
 
 
-def _found_documents(stream: Stream, file: BinaryIO, findings: Findings, read: Read) -> Iterator[Document]:
-    """Of an archive whose list of files is missing or damaged."""
-    file.seek(0)
-    front = Stream(stream.name, file, stream.budget, depth=stream.depth)
+def _found_documents(stream: Stream, findings: Findings, read: Read) -> Iterator[Document]:
+    """Of an archive whose list of files is missing or out of reach. Raises Unsuitable: there are none."""
     given = False
-    for document in member_documents(front, zips.found(front, findings), findings, read, {}):
+    for document in member_documents(stream, zips.found(stream, findings), findings, read, {}):
         given = True
         yield document
     if not given:
         raise Unsuitable(NO_LIST)
-    findings.stop(stream.name, NO_LIST)
 
 
 def has_zip(stream: Stream) -> bool:

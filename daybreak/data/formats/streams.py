@@ -43,25 +43,29 @@ class Stream:
         self.name, self.budget, self.depth = name, budget, depth
         self._file, self._seekable = file, seekable
         self._again: Callable[[], Stream | None] | None = self._rewound if seekable else None
-        self._ahead = b""
+        self._ahead, self._place = b"", 0  # looked at, and how much of it is read
         self.offset = 0  # bytes read so far
 
     def peek(self, size: int) -> bytes:
         """The next `size` bytes, fewer at the end; they stay to be read."""
-        parts = [self._ahead]
-        have = len(self._ahead)
-        while have < size and (block := self._file.read(min(size - have, limits.BLOCK_BYTES))):
-            parts.append(block)
-            have += len(block)
-        self._ahead = b"".join(parts)
-        return self._ahead[:size]
+        have = len(self._ahead) - self._place
+        if have < size:
+            parts = [self._ahead[self._place :]]
+            while have < size and (block := self._file.read(min(size - have, limits.BLOCK_BYTES))):
+                parts.append(block)
+                have += len(block)
+            self._ahead, self._place = b"".join(parts), 0
+        return self._ahead[self._place : self._place + size]
 
     def read(self, size: int = -1) -> bytes:
         if size < 0:
-            data = self._ahead + self._file.read()
-            self._ahead = b""
+            data = self._ahead[self._place :] + self._file.read()
+            self._ahead, self._place = b"", 0
         elif self._ahead:
-            data, self._ahead = self._ahead[:size], self._ahead[size:]
+            data = self._ahead[self._place : self._place + size]
+            self._place += len(data)
+            if self._place == len(self._ahead):
+                self._ahead, self._place = b"", 0
         else:
             data = self._file.read(size)
         self.offset += len(data)
