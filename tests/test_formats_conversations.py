@@ -398,3 +398,45 @@ def test_activity_of_gemini(tmp_path: Path) -> None:
         "safeHtmlItem": [{"html": "<p>A <b>cat</b> &amp; a dog.</p><p>Yes.</p>"}],
     }
     assert read(tmp_path, "MyActivity.json", [row])[0] == ["User: What is it?\nAssistant: A cat & a dog.\nYes."]
+
+
+# Forums
+
+
+def texts_of(path: Path) -> list[str]:
+    return [document.text for document in Reading([path])]
+
+
+def test_reddit(tmp_path: Path) -> None:
+    rows = [
+        {"author": "a", "subreddit": "x", "body": "I think so &gt; you", "link_id": "t3_1", "score": 3},
+        {"author": "[deleted]", "subreddit": "x", "body": "[deleted]", "score": 1},
+        {"author": "b", "subreddit": "x", "body": "[removed]", "score": 1},
+    ]
+    posts = [
+        {"author": "a", "subreddit": "x", "title": "A question", "selftext": "Why is it so?", "url": "u"},
+        {"author": "a", "subreddit": "x", "title": "A title of a link", "selftext": "", "url": "u"},
+        {"author": "a", "subreddit": "x", "title": "A title", "selftext": "[removed]", "url": "u"},
+    ]
+    path = tmp_path / "RC.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert texts_of(path) == ["I think so > you"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in posts))
+    assert texts_of(path) == ["A question\n\nWhy is it so?"]
+
+
+def test_an_archive_of_twitter(tmp_path: Path) -> None:
+    path = tmp_path / "tweets.js"
+    tweets = [
+        {"tweet": {"id": "1", "full_text": "Hello &amp; bye https://t.co/abc"}},
+        {"tweet": {"full_text": "RT @x: no"}},
+    ]
+    path.write_text(f"window.YTD.tweets.part0 = {json.dumps(tweets, indent=2)}")
+    assert texts_of(path) == ["Hello & bye"]
+    messages = [
+        {"messageCreate": {"senderId": "2", "text": "Two", "createdAt": "2021-01-02"}},
+        {"messageCreate": {"senderId": "1", "text": "One", "createdAt": "2021-01-01"}},
+    ]
+    talk = [{"dmConversation": {"conversationId": "1-2", "messages": messages}}]
+    path.write_text(f"window.YTD.direct_messages.part0 = {json.dumps(talk)}")
+    assert texts_of(path) == ["1: One\n2: Two"]

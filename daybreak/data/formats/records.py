@@ -3,6 +3,7 @@
 from daybreak.data.formats import (
     archives,
     arrow,
+    catalogues,
     code,
     crawls,
     har,
@@ -14,7 +15,7 @@ from daybreak.data.formats import (
     tars,
     texts,
 )
-from daybreak.data.formats.conversations import exports, logs, whole
+from daybreak.data.formats.conversations import exports, logs, twitter, whole
 from daybreak.data.formats.documents import pdf, roff, rtf, xml
 from daybreak.data.formats.format import BinaryFormat, TextFormat
 from daybreak.data.formats.latex import record as latex
@@ -38,6 +39,7 @@ BINARY: tuple[BinaryFormat, ...] = (
 TEXT: tuple[TextFormat, ...] = (
     subtitles.SUBTITLES,
     notebooks.NOTEBOOK,
+    twitter.TWITTER,
     har.HAR,
     exports.MESSENGER,
     whole.CONVERSATION,
@@ -46,6 +48,8 @@ TEXT: tuple[TextFormat, ...] = (
     markup.PAGE,
     xml.XML,
     roff.ROFF,
+    catalogues.CATALOGUE,
+    catalogues.CARD,
     logs.CHAT_LOG,
     latex.LATEX,
     code.NAMED_CODE,

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from daybreak.data.formats.conversations import assistants
-from daybreak.data.formats.rows import cells, chats, columns, nested, questions
+from daybreak.data.formats.rows import cells, chats, columns, nested, posts, questions
 from daybreak.data.formats.rows.shape import Row, Shape
 
 
@@ -19,6 +19,7 @@ GUESSES: tuple[Callable[[Sequence[Row]], Shape | None], ...] = (
     nested.translations,
     assistants.chatgpt,
     assistants.gemini_activity,
+    posts.reddit,
     assistants.titles,
     assistants.lists_of_users,
     chats.arena,
