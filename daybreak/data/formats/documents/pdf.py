@@ -5,6 +5,7 @@ as they are written, which many programs do not do.
 """
 
 import io
+import itertools
 import logging
 import threading
 from collections.abc import Iterator
@@ -24,34 +25,40 @@ _PICTURES = "pages of PDF files without text, such as scans"
 _GARBLED = "pages of PDF files whose fonts do not tell their characters"
 _LOCKED = "a PDF file with a password"
 _WRONG_PASSWORD = 4  # FPDF_ERR_PASSWORD of PDFium
+_TOGETHER = 200  # pages
 _one_at_a_time = threading.Lock()  # PDFium is not for several threads
 
 
 def pdf_documents(stream: Stream, findings: Findings, _: Read) -> Iterator[Document]:
     """One text in pieces. Raises Unsuitable: damaged, encrypted, or pictures; UsageError: a library is missing."""
-    pages = _pages(stream)
-    texts = []
-    empty = garbled = 0
-    for page in pages:
-        if page is None:
-            findings.skip_row(_DAMAGED)
-        elif not page.strip():
-            empty += 1
-        elif is_garbled(page):
-            garbled += 1
-        else:
-            texts.append(page)
-    if not texts:
-        raise Unsuitable(_GARBLED if garbled else "a PDF file without text, such as a scan")
-    for count, what in ((empty, _PICTURES), (garbled, _GARBLED)):
-        for _number in range(count):
-            findings.leave_part(what)
-    found = joined(texts, findings)
-    findings.bytes += sum(len(text.encode("utf-8", "replace")) for text in found)
-    yield from one_text(found)
+    yield from one_text(_texts(_pages(stream), findings))
 
 
-def _pages(stream: Stream) -> list[str | None]:
+def _texts(pages: Iterator[str | None], findings: Findings) -> Iterator[str]:
+    """The paragraphs of so many pages together that what they repeat is seen."""
+    given = False
+    reason = "a PDF file without text, such as a scan"
+    while some := list(itertools.islice(pages, _TOGETHER)):
+        texts = []
+        for page in some:
+            if page is None:
+                findings.skip_row(_DAMAGED)
+            elif not page.strip():
+                findings.leave_part(_PICTURES)
+            elif is_garbled(page):
+                reason = _GARBLED
+                findings.leave_part(_GARBLED)
+            else:
+                texts.append(page)
+        for text in joined(texts, findings):
+            given = True
+            findings.bytes += len(text.encode("utf-8", "replace"))
+            yield text
+    if not given:
+        raise Unsuitable(reason)
+
+
+def _pages(stream: Stream) -> Iterator[str | None]:
     """The text of each page; None: it is damaged."""
     try:
         import pypdfium2
@@ -59,12 +66,7 @@ def _pages(stream: Stream) -> list[str | None]:
         pass
     else:
         del pypdfium2
-        with _one_at_a_time:
-            buffered = io.BufferedReader(cast(io.RawIOBase, stream.seekable()))
-            try:
-                return _by_pdfium(buffered)
-            finally:
-                buffered.detach()
+        return _by_pdfium(stream)
     try:
         import pypdf
     except ImportError:
@@ -74,24 +76,32 @@ def _pages(stream: Stream) -> list[str | None]:
             attempt="run pip install '.[documents]' in the checkout",
         ) from None
     del pypdf
-    return _by_pypdf(stream)
+    return iter(_by_pypdf(stream))
 
 
-def _by_pdfium(file: io.BufferedIOBase) -> list[str | None]:
+def _by_pdfium(stream: Stream) -> Iterator[str | None]:
     import pypdfium2
 
+    file = io.BufferedReader(cast(io.RawIOBase, stream.seekable()))
+    document = None
     try:
-        document = pypdfium2.PdfDocument(file)
+        with _one_at_a_time:
+            document = pypdfium2.PdfDocument(file)
+            count = len(document)
+        if count > limits.PDF_PAGES:
+            raise Unsuitable(f"a PDF file of more than {limits.PDF_PAGES} pages")
+        for number in range(count):
+            with _one_at_a_time:
+                page = _page_by_pdfium(document, number)
+            yield page
     except pypdfium2.PdfiumError as error:
         locked = getattr(error, "err_code", 0) == _WRONG_PASSWORD
         raise Unsuitable(_LOCKED if locked else f"a damaged PDF file: {error}") from None
-    try:
-        count = len(document)
-        if count > limits.PDF_PAGES:
-            raise Unsuitable(f"a PDF file of more than {limits.PDF_PAGES} pages")
-        return [_page_by_pdfium(document, number) for number in range(count)]
     finally:
-        document.close()
+        if document is not None:
+            with _one_at_a_time:
+                document.close()
+        file.detach()
 
 
 def _page_by_pdfium(document: "pypdfium2.PdfDocument", number: int) -> str | None:  # type: ignore[name-defined]  # noqa: F821
