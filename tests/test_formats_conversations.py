@@ -254,6 +254,7 @@ def test_chatgpt_follows_the_branch_that_was_shown_last(tmp_path: Path) -> None:
     texts, notes = read(tmp_path, "conversations.json", [chatgpt(), chatgpt("b"), chatgpt(None)])
     assert texts == [TOLD, "User: What is it?\nAssistant: A cat.", TOLD]
     assert "conversations of ChatGPT" in notes[0]
+    assert any(note.startswith("5 parts left out: other branches of conversations (") for note in notes), notes
 
 
 @pytest.mark.parametrize("packed", ["one", "lines", "object"])

@@ -132,9 +132,19 @@ def test_rows_that_cannot_be_read_are_counted_by_their_lines(data: str, places: 
     assert places in " ".join(notes), notes
 
 
-def test_a_prefix_of_a_log_is_left_out_and_said() -> None:
-    texts, notes = read("\n".join(f"2024-01-01T00:00:00Z INFO {line}" for line in LINES))
-    assert texts == TEXTS and notes == ("f.jsonl: what stands in front of its rows is not read",)
+@pytest.mark.parametrize("name", ["f.jsonl", "f.json"])
+def test_a_prefix_of_a_log_is_left_out_and_said(name: str) -> None:
+    texts, notes = read("\n".join(f"2024-01-01T00:00:00Z INFO {line}" for line in LINES), name)
+    assert texts == TEXTS and notes == (f"{name}: what stands in front of its rows is not read",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [f"callback({LINES[0]}, {LINES[1]}"[:-30], f"rows: {LINES[0]}, {LINES[1]}", f"<rows>{''.join(LINES)}</rows>"],
+)
+def test_what_is_named_and_looks_like_json_is_never_read_as_text(data: str) -> None:
+    texts, notes = read(data, "f.json")
+    assert not [text for text in texts if '"' in text] and notes
 
 
 @pytest.mark.parametrize("name", ["f.json", "f.txt", "f"])

@@ -21,6 +21,8 @@ _BRACKETS = (b"[", b"{", b"(", b"")
 _OPENS = re.compile(rb"""[\[({]\s*["'{\[(}\]]|\{\s*[A-Za-z_]\w*\s*:""")
 _NAMED_VALUE = re.compile(rb"""["'][^"'\n]{1,80}["']\s*(?::|=>)|[{,]\s*[A-Za-z_]\w{0,60}\s*:\s*["'\[{\d]""")
 _FIELD = re.compile(rb"""[\[({\s]*\{\s*(?:"[^"\n]{1,80}"|'[^'\n]{1,80}')\s*(?::|=>)""")  # no text begins so
+_DENSE = 400  # bytes for each of which text of JSON has a named value
+_PREFIX = 300  # bytes of a log's own before the row
 _LOOKED_AT = 50  # lines
 
 
@@ -31,6 +33,16 @@ def kind_of_json(sample: Sample) -> str:
 
 @lru_cache(maxsize=1)  # both of the formats ask
 def _kind(data: bytes, named: str, whole: bool) -> str:
+    """As the content has it; what has a name of JSON and is full of named values is it, too, however it begins."""
+    kind = _by_content(data, named, whole)
+    if kind or named not in (*LINES_NAMED, *_TREES_NAMED) or len(_NAMED_VALUE.findall(data)) < 2 + len(data) // _DENSE:
+        return kind
+    lines = [line for line in data.splitlines()[:_LOOKED_AT] if line.strip()]
+    behind = sum(b'{"' in line[:_PREFIX] and line.rstrip().endswith((b"}", b"},")) for line in lines)
+    return "jsonl" if len(lines) > 1 and 2 * behind > len(lines) else "json"
+
+
+def _by_content(data: bytes, named: str, whole: bool) -> str:
     lines_named, trees_named = named in LINES_NAMED, named in _TREES_NAMED
     text = data[before_value(data) :]
     if data.lstrip().startswith(b"```"):
@@ -79,7 +91,7 @@ def _wrapped(text: bytes, named: str, whole: bool) -> str:
     """The value of an assignment or a call: in a program's file only rows, for programs assign lists and settings."""
     value = beginning(text)
     if not isinstance(value, dict | list) or not is_json(text.rstrip(b"\r\n\t ;)"), whole=whole):
-        return ""
+        return "json" if _FIELD.match(text) and named not in CODE_ENDINGS else ""
     first = value
     while isinstance(first, list) and first:
         first = first[0]
