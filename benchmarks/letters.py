@@ -6,7 +6,7 @@ langdetect 1.0.9 (from Wikipedia). Unpack their packages (`pip download --no-dep
 
     python benchmarks/letters.py LINGUA_FOLDER LANGDETECT_FOLDER
 
-where the folders hold `lingua/language-models` and `langdetect/profiles`. Needs `pip install brotli`.
+where the folders hold `lingua/language-models` and `langdetect/profiles`. Needs `pip install brotli opencc`.
 """
 
 import json
@@ -36,7 +36,7 @@ ro ăâîşţ|sk áäčďéíĺľňóôŕšťúýžöü|sl čšžćđ|so é|sq �
 )
 SAME = str.maketrans("șț", "şţ")  # two spellings of one letter
 VIETNAMESE = re.compile("[aeiouy][\u0302\u0306\u031b]?[\u0300\u0301\u0303\u0309\u0323]?")
-IDEOGRAPHS = {"zh": 5000, "ja": 2300, "ko": 1500}  # characters kept
+IDEOGRAPHS = {"zh": 7000, "ja": 2300, "ko": 1500}  # characters kept
 LEAST = 3e-5  # share of a letter in its language, below which it comes from names and quotations
 STEPS = 4  # a step of the table is a quarter of a nat
 MOST = 60
@@ -107,6 +107,13 @@ def line(language: str, lingua: Path, langdetect: Path) -> str:
 
 def ideographs(language: str, lingua: Path) -> str:
     letters = ratios(lingua / language / "unigrams.json.br")
+    if language == "zh":  # counted in traditional characters
+        import opencc
+
+        simplified = opencc.OpenCC("t2s")
+        for c, share in list(letters.items()):
+            if (short := simplified.convert(c)) != c and len(short) == 1:
+                letters[short] = letters.get(short, 0) + share
     best = sorted(letters, key=lambda c: -letters[c])[: IDEOGRAPHS[language]]
     bands: dict[str, str] = defaultdict(str)
     for c in best:

@@ -95,7 +95,7 @@ def test_vietnamese_comes_out_composed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 @pytest.mark.parametrize("text", [CHINESE, CHINESE.replace("，", "").replace("。", ""), RUSSIAN, KOREAN, HEBREW, THAI])
 def test_wide_characters_need_no_mark(tmp_path: Path, encoding: str, text: str) -> None:
-    for whole in (text, f"{text}\n" * 40):
+    for whole in (text, text[:6], f"{text}\n" * 40):
         assert read(written(tmp_path, "a.txt", whole.encode(encoding)))[0] == whole
 
 
@@ -177,6 +177,17 @@ def test_a_table_and_rows_in_an_old_encoding(tmp_path: Path) -> None:
     assert [document.text for document in found] == [RUSSIAN] * 40
 
 
+def test_text_of_a_mainframe(tmp_path: Path) -> None:
+    text = "The quick brown fox jumps over the lazy dog and reads the manual\n" * 20
+    assert read(written(tmp_path, "a.txt", text.encode("cp037")))[0] == text
+
+
+def test_frames_of_box_drawing_are_text(tmp_path: Path) -> None:
+    for encoding in ("cp437", "cp850", "cp866"):
+        frame = f"╔{'═' * 40}╗\n║ release notes, read them first{' ' * 9}║\n╚{'═' * 40}╝\n{'░' * 42}\n" * 9
+        assert read(written(tmp_path, "a.nfo", frame.encode(encoding)))[0] == frame
+
+
 # With a label
 
 
@@ -249,7 +260,8 @@ def test_the_parts_of_a_big_file_decode_as_the_whole_does(tmp_path: Path) -> Non
 
 def test_the_runner_up_differs_from_the_best() -> None:
     candidates = detection.ranked([f"{FRENCH}\n".encode("cp1252") * 20])
-    assert candidates[0].codec == "web-windows-1252" and detection.rival(candidates) == ""
+    assert candidates[0].codec == "web-windows-1252" and detection.rivals(candidates) == ()
     assert candidates[0].text.startswith(FRENCH)
     turkish = detection.ranked([b"one \xfd sign\n"])
-    assert detection.rival(turkish) not in ("", turkish[0].codec)
+    others = detection.rivals(turkish)
+    assert 0 < len(others) <= 3 and turkish[0].codec not in others

@@ -10,6 +10,7 @@ _WESTERN = "af ca da de en es et eu fi fr ga id is it ms nb nl nn pt so sq sv sw
 _USED = (
     (_WESTERN, "0 web-windows-1252 3 web-iso-8859-15 3 web-macintosh 3 cp850 3 cp437 6 cp858 6 cp860 6 cp861 6 cp863"),
     (_WESTERN, "6 cp865 6 mac_iceland 6 web-iso-8859-10 6 web-iso-8859-14"),
+    (_WESTERN, "12 cp037 12 cp500 12 cp273"),  # of mainframes
     ("cs sk pl hu hr bs sl ro sq de en", "0 web-windows-1250 1 web-iso-8859-2 3 cp852 6 mac_latin2 6 mac_croatian"),
     ("cs sk pl hu hr bs sl ro sq de en", "6 mac_romanian 6 web-iso-8859-16"),
     ("cy ga en", "6 web-iso-8859-14"),
@@ -33,6 +34,7 @@ _DOUBTFUL = 20.0  # nats between two readings, below which neither is sure
 _WEAK = 5.6  # strain above which it is no reading at all
 _STRANGE = 4.9  # likewise, above which the reading is not sure, though it may be the best
 _FEW = 20  # characters beyond ASCII; fewer can be odd in a good text
+_MOST_RIVALS = 3
 _FIRST_BYTES = 1 << 9  # for a first look, which most of the encodings do not survive
 _FIRST_MARGIN = 120.0  # nats
 _SAMPLE_BYTES = 1 << 15
@@ -109,9 +111,15 @@ def reading(sample: bytes, codec: str, label: str = "") -> Candidate:
     return Candidate(codec, found.nats + rarity - (_LABELLED if codec == label else 0.0), found.strain, text)
 
 
-def rival(candidates: list[Candidate]) -> str:
-    """The codec whose reading differs from the likeliest and is about as likely, or nothing."""
+def rivals(candidates: list[Candidate]) -> tuple[str, ...]:
+    """The codecs whose readings differ from the likeliest, and from each other, and are about as likely; at most three.
+
+    Where the likeliest is a strange text the next one is among them, however much less likely it is.
+    """
     best = candidates[0]
-    others = [one for one in candidates[1:] if one.text != best.text]
-    doubtful = others and (others[0].nats <= best.nats + _DOUBTFUL or best.strange)
-    return others[0].codec if doubtful else ""
+    found: dict[str, str] = {}
+    for one in candidates[1:]:
+        near = one.nats <= best.nats + _DOUBTFUL or (best.strange and not found)
+        if near and one.text != best.text and len(found) < _MOST_RIVALS:
+            found.setdefault(one.text, one.codec)
+    return tuple(found.values())

@@ -297,8 +297,8 @@ def say(verdict: Verdict, name: str, findings: Findings) -> None:
     named = [shown(codec) for codec in verdict.codecs]
     if len(named) > 1:
         findings.doubt(name, f"its lines are in different encodings: {', '.join(named)}")
-    elif verdict.rival:
-        findings.doubt(name, f"its encoding is {named[0]}, or else {shown(verdict.rival)}")
+    elif verdict.rivals:
+        findings.doubt(name, f"its encoding is {named[0]}, or else {', '.join(map(shown, verdict.rivals))}")
     else:
         findings.say(name, f"its encoding is {named[0]}")
     if verdict.label and verdict.label not in verdict.codecs:

@@ -23,6 +23,8 @@ _MOST_CONTROLS = 0.02  # share of control characters; text has none but line end
 _MOST_NULS = 0.01
 _MOST_ODD = 0.03  # share of unassigned or private characters; more come from a wrong guess
 _LEAST_USUAL = 0.04  # share of ASCII or Chinese punctuation; a wrong byte order has almost none
+_TINY_BYTES = 100  # a text that may be of UTF-16 though it has neither a space nor a line end
+_WIDE_NATS = 8.0  # how much rarer it is then
 _MOST_WIDE_NATS = 9.0  # for each character of UTF-16 that has no such marks
 # Of control characters, text may have those and the signs that part records, fields and the columns of Hive.
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\x0b\f\r\x1b\x01\x1e\x1f"))
@@ -54,7 +56,7 @@ class Verdict:
     """What encoding a text is in."""
 
     codecs: tuple[str, ...] = ("utf-8",)  # several: its lines are in different ones
-    rival: str = ""  # about as likely
+    rivals: tuple[str, ...] = ()  # about as likely
     label: str = ""  # the codec that the text says it is in
     settled: bool = False  # not only by the beginning
     marked: bool = False  # it begins with the mark of UTF-8
@@ -82,6 +84,10 @@ def beginning(data: bytes, whole: bool) -> tuple[Verdict, int]:
         if not wide:
             raise Unsuitable("binary, not text")
         return Verdict((wide,), settled=True), 0
+    if whole and len(data) <= _TINY_BYTES and not so_far(data, True) and (wide := _wide(data, True)):
+        nats = cost(data.decode(wide, "replace")).nats
+        if nats + _WIDE_NATS < detection.ranked([data])[0].nats:
+            return Verdict((wide,), settled=True), 0
     return Verdict(label=label_in(data) or ""), 0
 
 
@@ -119,7 +125,7 @@ def _wide(data: bytes, whole: bool) -> str:
             text = data[: error.start].decode(encoding)
         if not text or _odd(text) > _MOST_ODD:
             continue
-        nats = cost(text, frozenset()).nats / len(text)
+        nats = cost(text).nats / len(text)
         usual = sum("\t" <= c <= "~" or c in "，。、！？：；“”" for c in text)
         if usual >= _LEAST_USUAL * len(text) or nats <= _MOST_WIDE_NATS:
             found.append((nats, encoding))
@@ -245,20 +251,20 @@ def decided(evidence: Evidence, first: Verdict) -> Verdict:
     if not foreign.kept:
         return replace(utf8, codecs=_labelled(evidence.utf8, label))
     candidates = detection.ranked(foreign.kept, label)
-    best, rival = candidates[0], detection.rival(candidates)
+    best, rivals = candidates[0], detection.rivals(candidates)
     if best.codec == "utf-8":
         return utf8
     by_chance = not damaged.kept and evidence.utf8.kept and _better(best.codec, evidence.utf8)
     if first.marked or ((damaged.kept or evidence.utf8.kept) and not by_chance):
         if foreign.seen >= _FEW_LINES and foreign.seen > damaged.seen and not best.strange:
-            return replace(utf8, codecs=("utf-8", best.codec), rival=rival)
+            return replace(utf8, codecs=("utf-8", best.codec), rivals=rivals)
         if first.marked or damaged.kept or foreign.beyond < evidence.utf8.beyond:
             return utf8
     if best.weak:
         names = ", ".join(dict.fromkeys(shown(one.codec) for one in candidates[:3]))
         raise Unsuitable(f"binary, or text in an unknown encoding (the likeliest are {names})")
     others = _of_segments(foreign.kept, best.codec, label)
-    return replace(utf8, codecs=(best.codec, *others), rival=rival)
+    return replace(utf8, codecs=(best.codec, *others), rivals=rivals)
 
 
 def _together(some: _Lines, more: _Lines) -> _Lines:
@@ -289,7 +295,7 @@ def _better(codec: str, utf8: _Lines) -> bool:
     """Lines that are valid UTF-8 read better in another encoding: they are so by chance."""
     data = b"".join(utf8.kept)[: 1 << 14]
     found = detection.reading(data, codec)
-    return bool(data) and found.nats < cost(data.decode("utf-8", "ignore"), frozenset()).nats
+    return bool(data) and found.nats < cost(data.decode("utf-8", "ignore")).nats
 
 
 def _of_segments(lines: list[bytes], codec: str, label: str) -> tuple[str, ...]:

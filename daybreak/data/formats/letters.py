@@ -23,7 +23,7 @@ _MIXED = 60  # of a pair of letters of two scripts, which no word has
 _RARE = 60  # of a character that Chinese, Japanese or Korean text hardly has
 _IDEOGRAPHS = ("zh", "ja", "ko")
 _USUAL = "‘’‚“”„–—…«»‹›•·©®™°§€£¿¡、。，．：；？！「」『』（）《》〈〉【】〔〕・ー　～％＂＇／－＋＝،؛؟ـ"
-_USUAL_COST, _SYMBOL_COST, _ODD_COST = 4.0, 8.0, 30.0
+_USUAL_COST, _SYMBOL_COST, _ODD_COST, _LINE_COST = 4.0, 8.0, 30.0, 1.0
 _IDEOGRAPH_SHARE = 0.75  # in the strain: one out of thousands costs more than a letter
 _BESIDE = 3.0  # more for a symbol that touches a letter
 _RAISED = 4.0  # for a capital behind a small letter
@@ -58,8 +58,8 @@ class Cost:
     strain: float  # nats for each pair with a letter beyond ASCII, and for each symbol; a text has 2 to 5, noise 8
 
 
-def cost(text: str, expected: frozenset[str]) -> Cost:
-    """Of the language in which the text is likeliest; one that is not expected has to be much likelier."""
+def cost(text: str, expected: frozenset[str] = frozenset()) -> Cost:
+    """Of the language in which the text is likeliest. expected: any other has to be much likelier."""
     import numpy as np
 
     tables = _tables()
@@ -83,8 +83,11 @@ def cost(text: str, expected: frozenset[str]) -> Cost:
     raised = ((case[:-1] == 1) & (case[1:] == 2)).sum()
     rest = (kinds == 1).sum() * _USUAL_COST + (kinds == 5).sum() * _USUAL_COST
     rest += (kinds == 2).sum() * _SYMBOL_COST + (kinds == 3).sum() * _ODD_COST
+    line = (codes[1:] == codes[:-1]) & (codes[1:] >= 0x2500) & (codes[1:] < 0x25A0)  # box drawing that goes on
+    rest -= line.sum() * (_SYMBOL_COST - _LINE_COST)
     rest += beside * _BESIDE + raised * _RAISED + turned * _TURNED
-    by_language += np.array([0.0 if language in expected else _UNEXPECTED for language in tables.languages])
+    if expected:
+        by_language += np.array([0.0 if language in expected else _UNEXPECTED for language in tables.languages])
     best = int(by_language.argmin())
     beyond = tables.beyond[seen // size] | tables.beyond[seen % size]
     touching = counts[beyond].astype(np.float64)
