@@ -50,6 +50,8 @@ def joined(*readings: Reading) -> tuple[list[str], tuple[str, ...]]:
         ("One.\n<|end_of_text|>\nTwo.\n<|end▁of▁sentence|>\nThree.\n", ["One.\n", "Two.\n", "Three.\n"]),
         ("One.\n</s>\nTwo.\n<eos>\nThree\n[EOS]\nFour.", ["One.\n", "Two.\n", "Three\n", "Four."]),
         (f"One.\n{END}\n{END}\n \n{END}\nTwo.", ["One.\n", "Two."]),
+        (f"import os\n{END}import re\n{END}#include <x>\n", ["import os\n", "import re\n", "#include <x>\n"]),
+        (f"title one{END}\ntitle two{END}\n", ["title one", "title two"]),
         (END.join(f"title {i} of all" for i in range(20)), [f"title {i} of all" for i in range(20)]),
         ("</s>".join(f" Line {i} of all." for i in range(20)), [f"Line {i} of all." for i in range(20)]),
         ("".join(f"<s> line {i} of all </s>\n" for i in range(20)), [f"line {i} of all" for i in range(20)]),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from daybreak.core.errors import BudgetTooShort
 from daybreak.core.run import Run
 from daybreak.core.types import Request
 from daybreak.data import store
+from daybreak.data.workers import Failed
 from daybreak.planning import reading, text_facts
 
 
@@ -74,3 +77,17 @@ def test_a_budget_in_which_too_little_is_read_is_refused(
     with pytest.raises(BudgetTooShort) as caught:
         text_facts.scanned(Run(tmp_path / "run"), asked(texts, 2.4, **more))
     assert "more to come" in caught.value.received
+
+
+def test_a_piece_that_is_given_up_is_in_the_sum(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def each(work: Any, items: Any, *, what: Any, **_: Any) -> Iterator[Any]:
+        for number, item in enumerate(items):
+            yield Failed(item=item, name=what(item), reason="2 tries; ended") if number == 3 else work(item)
+
+    monkeypatch.setattr(reading, "each", each)
+    corpus = text_facts.scanned(Run(tmp_path / "run"), asked(texts, 0.0))
+    every = sum(path.stat().st_size for path in texts.iterdir())
+    lost = corpus.passed_over
+    assert lost.given_up == 1 and corpus.read_bytes + lost.bytes == every and not lost.unread_bytes
+    total, told = corpus.not_read()
+    assert total == lost.sentence() and " was left out: 2 tries; ended; " in told

@@ -8,9 +8,11 @@ from operator import itemgetter
 
 from daybreak.data.formats.findings import Findings
 
-# How GPT-2, Llama 3, DeepSeek and gpt-2-simple end and begin a text; in prose they stand only where they are the topic.
+# How GPT-2, Llama 3, DeepSeek, gpt-2-simple, StarCoder and others end and begin a text; in prose they stand only where
+# they are the topic.
 _PLAIN: tuple[str, ...] = ("<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "<|startoftext|>")
-_PLAIN += ("<|begin_of_text|>", "<|begin▁of▁sentence|>")
+_PLAIN += ("<|begin_of_text|>", "<|begin▁of▁sentence|>", "<|eos|>", "<|bos|>", "<|eod|>", "<|endofdocument|>")
+_PLAIN += ("<|file_separator|>",)
 _OFTEN_MARKUP = ("</s>", "<s>", "<eos>", "<EOS>", "<bos>", "<BOS>", "[EOS]", "[BOS]")  # SentencePiece's and others
 _MARKS = tuple(mark.encode() for mark in (*_PLAIN, *_OFTEN_MARKUP))
 _MARK = re.compile(b"|".join(map(re.escape, _MARKS)))
@@ -26,6 +28,9 @@ _SENTENCE_END = re.compile(
     rb"(?:[\"')\]*_]|\xe2\x80[\x99\x9d]|\xe3\x80[\x8d\x8f]|\xc2\xbb)*[ \t]?\Z"
 )
 _SENTENCE_START = re.compile(rb"[ \t]*[\"'(\[*_#-]*[A-Z0-9\x80-\xff]")
+# What is glued to a mark that begins or ends a line; in a sentence a blank is between, and in quotes a quote.
+_GLUED_BEFORE = re.compile(rb"[^\s`'\"(|]\Z")
+_GLUED_AFTER = re.compile(rb"[^\s`'\").,;:!?|]")
 _LEAST_OFTEN, _SURE_SHARE = 4, 0.8  # so many marks of which so many stand as borders: then all of the file's do
 _LEAST_JOINED, _JOINED_SHARE = 8, 0.9  # likewise where texts without sentences are joined by them, as titles
 BEFORE_BYTES = 1 << 12  # in front of a range, from which it is told whether a text begins with it
@@ -112,6 +117,8 @@ def _is_border(mark: bytes, before: bytes, after: bytes) -> bool:
         return True
     if mark.decode() not in _PLAIN:
         return _MARK.match(after) is not None
+    if (line_start and _GLUED_AFTER.match(after)) or (line_end and _GLUED_BEFORE.search(before)):
+        return True
     return (line_start or _ends(before)) and (line_end or _starts(after))
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from daybreak.data.cleaning import Document
+from daybreak.data.formats import borders
 from daybreak.data.formats.format import Sample, Text, TextFormat
 from daybreak.data.formats.texts import plain_documents
 
@@ -32,12 +33,12 @@ def by_name(sample: Sample) -> str | None:
     """The name, or a line that names an interpreter."""
     base = sample.name.rpartition("/")[2].lower()
     named = sample.ending in CODE_ENDINGS or base in _CODE_NAMES or _SHEBANG.match(sample.data)
-    return "" if named else None
+    return borders.always(sample.data) if named else None
 
 
 def by_lines(sample: Sample) -> str | None:
     """The lines, where the name says nothing."""
-    return "" if sample.ending in ("", "txt") and _is_code(sample.lines) else None
+    return borders.always(sample.data) if sample.ending in ("", "txt") and _is_code(sample.lines) else None
 
 
 def _is_code(text: str) -> bool:
@@ -50,7 +51,7 @@ def _is_code(text: str) -> bool:
 
 
 def _documents(text: Text) -> Iterator[Document]:
-    return plain_documents(text.blocks, "code", text.name, text.findings, before=text.before)
+    return plain_documents(text.blocks, "code", text.name, text.findings, always=text.detail, before=text.before)
 
 
 NAMED_CODE = TextFormat(name="code", recognize=by_name, documents=_documents, in_ranges=True)
