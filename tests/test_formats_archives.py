@@ -268,6 +268,13 @@ def test_a_long_zip_in_a_packed_file_is_read_from_the_front(tmp_path: Path, monk
         assert found == list(texts.values()) and not findings.passed_over()
 
 
+def test_a_file_of_another_kind_is_not_taken_for_a_zip(tmp_path: Path) -> None:
+    """What an old Office file or a picture holds beside its own is not all of it."""
+    for head in (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), PNG + bytes(600)):
+        found, findings = read_bytes(tmp_path, head + zipped(TEXTS))
+        assert not found and "not" in findings.passed_over()[0]
+
+
 def test_a_pickle_among_texts_costs_no_text(tmp_path: Path) -> None:
     found, findings = read_bytes(tmp_path, zipped({"a/data.pkl": b"\x80\2}q\0.", "a/version": "3", "b.txt": "Words."}))
     assert found == ["3", "Words."] and "a pickle of Python" in findings.passed_over()[0]

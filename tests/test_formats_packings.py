@@ -180,6 +180,13 @@ def test_a_dictionary_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert not text and "a dictionary that is not in the file" in findings.passed_over()[0]
 
 
+def test_a_window_that_is_too_large_is_said(tmp_path: Path) -> None:
+    packed = bytearray(zstandard.ZstdCompressor(write_content_size=False).compress(DATA))
+    packed[5] = 0xA8  # 2 GB, as --long=31 asks for
+    text, findings = read_bytes(tmp_path, bytes(packed))
+    assert not text and "zstd -d --long=31" in findings.passed_over()[0]
+
+
 def test_thousands_of_small_parts_are_quick(tmp_path: Path) -> None:
     parts = b"".join(gzip.compress(line.encode(), 1) for line in LINES) * 3
     bzips = b"".join(bz2.compress(line.encode(), 1) for line in LINES[:500])

@@ -171,6 +171,12 @@ _KINDS = _patterns(
 _KINDS_OF_TEXT = _patterns(_OF_TEXT)
 
 
+def may_hold_more(head: bytes) -> bool:
+    """Whether a file that begins so may be an archive, too: a program that unpacks itself, or one of no known kind."""
+    what = not_text(head)
+    return not what or what.startswith(_SENTENCES[_PROGRAM].partition("{")[0])
+
+
 def not_text(head: bytes) -> str:
     """What the file is that begins so, as a reason not to read it; empty: nothing of what is known here."""
     if len(head) < _LEAST_BYTES or _MARK.match(head):

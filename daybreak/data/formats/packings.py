@@ -75,7 +75,10 @@ class _Zstd:
     def __init__(self, head: bytes) -> None:
         import zstandard
 
-        if zstandard.get_frame_parameters(head).dict_id:
+        facts = zstandard.get_frame_parameters(head)
+        if facts.window_size > limits.ZSTD_WINDOW_BYTES:
+            raise Unsuitable("compressed with a window over 128 MB; unpack it with `zstd -d --long=31`")
+        if facts.dict_id:
             raise Unsuitable(
                 "compressed with zstandard and a dictionary that is not in the file; "
                 "unpack it with `zstd -d -D DICTIONARY`"

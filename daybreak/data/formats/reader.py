@@ -42,7 +42,7 @@ def _format_of(
         binary = binary_format(head)
         return binary, None if binary else text_format(stream)
     except Unsuitable:
-        if not archives.has_zip(stream):
+        if not kinds.may_hold_more(head) or not archives.has_zip(stream):
             raise
         return archives.ZIP, None
 
