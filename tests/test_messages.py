@@ -87,6 +87,7 @@ PARTS = {
     "as little as there is",
     "the weights were exchanged",
     "of a sample",
+    "[ Removed by Reddit ]",
     "of the process",
     "{} of the counts on average; each half of the text with the weights of the other",
     "log-likelihood of what fills a gap",
