@@ -70,7 +70,7 @@ def _cues(rows: Iterable[str]) -> Iterator[_Cue]:
     named = False  # cues have names: WebVTT
     for row in chain(rows, [_LAST]):
         named = named or row.startswith("WEBVTT")
-        found = _SPAN.match(row)
+        found = _SPAN.match(row) if "-->" in row or "," in row else None
         if found is None:
             stripped = row.strip()
             if passing or (_BLOCK.match(row) and (not held or not held[-1])):

@@ -101,7 +101,7 @@ def _messages(log: Log, text: Text) -> Iterator[tuple[str | None, list[str], boo
     held: list[str] = []
     size, marked, passing, named = 0, False, False, True
     for raw in _lines(text):
-        line = raw.translate(_MARKS)
+        line = raw if raw.isascii() else raw.translate(_MARKS)
         if not named:  # the line below the time is the speaker
             name, named = line.strip(), True
             continue

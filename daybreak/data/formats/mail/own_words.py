@@ -26,6 +26,11 @@ _SAYS = re.compile(
     r"|(?:On|Am|Le|El|Il|Em|Op|Den|在) .{4,160}"
     r"(?:wrote|schrieb|écrit|escribió|scritto|escreveu|schreef|skrev|写道)\s?.{0,60}[:：]\s*$)"
 )
+_ENDS_SAYING = re.compile(r"[:：….]\s*$")
+# A quick look, which most lines do not pass: a sign in front, words of a telephone, or a colon.
+_MAY_BEGIN = re.compile(
+    r"[ \t]{0,3}(?:[>|\-_=]|[A-Z]{1,3}>)|[SGVE][eonV][nt]|[发從]|Begin |Anfang |[^:：…\n]*(?:[:：…]|\.\.\.)"
+)
 _BEGINS_SAYING = re.compile(r"(?:On|Am|Le|El|Il|Em|Op|Den|In article|In message|在|>?\s?\d{4}年) ?\S")
 # From here on another message is quoted whole.
 _ORIGINAL = re.compile(
@@ -84,6 +89,8 @@ def _kept(lines: list[str], findings: Findings, *, forwards: bool) -> Iterator[s
 def _end_of_part(lines: list[str], at: int, *, forwards: bool) -> int:
     """Where a part that is not the writer's own ends that begins at this line; the line itself: none begins."""
     line = lines[at]
+    if not _MAY_BEGIN.match(line) and not (at + 1 < len(lines) and _ENDS_SAYING.search(lines[at + 1])):
+        return at
     if _QUOTE.match(line):
         return _after_quote(lines, at)
     if says := _saying(lines, at):
