@@ -171,6 +171,12 @@ def test_the_table_of_contents_of_a_docx_is_counted(tmp_path: Path) -> None:
     assert text == "Body goes on.\n" and "3 parts left out: tables of contents (7 bytes" in notes[0]
 
 
+@pytest.mark.parametrize("kind", ["ms-word.document.macroEnabled", "ms-word.template.macroEnabledTemplate"])
+def test_a_docx_with_macros(tmp_path: Path, kind: str) -> None:
+    types = f'<Types><Override PartName="/word/document.xml" ContentType="application/vnd.{kind}.main+xml"/></Types>'
+    assert read(tmp_path, docx(paragraph(run("Hello"))) | {"[Content_Types].xml": types}) == ("Hello\n", ())
+
+
 def test_a_docx_in_one_file_of_xml(tmp_path: Path) -> None:
     flat = f"""<?xml version="1.0"?><?mso-application progid="Word.Document"?>
         <pkg:package xmlns:pkg="http://schemas.microsoft.com/office/2006/xmlPackage">
@@ -475,6 +481,23 @@ VOCABULARIES = {
         "</MedlineCitation></PubmedArticle></PubmedArticleSet>",
         "On x.\nText.\n",
     ),
+    "text that was recognised in pictures": (
+        '<alto xmlns="http://www.loc.gov/standards/alto/ns-v3#"><Layout><Page><PrintSpace><TextBlock><TextLine><String'
+        ' CONTENT="Two"/><SP/><String CONTENT="words"/></TextLine><TextLine><String CONTENT="More"/>'
+        "</TextLine></TextBlock>"
+        "</PrintSpace></Page></Layout></alto>",
+        "Two words\nMore\n",
+    ),
+    "messages of telephones": (
+        '<smses count="2"><sms address="1" body="Hi there"/><mms><parts><part ct="text/plain" text="Hello"/>'
+        "</parts></mms>"
+        "</smses>",
+        "Hi there\nHello\n",
+    ),
+    "HTML in XML": (
+        "<posts><post><title>T</title><body><![CDATA[<p>One <b>b</b>old</p><p>&amp; two</p>]]></body></post></posts>",
+        "T\nOne bold\n& two\n",
+    ),
     "none that is known": (
         "<r><m><b>Note</b> <i>x</i> this <foo>b</foo>ar, <baz>c</baz>.</m>\n  <m>Two</m><row><id>1</id><n>A"
         "</n></row></r>",
@@ -508,6 +531,8 @@ def test_files_that_xml_names_are_not_opened_and_counted(tmp_path: Path) -> None
     secret.write_text("a secret")
     text, notes = read(tmp_path, f'<!DOCTYPE a [<!ENTITY x SYSTEM "{secret.as_uri()}">]><a>one &x; two</a>', "f.xml")
     assert text == "one two\n" and "another file" in notes[0]
+    text, notes = read(tmp_path, '<a xmlns:i="i"><b>one</b><i:include href="b.xml"/></a>', "f.xml")
+    assert text == "one\n" and "another file" in notes[0]
 
 
 @pytest.mark.parametrize("where", ["f.xml", "word"])

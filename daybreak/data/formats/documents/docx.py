@@ -132,7 +132,9 @@ def _flat(text: Text) -> Iterator[Document]:
 
 
 DOCX = PackageFormat(
-    name="docx", recognize=lambda package: is_office(package, "wordprocessingml", "word/"), documents=_documents
+    name="docx",
+    recognize=lambda package: is_office(package, "wordprocessingml", "ms-word", "word/"),
+    documents=_documents,
 )
 WORD_XML = Vocabulary(  # Word's own XML in one file, of 2003 and of today
     name="word xml",

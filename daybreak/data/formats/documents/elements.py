@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from daybreak.data.cleaning import Document
-from daybreak.data.formats.documents.events import parsed
+from daybreak.data.formats.documents.events import OTHER_FILE, parsed
 from daybreak.data.formats.findings import Findings, Stopped
 from daybreak.data.formats.format import Text
 from daybreak.data.formats.pieces import WHOLE, pieces
@@ -134,6 +134,8 @@ class ElementText:
             self._skipping += 1
             return
         elements, parent = self.elements, self._open[-1]
+        if name == "include" and "href" in attributes:  # of XInclude
+            self.findings.leave_part(OTHER_FILE)
         action = self._actions.get(name, self._other)
         what = elements.left_out.get(name, "")
         if name in elements.left_out_where:

@@ -130,11 +130,11 @@ def counted(stream: Stream, findings: Findings) -> Iterator[bytes]:
         yield block
 
 
-def is_office(package: Package, language: str, folder: str) -> bool:
-    """An Office Open XML file whose main part is in a language such as wordprocessingml."""
+def is_office(package: Package, language: str, program: str, folder: str) -> bool:
+    """An Office Open XML file whose main part is in such a language, or has macros of a program."""
     part = package.office_part
     told = package.content_type(part)
-    return bool(part) and (language in told if told else part.startswith(folder))
+    return part.endswith(".xml") and (language in told or program in told if told else part.startswith(folder))
 
 
 def attribute(attributes: Mapping[str, str], name: str) -> str:

@@ -94,6 +94,37 @@ PUBMED = Vocabulary(
     ),
 )
 
+# Text that was recognised in pictures, in ALTO (https://www.loc.gov/standards/alto/), which has words as attributes
+ALTO = Vocabulary(
+    name="alto",
+    recognize=named("alto"),
+    documents=_read(
+        Elements(
+            guessed=False,
+            blocks=names("TextLine TextBlock ComposedBlock"),
+            separated=names("SP"),
+            left_out={"Description": parts.METADATA, "Styles": parts.METADATA},
+            stands_for={"String": lambda attributes: attributes.get("CONTENT", ""), "HYP": lambda _: ""},
+        )
+    ),
+)
+
+# Messages of telephones as "SMS Backup & Restore" writes them (https://www.synctech.com.au/sms-backup-restore/fields-in-xml-backup-files/)
+SMS = Vocabulary(
+    name="sms",
+    recognize=named("smses"),
+    documents=_read(
+        Elements(
+            guessed=False,
+            blocks=names("sms mms"),
+            stands_for={
+                "sms": lambda attributes: attributes.get("body", ""),
+                "part": lambda attributes: attributes.get("text", "") if attributes.get("ct") == "text/plain" else "",
+            },
+        )
+    ),
+)
+
 # DocBook 4 and 5 (https://docbook.org/specs/)
 _DOCBOOK_ROOTS = names(
     "book article chapter section sect1 set part preface appendix refentry reference glossary topic refsect1"

@@ -246,7 +246,7 @@ def _is_open(package: Package) -> bool:
 
 
 def _is_excel(package: Package) -> bool:
-    return is_office(package, "spreadsheetml", "xl/")
+    return is_office(package, "spreadsheetml", "ms-excel", "xl/")
 
 
 XLSX = PackageFormat(name="xlsx", recognize=_is_excel, documents=_excel_documents)

@@ -59,5 +59,7 @@ def _slides(package: Package) -> list[str]:
 
 
 SLIDES = PackageFormat(
-    name="pptx", recognize=lambda package: is_office(package, "presentationml", "ppt/"), documents=_documents
+    name="pptx",
+    recognize=lambda package: is_office(package, "presentationml", "ms-powerpoint", "ppt/"),
+    documents=_documents,
 )

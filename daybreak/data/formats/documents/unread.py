@@ -18,6 +18,8 @@ def _recognize(package: Package) -> bool:
 def _documents(package: Package) -> Iterator[Document]:
     if _is_work(package):
         raise Unsuitable("a file of Apple's Pages, Numbers or Keynote, which is not read: export it as a Word file")
+    if "xl/workbook.bin" in package.names:
+        raise Unsuitable("a binary workbook (.xlsb), which is not read: save it as .xlsx")
     raise Unsuitable("an office file without body text")
 
 

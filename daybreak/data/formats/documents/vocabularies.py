@@ -22,6 +22,8 @@ VOCABULARIES: tuple[Vocabulary, ...] = (
     publishing.JATS_SET,
     publishing.JATS,
     publishing.PUBMED,
+    publishing.ALTO,
+    publishing.SMS,
     publishing.TEI,
     publishing.TEI_CORPUS,
     publishing.DOCBOOK,
