@@ -37,7 +37,7 @@ _SURE_WORDS = words(
 )
 _NOTE_WORDS = words(
     "byline postmeta entrymeta articlemeta dateline posted postedon timestamp readtime readingtime credits credit"
-    " caption photocredit viewcount"
+    " photocredit viewcount"
 )
 _NOTE = 160  # characters of a note on who wrote it, and when
 _NAMED = words("div section ul ol p table span form td dl li address small")
