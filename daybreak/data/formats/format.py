@@ -67,7 +67,7 @@ class Text:
     findings: Findings
     shape: Shape | None = None  # of a range's rows, as the beginning of the file has told it
     before: bytes = b""  # what stands in front of a range: its last bytes; none at the beginning of the file
-    first_line: Callable[[], int] = lambda: 1  # tells the number of its first line in the file
+    first_line: Callable[[], int] = lambda: 1  # tells the number of its first line in the file; 0: unknown
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ from daybreak.data.formats.streams import Budget, Stream, expected_errors
 
 PART_BYTES = 1 << 25
 _LINE_END = re.compile(rb"\n")
+_COUNTED_BYTES = 4 << 30  # in front of a range, whose lines are counted where one of its rows cannot be read
 _LOOKED_BACK = 64  # bytes that are seen again with the next block: a line end and what tells how the next line begins
 
 
@@ -143,9 +144,9 @@ def _next_line(file: BinaryIO, offset: int, cut: re.Pattern[bytes]) -> int:
 
 
 def first_line(path: Path, start: int, begins: re.Pattern[bytes] | None) -> int:
-    """The number of the line at which the range from `start` begins."""
-    if not start:
-        return 1
+    """The number of the line at which the range from `start` begins; 0: it is too far on to be counted."""
+    if not start or start > _COUNTED_BYTES:
+        return int(not start)
     with path.open("rb") as file:
         offset = _next_line(file, start - 1, _cut(begins))
         file.seek(0)

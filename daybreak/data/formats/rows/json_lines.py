@@ -33,7 +33,7 @@ def json_rows(
 ) -> Iterator[Row]:
     """Objects and strings; lists too. What is broken, too long or neither is counted, with the number of its line.
 
-    first_line: tells the number of the first line, where the blocks begin further on in the file.
+    first_line: tells the number of the first line, where the blocks begin further on in the file; 0: nobody knows.
     """
     import orjson
 
@@ -85,14 +85,15 @@ class _Mending:
 
     def __init__(self, name: str, findings: Findings, first_line: Callable[[], int]) -> None:
         self._name, self._findings, self._first_line = name, findings, first_line
-        self._first, self._prefixed = 0, False
+        self._first, self._prefixed = -1, False
         self._attempts = self._size = self._index = 0
         self.waiting: list[bytes] = []  # the lines of a row that has not ended
 
     def place(self, index: int) -> str:
         """Where a line is, by its index among those that are read."""
-        self._first = self._first or self._first_line()
-        return f"line {self._first + index:,}"
+        if self._first < 0:
+            self._first = self._first_line()
+        return f"line {self._first + index:,}" if self._first else ""
 
     def rows(self, line: bytes, index: int) -> list[Row]:
         """The rows of a line, or of those that it ends; none, where the row goes on."""
