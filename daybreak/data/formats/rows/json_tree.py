@@ -134,12 +134,13 @@ def whole_values(data: bytes, name: str, findings: Findings) -> list[object]:
         for value in lenient.values(text):
             values.append(value)
     except ValueError as error:
-        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        place = getattr(error, "position", 0)
+        line = text.count("\n", 0, place) + 1
         if not values and isinstance(error, lenient.Unfinished) and layout_of(beginning(data)).steps:
             return []
         if not values:
             raise Unsuitable(f"broken JSON at line {line}: {error}") from None
-        findings.stop(name, "broken JSON", f"at line {line}: {error}")
+        findings.stop(name, "broken JSON", f"at line {line}: {error}", len(text[place:].encode(errors="replace")))
     return values
 
 
