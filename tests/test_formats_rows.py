@@ -221,8 +221,9 @@ def test_files_of_a_folder_choose_each_for_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [[{"id": i, "score": 0.5} for i in range(150)], [{"id": 1}], [[1, 2]] * 9])
 def test_rows_without_any_text_are_an_error_where_they_were_named(tmp_path: Path, rows: list[Any]) -> None:
     path = written(tmp_path, rows)
-    with pytest.raises(DataError, match="no column of text"):
+    with pytest.raises(DataError, match="no column of text") as error:
         list(Reading([path], named=[path]))
+    assert "call the column" in error.value.attempt
     reading = Reading([path])
     assert not list(reading)
     (note,) = reading.findings.passed_over()

@@ -16,7 +16,7 @@ from daybreak.data import remote
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import reader
 from daybreak.data.formats.files import Watched
-from daybreak.data.formats.findings import HIDDEN, SPECIAL, Findings, Stopped, Unsuitable
+from daybreak.data.formats.findings import HIDDEN, NO_COLUMN, SPECIAL, Findings, Stopped, Unsuitable
 from daybreak.data.formats.folders import beside_text
 from daybreak.data.formats.format import Text
 from daybreak.data.formats.members import MARK_BYTES, is_hidden
@@ -307,6 +307,8 @@ def _check_named(path: Path) -> None:
 
 def _not_text(path: Path, reason: str) -> DataError:
     attempt = "use a text, or .jsonl, .csv, .parquet, .html, .xml, .epub, .pdf, .docx or WARC, compressed or not"
+    if reason == NO_COLUMN:
+        attempt = "call the column that holds the text `text`, if there is one"
     return DataError("the file holds no text that can be read", received=f"{path}: {reason}", attempt=attempt)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from daybreak.core.errors import UsageError
 from daybreak.data.formats import limits
 from daybreak.data.formats.encodings import decoded
-from daybreak.data.formats.findings import Findings, Stopped, Unsuitable
+from daybreak.data.formats.findings import NO_COLUMN, Findings, Stopped, Unsuitable
 from daybreak.data.formats.rows.shape import Row
 from daybreak.data.formats.streams import Stream
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 ROWS = 256  # at a time
-NO_TEXT = "it has no column of text"
 GROUP_BYTES = 2_000_000_000  # of a group of rows, unpacked: files of data sets have up to some hundred megabytes
 _LOOKED_AT_ROWS = 8  # of a column of bytes, to see whether they are text
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
@@ -95,7 +94,7 @@ def rows(
             looked = [name for name in binary if first is not None and _is_text(first.column(name))]
             names = [field.name for field in schema if field.name in names or field.name in looked]
         if not names:
-            raise Unsuitable(NO_TEXT)
+            raise Unsuitable(NO_COLUMN)
         as_bytes = set(binary)
         for batch in table.batches(names):
             stream.budget.take(batch.nbytes)

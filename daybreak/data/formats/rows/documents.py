@@ -6,7 +6,7 @@ from itertools import chain
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
 from daybreak.data.formats.borders import texts_in
-from daybreak.data.formats.findings import NO_TEXT, Findings, Unsuitable
+from daybreak.data.formats.findings import NO_COLUMN, NO_TEXT, Findings, Unsuitable
 from daybreak.data.formats.pieces import WHOLE_ROW
 from daybreak.data.formats.rows.shape import Row, Shape
 from daybreak.data.formats.rows.shapes import NONE, Choices, shape_of
@@ -65,7 +65,7 @@ def row_documents(rows: Iterable[Row], name: str, findings: Findings, known: Sha
     if broken:
         raise broken[0]
     if waiting:
-        raise Unsuitable("it has no column of text")
+        raise Unsuitable(NO_COLUMN)
 
 
 def _skip(findings: Findings, rows: Iterable[tuple[str, int]]) -> None:
