@@ -218,7 +218,22 @@ def test_archives_within(tmp_path: Path) -> None:
     packed = gzip.compress(buffer.getvalue())
     text, findings = read_bytes(tmp_path, packed[: len(packed) * 6 // 10], "texts.tar.gz")
     assert (TEXT * 4).startswith(text) and len(text) >= 2 * len(TEXT)
-    assert findings.stopped or findings.skipped
+    assert {"its compressed data ends too early", "the archive ends too early"} == set(findings.stopped)
+    assert findings.stopped.total() == 2
+    text, findings = read_bytes(tmp_path, packed + b"behind", "texts.tar.gz")
+    assert text == TEXT * 4 and findings.lost.total() == 6 and findings.parts.total() == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+def test_whatever_the_encoding_what_is_lost_is_told_once(tmp_path: Path, encoding: str) -> None:
+    """Reading looks through a text before it knows its encoding."""
+    accents = "".join(line.replace("text", "größere Text der Bücher") for line in LINES)
+    packed = gzip.compress(accents.encode(encoding))
+    text, findings = read_bytes(tmp_path, packed[: len(packed) // 2], "a.txt.gz")
+    assert len(text) > 1000 and accents.startswith(text[:-1])
+    assert findings.stopped == {"its compressed data ends too early": 1}
+    text, findings = read_bytes(tmp_path, packed + b"behind", "a.txt.gz")
+    assert text == accents and findings.parts.total() == 1 and findings.lost.total() == 6
 
 
 def test_what_unpacks_to_too_much_in_old_formats_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,8 +177,9 @@ class _Unpacked:
     Raises EOFError and the errors of decompressors where nothing at all can be unpacked.
     """
 
-    def __init__(self, stream: Stream, packing: Packing, findings: Findings) -> None:
+    def __init__(self, stream: Stream, packing: Packing, findings: Findings, told: set[str]) -> None:
         self._stream, self._packing, self._findings = stream, packing, findings
+        self._told = told  # reasons that were told, by whichever reading of the same data came first
         self._file = packing.file(stream) if packing.file else None
         self._part: Part | None = None
         self._begun = self._given = self._ended = False
@@ -207,7 +208,9 @@ class _Unpacked:
         if not self._given:
             raise error
         self._ended = True
-        self._findings.stop(self._stream.name, reason, str(error))
+        if reason not in self._told:
+            self._told.add(reason)
+            self._findings.stop(self._stream.name, reason, str(error))
         return b""
 
     def _next(self, size: int) -> bytes:
@@ -244,7 +247,9 @@ class _Unpacked:
             assert self._packing.part is not None
             self._part, self._begun = self._packing.part(self._rest), True
             return True
-        if behind := len(self._rest) + sum(map(len, self._stream.blocks())):
+        behind = len(self._rest) + sum(map(len, self._stream.blocks()))
+        if behind and BEHIND not in self._told:
+            self._told.add(BEHIND)
             self._findings.leave_part(BEHIND, behind)
         self._rest = b""
         return False
@@ -318,9 +323,13 @@ def packing(head: bytes, name: str) -> Packing | None:
     return next((one for one in PACKINGS if one.recognize(head, name)), None)
 
 
-def unpacked(stream: Stream, packing: Packing, findings: Findings) -> Stream:
-    """The unpacked stream. Raises Unsuitable: nested too deep, or a dictionary is missing; UsageError: a library is."""
-    file = _Unpacked(stream, packing, findings)
+def unpacked(stream: Stream, packing: Packing, findings: Findings, told: set[str] | None = None) -> Stream:
+    """The unpacked stream. Raises Unsuitable: nested too deep, or a dictionary is missing; UsageError: a library is.
+
+    told: what the findings know already of this data, if it is unpacked once more.
+    """
+    known = set[str]() if told is None else told
+    file = _Unpacked(stream, packing, findings, known)
     inner = stream.inside(stream.name, Bounded(file, lambda: stream.offset, stream.budget))  # type: ignore[arg-type]
-    inner.unpacks(stream, lambda outer: unpacked(outer, packing, Findings()))
+    inner.unpacks(stream, lambda outer: unpacked(outer, packing, findings, known))
     return inner
