@@ -123,7 +123,7 @@ def _wide(data: bytes, whole: bool) -> str:
             if len(data) - error.start > 3:
                 continue
             text = data[: error.start].decode(encoding)
-        if not text or _odd(text) > _MOST_ODD:
+        if not text or _odd(text) > _MOST_ODD or len(set(text)) < min(3, len(text)):
             continue
         nats = cost(text).nats / len(text)
         usual = sum("\t" <= c <= "~" or c in "，。、！？：；“”" for c in text)
