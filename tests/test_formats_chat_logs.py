@@ -177,6 +177,12 @@ def test_discord_imessage_zoom_telegram_and_meetings(tmp_path: Path) -> None:
     assert read(tmp_path, teams)[0] == [TOLD]
 
 
+def test_one_message_is_a_chat_and_pictures_have_words_in_many_languages(tmp_path: Path) -> None:
+    assert read(tmp_path, "12/31/20, 10:15 PM - Ann: Hello\n")[0] == ["Ann: Hello"]
+    text = "[31.12.20, 22:15:02] Ann: Hallo\n[31.12.20, 22:16:02] Bob: Bild weggelassen\n[31.12.20, 22:17:02] Bob: ja\n"
+    assert read(tmp_path, text)[0] == ["Ann: Hallo\nBob: ja"]
+
+
 PLAIN = {
     "a play": "BIONDELLO: Master, I come.\nTRANIO: Where is he?\n10:00 he comes\nBIONDELLO: There.\n" * 5,
     "a log": "2021-01-01 10:00:00 INFO: started\n2021-01-01 10:00:01 ERROR: failed: 3\n" * 9,

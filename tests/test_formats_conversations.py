@@ -214,8 +214,16 @@ def test_an_export_of_slack_has_the_names_of_its_users(tmp_path: Path) -> None:
     texts, notes = read(tmp_path, "slack.zip", buffer.getvalue())
     assert texts == ["Ann: Ask @Bob B: R&D, see the page\nBob B: OK\nBob B: Bye", "Bob B: Bye"]
     assert any("1 file skipped: broken JSON (slack.zip/random/2021-01-02.json" in note for note in notes)
-    (tmp_path / "users.json").write_text(json.dumps(users))
-    assert list(Reading([tmp_path / "users.json"])) == []
+    people = [{"uuid": "1", "full_name": "Ann Lee of Words", "email_address": "a@x.org"}]
+    for listed in (users, people):
+        (tmp_path / "users.json").write_text(json.dumps(listed))
+        assert list(Reading([tmp_path / "users.json"])) == []
+
+
+def test_signal(tmp_path: Path) -> None:
+    rows = [{"date": "2021", "sender": "Ann", "body": "Hello", "quote": "", "reactions": []}]
+    rows.append({"date": "2021", "sender": "Me", "body": "Yes", "quote": "", "reactions": []})
+    assert read(tmp_path, "data.json", rows)[0] == ["Ann: Hello\nMe: Yes"]
 
 
 # Assistants
@@ -363,6 +371,20 @@ def test_one_conversation_as_a_bare_list_and_as_a_message_a_line(tmp_path: Path)
     assert isinstance(messages, list)
     assert read(tmp_path, "a.json", messages)[0] == [OPENAI_TOLD]
     assert read(tmp_path, "a.jsonl", "".join(json.dumps(one) + "\n" for one in messages))[0] == [OPENAI_TOLD]
+
+
+def test_logs_of_programs_that_talk_with_models(tmp_path: Path) -> None:
+    call = {"type": "tool_use", "name": "Bash", "input": {"command": "ls"}}
+    rows = [
+        {"type": "summary", "summary": "A summary of words"},
+        {"type": "user", "message": {"role": "user", "content": "Fix it"}, "uuid": "1"},
+        {"type": "assistant", "message": {"role": "assistant", "content": [{"type": "text", "text": "Done."}, call]}},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    assert read(tmp_path, "session.jsonl", lines)[0] == ['User: Fix it\nAssistant: Done.\nBash({"command": "ls"})']
+    tavern = [{"user_name": "You", "character_name": "Bot"}, {"name": "You", "is_user": True, "mes": "Hi"}]
+    tavern.append({"name": "Botty", "is_user": False, "mes": "Yo"})
+    assert read(tmp_path, "a.jsonl", "".join(json.dumps(row) + "\n" for row in tavern))[0] == ["You: Hi\nBotty: Yo"]
 
 
 TURNS = [{"role": "user", "content": "A?"}, {"role": "assistant", "content": "B."}]

@@ -101,12 +101,12 @@ def plain_html(text: str) -> str:
 def titles(rows: Sequence[Row]) -> Shape | None:
     """Lists of conversations without their messages, as archives of exports have them: nothing of them is text."""
     if all(isinstance(row, dict) and {"conversation_id", "title"} <= row.keys() <= _TITLES for row in rows):
-        return Shape("rows are titles of conversations, without their messages", lambda row: None, named=False)
+        return Shape("rows are titles of conversations, without their messages", lambda row: None, nothing=True)
     return None
 
 
 def lists_of_users(rows: Sequence[Row]) -> Shape | None:
     """Users and channels, as exports list them beside the messages: nothing of them is text."""
     if all(isinstance(row, dict) and any(names <= row.keys() for names in _LISTS) for row in rows):
-        return Shape("rows are users or channels of a messenger, and no messages", lambda row: None, named=False)
+        return Shape("rows are users or channels of a messenger, and no messages", lambda row: None, nothing=True)
     return None

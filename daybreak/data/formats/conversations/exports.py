@@ -13,7 +13,7 @@ from daybreak.data.formats.findings import LONG_ROW, Findings, Stopped, Unsuitab
 from daybreak.data.formats.format import Sample, Text, TextFormat
 from daybreak.data.formats.rows.json_kind import kind_of_json
 from daybreak.data.formats.rows.json_tree import Fed, built
-from daybreak.data.formats.rows.messages import speaker_of, spoken
+from daybreak.data.formats.rows.messages import speaker_of, spoken, turn
 
 Message = Mapping[str, object]
 _MESSAGES = ("messages",)
@@ -230,7 +230,13 @@ def _is_slack(outlined: Outline) -> bool:
     return {"type", "ts", "text"} <= message.keys() and bool({"user", "bot_id"} & message.keys())
 
 
+def _is_signal(outlined: Outline) -> bool:
+    message = _of(outlined)
+    return {"sender", "body", "date"} <= message.keys() and bool({"quote", "reactions", "sticker"} & message.keys())
+
+
 EXPORTS = (
+    Export(name="Signal", told=_is_signal, lists=((),), line=turn),
     Export(
         name="Telegram",
         told=_is_telegram,
@@ -262,7 +268,15 @@ def _recognize(sample: Sample) -> str | None:
     return next((export.name for export in EXPORTS if export.told(outlined)), None)
 
 
-_MARKS = (b'"messages"', b'"MessageList"', b'"conversations"', b'"chats"', b'"personal_information"', b'"ts"')
+_MARKS = (
+    b'"messages"',
+    b'"body"',
+    b'"MessageList"',
+    b'"conversations"',
+    b'"chats"',
+    b'"personal_information"',
+    b'"ts"',
+)
 
 
 def _read(text: Text) -> Iterator[Document]:

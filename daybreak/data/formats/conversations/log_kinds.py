@@ -43,6 +43,7 @@ _CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?"
 _FILES = "jpe?g|png|gif|webp|mp4|3gp|mov|opus|ogg|m4a|aac|mp3|pdf|vcf|docx?|xlsx?|pptx?|zip|apk|was"
 _WHATSAPP_WORDLESS = re.compile(
     rf"<[^<>\n]{{3,60}}>|(?:image|video|audio|sticker|GIF|document|Contact card|video note) omitted"
+    rf"|\w+ (?:weggelassen|omise?|omitid[oa]|ocultad[oa]|weggelaten|omess[oa])|\w*(?:已忽略|忽略了)"
     rf"|\S[^\n]*\.(?:{_FILES}) (?:\([^()\n]+\)|• [^\n]+)|null|This message was deleted\.?|You deleted this message\.?"
     rf"|Missed (?:voice|video) call(?: at [^\n]*)?|Waiting for this message[^\n]*",
     re.I,
@@ -54,6 +55,7 @@ _CHINESE_WORDLESS = re.compile(r"(?:\[[\w一-鿿 ]{1,8}\]\s*)+|撤回了一条�
 
 WHATSAPP = Log(
     name="WhatsApp or Signal",
+    least_messages=1,
     header=re.compile(rf"(?:\[(?:{_WHEN})\] |(?:{_WHEN}) [-–] )(?:{_NAMED}|(?P<system>.*))"),
     wordless=_WHATSAPP_WORDLESS,
     edited=_MARKED_MESSAGE,

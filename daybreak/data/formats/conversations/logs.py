@@ -44,6 +44,8 @@ def _is(log: Log, filled: list[str]) -> bool:
         return False
     if log.title:
         return bool(names)
+    if len(names) == 1 and heads[0] is None:
+        return False
     if len(names) < log.least_messages or len(names) < log.least_share * len(filled):
         return False
     if len(set(names)) > 0.8 * len(names) + 2 or (log.least_speakers > len(set(names))):

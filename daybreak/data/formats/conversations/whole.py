@@ -6,7 +6,7 @@ from itertools import chain
 from daybreak.data.cleaning import Document
 from daybreak.data.formats import limits
 from daybreak.data.formats.conversations.exports import conversations
-from daybreak.data.formats.conversations.outline import ELEMENT, Outline, outline
+from daybreak.data.formats.conversations.outline import ELEMENT, outline
 from daybreak.data.formats.conversations.transcript import NO_WORDS, transcript
 from daybreak.data.formats.format import Sample, Text, TextFormat
 from daybreak.data.formats.rows.chats import TURNS
@@ -28,21 +28,29 @@ def _recognize(sample: Sample) -> str | None:
     kind = kind_of_json(sample)
     outlined = outline(sample.data)
     if kind == "jsonl":
-        every = outlined.objects.get((), [])[:-1] or outlined.objects.get((), [])
-        return _LINES if every and all(_is_message(one) for one in every) else None
+        every = outlined.objects.get((), [])
+        every = every[1:] if every and "character_name" in every[0] else every  # who speaks, in front
+        if _speak(every) or (_speak(outlined.objects.get(("message",), [])) and _held(every) >= 0.5 * len(every)):
+            return _LINES
+        return None
     if kind != "json":
         return None
     if outlined.keys.get("mapping") == "map" and {"title", "current_node"} & outlined.keys.keys():
         return _OBJECT
-    if _speak(outlined, (ELEMENT,)):
+    if _speak(outlined.objects.get((ELEMENT,), [])):
         return _LIST
     paths = [tuple(column.split(".")) for column in TURNS]
-    return _OBJECT if any(_speak(outlined, (*path, ELEMENT)) for path in paths) else None
+    return _OBJECT if any(_speak(outlined.objects.get((*path, ELEMENT), [])) for path in paths) else None
 
 
-def _speak(outlined: Outline, path: tuple[str, ...]) -> bool:
-    """The objects of a list are messages, all but the last, which may be cut off."""
-    every = [one for one in outlined.objects.get(path, []) if one]
+def _held(every: list[dict[str, object]]) -> int:
+    """How many rows of a program's log hold a message."""
+    return sum(isinstance(one.get("message"), dict) for one in every)
+
+
+def _speak(objects: list[dict[str, object]]) -> bool:
+    """Objects of a list are messages, all but the last, which may be cut off."""
+    every = [one for one in objects if one]
     return bool(every) and all(_is_message(one) for one in every[:-1] or every)
 
 
@@ -67,7 +75,8 @@ def _documents(text: Text) -> Iterator[Document]:
 
 def _lines(rows: Iterator[Row] | Iterator[dict[str, object]], text: Text) -> Iterator[str]:
     for row in rows:
-        if line := turn(row):
+        inner = row.get("message") if isinstance(row, dict) and "role" not in row else None
+        if line := turn(inner if isinstance(inner, dict) else row):
             yield line
         else:
             text.findings.skip_row(NO_WORDS)

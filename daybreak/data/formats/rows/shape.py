@@ -20,6 +20,7 @@ class Shape:
     column: str = ""  # the one column that holds the text
     left_out: Callable[[Row], Iterable[str]] | None = None  # a row's texts that are not read, such as other branches
     left: str = ""  # what they are
+    nothing: bool = False  # such rows are known to hold no text, whatever a column of them looks like
     named: bool = True  # by its name or its form; False: by how the values look, which a name in another row outweighs
     # What the first rows of a file have told:
     usual: frozenset[tuple[object, ...]] = frozenset()  # columns of those that have text

@@ -81,6 +81,8 @@ class Choices:
         """The shape that gives the row a text; None: it has none."""
         if isinstance(row, str):
             return PLAIN if row.strip() else None
+        if self._first.nothing:
+            return None
         form = _form(row)
         if form not in self._known:
             self._known[form] = _by_name(row)
@@ -95,6 +97,8 @@ class Choices:
 def _by_name(row: Row) -> Shape | None:
     for guess in GUESSES:
         found = guess([row]) if guess is not columns.prose else columns.named(row)
+        if found and found.nothing:
+            return None
         if found and found.named and (found.text(row) or "").strip():
             return found
     return None
