@@ -135,6 +135,13 @@ def test_utf_8_with_broken_bytes_stays_utf_8(tmp_path: Path) -> None:
             assert "replaced" in notes and "encoding is" not in notes
 
 
+def test_a_line_that_is_utf_8_by_chance_is_read_as_the_others_are(tmp_path: Path) -> None:
+    text = f"{RUSSIAN}\nсписок\n{RUSSIAN}\n" * 9
+    assert len("список".encode("cp866").decode()) == 2
+    found, notes = read(written(tmp_path, "a.txt", text.encode("cp866")))
+    assert found == text and "different" not in notes
+
+
 def test_lines_of_two_encodings_come_out_right_and_it_is_said(tmp_path: Path) -> None:
     for first, second in (("utf-8", "cp1252"), ("cp1252", "utf-8")):
         data = f"{FRENCH}\n".encode(first) * 40 + f"{FRENCH}\n".encode(second) * 40

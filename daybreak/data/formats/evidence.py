@@ -25,6 +25,7 @@ _MOST_ODD = 0.03  # share of unassigned or private characters; more come from a 
 _LEAST_USUAL = 0.04  # share of ASCII or Chinese punctuation; a wrong byte order has almost none
 _TINY_BYTES = 100  # a text that may be of UTF-16 though it has neither a space nor a line end
 _WIDE_NATS = 8.0  # how much rarer it is then
+_CHANCE = 20.0  # nats by which a few lines may be likelier as UTF-8 and yet be words of another encoding
 _MOST_WIDE_NATS = 9.0  # for each character of UTF-16 that has no such marks
 # Of control characters, text may have those and the signs that part records, fields and the columns of Hive.
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\x0b\f\r\x1b\x01\x1e\x1f"))
@@ -295,7 +296,8 @@ def _better(codec: str, utf8: _Lines) -> bool:
     """Lines that are valid UTF-8 read better in another encoding: they are so by chance."""
     data = b"".join(utf8.kept)[: 1 << 14]
     found = detection.reading(data, codec)
-    return bool(data) and found.nats < cost(data.decode("utf-8", "ignore")).nats
+    chance = 0.0 if found.strange else _CHANCE
+    return bool(data) and found.nats < cost(data.decode("utf-8", "ignore")).nats + chance
 
 
 def _of_segments(lines: list[bytes], codec: str, label: str) -> tuple[str, ...]:
