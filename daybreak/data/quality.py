@@ -138,7 +138,7 @@ def _copies(data: bytes) -> float:
     sampled = _ARE_SAMPLED if size < _SAMPLED_LESS_FROM else _ARE_SAMPLED_LESS
     places = np.flatnonzero(np.frombuffer(data.translate(sampled), np.bool_, size)).tolist()
     if len(places) < 8:  # a few characters over and over: too few different windows to sample
-        places = range(min(size, 1 << 16))
+        places = list(range(min(size, 1 << 16)))
     return 1 - len({data[place : place + _WINDOW] for place in places}) / len(places)
 
 

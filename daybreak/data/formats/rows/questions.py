@@ -54,17 +54,17 @@ def _chosen(row: Row) -> str | None:
     """
     if not isinstance(row, dict):
         return None
-    asked = next((row[name] for name in ("query", "question", "context") if name in row), None)
-    given = row.get("choices")
-    if isinstance(asked, dict):
-        asked, given = asked.get("stem"), asked.get("choices", given)
+    name = next((name for name in ("query", "question", "context") if name in row), "")
+    asked, given, inner = row.get(name), row.get("choices"), row.get(name)
+    if isinstance(inner, dict):
+        asked, given = inner.get("stem"), inner.get("choices", given)
     if isinstance(given, dict):  # two columns
         given = [{"text": text, "label": label} for text, label in zip(*map(listed, _columns(given)), strict=False)]
     choices = listed(given)
-    right = next((row[name] for name in _RIGHT if isinstance(row.get(name), str | int)), None)
+    right: object = next((row[name] for name in _RIGHT if isinstance(row.get(name), str | int)), None)
     if not isinstance(asked, str) or not choices or right is None or isinstance(right, bool):
         return None
-    by_label = {str(one.get("label")): one for one in choices if isinstance(one, dict)}
+    by_label: dict[str, object] = {str(one.get("label")): one for one in choices if isinstance(one, dict)}
     chosen = by_label.get(str(right))
     if chosen is None and isinstance(right, int) and 0 <= right < len(choices):
         chosen = choices[right]
