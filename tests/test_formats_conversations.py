@@ -78,6 +78,14 @@ def test_telegram_of_everything(tmp_path: Path, indent: int | None) -> None:
     assert texts == [SPOKEN, "Ann: Hello!", "Ann: Hello!"]
 
 
+def test_the_least_of_telegram_and_slack(tmp_path: Path) -> None:
+    messages = [{"id": 1, "type": "message", "from": "Ann", "text": ["Hi ", {"type": "bold", "text": "you"}]}]
+    for whole in ({"chats": {"list": [{"name": "A", "messages": messages}]}}, {"name": "A", "messages": messages}):
+        assert read(tmp_path, "result.json", whole)[0] == ["Ann: Hi you"]
+    day = [{"user": "U1", "type": "message", "text": "Hi"}, {"user": "U2", "type": "message", "text": "Yo"}]
+    assert read(tmp_path, "day.json", day)[0] == ["U1: Hi\nU2: Yo"]
+
+
 def test_telegram_is_told_where_its_chats_begin_after_the_sample(tmp_path: Path) -> None:
     people = [{"first_name": f"Name {n}", "phone_number": "0"} for n in range(3000)]
     whole = {

@@ -196,8 +196,10 @@ def _of(outlined: Outline, *path: str) -> Message:
 def _is_telegram(outlined: Outline) -> bool:
     if "personal_information" in outlined.keys or ({"about", "chats"} <= outlined.keys.keys()):
         return True
-    message = _of(outlined, "messages") or _of(outlined, "chats", "list", ELEMENT, "messages")
-    return {"id", "type", "date"} <= message.keys() and bool({"from_id", "actor_id", "date_unixtime"} & message.keys())
+    if "text" in _of(outlined, "chats", "list", ELEMENT, "messages"):
+        return True
+    message = _of(outlined, "messages")
+    return message.get("type") in ("message", "service") and {"id", "text"} <= message.keys()
 
 
 def _is_discord(outlined: Outline) -> bool:
@@ -227,7 +229,7 @@ def _is_matrix(outlined: Outline) -> bool:
 
 def _is_slack(outlined: Outline) -> bool:
     message = _of(outlined)
-    return {"type", "ts", "text"} <= message.keys() and bool({"user", "bot_id"} & message.keys())
+    return message.get("type") == "message" and "text" in message and bool({"user", "bot_id"} & message.keys())
 
 
 def _is_signal(outlined: Outline) -> bool:
@@ -275,7 +277,7 @@ _MARKS = (
     b'"conversations"',
     b'"chats"',
     b'"personal_information"',
-    b'"ts"',
+    b'"message"',
 )
 
 

@@ -22,6 +22,7 @@ _FROM_LINE = re.compile(rb"(?m)^>(>*From )")
 
 def message_documents(data: bytes, name: str, findings: Findings) -> Iterator[Document]:
     """The message's document; a page that a browser has saved as mail (MHTML) is that page."""
+    findings.bytes += len(data)
     message = email.message_from_bytes(data)
     if "Snapshot-Content-Location" in message or str(message.get("From", "")).startswith("<Saved by"):
         page = next((part for part in message.walk() if part.get_content_type() == "text/html"), None)
@@ -114,7 +115,6 @@ def _decoded(part: Message, name: str, findings: Findings) -> str:
         payload = str(part.get_payload()).encode("utf-8", "surrogateescape")
     data = payload if isinstance(payload, bytes) else b""
     label = str(part.get_content_charset() or "")
-    findings.bytes += len(data)
     return _text_of(data, label, name, findings).replace("\r\n", "\n")
 
 

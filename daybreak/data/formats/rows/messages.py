@@ -92,6 +92,9 @@ def contents(value: object) -> str:
     if isinstance(value, list):
         if all(isinstance(part, str) for part in value):
             return plain(value)
+        if any(isinstance(part, str) for part in value):  # pieces of one text, some of them marked
+            pieces = (part.get("text") if isinstance(part, dict) else part for part in value)
+            return "".join(piece for piece in pieces if isinstance(piece, str)).strip()
         return "\n".join(filter(None, map(contents, value)))
     return _part(value) if isinstance(value, dict) else ""
 
