@@ -83,9 +83,9 @@ def test_a_dump_that_ends_too_early(tmp_path: Path) -> None:
 
 
 def test_text_in_attributes_of_any_xml(tmp_path: Path) -> None:
-    rows = "".join(f'<sms address="+4912" date="{n}" body="This is message {n}, dear friend."/>' for n in range(40))
-    found, _ = read_bytes(tmp_path, f"<?xml version='1.0'?><smses count='40'>{rows}</smses>".encode(), "sms.xml")
-    assert found == [f"This is message {n}, dear friend." for n in range(40)]
+    rows = "".join(f'<note author="A. Writer" date="{n}" body="This is note {n}, dear friend."/>' for n in range(40))
+    found, _ = read_bytes(tmp_path, f"<?xml version='1.0'?><notes count='40'>{rows}</notes>".encode(), "notes.xml")
+    assert found == [f"This is note {n}, dear friend." for n in range(40)]
     deep = "".join(
         f'<c id="{n}"><u name="x"><say words="Words that somebody said, number {n}."/></u></c>' for n in range(9)
     )
