@@ -183,7 +183,7 @@ def read(path: Path, seed: Seed, data: bytes, seconds: float) -> Outcome:
     if missing and not told:
         columns = any("column" in note or "rows are" in note for note in notes)
         return Outcome(fault="lost", detail=f"{len(missing)} words of {seed.name}", missing=missing, columns=columns)
-    shown = re.sub(rb"<[^<>]*>", b"", data) if texts else b""
+    shown = re.sub(rb"<[/!?a-zA-Z][^<>]*>", b"", data) if texts else b""
     leaked = [name for text in texts for name in NAME.findall(text) if name.encode() not in shown]
     if leaked:
         return Outcome(fault="markup", detail=leaked[0])

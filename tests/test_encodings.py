@@ -272,3 +272,13 @@ def test_the_runner_up_differs_from_the_best() -> None:
     turkish = detection.ranked([b"one \xfd sign\n"])
     others = detection.rivals(turkish)
     assert 0 < len(others) <= 3 and turkish[0].codec not in others
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_ascii_joined_with_wide_characters_is_refused_in_words(tmp_path: Path, encoding: str) -> None:
+    """As `>>` of PowerShell makes it."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"The harbour of the town was built of oak and stone, and nobody knew by whom.\n" * 8)
+    path.write_bytes(path.read_bytes() + "And nobody knew when it had been begun.\n".encode(encoding) * 8)
+    reading = Reading([path])
+    assert not list(reading) and "joined with UTF-16" in reading.notes[0]

@@ -94,3 +94,9 @@ def test_a_broken_page_is_read() -> None:
 
 def test_frames_have_no_text_of_their_own() -> None:
     assert body("<frameset><frame src='a.html'><noframes><body>No frames!</body></noframes></frameset>") == ""
+
+
+@pytest.mark.parametrize("name", ["title", "textarea", "plaintext"])
+def test_an_element_that_is_not_closed_does_not_show_the_tags_behind_it(name: str) -> None:
+    text = body(f"<html><body><{name}>A page<p class='x'>{TEXT}</p><ul><li>one</li></ul><p>{TEXT}</p></body></html>")
+    assert text.count(TEXT) == 2 and "<" not in text

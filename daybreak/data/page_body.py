@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import lxml.html
@@ -56,6 +57,8 @@ _MAIN_LEAST = 0.4  # of the characters outside of links
 _MENU_LINKS, _MENU_SHARE = 4, 0.75  # links, and characters in them, from which on a list is a menu
 _NO_LETTERS = re.compile(r"[\W_]+")
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^<>]*>")
+_TAKES_ALL = re.compile(rb"<(title|textarea|xmp|noembed|noframes|plaintext)\b[^<>]*>", re.I)
+_TAKES_ALL_END = re.compile(rb"</(title|textarea|xmp|noembed|noframes|plaintext)\b", re.I)
 _MOST_EXTRACTED = 1 << 20  # characters of a page for the extractor, which needs seconds for a megabyte
 _MOST_COMPARED = 1 << 31  # blocks times letters
 _LEAST = 0.1  # of the characters outside of links: a page with less of them in its body was not understood
@@ -85,6 +88,9 @@ def body_of(text: str) -> list[Block]:
 def _parsed(text: str) -> Element:
     """The whole document; its characters are as they are, whatever encoding it names."""
     data = _XML_DECLARATION.sub("", text, count=1).replace("\0", "").encode("utf-8", "replace")
+    begun, ended = (Counter(name.lower() for name in found.findall(data)) for found in (_TAKES_ALL, _TAKES_ALL_END))
+    if begun - ended:  # what is not closed would take the rest of the page, tags and all
+        data = _TAKES_ALL.sub(b"<span>", data)
     return lxml.html.document_fromstring(data, parser=lxml.html.HTMLParser(encoding="utf-8"))
 
 

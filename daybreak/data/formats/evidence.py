@@ -22,6 +22,9 @@ _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _MOST_CONTROLS = 0.02  # share of control characters; text has none but line ends, tabs and form feeds
 _MOST_NULS = 0.01
 _MOST_ODD = 0.03  # share of unassigned or private characters; more come from a wrong guess
+_NARROW = re.compile(rb"[\t\n\r -~]{64}")  # 32 characters of UTF-16 in a row with two such bytes: not in 10^13 texts
+_WIDE_RUN = re.compile(rb"(?:[\t\n\r -~]\0{1,3}){24}")
+JOINED = "text of one byte a character joined with UTF-16 or UTF-32, as `>>` of PowerShell does it: convert the parts"
 _LEAST_USUAL = 0.04  # share of ASCII or Chinese punctuation; a wrong byte order has almost none
 _TINY_BYTES = 100  # a text that may be of UTF-16 though it has neither a space nor a line end
 _WIDE_NATS = 8.0  # how much rarer it is then
@@ -82,6 +85,8 @@ def beginning(data: bytes, whole: bool) -> tuple[Verdict, int]:
     nuls = body.count(b"\0")
     if (data and not body) or nuls > _MOST_NULS * len(body) or controls > _MOST_CONTROLS * len(body):
         wide = _wide(data, whole)
+        if _NARROW.search(data) and (wide or _WIDE_RUN.search(data)):
+            raise Unsuitable(JOINED)
         if not wide:
             raise Unsuitable("binary, not text")
         return Verdict((wide,), settled=True), 0
