@@ -199,3 +199,10 @@ def test_a_damaged_crawl_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.warc").write_bytes(b"WARC/1.0\r\nnothing\r\n")
     reading = Reading([tmp_path / "a.warc"])
     assert not list(reading) and reading.findings.told
+
+
+def test_a_length_that_no_number_of_the_machine_holds_is_damage(tmp_path: Path) -> None:
+    page = response(HTML.encode())
+    odd = page.replace(page.split(b"Content-Length: ")[1].split(b"\r")[0], b"9" * 30, 1)
+    found, findings = read_bytes(tmp_path, page + odd)
+    assert [document.text for document in found][:1] == [HTML] and findings.told

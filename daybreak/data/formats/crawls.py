@@ -42,7 +42,7 @@ def warc_documents(stream: Stream, findings: Findings, _: Read) -> Iterator[Docu
     while True:
         try:
             record = next(records, None)
-        except (ArchiveLoadFailed, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (ArchiveLoadFailed, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise (Stopped if read else Unsuitable)(f"a damaged WARC file: {error}") from None
         if record is None:
             break
