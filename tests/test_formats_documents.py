@@ -545,15 +545,38 @@ def test_entities_that_multiply_are_no_text(tmp_path: Path, where: str) -> None:
     assert "XML" in caught.value.received and "line 1" in caught.value.received
 
 
-def test_xml_that_is_broken_is_told_with_its_line(tmp_path: Path) -> None:
+def test_xml_that_is_cut_off_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "f.xml"
-    with pytest.raises(DataError) as caught:
-        read(tmp_path, "<a>\n<p>one</p>\n<p>two</a>", path.name)
-    assert "line 3" in caught.value.received
-    path.write_text(f"<a>{'<p>one</p>' * 9000}<p>two</a>")
+    path.write_text(f"<a>{'<p>one</p>' * 9000}<p>tw")
     reading = Reading([path])
-    assert "".join(document.text for document in reading).endswith("one\none\n")
+    assert "".join(document.text for document in reading).startswith("one\none\n")
     assert "1 file read in part: not well-formed XML at line 1" in reading.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "text", "line"),
+    [
+        ("<a>\n<p>one</p>\n<p>two</a>", "one\ntwo\n", 3),
+        ("<a>\n<p>A & B</p>\n<p>AT&T said x < y &nbsp;&eacute; &#2;.</p></a>", "A & B\nAT&T said x < y é .\n", 2),
+        ("<a><p>one<br>two</p>\n<p>I <3 you</p></a>", "one\ntwo\nI <3 you\n", 1),
+        ("<D>\n<I>1</I>\n<T>A & B</T></D>\n<D>\n<I>2</I><T>C</T></D>", "1\nA & B\n---\n2\nC\n", 3),
+        ("<a>" + "<p>one</p>\n" * 9000 + "<p>A & B</p></a>", "one\n" * 9000 + "A & B\n", 9001),
+    ],
+)  # fmt: skip
+def test_xml_that_is_not_well_formed_is_read_between_its_tags(tmp_path: Path, data: str, text: str, line: int) -> None:
+    path = tmp_path / "f.xml"
+    path.write_text(data)
+    reading = Reading([path])
+    parts: list[str] = []
+    for document in reading:
+        parts += ["---\n"] * (document.starts and len(parts) > 0) + [document.text]
+    assert " ".join("".join(parts).split(" ")).replace("\xa0", "") == text
+    assert "not well-formed XML, of which the text between tags is read (f.xml: line " + str(line) in reading.notes[0]
+
+
+def test_a_text_that_begins_with_a_tag_is_no_xml(tmp_path: Path) -> None:
+    told = "<toctree> is the directive that makes a list of pages; it ends with </p> nowhere.\n"
+    assert read(tmp_path, told, "f.txt")[0].startswith("<toctree> is")
 
 
 # RTF

@@ -312,9 +312,9 @@ def _cleaned(text: str) -> str:
     return text.lstrip(" \n").replace(SPACE, " ").replace(LINE, "\n").replace(TAB, "\t")
 
 
-def element_texts(kept: ElementText, text: Text, encoding: str | None) -> Iterator[str]:
+def element_texts(kept: ElementText, text: Text, encoding: str | None, *, mended: bool = True) -> Iterator[str]:
     """The text of all elements, a few lines at a time."""
-    for _ in parsed(text.blocks, kept, text.name, text.findings, encoding):
+    for _ in parsed(text.blocks, kept, text.name, text.findings, encoding, mended=mended):
         yield from kept.done
         kept.done = []
         yield kept.take()

@@ -80,7 +80,7 @@ def page_text(stream: Stream, data: bytes, findings: Findings) -> str:
     kept = ElementText(ELEMENTS, tried)
     try:
         text = Text(stream=stream, blocks=iter([data]), detail="", findings=tried)
-        found = "".join(element_texts(kept, text, None))
+        found = "".join(element_texts(kept, text, None, mended=False))
     except (Unsuitable, Stopped, LookupError):
         return html_text(text_of(data, None, stream.name, findings), findings)
     findings.add(tried)

@@ -1,6 +1,5 @@
 """Vocabulary: a record of how a kind of XML is recognised by its root element and how its documents are read."""
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from xml.parsers import expat
@@ -61,6 +60,9 @@ def root_of(start: bytes) -> Root | None:
     parser.StartElementHandler = opened
     parser.UseForeignDTD(True)
     parser.ExternalEntityRefHandler = lambda *_: 1
-    with contextlib.suppress(expat.ExpatError):
+    damaged = False
+    try:
         parser.Parse(start, False)
-    return Root(*found[0], "".join(types), frozenset(seen), bool(texts)) if found else None
+    except expat.ExpatError:
+        damaged = True  # what comes behind may be text
+    return Root(*found[0], "".join(types), frozenset(seen), damaged or bool(texts)) if found else None

@@ -11,6 +11,7 @@ from daybreak.data.formats.documents.vocabulary import Root, root_of
 from daybreak.data.formats.format import Sample, Text, TextFormat
 
 _XML = re.compile(rb"\s*(?:<!--.{0,4000}?-->\s*)*<(?:\?xml\b|[A-Za-z_][\w:.-]*(?:\s[^<>]*)?>|!DOCTYPE\s)", re.S)
+_OPENED, _CLOSED = re.compile(rb"<([A-Za-z_][\w:.-]*)"), re.compile(rb"</([A-Za-z_][\w:.-]*)")
 _XML_ENDINGS = ("xml", "rss", "atom", "tei", "svg")
 _NO_XML = CODE_ENDINGS | {"md", "jsonl", "csv", "tsv"}
 
@@ -20,7 +21,16 @@ def is_xml(sample: Sample) -> bool:
         return False
     if sample.ending in _XML_ENDINGS:
         return True
-    return not borders.begins(sample.data) and (sample.data.lstrip()[:5] == b"<?xml" or b"</" in sample.data)
+    if borders.begins(sample.data):
+        return False
+    return sample.data.lstrip()[:2] in (b"<?", b"<!") or _closes(sample)
+
+
+def _closes(sample: Sample) -> bool:
+    """The first element ends, or any one does where the end of the text is not in sight."""
+    opened = _OPENED.findall(sample.data)
+    closed = set(_CLOSED.findall(sample.data))
+    return opened[0] in closed or (not sample.whole and not closed.isdisjoint(opened))
 
 
 def _recognize(sample: Sample) -> str | None:
