@@ -99,7 +99,7 @@ def test_rows_are_parted_at_borders(tmp_path: Path) -> None:
     assert "1 times <|endoftext|> within a text: kept as text (a.jsonl)" in said
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 100_000))
 def test_ranges_and_blocks_give_what_the_whole_gives(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     draw = random.Random(seed)

@@ -1,4 +1,4 @@
-"""benchmarks/pages.py: marked pages, and the shares of their text and of what is around it that come out."""
+"""benchmarks/web_pages.py: marked pages, and the shares of their text and of what is around it that come out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import lxml.html
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-import pages
+import web_pages as pages
 
 PAGE = """<html><body><div class="menu x">Home News</div><div id="text"><h1>Title<a class="link">#</a></h1>
 <p>Some <b>wo</b>rds of <code>&lt;b&gt;</code></p><p>and more words</p></div><script>var x;</script>

@@ -1,6 +1,6 @@
 """How much of real pages' text daybreak keeps, and how much of what stands around it; and its peers on the same pages.
 
-    python benchmarks/pages.py --pages PAGES --peers-python PEERS/bin/python
+    python benchmarks/web_pages.py --pages PAGES --peers-python PEERS/bin/python
 
 The pages are in packages of Debian and of Python; PAGES gets them through `apt-get download` and `pip download`, once.
 marked_pages.json says of each page which elements hold its text (`body`), marked by hand after reading the page, and
@@ -85,7 +85,7 @@ def get(every: list[Mark], folder: Path) -> None:
         else:
             words = ["download", "-q", "--no-deps", "--no-binary", ":all:", "-d", str(folder)]
             version = next(mark.version for mark in every if mark.package == package)
-            subprocess.run([sys.executable, "-m", "pip", *words, f"{name}=={version}"], check=False)
+            subprocess.run([sys.executable, "-P", "-m", "pip", *words, f"{name}=={version}"], check=False)
         for file in folder.glob(f"{name}[_-]*"):
             if file.suffix == ".deb":
                 subprocess.run(["dpkg-deb", "-x", str(file), str(place)], check=True)
