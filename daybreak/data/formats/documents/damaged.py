@@ -21,13 +21,13 @@ class Handler(Protocol):
 class _Tags(HTMLParser):
     """Reads tags as browsers do, signs that begin none as text, and makes pairs of those that have a name in common."""
 
-    CDATA_CONTENT_ELEMENTS = ()  # none but HTML's, where tags are text
-    RCDATA_CONTENT_ELEMENTS = ()
-
     def __init__(self, handler: Handler, opened: Sequence[str]) -> None:
         super().__init__(convert_charrefs=True)
         self._handler = handler
         self._open = list(opened)
+
+    def set_cdata_mode(self, elem: str, **_: object) -> None:
+        """Only HTML has elements in which tags are text."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         name = (self.get_starttag_text() or "")[1 : len(tag) + 1]  # as it is written; the tag is in small letters

@@ -166,8 +166,8 @@ def parsed(
         line = lines + reader.parser.ErrorLineNumber
         if mended and reader.open and error.code not in _CUT and (encoding == "utf-8" or b"\0" not in piece):
             findings.stop(name, "not well-formed XML, of which the text between tags is read", f"line {line}: {reason}")
-            rest = itertools.chain((reader.rest(piece),), steps)
-            yield from damaged.parsed(rest, handler, name, findings, reader.open)
+            behind = itertools.chain((reader.rest(piece),), steps)
+            yield from damaged.parsed(behind, handler, name, findings, reader.open)
             return
         if handler.given():
             raise Stopped(f"not well-formed XML at line {line}: {reason}") from None
