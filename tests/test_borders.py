@@ -53,6 +53,10 @@ def joined(*readings: Reading) -> tuple[list[str], tuple[str, ...]]:
         (f"import os\n{END}import re\n{END}#include <x>\n", ["import os\n", "import re\n", "#include <x>\n"]),
         (f"title one{END}\ntitle two{END}\n", ["title one", "title two"]),
         (END.join(f"title {i} of all" for i in range(20)), [f"title {i} of all" for i in range(20)]),
+        (
+            END.join(f"Text {i}." if i % 5 else f"  a) in part {i}" for i in range(1, 21)),
+            [f"Text {i}." if i % 5 else f"a) in part {i}" for i in range(1, 21)],
+        ),
         ("</s>".join(f" Line {i} of all." for i in range(20)), [f"Line {i} of all." for i in range(20)]),
         ("".join(f"<s> line {i} of all </s>\n" for i in range(20)), [f"line {i} of all" for i in range(20)]),
     ],

@@ -32,6 +32,7 @@ _SENTENCE_START = re.compile(rb"[ \t]*[\"'(\[*_#-]*[A-Z0-9\x80-\xff]")
 _GLUED_BEFORE = re.compile(rb"[^\s`'\"(|]\Z")
 _GLUED_AFTER = re.compile(rb"[^\s`'\").,;:!?|]")
 _LEAST_OFTEN, _SURE_SHARE = 4, 0.8  # so many marks of which so many stand as borders: then all of the file's do
+_PLAIN_SHARE = 0.5  # of many of those marks that stand nowhere but between texts, and where they are the topic
 _LEAST_JOINED, _JOINED_SHARE = 8, 0.9  # likewise where texts without sentences are joined by them, as titles
 BEFORE_BYTES = 1 << 12  # in front of a range, from which it is told whether a text begins with it
 
@@ -56,6 +57,7 @@ def always(sample: bytes) -> str:
         for mark, count in counts.items()
         if (count >= _LEAST_OFTEN and sure[mark] >= _SURE_SHARE * count)
         or (count >= _LEAST_JOINED and joined[mark] >= _JOINED_SHARE * count)
+        or (count >= _LEAST_JOINED and mark.decode() in _PLAIN and sure[mark] >= _PLAIN_SHARE * count)
     }
     if counts[b"<s>"] and b"<s>" not in found_always:
         found_always.discard(b"</s>")  # text that is struck out, as HTML has it
