@@ -26,6 +26,7 @@ from daybreak.data.formats.evidence import (
     so_far,
 )
 from daybreak.data.formats.findings import Findings, Unsuitable
+from daybreak.data.formats.pieces import line_blocks
 from daybreak.data.formats.streams import Stream
 
 __all__ = ["Coded", "Verdict", "coded", "decoded", "of_label", "text_of", "utf8_blocks"]
@@ -219,18 +220,8 @@ def _by_lines(blocks: Iterable[bytes], names: tuple[str, ...], findings: Finding
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for block in blocks:
-        data = rest + block
-        end = data.rfind(b"\n") + 1
-        if not end and len(data) < limits.BLOCK_BYTES * 4:
-            rest = data
-            continue
-        end = end or len(data)
-        yield from data[:end].splitlines(keepends=True)
-        rest = data[end:]
-    if rest:
-        yield rest
+    for block in line_blocks(blocks, limits.BLOCK_BYTES * 4):
+        yield from block.splitlines(keepends=True)
 
 
 def _chunk(lines: list[bytes], others: list[str], findings: Findings, name: str) -> Iterator[str]:

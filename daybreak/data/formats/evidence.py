@@ -10,6 +10,7 @@ from daybreak.data.formats import detection, limits
 from daybreak.data.formats.charsets import of_label, shown
 from daybreak.data.formats.findings import Unsuitable
 from daybreak.data.formats.letters import cost
+from daybreak.data.formats.pieces import line_blocks
 
 _MARKS = (  # the longer mark first: that of UTF-32 begins like that of UTF-16
     (codecs.BOM_UTF8, "utf-8"),
@@ -231,17 +232,8 @@ def is_damaged(line: bytes, beyond: int) -> bool:
 
 def evidence_of(blocks: Iterable[bytes]) -> Evidence:
     evidence = Evidence()
-    rest = b""
-    for block in blocks:
-        data = rest + block
-        end = data.rfind(b"\n") + 1
-        if not end and len(data) < limits.BLOCK_BYTES * 4:
-            rest = data
-            continue
-        end = end or len(data)
-        evidence.add(data[:end])
-        rest = data[end:]
-    evidence.add(rest)
+    for block in line_blocks(blocks, limits.BLOCK_BYTES * 4):
+        evidence.add(block)
     return evidence
 
 

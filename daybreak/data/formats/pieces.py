@@ -87,6 +87,22 @@ def whole_lines(blocks: Iterable[bytes], longest: int, lost: list[int]) -> Itera
         yield b"".join(waiting)
 
 
+def line_blocks(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
+    """The same bytes in blocks that end where a line does, or anywhere in a line of more than `longest` bytes."""
+    rest = b""
+    for block in blocks:
+        data = rest + block
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) < longest:
+            rest = data
+            continue
+        end = end or len(data)
+        yield data[:end]
+        rest = data[end:]
+    if rest:
+        yield rest
+
+
 def lines(blocks: Iterable[bytes], longest: int, lost: list[int] | None = None) -> Iterator[bytes]:
     """Lines with their ends (a line feed); of one that is longer, an empty line stands in its place.
 

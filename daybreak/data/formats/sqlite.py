@@ -25,7 +25,6 @@ _MAGIC = b"SQLite format 3\0"
 _MODES = slice(18, 20)  # of the header: 2 is for a write-ahead log, which a database in memory cannot have
 _MOST_LENGTH = 256_000_000  # of a row or a value, in bytes: more of them than a row may have are read and counted
 _SEARCHED = re.compile(r"CREATE\s+VIRTUAL\s+TABLE\s.*?\sUSING\s+(fts[345])\b", re.I | re.S)
-_KEPT = {"fts3": "_content", "fts4": "_content", "fts5": "_content"}  # where a search keeps its texts
 _SCHEMA = "SELECT * FROM sqlite_master ORDER BY rowid"
 _BESIDE = ("_segments", "_segdir", "_docsize", "_stat", "_data", "_idx", "_config")  # its own tables
 

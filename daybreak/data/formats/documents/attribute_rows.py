@@ -8,7 +8,7 @@ from daybreak.data.formats import limits
 from daybreak.data.formats.documents.events import parsed
 from daybreak.data.formats.documents.hypertext import html_text
 from daybreak.data.formats.documents.vocabulary import Root, Vocabulary
-from daybreak.data.formats.findings import LONG_ROW, NO_TEXT, Findings, Stopped, Unsuitable
+from daybreak.data.formats.findings import LONG_ROW, NO_TEXT, Findings, Unsuitable
 from daybreak.data.formats.format import Text
 from daybreak.data.formats.rows.documents import row_documents
 from daybreak.data.formats.rows.shape import Row
@@ -58,18 +58,9 @@ class _Rows:
 def _rows(text: Text) -> Iterator[dict[str, str]]:
     """Raises Unsuitable: not well-formed before any row; Stopped: further on."""
     kept = _Rows(text.findings)
-    events = parsed(text.blocks, kept, text.name, text.findings)
-    stopped: Stopped | None = None
-    more = True
-    while more:
-        try:
-            more = next(events, False) is None
-        except Stopped as error:  # what was whole before the place is read
-            stopped, more = error, False
+    for _ in parsed(text.blocks, kept, text.name, text.findings):
         done, kept.done = kept.done, []
         yield from done
-    if stopped:
-        raise stopped
 
 
 def _attribute_documents(text: Text) -> Iterator[Document]:

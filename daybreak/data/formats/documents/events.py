@@ -137,7 +137,8 @@ def parsed(
     *,
     mended: bool = True,
 ) -> Iterator[None]:
-    """Gives the events of all elements to the handler; stops after each piece of the text, for its user to look.
+    """Gives the events of all elements to the handler; stops after each piece of the text, and before an error, for its
+    user to look.
 
     One root after another, as files that were joined have them, is read as one file; what is not well-formed is read as
     far as its tags can be told, which is said with the line. encoding: None is what the file declares.
@@ -169,6 +170,7 @@ def parsed(
             behind = itertools.chain((reader.rest(piece),), steps)
             yield from damaged.parsed(behind, handler, name, findings, reader.open)
             return
+        yield  # what was whole before the place
         if handler.given():
             raise Stopped(f"not well-formed XML at line {line}: {reason}") from None
         raise Unsuitable(f"not well-formed XML at line {line}: {reason}") from None

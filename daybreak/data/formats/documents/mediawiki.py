@@ -9,7 +9,7 @@ from daybreak.data.formats import limits
 from daybreak.data.formats.documents.events import parsed
 from daybreak.data.formats.documents.vocabulary import Vocabulary, named
 from daybreak.data.formats.documents.wikitext import Losses, Wiki, names, plain
-from daybreak.data.formats.findings import LONG_ROW, Findings, Stopped
+from daybreak.data.formats.findings import LONG_ROW, Findings
 from daybreak.data.formats.format import Text
 from daybreak.data.formats.texts import text_documents
 
@@ -108,21 +108,12 @@ def _documents(text: Text) -> Iterator[Document]:
     findings = text.findings
     findings.say(text.name, "the text of the pages of a MediaWiki dump is read")
     pages = _Pages()
-    events = parsed(text.blocks, pages, text.name, findings)
     wiki: Wiki | None = None
-    stopped: Stopped | None = None
-    more = True
-    while more:
-        try:
-            more = next(events, False) is None
-        except Stopped as error:  # what was whole before the place is read
-            stopped, more = error, False
+    for _ in parsed(text.blocks, pages, text.name, findings):
         done, pages.done = pages.done, []
         for page in done:
             wiki = wiki or pages.wiki()
             yield from _page_documents(page, pages, wiki, text.name, findings)
-    if stopped:
-        raise stopped
 
 
 def _page_documents(page: _Page, pages: _Pages, wiki: Wiki, name: str, findings: Findings) -> Iterator[Document]:

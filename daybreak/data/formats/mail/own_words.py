@@ -9,7 +9,6 @@ QUOTED = "quoted parts of messages"
 _SIGNATURE = "signatures of messages"
 _KEYS = "PGP blocks in messages"
 _PACKED = "files packed into messages"
-_LINE = r"[^\n]{0,200}"
 _KEY = re.compile(
     r"^-----BEGIN PGP (?P<what>SIGNATURE|MESSAGE|PUBLIC KEY BLOCK|PRIVATE KEY BLOCK)-----.*?"
     r"(?:^-----END PGP (?P=what)-----[ \t]*\n?|\Z)"
